@@ -1,0 +1,142 @@
+//! What can go wrong: somebody else holds the lock, nobody does, or the system says no.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{error, fmt, io};
+
+/// Why a lock could not be taken or released.
+///
+/// Each message names the path and what was being done. Converts into an [`io::Error`] of the
+/// matching kind, so `?` works in functions that return [`io::Result`].
+///
+/// The reference's `LockError` is [`TimedOut`](Self::TimedOut) and [`NotLocked`](Self::NotLocked);
+/// its `OSError`s are [`Io`](Self::Io).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LockError {
+    /// The lock was held by somebody else, at the deadline too (L3); a zero timeout and the `try_`
+    /// calls say it at once. The state of the lock is as it was.
+    #[non_exhaustive]
+    TimedOut {
+        /// The absolute path of the lock file.
+        path: PathBuf,
+        /// From the call to the last attempt; zero when one attempt was all that was asked for.
+        waited: Duration,
+    },
+    /// [`Lock::release`](crate::Lock::release) found nothing that an `acquire` in this process
+    /// holds.
+    #[non_exhaustive]
+    NotLocked {
+        /// The absolute path of the lock file.
+        path: PathBuf,
+    },
+    /// The system refused something other than the lock itself.
+    #[non_exhaustive]
+    Io {
+        /// The absolute path of the lock file.
+        path: PathBuf,
+        /// What was being done.
+        action: Action,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What was being done when the system refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Opening the lock file, which exists.
+    Open,
+    /// Creating the lock file, which did not exist.
+    Create,
+    /// Asking for the lock.
+    Lock,
+    /// Asking which file the path names now.
+    Check,
+    /// Passing the hold on to children.
+    Inherit,
+    /// Giving the lock back. It is given up all the same: the descriptor was closed (L6).
+    Unlock,
+}
+
+/// A [`LockError::Io`] that does not know its path yet: what the system calls return.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) action: Action,
+    pub(crate) source: io::Error,
+}
+
+impl Action {
+    pub(crate) fn failed(self, source: impl Into<io::Error>) -> Failure {
+        Failure { action: self, source: source.into() }
+    }
+}
+
+impl Failure {
+    pub(crate) fn at(self, path: &Path) -> LockError {
+        LockError::Io { path: path.into(), action: self.action, source: self.source }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Create => "create",
+            Self::Lock => "lock",
+            Self::Check => "look at",
+            Self::Inherit => "pass on",
+            Self::Unlock => "unlock",
+        })
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut { path, waited: Duration::ZERO } => {
+                write!(f, "couldn't lock {}: it is held elsewhere", path.display())
+            }
+            Self::TimedOut { path, waited } => {
+                write!(f, "couldn't lock {} within {:?}", path.display(), to_millis(*waited))
+            }
+            Self::NotLocked { path } => {
+                write!(f, "cannot release unlocked lock: {}", path.display())
+            }
+            Self::Io { path, action, source } => {
+                write!(f, "couldn't {action} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+/// A person does not read microseconds.
+fn to_millis(duration: Duration) -> Duration {
+    let seconds = Duration::from_secs(duration.as_secs());
+    match duration.subsec_millis() {
+        0 if seconds.is_zero() => duration,
+        millis => seconds + Duration::from_millis(millis.into()),
+    }
+}
+
+impl error::Error for LockError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::TimedOut { .. } | Self::NotLocked { .. } => None,
+        }
+    }
+}
+
+impl From<LockError> for io::Error {
+    fn from(error: LockError) -> Self {
+        let kind = match &error {
+            LockError::TimedOut { waited: Duration::ZERO, .. } => io::ErrorKind::WouldBlock,
+            LockError::TimedOut { .. } => io::ErrorKind::TimedOut,
+            LockError::NotLocked { .. } => io::ErrorKind::InvalidInput,
+            LockError::Io { source, .. } => source.kind(),
+        };
+        Self::new(kind, error)
+    }
+}

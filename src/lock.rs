@@ -1,0 +1,233 @@
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::acquire::acquire;
+use super::error::LockError;
+use super::guard::Guard;
+use super::ledger::{Ledger, State};
+use super::options::{Mode, Options};
+use super::os::Name;
+use super::process::LedgerRef;
+use super::release::release_kept;
+
+/// A handle to the lock of one path.
+///
+/// All handles of one absolute path in a process share one state; each carries options of its own
+/// to its acquisitions. Handles are cheap to clone, and threads may share them. Made by
+/// [`lock_file`](crate::lock_file).
+///
+/// The lock is not reentrant: a thread that waits for a lock it holds exclusively waits for ever,
+/// or until its timeout.
+#[derive(Clone)]
+pub struct Lock {
+    ledger: LedgerRef,
+    options: Options,
+}
+
+/// Options: each gives a handle back, and concerns the acquisitions made through that handle.
+impl Lock {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { ledger: LedgerRef::of(Name::new(path)), options: Options::DEFAULT }
+    }
+
+    /// How long an acquisition may take: `None` (the default) as long as it needs, zero one
+    /// attempt. A timeout too long for the clock is no timeout.
+    ///
+    /// It is one deadline on the monotonic clock over everything an acquisition does (L3).
+    /// Never early: [`LockError::TimedOut`] comes from an attempt at or after the deadline.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// use std::time::Duration;
+    /// let patient = locket::lock_file(&path);
+    /// let hasty = patient.clone().timeout(Duration::from_millis(10));
+    /// let _held = patient.lock()?;
+    /// assert!(matches!(hasty.lock(), Err(locket::LockError::TimedOut { .. })));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { options: Options { timeout: timeout.into(), ..self.options }, ..self }
+    }
+
+    /// The pause between attempts where the system cannot wake a timed waiter; 50 ms by default,
+    /// as in the reference. Zero retries without a pause. The last pause ends at the deadline.
+    ///
+    /// On Linux nobody needs it, except handles [`without_signals`](Self::without_signals) and
+    /// processes that have no signal or timer to spare (see the crate's documentation).
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn retry_period(self, retry_period: Duration) -> Self {
+        Self { options: Options { retry_period, ..self.options }, ..self }
+    }
+
+    /// Acquires for reading: beside any number of other shared holds, but not beside an exclusive
+    /// one. The kernel decides who is next; a stream of readers may keep a writer waiting.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// let readers = locket::lock_file(&path).shared();
+    /// let (_one, _two) = (readers.lock()?, readers.lock()?);
+    /// assert_eq!(readers.state(), locket::State::HeldShared(2));
+    /// assert!(locket::lock_file(&path).try_lock().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn shared(self) -> Self {
+        Self { options: Options { mode: Mode::Shared, ..self.options }, ..self }
+    }
+
+    /// Refuses a path whose last component is a symbolic link (`O_NOFOLLOW`) with
+    /// [`LockError::Io`]. By default links are followed, as in the reference. Wise where others
+    /// may write to the directory. No effect on Windows.
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn no_follow(self) -> Self {
+        Self { options: Options { follow_links: false, ..self.options }, ..self }
+    }
+
+    /// The permissions of the lock file if it has to be created, before the umask: 0o666 by
+    /// default. A file that exists keeps its own (L8). No effect on Windows.
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn create_mode(self, create_mode: u32) -> Self {
+        Self { options: Options { create_mode, ..self.options }, ..self }
+    }
+
+    /// Ends timed waits without a signal: they retry every
+    /// [`retry_period`](Self::retry_period), as everywhere but on Linux. For programs in which
+    /// not one signal may ever be sent; it costs latency and fairness.
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn without_signals(self) -> Self {
+        Self { options: Options { signals: false, ..self.options }, ..self }
+    }
+}
+
+/// Acquiring and releasing.
+impl Lock {
+    /// Waits for the lock, for at most the timeout, and returns the guard that holds it.
+    ///
+    /// A free lock is taken at once; a waiter sleeps in the kernel (`flock` on Unix; on Windows it
+    /// retries `LockFileEx`). The hold is on the file that the path names at that moment: if it
+    /// was replaced meanwhile, the wait goes on for the new one (L9).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] if somebody else held the lock at the deadline, [`LockError::Io`]
+    /// if the system refuses to open, create or lock the file. Nothing is left behind, and the
+    /// state of the lock is as it was.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// let lock = locket::lock_file(&path);
+    /// let held = lock.lock()?;
+    /// // Nobody else is here.
+    /// held.release()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn lock(&self) -> Result<Guard, LockError> {
+        self.guard(&self.options)
+    }
+
+    /// As [`lock`](Self::lock) with a timeout of zero: one attempt, no sleep (L2).
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock); [`LockError::TimedOut`] if somebody else holds the lock.
+    pub fn try_lock(&self) -> Result<Guard, LockError> {
+        self.guard(&self.options.at_once())
+    }
+
+    /// Waits for the lock, for at most the timeout, and holds it without a guard: until any thread
+    /// calls [`release`](Self::release) through any handle of this path.
+    ///
+    /// The hold belongs to the process: it outlives every handle, and ends with a release or with
+    /// the process.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// locket::lock_file(&path).acquire()?;
+    /// assert_eq!(locket::lock_file(&path).state(), locket::State::HeldExclusive);
+    /// locket::lock_file(&path).release()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn acquire(&self) -> Result<(), LockError> {
+        self.keep(&self.options)
+    }
+
+    /// As [`acquire`](Self::acquire) with a timeout of zero: one attempt, no sleep (L2).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_lock`](Self::try_lock).
+    pub fn try_acquire(&self) -> Result<(), LockError> {
+        self.keep(&self.options.at_once())
+    }
+
+    /// Ends a hold of [`acquire`](Self::acquire), whichever thread and handle it came from; the
+    /// oldest, if there are several shared ones. Never a guard's. Of many concurrent releases of
+    /// one hold exactly one succeeds (L5).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::NotLocked`] if there is no such hold; the state is then
+    /// [`State::ReleasedError`], unless a guard holds the lock, and the lock stays usable (L6).
+    /// [`LockError::Io`] if the system refuses to unlock; the hold is over all the same.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// let lock = locket::lock_file(&path);
+    /// let error = lock.release().unwrap_err();
+    /// assert!(error.to_string().starts_with("cannot release unlocked lock"));
+    /// assert_eq!(lock.state(), locket::State::ReleasedError);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn release(&self) -> Result<(), LockError> {
+        release_kept(self.ledger.here().ledger())
+    }
+
+    /// What this process knows of the lock. It says nothing of other processes, and other threads
+    /// may change it at any time.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.ledger.here().ledger().state()
+    }
+
+    /// The absolute path, as it was when the handle was made (L10).
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.ledger.name().path()
+    }
+
+    fn guard(&self, options: &Options) -> Result<Guard, LockError> {
+        let ledger = self.ledger.here().into_owned();
+        let hold = acquire(ledger.ledger(), options)?;
+        ledger.ledger().enter(hold.mode);
+        Ok(Guard::new(ledger, hold, options.follow_links))
+    }
+
+    fn keep(&self, options: &Options) -> Result<(), LockError> {
+        let ledger = self.ledger.here();
+        let hold = acquire(ledger.ledger(), options)?;
+        Ledger::keep(ledger.ledger(), hold);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ledger, options } = self;
+        f.debug_struct("Lock")
+            .field("path", &ledger.name().path())
+            .field("state", &self.state())
+            .field("options", options)
+            .finish()
+    }
+}

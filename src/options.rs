@@ -1,0 +1,41 @@
+//! What a handle carries to every acquisition.
+
+use std::time::Duration;
+
+/// Alone, or beside others of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Exclusive,
+    Shared,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) mode: Mode,
+    /// `None`: for as long as it takes.
+    pub(crate) timeout: Option<Duration>,
+    /// The pause between attempts, where the system cannot wake a timed waiter.
+    pub(crate) retry_period: Duration,
+    /// May a timed wait be ended by a signal? If not, it retries.
+    pub(crate) signals: bool,
+    /// May the last component of the path be a symbolic link?
+    pub(crate) follow_links: bool,
+    /// The mode of a file that is created, before the umask.
+    pub(crate) create_mode: u32,
+}
+
+impl Options {
+    pub(crate) const DEFAULT: Self = Self {
+        mode: Mode::Exclusive,
+        timeout: None,
+        retry_period: Duration::from_millis(50),
+        signals: true,
+        follow_links: true,
+        create_mode: 0o666,
+    };
+
+    /// The same request as one attempt.
+    pub(crate) fn at_once(self) -> Self {
+        Self { timeout: Some(Duration::ZERO), ..self }
+    }
+}

@@ -1,0 +1,34 @@
+//! The system's side of the lock: what each call does, and when it may be made.
+//!
+//! - `Name::new(path)`: at any time; touches no file. Makes the path absolute.
+//! - `watch_forks()`: before the first descriptor is opened. Cheap when repeated.
+//! - `generation()`: at any time, in any process: how many forks lie between this process and the
+//!   one that loaded the library.
+//! - `open(name, options) → Descriptor`: at any time. A descriptor of its own, without a lock,
+//!   closed on `exec`. Creates the file if there is none, and otherwise leaves it as it is (L8).
+//!   Fails with `Interrupted` when a signal came first.
+//! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
+//! - `wait(descriptor, options, deadline) → granted?`: on a descriptor without a lock, after
+//!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or for no reason at
+//!   all: on `false` the caller looks at the clock and tries again.
+//! - `is_current(name, descriptor, follow_links)`: at any time. Does the path name the file of this
+//!   descriptor? The answer is worth something only while the descriptor has a lock.
+//! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
+//!   closed, which unlocks too.
+//! - `bequeath(descriptor)`: on a descriptor with a lock. From then on it is the process's and its
+//!   children's: nobody closes it.
+//! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
+//!   can outlive us.
+//! - Dropping a `Descriptor`: at any time, in any process. Closes it, which ends its lock unless
+//!   another process has inherited it.
+//!
+//! Nothing else in the library names a system call, or uses `unsafe`.
+#![allow(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(unix)]
+pub(crate) use unix::*;

@@ -1,0 +1,268 @@
+//! `open`, `flock`, `stat`, and what `fork` does to them.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{self, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use fs4::{FileExt, TryLockError};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat};
+use rustix::io::{Errno, FdFlags};
+
+use crate::deadline::Deadline;
+use crate::error::{Action, Failure};
+use crate::options::{Mode, Options};
+
+/// An absolute path, in the form that system calls take.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    path: PathBuf,
+    /// Or why no file can have this name.
+    raw: Result<CString, (io::ErrorKind, &'static str)>,
+}
+
+impl Name {
+    pub(crate) fn new(given: &Path) -> Self {
+        let (path, fault) = match path::absolute(given) {
+            Ok(path) => (path, None),
+            Err(_) if given.as_os_str().is_empty() => {
+                (given.into(), Some((io::ErrorKind::InvalidInput, "the path is empty")))
+            }
+            Err(error) => {
+                (given.into(), Some((error.kind(), "the current directory cannot be told")))
+            }
+        };
+        let nul = (io::ErrorKind::InvalidInput, "the path has a NUL byte in it");
+        let raw = match fault {
+            Some(fault) => Err(fault),
+            None => CString::new(path.as_os_str().as_bytes()).map_err(|_| nul),
+        };
+        Self { path, raw }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn raw(&self, action: Action) -> Result<&CStr, Failure> {
+        let raw = self.raw.as_ref();
+        raw.map(CString::as_c_str)
+            .map_err(|&(kind, text)| action.failed(io::Error::new(kind, text)))
+    }
+}
+
+/// An open file description of our own.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    file: File,
+    /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
+    /// number goes to no other file as long as a descriptor holds it.
+    identity: (u64, u64),
+    /// How many forks this process had seen when it was opened.
+    forks: u32,
+}
+
+impl Descriptor {
+    pub(crate) fn is_shared_by_fork(&self) -> bool {
+        self.forks != FORKS.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) fn open(name: &Name, options: &Options) -> Result<Descriptor, Failure> {
+    let path = name.raw(Action::Open)?;
+    let forks = FORKS.load(Ordering::Relaxed);
+    let file = open_or_create(path, options)?;
+    let stat = rustix::fs::fstat(&file).map_err(|error| Action::Open.failed(error))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Err(Action::Open.failed(Errno::ISDIR)),
+        FileType::Fifo => Err(Action::Open.failed(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a FIFO, which has no place for a lock file",
+        ))),
+        _ => Ok(Descriptor { file, identity: identity(&stat), forks }),
+    }
+}
+
+fn open_or_create(path: &CStr, options: &Options) -> Result<File, Failure> {
+    match open_existing(path, options) {
+        Err(Errno::NOENT) => create(path, options),
+        Err(Errno::LOOP) if !options.follow_links && is_link(path) => {
+            let text = "it is a symbolic link, which this handle does not follow";
+            Err(Action::Open.failed(io::Error::new(io::ErrorKind::InvalidInput, text)))
+        }
+        opened => opened.map_err(|error| Action::Open.failed(error)),
+    }
+}
+
+/// Without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
+/// directory. For writing, since NFS wants that for an exclusive lock; but what may only be read
+/// can be locked all the same.
+fn open_existing(path: &CStr, options: &Options) -> Result<File, Errno> {
+    match open_with(path, options, OFlags::RDWR) {
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
+            open_with(path, options, OFlags::RDONLY)
+        }
+        opened => opened,
+    }
+}
+
+fn create(path: &CStr, options: &Options) -> Result<File, Failure> {
+    open_with(path, options, OFlags::RDWR | OFlags::CREATE).or_else(|error| {
+        // Another user may have made it since, one we may open but not create.
+        open_existing(path, options).map_err(|_| Action::Create.failed(error))
+    })
+}
+
+/// `O_NONBLOCK` is for the FIFO that would wait for a peer; to `flock` it means nothing.
+fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errno> {
+    let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, !options.follow_links);
+    let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as rustix::fs::RawMode);
+    rustix::fs::open(path, flags, mode).map(File::from)
+}
+
+fn is_link(path: &CStr) -> bool {
+    let stat = rustix::fs::lstat(path);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+pub(crate) fn is_current(
+    name: &Name,
+    descriptor: &Descriptor,
+    follow_links: bool,
+) -> Result<bool, Failure> {
+    let path = name.raw(Action::Check)?;
+    let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    match rustix::fs::statat(CWD, path, flags) {
+        Ok(stat) => Ok(identity(&stat) == descriptor.identity),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(error) => Err(Action::Check.failed(error)),
+    }
+}
+
+pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
+    let answer = match mode {
+        Mode::Exclusive => FileExt::try_lock(&descriptor.file),
+        Mode::Shared => FileExt::try_lock_shared(&descriptor.file),
+    };
+    match answer {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) if is_contention(descriptor, &error) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
+    }
+}
+
+pub(crate) fn wait(
+    descriptor: &Descriptor,
+    options: &Options,
+    deadline: &Deadline,
+) -> Result<bool, Failure> {
+    let Some(remaining) = deadline.remaining() else {
+        return block(descriptor, options);
+    };
+    #[cfg(target_os = "linux")]
+    if options.signals {
+        if let Some(_alarm) = super::linux::Alarm::set(remaining) {
+            return block(descriptor, options);
+        }
+    }
+    pause(options.retry_period.min(remaining));
+    Ok(false)
+}
+
+/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes.
+fn block(descriptor: &Descriptor, options: &Options) -> Result<bool, Failure> {
+    let answer = match options.mode {
+        Mode::Exclusive => FileExt::lock(&descriptor.file),
+        Mode::Shared => FileExt::lock_shared(&descriptor.file),
+    };
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) if is_contention(descriptor, &error) => {
+            pause(options.retry_period);
+            Ok(false)
+        }
+        Err(error) => Err(Action::Lock.failed(error)),
+    }
+}
+
+fn pause(period: Duration) {
+    if period.is_zero() {
+        thread::yield_now();
+    } else {
+        thread::sleep(period);
+    }
+}
+
+/// CIFS says `EACCES` where others say `EWOULDBLOCK`. Elsewhere `EACCES` is what it says: a
+/// security module may forbid locking, and no waiting would help.
+fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EACCES) && is_cifs(&descriptor.file)
+}
+
+#[cfg(target_os = "linux")]
+fn is_cifs(file: &File) -> bool {
+    const CIFS: u32 = 0xff53_4d42;
+    const SMB2: u32 = 0xfe53_4d42;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a magic number")]
+    rustix::fs::fstatfs(file).is_ok_and(|stat| matches!(stat.f_type as u32, CIFS | SMB2))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_cifs(_: &File) -> bool {
+    false
+}
+
+pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
+    FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
+}
+
+pub(crate) fn bequeath(descriptor: Descriptor) -> Result<(), Failure> {
+    rustix::io::fcntl_setfd(&descriptor.file, FdFlags::empty())
+        .map_err(|error| Action::Inherit.failed(error))?;
+    std::mem::forget(descriptor);
+    Ok(())
+}
+
+/// How many forks there were in this process's line before it was born.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// How many forks this process has seen, as a child or as a parent.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+static WATCHING: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+extern "C" fn after_fork_in_parent() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+extern "C" fn after_fork_in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Two threads may both be first, and each fork then counts twice: any other number will do. A
+/// `Once` would not, since a child born in the middle of one would wait for it for ever.
+pub(crate) fn watch_forks() {
+    if !WATCHING.load(Ordering::Relaxed) {
+        // SAFETY: the functions only touch atomics, which is legal in a forked child, and they
+        // live as long as the program.
+        let refused = unsafe {
+            libc::pthread_atfork(None, Some(after_fork_in_parent), Some(after_fork_in_child))
+        };
+        WATCHING.store(refused == 0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,81 @@
+//! Which process is this? A forked child inherits its parent's memory, but not its holds (L11).
+//!
+//! Whatever another thread was doing to a ledger at the moment of the fork stays half done in the
+//! child for ever, so the child never looks into its parent's ledgers: it has a registry of its
+//! own, and finds its own ledgers there by their paths.
+
+use std::borrow::Cow;
+use std::mem;
+
+use once_cell::race::OnceBox;
+
+use super::ledger::Ledger;
+use super::os::{self, Name};
+use super::registry::{Ledgers, Registry};
+use super::sync::{Arc, Mutex};
+
+/// A process in a line of forks: its ancestors come before it in the list.
+#[derive(Debug)]
+struct Process {
+    generation: u32,
+    registry: Registry,
+    child: OnceBox<Process>,
+}
+
+impl Process {
+    const fn new(generation: u32) -> Self {
+        let registry = Registry(Mutex::new(Ledgers::new()));
+        Self { generation, registry, child: OnceBox::new() }
+    }
+}
+
+static FIRST: Process = Process::new(0);
+
+fn registry() -> &'static Registry {
+    let generation = os::generation();
+    let mut process = &FIRST;
+    while process.generation != generation {
+        process = process.child.get_or_init(|| Box::new(Process::new(generation)));
+    }
+    &process.registry
+}
+
+/// A ledger as a handle or guard refers to it, possibly inherited through a fork.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerRef(Arc<Ledger>);
+
+impl LedgerRef {
+    pub(crate) fn of(name: Name) -> Self {
+        os::watch_forks();
+        Self(registry().ledger(name))
+    }
+
+    pub(crate) fn name(&self) -> &Name {
+        self.0.name()
+    }
+
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.0.generation() != os::generation()
+    }
+
+    /// This process's own ledger of the path.
+    pub(crate) fn here(&self) -> Cow<'_, Self> {
+        if self.is_inherited() {
+            return Cow::Owned(Self(registry().ledger(self.name().clone())));
+        }
+        Cow::Borrowed(self)
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.0
+    }
+}
+
+impl Drop for LedgerRef {
+    fn drop(&mut self) {
+        // The parent's ledger may be half-written here: it must never be taken apart.
+        if self.is_inherited() {
+            mem::forget(Arc::clone(&self.0));
+        }
+    }
+}
