@@ -10,10 +10,6 @@ use super::options::Mode;
 use super::os::{self, Descriptor, Name};
 use super::sync::{Arc, Mutex};
 
-/// How many idle descriptors are kept for reuse. One would do for one thread; threads that take
-/// turns on one path each come back for theirs.
-const IDLE: usize = 8;
-
 /// A descriptor while the kernel's lock is on it.
 #[derive(Debug)]
 pub(crate) struct Hold {
@@ -59,7 +55,8 @@ struct Book {
     shared: usize,
     /// The holds of `acquire`, oldest first: `release` ends them in this order.
     kept: VecDeque<Kept>,
-    idle: Vec<Descriptor>,
+    /// One descriptor without a lock is kept for reuse. More were measured to gain nothing.
+    idle: Option<Descriptor>,
     release_failed: bool,
 }
 
@@ -96,7 +93,7 @@ impl Ledger {
             exclusive: 0,
             shared: 0,
             kept: VecDeque::new(),
-            idle: Vec::new(),
+            idle: None,
             release_failed: false,
         };
         Self { name, generation: os::generation(), book: Mutex::new(book) }
@@ -158,19 +155,15 @@ impl Ledger {
     /// A descriptor without a lock, for reuse. One that was open at a `fork` is shared with the
     /// child for good: no death of ours would end a hold on it (L7), so it is not used again.
     pub(crate) fn take_idle(&self) -> Option<Descriptor> {
-        let mut book = self.book.lock();
-        let idle = book.idle.pop()?;
-        if idle.is_shared_by_fork() {
-            book.idle.clear();
-            return None;
-        }
-        Some(idle)
+        let idle = self.book.lock().idle.take();
+        idle.filter(|descriptor| !descriptor.is_shared_by_fork())
     }
 
+    /// Takes a descriptor back, or closes it if there is one already.
     pub(crate) fn put_idle(&self, descriptor: Descriptor) {
         let mut book = self.book.lock();
-        if book.idle.len() < IDLE {
-            book.idle.push(descriptor);
+        if book.idle.is_none() {
+            book.idle = Some(descriptor);
         }
     }
 }
