@@ -1,7 +1,7 @@
 //! An inter-process lock named by a file.
 //!
 //! Every program that uses the same path shares one lock, and the system frees it when its holder
-//! dies.
+//! dies. A port of Python's locket 1.0.0, with which it interoperates.
 //!
 //! ```
 //! # let dir = tempfile::tempdir()?;
@@ -18,12 +18,91 @@
 //! let held = locket::lock_file(&path).timeout(Duration::from_secs(30)).lock()?;
 //! held.release()?;
 //!
-//! // Without a guard.
+//! // Without a guard: any thread may release, through any handle of the path.
 //! let lock = locket::lock_file(&path);
 //! lock.acquire()?;
 //! lock.release()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # What is promised
+//!
+//! | | |
+//! |---|---|
+//! | L1 exclusion | One exclusive hold, or any number of shared ones, per file: over all threads, handles and processes, whatever the spelling of the path |
+//! | L2 try | A free lock is taken, a held one is reported at once |
+//! | L3 deadline | A timeout is one monotonic deadline over the whole call. Never early; the last attempt is made at or after it |
+//! | L4 waiting | On Linux a waiter sleeps in the kernel's queue for the lock, timed or not |
+//! | L5 release once | Of many releases of one hold exactly one succeeds. A guard's hold is ended by that guard alone |
+//! | L6 released-error | Releasing what is not held is an error, and the lock stays usable |
+//! | L7 crash | A process killed at any instruction leaves the lock free and the file as it was |
+//! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted |
+//! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
+//! | L10 path | The path is made absolute when the handle is made |
+//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
+//! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
+//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold and an idle one |
+//! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` over byte 0. Both exclude locket.py |
+//!
+//! # What is not
+//!
+//! - The lock is *advisory*: it excludes those who ask for it.
+//! - *Network file systems* are as good as their servers and mount options: with NFSv3 `nolock`,
+//!   CIFS `nobrl`, sshfs, or one directory mounted twice through some FUSE file systems, two
+//!   holders are possible, and nothing on this side can tell.
+//! - *Fairness* is the kernel's. Linux wakes waiters in the order in which they came, but a process
+//!   that releases and locks again at once may overtake them.
+//! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
+//! - It protects against *replaced* lock files, not against people who replace them while the
+//!   lock is held: do not delete lock files that others may be using.
+//!
+//! # States
+//!
+//! ```text
+//!             acquire ok                 release ok
+//!  Unlocked ───────────────▶ Held ──────────────────▶ Unlocked
+//!     │                       │ release: the system refuses
+//!     │ release               ▼
+//!     └──────────────▶ ReleasedError ── release ──▶ ReleasedError
+//!                             └─ acquire ok ──▶ Held
+//! ```
+//!
+//! # For host programs: one signal
+//!
+//! On Linux `flock` can be interrupted by nothing but a signal. A wait with a timeout therefore
+//! arms a timer of the kernel's (`timer_create`, `CLOCK_MONOTONIC`), which at the deadline, and only
+//! then, sends a real-time signal to the one thread that waits. What you may want to know of it:
+//!
+//! - Which: the first from `SIGRTMAX` downwards that has the default disposition at the first timed
+//!   wait that meets contention. A signal that somebody handles or ignores is never taken.
+//! - Its handler does nothing, and is installed without `SA_RESTART`. If the program takes the
+//!   signal away later, or resets it, the next timed wait notices and finds another, or puts it
+//!   back.
+//! - The thread may block all signals: this one is let through while the thread waits, and the mask
+//!   is restored. Nothing of it is left pending for a `sigwait` or signalfd.
+//! - A program that reads a real-time signal with `sigwait` or signalfd without ever changing its
+//!   disposition cannot be told from one that does not use it. If it uses the topmost one, let it
+//!   set a handler, or use [`Lock::without_signals`].
+//! - If there is no signal or no timer left (`RLIMIT_SIGPENDING`), a timed wait retries every
+//!   [`Lock::retry_period`], as it does on other systems.
+//!
+//! # fork
+//!
+//! A forked child starts with every lock unlocked and may use the handles that it inherited. It
+//! inherits the parent's locked descriptors too, as every child does: a hold that existed at the
+//! moment of the fork and is then lost by the parent's *death* lasts until the child exits or
+//! executes a program. (A release ends it at once.) Later holds do not have that weakness.
+//!
+//! # Questions
+//!
+//! **May I delete the lock file?** Better not: it is empty, and the next user needs it. If it is
+//! deleted all the same, waiters notice and move on to the new one (L9).
+//!
+//! **Why not lock the data file itself?** You may; contents are never touched. But programs that
+//! replace their data by renaming a new file over it replace the lock as well.
+//!
+//! **Where should it be?** On a local file system, where every user of the lock may open the file:
+//! reading is enough, except on NFS.
 
 mod acquire;
 mod deadline;

@@ -1,0 +1,202 @@
+//! The shipped code, in every interleaving.
+//!
+//! L1 exclusion, L2 try, L3 deadline (as plans of the clock), L5 release once, L6 released-error,
+//! L7 crash, L9 identity, L10 one state for all handles of a path, L13 nothing left behind.
+
+use crate::allowed;
+use crate::options::Mode::{Exclusive, Shared};
+use crate::os::Kernel;
+use crate::program::Patience::{ForEver, Try, Until};
+use crate::program::Step::{self, Acquire, DropGuard, DropHandle, Guard, Release};
+use crate::scenario::{Actor, History, Scenario};
+use crate::subjects::shipped::Code;
+
+use std::collections::BTreeSet;
+
+/// At which look at the clock the deadline can pass: before the first attempt, before the wait,
+/// as the wait begins.
+const LOOKS: [u32; 3] = [2, 3, 4];
+
+fn thread(process: u32, steps: &[Step]) -> Actor {
+    Actor::Thread(process, steps.to_vec())
+}
+
+/// Explores the scenarios, which differ in their timing only: together they must end in every way
+/// that the model allows, and in no other.
+fn check(name: &str, scenarios: &[Scenario]) {
+    let (mut seen, mut executions) = (BTreeSet::<History>::new(), 0);
+    for scenario in scenarios {
+        let explored = scenario.explore::<Code>();
+        executions += explored.executions;
+        seen.extend(explored.histories);
+    }
+    let allowed: BTreeSet<History> = scenarios.iter().flat_map(allowed::histories).collect();
+    println!("{name}: {executions} executions, {} histories", seen.len());
+    let wrong: Vec<_> = seen.difference(&allowed).collect();
+    assert!(wrong.is_empty(), "{name}: the model does not allow {wrong:#?}");
+    let missed: Vec<_> = allowed.difference(&seen).collect();
+    assert!(missed.is_empty(), "{name}: never seen: {missed:#?}");
+}
+
+fn one(actors: Vec<Actor>) -> Vec<Scenario> {
+    vec![Scenario::new(actors)]
+}
+
+#[test]
+fn l1_two_processes_exclude_each_other() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    check("two processes", &one(vec![thread(1, &steps), thread(2, &steps)]));
+}
+
+#[test]
+fn l1_threads_of_one_process_exclude_each_other() {
+    let steps = [Guard(Exclusive, ForEver), DropGuard];
+    check("two threads", &one(vec![thread(1, &steps), thread(1, &steps)]));
+}
+
+#[test]
+fn l1_three_processes_take_turns() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    let threads = [1, 2, 3].map(|process| thread(process, &steps)).to_vec();
+    check("three processes", &one(threads));
+}
+
+#[test]
+fn l1_readers_share_and_keep_a_writer_out() {
+    let read = [Guard(Shared, ForEver), DropGuard];
+    let write = [Guard(Exclusive, ForEver), DropGuard];
+    check(
+        "readers and a writer",
+        &one(vec![thread(1, &read), thread(1, &read), thread(2, &write)]),
+    );
+}
+
+#[test]
+fn l2_a_try_answers_at_once() {
+    let try_once = [Acquire(Exclusive, Try), Release];
+    let hold = [Guard(Exclusive, ForEver), DropGuard];
+    check("try", &one(vec![thread(1, &try_once), thread(2, &hold)]));
+}
+
+#[test]
+fn l3_a_deadline_passes_at_any_look_at_the_clock() {
+    let hold = [Acquire(Exclusive, ForEver), Release];
+    let scenarios = LOOKS.map(|looks| {
+        let timed = [Guard(Exclusive, Until(looks)), DropGuard];
+        Scenario::new(vec![thread(1, &timed), thread(2, &hold)])
+    });
+    check("deadline", &scenarios);
+}
+
+#[test]
+fn l3_one_deadline_over_a_replacement() {
+    let hold = [Acquire(Exclusive, ForEver)];
+    let scenarios = LOOKS.map(|looks| {
+        let timed = [Guard(Exclusive, Until(looks)), DropGuard];
+        Scenario::new(vec![thread(1, &timed), thread(2, &hold), Actor::Replace])
+    });
+    check("deadline and replacement", &scenarios);
+}
+
+#[test]
+fn l5_one_of_many_releases_wins() {
+    let first = [Acquire(Exclusive, ForEver), Release];
+    check(
+        "three releases of one hold",
+        &one(vec![thread(1, &first), thread(1, &[Release]), thread(1, &[Release])]),
+    );
+}
+
+#[test]
+fn l5_a_release_leaves_a_guard_alone() {
+    let guard = [Guard(Exclusive, ForEver), DropGuard];
+    check(
+        "release beside a guard",
+        &one(vec![thread(1, &guard), thread(1, &[Release]), thread(2, &guard)]),
+    );
+}
+
+#[test]
+fn l5_shared_holds_are_released_one_by_one() {
+    let steps = [Acquire(Shared, ForEver), Release, Release];
+    check("shared kept holds", &one(vec![thread(1, &steps), thread(1, &steps)]));
+}
+
+#[test]
+fn l6_a_refused_unlock_gives_the_hold_up() {
+    let steps = [Acquire(Exclusive, ForEver), Release, Release];
+    let other = [Guard(Exclusive, ForEver), DropGuard];
+    let scenario = Scenario::new(vec![thread(1, &steps), thread(1, &other), thread(2, &other)]);
+    check("refused unlock", &[scenario.on(Kernel::RefusesUnlock)]);
+}
+
+#[test]
+fn l7_a_killed_holder_frees_the_lock() {
+    let hold = [Acquire(Exclusive, ForEver), Release];
+    check(
+        "killed holder",
+        &one(vec![thread(1, &hold), thread(2, &hold), Actor::Crash(1)]),
+    );
+}
+
+#[test]
+#[ignore = "minutes: run by ci/deep.sh"]
+fn deep_a_killed_process_of_two_threads() {
+    let hold = [Guard(Exclusive, ForEver), DropGuard];
+    check(
+        "killed process of two threads",
+        &one(vec![thread(1, &hold), thread(1, &hold), thread(2, &hold), Actor::Crash(1)]),
+    );
+}
+
+#[test]
+fn l9_a_waiter_moves_on_to_the_file_that_replaced_its_own() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    check("replaced", &one(vec![thread(1, &steps), thread(2, &steps), Actor::Replace]));
+}
+
+#[test]
+fn l9_a_waiter_creates_the_file_that_was_unlinked() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    check("unlinked", &one(vec![thread(1, &steps), thread(2, &steps), Actor::Unlink]));
+}
+
+#[test]
+fn l9_an_idle_descriptor_is_not_trusted() {
+    let twice = [Guard(Exclusive, ForEver), DropGuard, Guard(Exclusive, ForEver), DropGuard];
+    let once = [Guard(Exclusive, ForEver), DropGuard];
+    check(
+        "idle descriptor and replacement",
+        &one(vec![thread(1, &twice), thread(2, &once), Actor::Replace]),
+    );
+}
+
+#[test]
+fn l10_a_kept_hold_outlives_every_handle() {
+    let keep = [Acquire(Exclusive, ForEver), DropHandle];
+    let release = [Release, DropHandle, Acquire(Exclusive, Try), Release];
+    check("last handle and acquire", &one(vec![thread(1, &keep), thread(1, &release)]));
+}
+
+#[test]
+fn l12_an_interrupted_wait_goes_on() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    let scenario = Scenario::new(vec![thread(1, &steps), thread(2, &steps)]);
+    check("interrupted", &[scenario.on(Kernel::Interrupts)]);
+}
+
+#[test]
+#[ignore = "minutes: run by ci/deep.sh"]
+fn deep_four_processes_take_turns() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    check("four processes", &one([1, 2, 3, 4].map(|process| thread(process, &steps)).to_vec()));
+}
+
+#[test]
+#[ignore = "minutes: run by ci/deep.sh"]
+fn deep_two_processes_of_two_threads_with_replacement() {
+    let steps = [Acquire(Exclusive, ForEver), Release];
+    let mut actors: Vec<_> = [1, 1, 2].map(|process| thread(process, &steps)).to_vec();
+    actors.push(Actor::Replace);
+    check("2 + 1 threads and a replacement", &one(actors));
+}

@@ -1,0 +1,43 @@
+//! Locket's ledger and acquisition loop, as shipped, in every interleaving.
+//!
+//! The library's own source files are compiled here over loom's locks (`sync`) and a model kernel
+//! (`os`). Whatever a ledger or the kernel does is done in the formal model as well, in the same
+//! critical section (`oracle`), and must get the same answer; and what a scenario can end like in
+//! all its interleavings must be just what the model allows (`allowed`).
+//!
+//! Several *processes* are several registries over one kernel.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `scenario` | programs of a few threads, and all their interleavings by loom |
+//! | `allowed` | all the ways in which the model lets a scenario end |
+//! | `oracle` | the model in step with the code |
+//! | `sync`, `os` | what the library's files are compiled over |
+//! | `mutations` | bugs in the shipped files: `build.rs` makes a subject of each |
+//! | `laws`, `seeded` | the tests: the shipped code is right, each seeded bug is caught |
+#![cfg(test)]
+
+mod allowed;
+#[path = "../../../src/deadline.rs"]
+mod deadline;
+#[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
+#[path = "../../../src/error.rs"]
+mod error;
+mod laws;
+#[allow(dead_code, reason = "only the build uses the texts")]
+mod mutations;
+#[allow(dead_code, reason = "not every option means something to the model kernel")]
+#[path = "../../../src/options.rs"]
+mod options;
+mod oracle;
+mod os;
+mod program;
+mod scenario;
+mod seeded;
+mod subject;
+mod sync;
+
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "as shipped, or with a bug")]
+mod subjects {
+    include!(concat!(env!("OUT_DIR"), "/subjects.rs"));
+}

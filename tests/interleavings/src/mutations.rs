@@ -1,0 +1,108 @@
+// Bugs to seed in the shipped files, as edits of their text. This file is a part of `build.rs`
+// too, so it names nothing outside itself.
+
+/// One bug: texts in a file, each of which is there once, and what stands there instead.
+pub(crate) struct Mutation {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) edits: &'static [(&'static str, &'static str)],
+}
+
+pub(crate) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "identity_not_checked",
+        file: "acquire",
+        edits: &[("(true, true) => Outcome::Granted", "(_, true) => Outcome::Granted")],
+    },
+    Mutation {
+        name: "timed_out_on_a_replaced_file",
+        file: "acquire",
+        edits: &[("(true, false) => Outcome::Contended", "(_, false) => Outcome::Contended")],
+    },
+    Mutation {
+        name: "no_last_attempt",
+        file: "acquire",
+        edits: &[("        if last {", "        if last || deadline.passed() {")],
+    },
+    Mutation {
+        name: "wait_taken_for_granted",
+        file: "acquire",
+        edits: &[("        if os::wait(descriptor, options, deadline)? {", "        if os::wait(descriptor, options, deadline)? || true {")],
+    },
+    Mutation {
+        name: "deadline_anew_for_each_file",
+        file: "acquire",
+        edits: &[("        match attempt(ledger, &descriptor, options, &deadline) {", "        match attempt(ledger, &descriptor, options, &Deadline::after(options.timeout)) {")],
+    },
+    Mutation {
+        name: "released_before_it_is_taken",
+        file: "release",
+        edits: &[("    ledger.leave(hold.mode);\n    end(ledger, hold)", "    let mode = hold.mode;\n    let ended = end(ledger, hold);\n    ledger.leave(mode);\n    ended")],
+    },
+    Mutation {
+        name: "refusal_not_recorded",
+        file: "release",
+        edits: &[("            ledger.refused();", "")],
+    },
+    Mutation {
+        name: "refused_descriptor_reused",
+        file: "release",
+        edits: &[("            drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).", "            ledger.put_idle(hold.descriptor);")],
+    },
+    Mutation {
+        name: "unlock_forgotten",
+        file: "release",
+        edits: &[("    match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {", "    match Ok::<(), super::error::Failure>(()) {")],
+    },
+    Mutation {
+        name: "guard_released_by_release",
+        file: "ledger",
+        edits: &[("            None => book.fail_release(),", "            None => { book.exclusive = 0; book.shared = 0; book.fail_release(); }")],
+    },
+    Mutation {
+        name: "error_forgotten",
+        file: "ledger",
+        edits: &[("        self.release_failed = self.exclusive + self.shared == 0;", "        self.release_failed = false;")],
+    },
+    Mutation {
+        name: "error_remembered_too_long",
+        file: "ledger",
+        edits: &[("        self.release_failed = false;\n    }\n\n    /// A failed", "    }\n\n    /// A failed")],
+    },
+    Mutation {
+        name: "shared_counted_as_exclusive",
+        file: "ledger",
+        edits: &[("            Mode::Shared => &mut self.shared,", "            Mode::Shared => &mut self.exclusive,")],
+    },
+    Mutation {
+        name: "newest_kept_hold_first",
+        file: "ledger",
+        edits: &[("book.kept.pop_front()", "book.kept.pop_back()")],
+    },
+    Mutation {
+        name: "surplus_descriptor_left_open",
+        file: "ledger",
+        edits: &[("            book.idle = Some(descriptor);\n        }", "            book.idle = Some(descriptor);\n        } else { std::mem::forget(descriptor); }")],
+    },
+    Mutation {
+        name: "two_ledgers_of_one_path",
+        file: "registry",
+        edits: &[("        ledgers.by_path.insert(spelling, Arc::downgrade(&ledger));", "        let _ = spelling;")],
+    },
+    Mutation {
+        name: "entered_in_two_steps",
+        file: "ledger",
+        edits: &[(
+            "        let mut book = ledger.book.lock();\n        book.enter(hold.mode);",
+            "        ledger.book.lock().enter(hold.mode);\n        let mut book = ledger.book.lock();",
+        )],
+    },
+    Mutation {
+        name: "kept_hold_dies_with_the_last_handle",
+        file: "ledger",
+        edits: &[
+            ("    _ledger: Arc<Ledger>,", "    _ledger: super::sync::Weak<Ledger>,"),
+            ("_ledger: Arc::clone(ledger)", "_ledger: Arc::downgrade(ledger)"),
+        ],
+    },
+];

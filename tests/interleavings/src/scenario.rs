@@ -1,0 +1,235 @@
+//! A few threads with their programs, and every way in which they can meet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use loom::thread;
+use locket_model::spec::{Answer, Op, Outcome};
+
+use crate::oracle;
+use crate::os::{Kernel, PATH, System};
+use crate::program::{Step, Thread};
+use crate::subject::Subject;
+use crate::sync::Arc;
+
+/// How often the system may take a thread's turn away where it would not have to. Seeded bugs have
+/// survived a bound of 2.
+const PREEMPTIONS: usize = 3;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Actor {
+    /// A thread of a process. Two of one process share a registry.
+    Thread(u32, Vec<Step>),
+    /// Somebody unlinks the file.
+    Unlink,
+    /// Somebody replaces the file.
+    Replace,
+    /// A process is killed.
+    Crash(u32),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) kernel: Kernel,
+    pub(crate) actors: Vec<Actor>,
+}
+
+/// How a scenario went. Of a process that is killed nothing is told: anything may have come of it.
+///
+/// Only what happens at one place has an order: loom does not tell two executions apart that
+/// differ in the order of steps which have nothing to do with each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct History {
+    /// What each step of each thread came to.
+    pub(crate) outcomes: Vec<Vec<Option<Outcome>>>,
+    /// Whose acquisitions the system granted, in its order.
+    pub(crate) grants: Vec<u32>,
+    /// What happened to each process's ledger, in its order.
+    pub(crate) ledgers: BTreeMap<u32, Vec<&'static str>>,
+}
+
+impl History {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        mut outcomes: Vec<Vec<Option<Outcome>>>,
+        trace: &[(Op, Answer)],
+    ) -> Self {
+        for (actor, outcomes) in scenario.actors.iter().zip(&mut outcomes) {
+            if matches!(actor, Actor::Thread(process, _) if scenario.is_killed(*process)) {
+                outcomes.clear();
+            }
+        }
+        let recorded: BTreeSet<_> = trace
+            .iter()
+            .filter_map(|&(op, _)| match op {
+                Op::Record { process, id } => Some((process, id)),
+                _ => None,
+            })
+            .collect();
+        let mut history = Self { outcomes, ..Self::default() };
+        for &(op, answer) in trace {
+            let (process, what) = match op {
+                Op::Lock { hold }
+                    if answer == Answer::Granted && recorded.contains(&(hold.process, hold.id)) =>
+                {
+                    if !scenario.is_killed(hold.process) {
+                        history.grants.push(hold.process);
+                    }
+                    continue;
+                }
+                Op::Record { process, .. } => (process, "entered"),
+                Op::Take { process, .. } | Op::TakeGuard { process, .. } => (process, "taken"),
+                Op::Refuse { process, .. } => (process, "refused"),
+                _ => continue,
+            };
+            if !scenario.is_killed(process) {
+                history.ledgers.entry(process).or_default().push(what);
+            }
+        }
+        history
+    }
+}
+
+pub(crate) struct Explored {
+    pub(crate) executions: usize,
+    pub(crate) histories: BTreeSet<History>,
+}
+
+impl Scenario {
+    pub(crate) fn new(actors: Vec<Actor>) -> Self {
+        Self { kernel: Kernel::Sound, actors }
+    }
+
+    pub(crate) fn on(self, kernel: Kernel) -> Self {
+        Self { kernel, ..self }
+    }
+
+    pub(crate) fn is_killed(&self, process: u32) -> bool {
+        self.actors.iter().any(|actor| matches!(actor, Actor::Crash(killed) if *killed == process))
+    }
+
+    fn processes(&self) -> BTreeSet<u32> {
+        let process = |actor: &Actor| match actor {
+            Actor::Thread(process, _) => Some(*process),
+            _ => None,
+        };
+        self.actors.iter().filter_map(process).collect()
+    }
+
+    /// Runs every interleaving; panics at the first in which code and model differ.
+    pub(crate) fn explore<S: Subject>(&self) -> Explored {
+        self.explore_counting::<S>(&std::sync::Arc::default())
+    }
+
+    /// The same, for whoever wants to know after how many executions it panicked.
+    pub(crate) fn explore_counting<S: Subject>(
+        &self,
+        executions: &std::sync::Arc<AtomicUsize>,
+    ) -> Explored {
+        let histories = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(PREEMPTIONS);
+        builder.max_branches = 20_000;
+        let (scenario, count, seen) = (self.clone(), executions.clone(), histories.clone());
+        builder.check(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            let history = scenario.execute::<S>();
+            seen.lock().expect("nobody panics while it is locked").insert(history);
+        });
+        let histories = std::mem::take(&mut *histories.lock().expect("as above"));
+        Explored { executions: executions.load(Ordering::Relaxed), histories }
+    }
+
+    fn execute<S: Subject>(&self) -> History {
+        oracle::begin();
+        let system = System::new(self.kernel);
+        let registries: Vec<(u32, Arc<S::Registry>)> = self
+            .processes()
+            .into_iter()
+            .map(|process| (process, Arc::new(S::registry())))
+            .collect();
+        let registry = |process: u32| {
+            let found = registries.iter().find(|(of, _)| *of == process);
+            Arc::clone(&found.expect("every process has one").1)
+        };
+        let spawned: Vec<_> = self
+            .actors
+            .iter()
+            .map(|actor| {
+                let (actor, system) = (actor.clone(), Arc::clone(&system));
+                let registry = match &actor {
+                    Actor::Thread(process, _) => Some(registry(*process)),
+                    _ => None,
+                };
+                thread::spawn(move || act::<S>(&actor, &system, registry))
+            })
+            .collect();
+        // Guards and handles live on until everything has been compared.
+        let mut threads = Vec::new();
+        let mut outcomes = Vec::new();
+        for handle in spawned {
+            let (thread, results) = handle.join().expect("a thread of the model does not panic");
+            threads.extend(thread);
+            outcomes.push(results);
+        }
+        let history = History::new(self, outcomes, &oracle::trace());
+        self.compare_the_end::<S>(&system, &registry, threads);
+        history
+    }
+
+    fn compare_the_end<S: Subject>(
+        &self,
+        system: &Arc<System>,
+        registry: &dyn Fn(u32) -> Arc<S::Registry>,
+        threads: Vec<Thread<S>>,
+    ) {
+        for process in self.processes().into_iter().filter(|process| !oracle::is_dead(*process)) {
+            let mut observer = Thread::<S>::new(process, system, &registry(process));
+            let (says, holds) = (observer.state(), oracle::holds(process));
+            let expected = oracle::state(process, PATH);
+            if says != expected {
+                oracle::violation(&format!("the ledger says {says:?}, the model {expected:?}"));
+            }
+            let open = system.open_descriptors(process);
+            if open != holds && open != holds + 1 {
+                oracle::violation(&format!("{open} descriptors are open for {holds} holds (L13)"));
+            }
+            observer.drop_handle();
+        }
+        for mut thread in threads {
+            thread.drop_handle();
+            thread.leak_guards();
+        }
+        // With the last handle the idle descriptor goes, unless a kept hold keeps its ledger; what
+        // is held stays (L13).
+        for process in self.processes().into_iter().filter(|process| !oracle::is_dead(*process)) {
+            let (open, holds) = (system.open_descriptors(process), oracle::holds(process));
+            if open != holds && (holds == 0 || open != holds + 1) {
+                oracle::violation(&format!("{open} descriptors outlive the handles, {holds} holds"));
+            }
+        }
+        if let Err(story) = oracle::finish() {
+            panic!("{story}");
+        }
+    }
+}
+
+fn act<S: Subject>(
+    actor: &Actor,
+    system: &Arc<System>,
+    registry: Option<Arc<S::Registry>>,
+) -> (Option<Thread<S>>, Vec<Option<Outcome>>) {
+    match (actor, registry) {
+        (Actor::Thread(process, steps), Some(registry)) => {
+            let mut thread = Thread::<S>::new(*process, system, &registry);
+            let outcomes = steps.iter().map(|step| thread.run(*step)).collect();
+            return (Some(thread), outcomes);
+        }
+        (Actor::Unlink, _) => system.unlink(),
+        (Actor::Replace, _) => system.replace(),
+        (Actor::Crash(process), _) => system.crash(*process),
+        (Actor::Thread(..), None) => unreachable!("a thread comes with its process's registry"),
+    }
+    (None, Vec::new())
+}

@@ -1,0 +1,90 @@
+//! The shipped code, or a copy with a bug: what a scenario does with it.
+
+use locket_model::spec::State;
+
+use crate::error::LockError;
+use crate::options::{Mode, Options};
+use crate::os::Name;
+use crate::sync::Arc;
+
+pub(crate) trait Subject: 'static {
+    type Registry: Send + Sync;
+    type Ledger: Send + Sync;
+    type Hold: Send;
+
+    fn registry() -> Self::Registry;
+    /// Locks it, and no more.
+    fn touch(registry: &Self::Registry);
+    fn ledger(registry: &Self::Registry, name: Name) -> Arc<Self::Ledger>;
+    fn acquire(ledger: &Self::Ledger, options: &Options) -> Result<Self::Hold, LockError>;
+    fn keep(ledger: &Arc<Self::Ledger>, hold: Self::Hold);
+    fn enter(ledger: &Self::Ledger, mode: Mode);
+    fn release_kept(ledger: &Self::Ledger) -> Result<(), LockError>;
+    fn release_guarded(ledger: &Self::Ledger, hold: Self::Hold) -> Result<(), LockError>;
+    fn state(ledger: &Self::Ledger) -> State;
+}
+
+/// Implements [`Subject`] in a module that has the library's four files.
+#[macro_export]
+macro_rules! subject {
+    () => {
+        pub(crate) struct Code;
+
+        impl crate::subject::Subject for Code {
+            type Registry = registry::Registry;
+            type Ledger = ledger::Ledger;
+            type Hold = ledger::Hold;
+
+            fn registry() -> Self::Registry {
+                registry::Registry(crate::sync::Mutex::new(registry::Ledgers::new()))
+            }
+
+            fn touch(registry: &Self::Registry) {
+                drop(registry.0.lock());
+            }
+
+            fn ledger(
+                registry: &Self::Registry,
+                name: crate::os::Name,
+            ) -> crate::sync::Arc<Self::Ledger> {
+                registry.ledger(name)
+            }
+
+            fn acquire(
+                ledger: &Self::Ledger,
+                options: &crate::options::Options,
+            ) -> Result<Self::Hold, crate::error::LockError> {
+                acquire::acquire(ledger, options)
+            }
+
+            fn keep(ledger: &crate::sync::Arc<Self::Ledger>, hold: Self::Hold) {
+                ledger::Ledger::keep(ledger, hold);
+            }
+
+            fn enter(ledger: &Self::Ledger, mode: crate::options::Mode) {
+                ledger.enter(mode);
+            }
+
+            fn release_kept(ledger: &Self::Ledger) -> Result<(), crate::error::LockError> {
+                release::release_kept(ledger)
+            }
+
+            fn release_guarded(
+                ledger: &Self::Ledger,
+                hold: Self::Hold,
+            ) -> Result<(), crate::error::LockError> {
+                release::release_guarded(ledger, hold)
+            }
+
+            fn state(ledger: &Self::Ledger) -> locket_model::spec::State {
+                use locket_model::spec::State;
+                match ledger.state() {
+                    ledger::State::Unlocked => State::Unlocked,
+                    ledger::State::HeldExclusive => State::HeldExclusive,
+                    ledger::State::HeldShared(holds) => State::HeldShared(holds),
+                    ledger::State::ReleasedError => State::ReleasedError,
+                }
+            }
+        }
+    };
+}
