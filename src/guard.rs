@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, mem};
 
 use super::error::LockError;
 use super::ledger::Hold;
@@ -88,10 +88,16 @@ impl Guard {
     /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn bequeath(mut self) -> Result<(), LockError> {
         let path = self.ledger.name().path();
-        match self.hold.take_if(|_| !self.ledger.is_inherited()) {
-            Some(hold) => os::bequeath(hold.descriptor).map_err(|failure| failure.at(path)),
-            None => Err(LockError::NotLocked { path: path.into() }),
+        let Some(hold) = self.hold.take_if(|_| !self.ledger.is_inherited()) else {
+            return Err(LockError::NotLocked { path: path.into() });
+        };
+        if let Err(failure) = os::bequeath(&hold.descriptor) {
+            let refused = failure.at(path);
+            release_guarded(self.ledger.ledger(), hold)?;
+            return Err(refused);
         }
+        mem::forget(hold); // It is not ours to close any more.
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), LockError> {

@@ -47,7 +47,7 @@
 //! # What is not
 //!
 //! - The lock is *advisory*: it excludes those who ask for it.
-//! - *Network file systems* are as good as their servers and mount options: with NFSv3 `nolock`,
+//! - *Network file systems* are as good as their servers and mount options: with `NFSv3` `nolock`,
 //!   CIFS `nobrl`, sshfs, or one directory mounted twice through some FUSE file systems, two
 //!   holders are possible, and nothing on this side can tell.
 //! - *Fairness* is the kernel's. Linux wakes waiters in the order in which they came, but a process

@@ -15,8 +15,8 @@
 //!   descriptor? The answer is worth something only while the descriptor has a lock.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
 //!   closed, which unlocks too.
-//! - `bequeath(descriptor)`: on a descriptor with a lock. From then on it is the process's and its
-//!   children's: nobody closes it.
+//! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit it;
+//!   after a success nobody here closes it.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
 //! - Dropping a `Descriptor`: at any time, in any process. Closes it, which ends its lock unless
@@ -29,6 +29,14 @@
 mod linux;
 #[cfg(unix)]
 mod unix;
+#[cfg(not(any(unix, windows)))]
+mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::*;
+#[cfg(not(any(unix, windows)))]
+pub(crate) use unsupported::*;
+#[cfg(windows)]
+pub(crate) use windows::*;

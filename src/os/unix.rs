@@ -228,11 +228,9 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
 }
 
-pub(crate) fn bequeath(descriptor: Descriptor) -> Result<(), Failure> {
+pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     rustix::io::fcntl_setfd(&descriptor.file, FdFlags::empty())
-        .map_err(|error| Action::Inherit.failed(error))?;
-    std::mem::forget(descriptor);
-    Ok(())
+        .map_err(|error| Action::Inherit.failed(error))
 }
 
 /// How many forks there were in this process's line before it was born.

@@ -1,0 +1,62 @@
+//! Where there are no file locks: nothing can be opened, so there is never a descriptor.
+
+use std::io;
+use std::path::{self, Path, PathBuf};
+
+use crate::deadline::Deadline;
+use crate::error::{Action, Failure};
+use crate::options::{Mode, Options};
+
+/// An absolute path, where the platform has such.
+#[derive(Clone, Debug)]
+pub(crate) struct Name(PathBuf);
+
+impl Name {
+    pub(crate) fn new(given: &Path) -> Self {
+        Self(path::absolute(given).unwrap_or_else(|_| given.into()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Descriptor {}
+
+impl Descriptor {
+    pub(crate) fn is_shared_by_fork(&self) -> bool {
+        match *self {}
+    }
+}
+
+pub(crate) fn open(_: &Name, _: &Options) -> Result<Descriptor, Failure> {
+    let text = "file locks are not supported on this platform";
+    Err(Action::Open.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+pub(crate) fn is_current(_: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {
+    match *descriptor {}
+}
+
+pub(crate) fn try_lock(descriptor: &Descriptor, _: Mode) -> Result<bool, Failure> {
+    match *descriptor {}
+}
+
+pub(crate) fn wait(descriptor: &Descriptor, _: &Options, _: &Deadline) -> Result<bool, Failure> {
+    match *descriptor {}
+}
+
+pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
+    match *descriptor {}
+}
+
+pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
+    match *descriptor {}
+}
+
+pub(crate) fn generation() -> u32 {
+    0
+}
+
+pub(crate) fn watch_forks() {}

@@ -1,0 +1,254 @@
+//! `CreateFile`, `LockFileEx`, and which file a path names.
+//!
+//! A lock is on all offsets that a file can have, the reference's byte 0 among them (L14). While
+//! it lasts the system lets no other descriptor write the file, nor read it if the lock is
+//! exclusive; opening, renaming and deleting it stay possible.
+
+mod identity;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::{self, Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use fs4::{FileExt, TryLockError};
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_FILE_NOT_FOUND, ERROR_OPERATION_ABORTED,
+    ERROR_PATH_NOT_FOUND, GENERIC_READ, NTSTATUS, STATUS_DELETE_PENDING,
+    STATUS_FILE_IS_A_DIRECTORY,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE, FILE_SHARE_READ,
+    FILE_SHARE_WRITE,
+};
+
+use crate::deadline::Deadline;
+use crate::error::{Action, Failure};
+use crate::options::{Mode, Options};
+
+/// An absolute path.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    path: PathBuf,
+    /// Why no file can have this name.
+    fault: Option<(io::ErrorKind, &'static str)>,
+}
+
+impl Name {
+    pub(crate) fn new(given: &Path) -> Self {
+        let text = given.as_os_str().as_encoded_bytes();
+        match path::absolute(given) {
+            Ok(path) => Self { path, fault: None },
+            Err(error) => {
+                let fault = match text {
+                    [] => (io::ErrorKind::InvalidInput, "the path is empty"),
+                    _ if text.contains(&0) => {
+                        (io::ErrorKind::InvalidInput, "the path has a NUL character in it")
+                    }
+                    _ => (error.kind(), "the path cannot be made absolute"),
+                };
+                Self { path: given.into(), fault: Some(fault) }
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn checked(&self, action: Action) -> Result<&Path, Failure> {
+        match self.fault {
+            None => Ok(&self.path),
+            Some((kind, text)) => Err(action.failed(io::Error::new(kind, text))),
+        }
+    }
+}
+
+/// A file object of our own. Children do not inherit it: std's descriptors are closed to them.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    file: File,
+}
+
+impl Descriptor {
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn is_shared_by_fork(&self) -> bool {
+        false
+    }
+}
+
+pub(crate) fn open(name: &Name, options: &Options) -> Result<Descriptor, Failure> {
+    let path = name.checked(Action::Open)?;
+    open_or_create(path, options).map(|file| Descriptor { file })
+}
+
+fn open_or_create(path: &Path, options: &Options) -> Result<File, Failure> {
+    let file = match open_with(path, options, false) {
+        Err(error) if is(&error, ERROR_FILE_NOT_FOUND) => {
+            open_with(path, options, true).map_err(|error| Action::Create.failed(error))?
+        }
+        opened => opened.map_err(|error| Action::Open.failed(error))?,
+    };
+    let is_link = || file.metadata().map(|metadata| metadata.is_symlink());
+    if !options.follow_links && is_link().map_err(|error| Action::Open.failed(error))? {
+        let text = "it is a symbolic link, which this handle does not follow";
+        return Err(Action::Open.failed(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
+    Ok(file)
+}
+
+/// For reading only: `LockFileEx` asks for no more, and neither a read-only file nor a program
+/// that denies others to write stands in the way. For its part it denies nobody anything.
+fn open_with(path: &Path, options: &Options, create: bool) -> io::Result<File> {
+    let no_follow = if options.follow_links { 0 } else { FILE_FLAG_OPEN_REPARSE_POINT };
+    OpenOptions::new()
+        .write(create) // std wants it beside `create`; what is asked for is `access_mode`.
+        .create(create)
+        .access_mode(GENERIC_READ)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+        .custom_flags(no_follow)
+        .open(path)
+        .map_err(explained)
+}
+
+pub(crate) fn is_current(
+    name: &Name,
+    descriptor: &Descriptor,
+    follow_links: bool,
+) -> Result<bool, Failure> {
+    match open_to_look(name.checked(Action::Check)?, follow_links) {
+        Ok(file) => identity::is_same(&file, &descriptor.file),
+        Err(error) => match error.raw_os_error().map(i32::cast_unsigned) {
+            // A name that is being deleted names nothing that could be opened any more.
+            Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND | ERROR_DELETE_PENDING) => Ok(false),
+            _ => Err(error),
+        },
+    }
+    .map_err(|error| Action::Check.failed(error))
+}
+
+/// Without any access to its contents, which no sharing mode of somebody else's can refuse. It
+/// may be a directory by now.
+fn open_to_look(path: &Path, follow_links: bool) -> io::Result<File> {
+    let no_follow = if follow_links { 0 } else { FILE_FLAG_OPEN_REPARSE_POINT };
+    OpenOptions::new()
+        .access_mode(0)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | no_follow)
+        .open(path)
+        .map_err(explained)
+}
+
+pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
+    let answer = match mode {
+        Mode::Exclusive => FileExt::try_lock(&descriptor.file),
+        Mode::Shared => FileExt::try_lock_shared(&descriptor.file),
+    };
+    match answer {
+        Ok(()) => Ok(true),
+        // ERROR_LOCK_VIOLATION, and nothing else.
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
+    }
+}
+
+/// Untimed in the kernel's queue. Timed by trying again and again until the deadline, where the
+/// last try is the caller's.
+pub(crate) fn wait(
+    descriptor: &Descriptor,
+    options: &Options,
+    deadline: &Deadline,
+) -> Result<bool, Failure> {
+    let mut pauses = Pauses::up_to(options.retry_period);
+    loop {
+        match deadline.remaining() {
+            None => return block(descriptor, options.mode),
+            Some(Duration::ZERO) => return Ok(false),
+            left => pauses.sleep(left),
+        }
+        if try_lock(descriptor, options.mode)? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Our descriptors are synchronous, so the call returns when the lock is granted.
+fn block(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
+    let answer = match mode {
+        Mode::Exclusive => FileExt::lock(&descriptor.file),
+        Mode::Shared => FileExt::lock_shared(&descriptor.file),
+    };
+    match answer {
+        Ok(()) => Ok(true),
+        // The host has called `CancelSynchronousIo` for this thread: what a signal is elsewhere.
+        Err(error) if is(&error, ERROR_OPERATION_ABORTED) => Ok(false),
+        Err(error) => Err(Action::Lock.failed(error)),
+    }
+}
+
+/// The pauses between attempts: each is twice as long as the one before, up to the retry period.
+struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(1);
+
+    fn up_to(longest: Duration) -> Self {
+        Self { next: Self::FIRST.min(longest), longest }
+    }
+
+    fn sleep(&mut self, left: Option<Duration>) {
+        let pause = left.map_or(self.next, |left| left.min(self.next));
+        if pause.is_zero() {
+            thread::yield_now();
+        } else {
+            thread::sleep(pause);
+        }
+        self.next = self.longest.min(self.next * 2);
+    }
+}
+
+pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
+    FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
+}
+
+/// The system keeps a lock by its process: it ends with this one, whoever inherits the descriptor.
+pub(crate) fn bequeath(_: &Descriptor) -> Result<(), Failure> {
+    let text = "on Windows a lock ends with the process that took it";
+    Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+pub(crate) fn generation() -> u32 {
+    0
+}
+
+pub(crate) fn watch_forks() {}
+
+/// Of the call that was made just now: `ERROR_ACCESS_DENIED` stands for several things, which
+/// only the status beneath it tells apart.
+fn explained(error: io::Error) -> io::Error {
+    if !is(&error, ERROR_ACCESS_DENIED) {
+        return error;
+    }
+    // SAFETY: it reads a number of this thread's.
+    match unsafe { RtlGetLastNtStatus() } {
+        STATUS_DELETE_PENDING => io::Error::from_raw_os_error(ERROR_DELETE_PENDING.cast_signed()),
+        STATUS_FILE_IS_A_DIRECTORY => {
+            io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")
+        }
+        _ => error,
+    }
+}
+
+#[link(name = "ntdll")]
+unsafe extern "system" {
+    fn RtlGetLastNtStatus() -> NTSTATUS;
+}
+
+fn is(error: &io::Error, code: u32) -> bool {
+    error.raw_os_error() == Some(code.cast_signed())
+}
