@@ -79,7 +79,7 @@ fn lock(descriptor: &Descriptor, options: &Options, deadline: &Deadline) -> Resu
 }
 
 fn open(ledger: &Ledger, options: &Options, deadline: &Deadline) -> Result<Descriptor, Failure> {
-    deadline.outlast_signals(|| os::open(ledger.name(), options))
+    deadline.outlast_signals(|| os::open(ledger.name(), options, deadline))
 }
 
 fn replaced() -> Failure {

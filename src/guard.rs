@@ -1,4 +1,4 @@
-use std::{io, mem};
+use std::io;
 
 use super::error::LockError;
 use super::ledger::Hold;
@@ -96,7 +96,7 @@ impl Guard {
             release_guarded(self.ledger.ledger(), hold)?;
             return Err(refused);
         }
-        mem::forget(hold); // It is not ours to close any more.
+        drop(hold); // Closed, not unlocked: there is a copy that the lock is on as well.
         Ok(())
     }
 

@@ -104,6 +104,9 @@
 //! **Where should it be?** On a local file system, where every user of the lock may open the file:
 //! reading is enough, except on NFS.
 
+// No panics: whatever goes wrong is an error that names the path.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod acquire;
 mod deadline;
 mod error;

@@ -10,6 +10,10 @@ pub(crate) enum Mode {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "not every platform can do something with each")
+)]
 pub(crate) struct Options {
     pub(crate) mode: Mode,
     /// `None`: for as long as it takes.

@@ -4,9 +4,10 @@
 //! - `watch_forks()`: before the first descriptor is opened. Cheap when repeated.
 //! - `generation()`: at any time, in any process: how many forks lie between this process and the
 //!   one that loaded the library.
-//! - `open(name, options) → Descriptor`: at any time. A descriptor of its own, without a lock,
-//!   closed on `exec`. Creates the file if there is none, and otherwise leaves it as it is (L8).
-//!   Fails with `Interrupted` when a signal came first.
+//! - `open(name, options, deadline) → Descriptor`: at any time. A descriptor of its own, without a
+//!   lock, closed on `exec`. Creates the file if there is none, and otherwise leaves it as it is
+//!   (L8). Where others can keep a file to themselves (Windows), it sleeps until they are done, or
+//!   until the deadline. Fails with `Interrupted` when a signal came first.
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
 //! - `wait(descriptor, options, deadline) → granted?`: on a descriptor without a lock, after
 //!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or for no reason at
@@ -15,8 +16,8 @@
 //!   descriptor? The answer is worth something only while the descriptor has a lock.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
 //!   closed, which unlocks too.
-//! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit it;
-//!   after a success nobody here closes it.
+//! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit a
+//!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
 //! - Dropping a `Descriptor`: at any time, in any process. Closes it, which ends its lock unless

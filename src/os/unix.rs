@@ -72,7 +72,11 @@ impl Descriptor {
     }
 }
 
-pub(crate) fn open(name: &Name, options: &Options) -> Result<Descriptor, Failure> {
+pub(crate) fn open(
+    name: &Name,
+    options: &Options,
+    _: &Deadline,
+) -> Result<Descriptor, Failure> {
     let path = name.raw(Action::Open)?;
     let forks = FORKS.load(Ordering::Relaxed);
     let file = open_or_create(path, options)?;
@@ -121,6 +125,7 @@ fn create(path: &CStr, options: &Options) -> Result<File, Failure> {
 fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errno> {
     let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !options.follow_links);
+    #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
     let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as rustix::fs::RawMode);
     rustix::fs::open(path, flags, mode).map(File::from)
 }
@@ -229,8 +234,13 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
 }
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
-    rustix::io::fcntl_setfd(&descriptor.file, FdFlags::empty())
-        .map_err(|error| Action::Inherit.failed(error))
+    // A copy past the descriptors that shell scripts redirect, 0 to 9: a script that opened
+    // something as number 3 would close the lock.
+    let inherited = rustix::io::fcntl_dupfd_cloexec(&descriptor.file, 10)
+        .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
+        .map_err(|error| Action::Inherit.failed(error))?;
+    std::mem::forget(inherited); // It is the process's and its children's: nobody closes it.
+    Ok(())
 }
 
 /// How many forks there were in this process's line before it was born.

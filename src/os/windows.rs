@@ -5,18 +5,18 @@
 //! exclusive; opening, renaming and deleting it stay possible.
 
 mod identity;
+mod pauses;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{self, Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_FILE_NOT_FOUND, ERROR_OPERATION_ABORTED,
-    ERROR_PATH_NOT_FOUND, GENERIC_READ, NTSTATUS, STATUS_DELETE_PENDING,
+    ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION, GENERIC_READ, NTSTATUS, STATUS_DELETE_PENDING,
     STATUS_FILE_IS_A_DIRECTORY,
 };
 use windows_sys::Win32::Storage::FileSystem::{
@@ -27,6 +27,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
 use crate::options::{Mode, Options};
+
+use pauses::Pauses;
 
 /// An absolute path.
 #[derive(Clone, Debug)]
@@ -79,14 +81,34 @@ impl Descriptor {
     }
 }
 
-pub(crate) fn open(name: &Name, options: &Options) -> Result<Descriptor, Failure> {
+/// Somebody who keeps the file to himself, or has it open still while it is being deleted, is
+/// waited for, since that ends; at the deadline it is an error like any other.
+pub(crate) fn open(
+    name: &Name,
+    options: &Options,
+    deadline: &Deadline,
+) -> Result<Descriptor, Failure> {
     let path = name.checked(Action::Open)?;
-    open_or_create(path, options).map(|file| Descriptor { file })
+    let mut pauses = Pauses::up_to(options.retry_period);
+    loop {
+        let left = deadline.remaining();
+        match open_or_create(path, options) {
+            Ok(file) => return Ok(Descriptor { file }),
+            Err(failure) if left == Some(Duration::ZERO) || !passes(&failure.source) => {
+                return Err(failure);
+            }
+            Err(_) => pauses.sleep(left),
+        }
+    }
+}
+
+fn passes(error: &io::Error) -> bool {
+    matches!(code(error), Some(ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING))
 }
 
 fn open_or_create(path: &Path, options: &Options) -> Result<File, Failure> {
     let file = match open_with(path, options, false) {
-        Err(error) if is(&error, ERROR_FILE_NOT_FOUND) => {
+        Err(error) if is_missing(&error) => {
             open_with(path, options, true).map_err(|error| Action::Create.failed(error))?
         }
         opened => opened.map_err(|error| Action::Open.failed(error))?,
@@ -120,11 +142,9 @@ pub(crate) fn is_current(
 ) -> Result<bool, Failure> {
     match open_to_look(name.checked(Action::Check)?, follow_links) {
         Ok(file) => identity::is_same(&file, &descriptor.file),
-        Err(error) => match error.raw_os_error().map(i32::cast_unsigned) {
-            // A name that is being deleted names nothing that could be opened any more.
-            Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND | ERROR_DELETE_PENDING) => Ok(false),
-            _ => Err(error),
-        },
+        // A name that is being deleted names nothing that could be opened any more.
+        Err(error) if is_missing(&error) || code(&error) == Some(ERROR_DELETE_PENDING) => Ok(false),
+        Err(error) => Err(error),
     }
     .map_err(|error| Action::Check.failed(error))
 }
@@ -183,32 +203,8 @@ fn block(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
     match answer {
         Ok(()) => Ok(true),
         // The host has called `CancelSynchronousIo` for this thread: what a signal is elsewhere.
-        Err(error) if is(&error, ERROR_OPERATION_ABORTED) => Ok(false),
+        Err(error) if code(&error) == Some(ERROR_OPERATION_ABORTED) => Ok(false),
         Err(error) => Err(Action::Lock.failed(error)),
-    }
-}
-
-/// The pauses between attempts: each is twice as long as the one before, up to the retry period.
-struct Pauses {
-    next: Duration,
-    longest: Duration,
-}
-
-impl Pauses {
-    const FIRST: Duration = Duration::from_millis(1);
-
-    fn up_to(longest: Duration) -> Self {
-        Self { next: Self::FIRST.min(longest), longest }
-    }
-
-    fn sleep(&mut self, left: Option<Duration>) {
-        let pause = left.map_or(self.next, |left| left.min(self.next));
-        if pause.is_zero() {
-            thread::yield_now();
-        } else {
-            thread::sleep(pause);
-        }
-        self.next = self.longest.min(self.next * 2);
     }
 }
 
@@ -231,12 +227,13 @@ pub(crate) fn watch_forks() {}
 /// Of the call that was made just now: `ERROR_ACCESS_DENIED` stands for several things, which
 /// only the status beneath it tells apart.
 fn explained(error: io::Error) -> io::Error {
-    if !is(&error, ERROR_ACCESS_DENIED) {
+    if code(&error) != Some(ERROR_ACCESS_DENIED) {
         return error;
     }
     // SAFETY: it reads a number of this thread's.
     match unsafe { RtlGetLastNtStatus() } {
-        STATUS_DELETE_PENDING => io::Error::from_raw_os_error(ERROR_DELETE_PENDING.cast_signed()),
+        #[allow(clippy::cast_possible_wrap, reason = "std's form of it")]
+        STATUS_DELETE_PENDING => io::Error::from_raw_os_error(ERROR_DELETE_PENDING as i32),
         STATUS_FILE_IS_A_DIRECTORY => {
             io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")
         }
@@ -249,6 +246,10 @@ unsafe extern "system" {
     fn RtlGetLastNtStatus() -> NTSTATUS;
 }
 
-fn is(error: &io::Error, code: u32) -> bool {
-    error.raw_os_error() == Some(code.cast_signed())
+fn is_missing(error: &io::Error) -> bool {
+    matches!(code(error), Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND))
+}
+
+fn code(error: &io::Error) -> Option<u32> {
+    error.raw_os_error()?.try_into().ok()
 }

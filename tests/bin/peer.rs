@@ -1,3 +1,41 @@
+//! A process that uses the lock as a test tells it to: a command on a line of its input, the answer
+//! on a line of its output. `tests/README.md` describes the protocol.
+
+mod clock;
+mod command;
+mod foreign;
+#[cfg(unix)]
+mod forked;
+mod handle;
+mod jobs;
+mod process;
+mod refusal;
+mod words;
+mod world;
+
+use std::io::{self, Write};
+use std::process::exit;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use world::World;
+
 fn main() {
-    println!("peer");
+    serve(&Arc::new(World::default()))
+}
+
+/// Answers until the end of the input, which is the end of the process.
+fn serve(world: &Arc<World>) -> ! {
+    let mut line = String::new();
+    while matches!(io::stdin().read_line(&mut line), Ok(1..)) {
+        // One write: what several processes write to one place is not torn.
+        let answer = command::answer(world, line.trim_end_matches(['\r', '\n'])) + "\n";
+        if io::stdout().write_all(answer.as_bytes()).is_err() {
+            break;
+        }
+        line.clear();
+    }
+    thread::sleep(Duration::from_millis(world.things().linger_ms));
+    exit(0)
 }

@@ -43,7 +43,8 @@ fn module(into: &mut String, name: &str, src: &Path, changed: &Path, which: Opti
     for file in CHECKED {
         let shipped = src.join(file).with_extension("rs");
         let path = if which == Some(file) { changed } else { &shipped };
-        write(format!("    #[path = {path:?}]\n    pub(crate) mod {file};\n"));
+        let path = path.display();
+        write(format!("    #[path = r\"{path}\"]\n    pub(crate) mod {file};\n"));
     }
     write("    crate::subject!();\n}\n".into());
 }

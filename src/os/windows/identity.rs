@@ -21,8 +21,9 @@ pub(super) fn is_same(one: &File, other: &File) -> io::Result<bool> {
     }
 }
 
-/// The volume's serial number and the file's 128 bits on it, which alone are unique on ReFS.
+/// The volume's serial number and the file's 128 bits on it, which alone are unique on `ReFS`.
 fn wide(file: &File) -> io::Result<(u64, [u8; 16])> {
+    #[allow(clippy::cast_possible_truncation, reason = "it is 24")]
     const SIZE: u32 = size_of::<FILE_ID_INFO>() as u32;
     let mut info = MaybeUninit::<FILE_ID_INFO>::uninit();
     let buffer = info.as_mut_ptr().cast::<c_void>();

@@ -133,10 +133,7 @@ fn l6_a_refused_unlock_gives_the_hold_up() {
 #[test]
 fn l7_a_killed_holder_frees_the_lock() {
     let hold = [Acquire(Exclusive, ForEver), Release];
-    check(
-        "killed holder",
-        &one(vec![thread(1, &hold), thread(2, &hold), Actor::Crash(1)]),
-    );
+    check("killed holder", &one(vec![thread(1, &hold), thread(2, &hold), Actor::Crash(1)]));
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod subject;
 mod sync;
 
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "as shipped, or with a bug")]
+#[allow(clippy::all, clippy::pedantic, reason = "bugs are ugly")]
 mod subjects {
     include!(concat!(env!("OUT_DIR"), "/subjects.rs"));
 }

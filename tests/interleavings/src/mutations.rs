@@ -27,17 +27,26 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "wait_taken_for_granted",
         file: "acquire",
-        edits: &[("        if os::wait(descriptor, options, deadline)? {", "        if os::wait(descriptor, options, deadline)? || true {")],
+        edits: &[(
+            "        if os::wait(descriptor, options, deadline)? {",
+            "        if os::wait(descriptor, options, deadline)? || true {",
+        )],
     },
     Mutation {
         name: "deadline_anew_for_each_file",
         file: "acquire",
-        edits: &[("        match attempt(ledger, &descriptor, options, &deadline) {", "        match attempt(ledger, &descriptor, options, &Deadline::after(options.timeout)) {")],
+        edits: &[(
+            "        match attempt(ledger, &descriptor, options, &deadline) {",
+            "        match attempt(ledger, &descriptor, options, &Deadline::after(options.timeout)) {",
+        )],
     },
     Mutation {
         name: "released_before_it_is_taken",
         file: "release",
-        edits: &[("    ledger.leave(hold.mode);\n    end(ledger, hold)", "    let mode = hold.mode;\n    let ended = end(ledger, hold);\n    ledger.leave(mode);\n    ended")],
+        edits: &[(
+            "    ledger.leave(hold.mode);\n    end(ledger, hold)",
+            "    let mode = hold.mode;\n    let ended = end(ledger, hold);\n    ledger.leave(mode);\n    ended",
+        )],
     },
     Mutation {
         name: "refusal_not_recorded",
@@ -47,32 +56,50 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "refused_descriptor_reused",
         file: "release",
-        edits: &[("            drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).", "            ledger.put_idle(hold.descriptor);")],
+        edits: &[(
+            "            drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).",
+            "            ledger.put_idle(hold.descriptor);",
+        )],
     },
     Mutation {
         name: "unlock_forgotten",
         file: "release",
-        edits: &[("    match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {", "    match Ok::<(), super::error::Failure>(()) {")],
+        edits: &[(
+            "    match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {",
+            "    match Ok::<(), super::error::Failure>(()) {",
+        )],
     },
     Mutation {
         name: "guard_released_by_release",
         file: "ledger",
-        edits: &[("            None => book.fail_release(),", "            None => { book.exclusive = 0; book.shared = 0; book.fail_release(); }")],
+        edits: &[(
+            "            None => book.fail_release(),",
+            "            None => { book.exclusive = 0; book.shared = 0; book.fail_release(); }",
+        )],
     },
     Mutation {
         name: "error_forgotten",
         file: "ledger",
-        edits: &[("        self.release_failed = self.exclusive + self.shared == 0;", "        self.release_failed = false;")],
+        edits: &[(
+            "        self.release_failed = self.exclusive + self.shared == 0;",
+            "        self.release_failed = false;",
+        )],
     },
     Mutation {
         name: "error_remembered_too_long",
         file: "ledger",
-        edits: &[("        self.release_failed = false;\n    }\n\n    /// A failed", "    }\n\n    /// A failed")],
+        edits: &[(
+            "        self.release_failed = false;\n    }\n\n    /// A failed",
+            "    }\n\n    /// A failed",
+        )],
     },
     Mutation {
         name: "shared_counted_as_exclusive",
         file: "ledger",
-        edits: &[("            Mode::Shared => &mut self.shared,", "            Mode::Shared => &mut self.exclusive,")],
+        edits: &[(
+            "            Mode::Shared => &mut self.shared,",
+            "            Mode::Shared => &mut self.exclusive,",
+        )],
     },
     Mutation {
         name: "newest_kept_hold_first",
@@ -82,12 +109,18 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "surplus_descriptor_left_open",
         file: "ledger",
-        edits: &[("            book.idle = Some(descriptor);\n        }", "            book.idle = Some(descriptor);\n        } else { std::mem::forget(descriptor); }")],
+        edits: &[(
+            "            book.idle = Some(descriptor);\n        }",
+            "            book.idle = Some(descriptor);\n        } else { std::mem::forget(descriptor); }",
+        )],
     },
     Mutation {
         name: "two_ledgers_of_one_path",
         file: "registry",
-        edits: &[("        ledgers.by_path.insert(spelling, Arc::downgrade(&ledger));", "        let _ = spelling;")],
+        edits: &[(
+            "        ledgers.by_path.insert(spelling, Arc::downgrade(&ledger));",
+            "        let _ = spelling;",
+        )],
     },
     Mutation {
         name: "entered_in_two_steps",

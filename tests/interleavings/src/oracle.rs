@@ -95,10 +95,12 @@ pub(crate) fn violation(why: &str) {
 }
 
 fn blame(oracle: &mut Oracle, why: &str) {
-    let story =
-        || oracle.trace.iter().map(|(op, answer)| format!("\n  {op:?} -> {answer:?}")).collect();
-    let story: String = oracle.violation.is_none().then(story).unwrap_or_default();
-    oracle.violation.get_or_insert_with(|| format!("{why}; what happened:{story}"));
+    if oracle.violation.is_some() {
+        return; // The first thing to go wrong explains the rest.
+    }
+    let steps = oracle.trace.iter().map(|(op, answer)| format!("{op:?} -> {answer:?}"));
+    let story = [format!("{why}; what happened:")].into_iter().chain(steps);
+    oracle.violation = Some(story.collect::<Vec<_>>().join("\n  "));
 }
 
 /// A handle goes, perhaps the last.

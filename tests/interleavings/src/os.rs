@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use loom::sync::{Condvar, Mutex};
 use locket_model::spec::{self, Answer, Op};
+use loom::sync::{Condvar, Mutex};
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
@@ -143,10 +143,7 @@ impl State {
             stage: spec::Stage::Granted,
             named: false,
         };
-        oracle::expect(
-            Op::Lock { hold },
-            if free { Answer::Granted } else { Answer::Contended },
-        );
+        oracle::expect(Op::Lock { hold }, if free { Answer::Granted } else { Answer::Contended });
         if free {
             crate::program::granted(id);
             self.descriptors[descriptor.at].as_mut().expect("it is open").lock = Some((seen, id));
@@ -196,6 +193,7 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     /// Nobody forks in the model.
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         false
     }
@@ -222,7 +220,7 @@ pub(crate) fn generation() -> u32 {
     0
 }
 
-pub(crate) fn open(name: &Name, _: &Options) -> Result<Descriptor, Failure> {
+pub(crate) fn open(name: &Name, _: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
     name.alive(Action::Open)?;
     name.system.enter(|state| {
         let file = state.named.unwrap_or_else(|| state.create());

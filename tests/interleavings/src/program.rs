@@ -87,7 +87,7 @@ impl<S: Subject> Thread<S> {
             Step::Release => {
                 let ledger = self.handle();
                 oracle::announce(Op::Take { process: self.process, path: PATH });
-                self.released(S::release_kept(&ledger))
+                self.released(&S::release_kept(&ledger))
             }
             Step::DropGuard => {
                 if self.guards.is_empty() {
@@ -96,7 +96,7 @@ impl<S: Subject> Thread<S> {
                 let (id, hold) = self.guards.remove(0);
                 let ledger = self.handle();
                 oracle::announce(Op::TakeGuard { process: self.process, id });
-                self.released(S::release_guarded(&ledger, hold))
+                self.released(&S::release_guarded(&ledger, hold))
             }
             Step::DropHandle => {
                 self.drop_handle();
@@ -143,7 +143,7 @@ impl<S: Subject> Thread<S> {
         Outcome::Held
     }
 
-    fn released(&self, result: Result<(), LockError>) -> Outcome {
+    fn released(&self, result: &Result<(), LockError>) -> Outcome {
         let outcome = match result {
             Ok(()) => Outcome::Released,
             Err(LockError::NotLocked { .. }) => Outcome::NotLocked,

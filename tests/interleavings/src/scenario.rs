@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use loom::thread;
 use locket_model::spec::{Answer, Op, Outcome};
+use loom::thread;
 
 use crate::oracle;
 use crate::os::{Kernel, PATH, System};
@@ -206,7 +206,9 @@ impl Scenario {
         for process in self.processes().into_iter().filter(|process| !oracle::is_dead(*process)) {
             let (open, holds) = (system.open_descriptors(process), oracle::holds(process));
             if open != holds && (holds == 0 || open != holds + 1) {
-                oracle::violation(&format!("{open} descriptors outlive the handles, {holds} holds"));
+                oracle::violation(&format!(
+                    "{open} descriptors outlive the handles, {holds} holds"
+                ));
             }
         }
         if let Err(story) = oracle::finish() {

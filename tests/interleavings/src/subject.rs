@@ -30,13 +30,13 @@ macro_rules! subject {
     () => {
         pub(crate) struct Code;
 
-        impl crate::subject::Subject for Code {
+        impl $crate::subject::Subject for Code {
             type Registry = registry::Registry;
             type Ledger = ledger::Ledger;
             type Hold = ledger::Hold;
 
             fn registry() -> Self::Registry {
-                registry::Registry(crate::sync::Mutex::new(registry::Ledgers::new()))
+                registry::Registry($crate::sync::Mutex::new(registry::Ledgers::new()))
             }
 
             fn touch(registry: &Self::Registry) {
@@ -45,34 +45,34 @@ macro_rules! subject {
 
             fn ledger(
                 registry: &Self::Registry,
-                name: crate::os::Name,
-            ) -> crate::sync::Arc<Self::Ledger> {
+                name: $crate::os::Name,
+            ) -> $crate::sync::Arc<Self::Ledger> {
                 registry.ledger(name)
             }
 
             fn acquire(
                 ledger: &Self::Ledger,
-                options: &crate::options::Options,
-            ) -> Result<Self::Hold, crate::error::LockError> {
+                options: &$crate::options::Options,
+            ) -> Result<Self::Hold, $crate::error::LockError> {
                 acquire::acquire(ledger, options)
             }
 
-            fn keep(ledger: &crate::sync::Arc<Self::Ledger>, hold: Self::Hold) {
+            fn keep(ledger: &$crate::sync::Arc<Self::Ledger>, hold: Self::Hold) {
                 ledger::Ledger::keep(ledger, hold);
             }
 
-            fn enter(ledger: &Self::Ledger, mode: crate::options::Mode) {
+            fn enter(ledger: &Self::Ledger, mode: $crate::options::Mode) {
                 ledger.enter(mode);
             }
 
-            fn release_kept(ledger: &Self::Ledger) -> Result<(), crate::error::LockError> {
+            fn release_kept(ledger: &Self::Ledger) -> Result<(), $crate::error::LockError> {
                 release::release_kept(ledger)
             }
 
             fn release_guarded(
                 ledger: &Self::Ledger,
                 hold: Self::Hold,
-            ) -> Result<(), crate::error::LockError> {
+            ) -> Result<(), $crate::error::LockError> {
                 release::release_guarded(ledger, hold)
             }
 

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Whoever builds Locket for a system that nobody here has must not be the first: every one is checked and linted, and musl's tests run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+musl=x86_64-unknown-linux-musl
+unix=("$musl" x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-freebsd)
+windows=(x86_64-pc-windows-gnu x86_64-pc-windows-msvc)
+# Without file locks: the library is there, and says so.
+unsupported=(wasm32-wasip1 wasm32-unknown-unknown)
+
+# Adding what is there already would ask the network.
+installed=$(rustup target list --installed)
+for target in "${unix[@]}" "${windows[@]}" "${unsupported[@]}"; do
+    grep -qx "$target" <<<"$installed" || rustup target add "$target"
+done
+
+lint() {
+    echo "--> $*"
+    cargo clippy --package filelocket "$@" -- -D warnings
+}
+for target in "${unix[@]}" "${windows[@]}"; do
+    lint --target "$target" --all-targets --all-features
+done
+for target in "${unsupported[@]}"; do
+    lint --target "$target" --lib
+done
+
+cargo test --package filelocket --target "$musl"

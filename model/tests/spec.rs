@@ -1,0 +1,144 @@
+//! The specification, row by row: every state of one path in one process, under every operation.
+
+use locket_model::{Answer, Mode, Op, Outcome, State, World};
+
+const HERE: u32 = 1;
+const ELSEWHERE: u32 = 2;
+const PATH: u32 = 1;
+
+/// Each state, built by the calls that lead to it.
+fn states() -> Vec<(&'static str, World)> {
+    let new = World::default().step(Op::FirstHandle { process: HERE, path: PATH }).0;
+    let hold = |world: &World, id, mode, kept| world.acquire(HERE, PATH, id, mode, kept).0;
+    let shared = hold(&new, 1, Mode::Shared, true);
+    vec![
+        ("unlocked", new.clone()),
+        ("unlocked, held elsewhere", new.acquire(ELSEWHERE, PATH, 9, Mode::Exclusive, true).0),
+        ("unlocked, shared elsewhere", new.acquire(ELSEWHERE, PATH, 9, Mode::Shared, true).0),
+        ("exclusive kept", hold(&new, 1, Mode::Exclusive, true)),
+        ("exclusive guard", hold(&new, 1, Mode::Exclusive, false)),
+        ("shared kept", shared.clone()),
+        ("shared kept + guard", hold(&shared, 2, Mode::Shared, false)),
+        ("released-error", new.release(HERE, PATH, false).0),
+    ]
+}
+
+type Call = fn(&World) -> (World, String);
+
+fn operations() -> Vec<(&'static str, Call)> {
+    fn told(done: (World, Outcome)) -> (World, String) {
+        (done.0, format!("{:?}", done.1))
+    }
+    fn guard(world: &World, refused: bool) -> (World, String) {
+        let guard = world.holds().iter().find(|hold| hold.process == HERE && !hold.kept);
+        let ended = guard.and_then(|guard| world.release_guard(HERE, guard.id, refused));
+        ended.map_or((world.clone(), "-".into()), told)
+    }
+    vec![
+        ("acquire exclusive", |world| told(world.acquire(HERE, PATH, 3, Mode::Exclusive, true))),
+        ("acquire shared", |world| told(world.acquire(HERE, PATH, 3, Mode::Shared, true))),
+        ("release", |world| told(world.release(HERE, PATH, false))),
+        ("release, refused", |world| told(world.release(HERE, PATH, true))),
+        ("end guard", |world| guard(world, false)),
+        ("end guard, refused", |world| guard(world, true)),
+        ("file replaced", |world| {
+            let (world, answer) = world.step(Op::Name { path: PATH, file: Some(7) });
+            (world, format!("{answer:?}"))
+        }),
+        ("last handle", |world| {
+            let (world, answer) = world.step(Op::LastHandle { process: HERE, path: PATH });
+            (world, format!("{answer:?}"))
+        }),
+        ("crash", |world| {
+            let (world, answer) = world.step(Op::Crash { process: HERE });
+            (world, format!("{answer:?}"))
+        }),
+    ]
+}
+
+#[test]
+fn the_transition_table() {
+    let mut table = String::new();
+    for (state, world) in states() {
+        for (operation, call) in operations() {
+            let (next, outcome) = call(&world);
+            let after = next.state(HERE, PATH);
+            let row = format!("{state:26} | {operation:18} | {outcome:9} | {after:?}\n");
+            table.push_str(&row);
+        }
+    }
+    println!("{table}");
+    let expected = include_str!("transitions.txt");
+    for (row, expected) in table.lines().zip(expected.lines()) {
+        assert_eq!(row, expected);
+    }
+    assert_eq!(table.lines().count(), expected.lines().count());
+}
+
+/// What is not visible in one process: who is kept out, and of which file.
+#[test]
+fn a_hold_excludes_by_file_and_ends_with_its_process() {
+    let world = World::default();
+    let (world, outcome) = world.acquire(HERE, PATH, 1, Mode::Exclusive, false);
+    assert_eq!(outcome, Outcome::Held);
+    assert_eq!(world.acquire(ELSEWHERE, PATH, 1, Mode::Shared, false).1, Outcome::TimedOut);
+
+    let file = world.named(PATH);
+    let alias = world.step(Op::Name { path: 2, file }).0;
+    assert_eq!(alias.acquire(HERE, 2, 2, Mode::Exclusive, true).1, Outcome::TimedOut);
+    assert_eq!(alias.state(HERE, 2), State::Unlocked, "an alias has a state of its own");
+
+    let replaced = world.step(Op::Name { path: PATH, file: None }).0;
+    assert_eq!(replaced.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, false).1, Outcome::Held);
+
+    let crashed = world.step(Op::Crash { process: HERE }).0;
+    assert_eq!(crashed.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, false).1, Outcome::Held);
+}
+
+/// Between the two steps of a call, the ledger and the system differ, and only in one direction.
+#[test]
+fn a_call_is_two_steps() {
+    let held = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, true).0;
+    let (taken, answer) = held.step(Op::Take { process: HERE, path: PATH });
+    assert_eq!(answer, Answer::Taken(1));
+    assert_eq!(taken.state(HERE, PATH), State::Unlocked);
+    assert_eq!(taken.release(HERE, PATH, false).1, Outcome::NotLocked, "one release wins");
+    let other = taken.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1;
+    assert_eq!(other, Outcome::TimedOut, "the system still holds it");
+    let freed = taken.step(Op::Unlock { process: HERE, id: 1 }).0;
+    assert_eq!(freed.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1, Outcome::Held);
+}
+
+/// A hold counts only on a file that the path named at some moment since the grant.
+#[test]
+fn a_hold_on_a_file_that_the_path_never_named_is_wrong() {
+    let (world, _) = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, true);
+    let mut hold = world.holds()[0];
+    (hold.process, hold.id) = (ELSEWHERE, 1);
+    let replaced = world.step(Op::Crash { process: HERE }).0;
+    let replaced = replaced.step(Op::Name { path: PATH, file: Some(8) }).0;
+    let (granted, answer) = replaced.step(Op::Lock { hold });
+    assert_eq!(answer, Answer::Granted, "a descriptor of the old file can be locked");
+    let record = Op::Record { process: ELSEWHERE, id: 1 };
+    assert!(matches!(granted.step(record).1, Answer::Wrong(_)), "but that is no hold of the path");
+    let back = granted.step(Op::Name { path: PATH, file: Some(hold.file) }).0;
+    assert_eq!(back.step(record).1, Answer::Ended(Outcome::Held));
+}
+
+/// Steps that no lock takes are told, and change nothing.
+#[test]
+fn wrong_steps_change_nothing() {
+    let world = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, true).0;
+    for op in [
+        Op::Lock { hold: world.holds()[0] },
+        Op::Record { process: HERE, id: 1 },
+        Op::Record { process: HERE, id: 2 },
+        Op::TakeGuard { process: HERE, id: 1 },
+        Op::Unlock { process: HERE, id: 1 },
+        Op::Unlock { process: ELSEWHERE, id: 1 },
+    ] {
+        let (next, answer) = world.step(op);
+        assert!(matches!(answer, Answer::Wrong(_)), "{op:?} answered {answer:?}");
+        assert_eq!(next, world, "{op:?}");
+    }
+}

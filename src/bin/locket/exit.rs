@@ -1,0 +1,66 @@
+//! What each exit status means. They are those of flock(1) and of shells where these have one.
+
+use std::io;
+
+use locket::{Action, LockError};
+
+pub(crate) const DONE: i32 = 0;
+/// `EX_USAGE`. Not 2, which too many commands exit with themselves.
+pub(crate) const USAGE: i32 = 64;
+/// `EX_NOINPUT`, as flock(1): scripts made for it go on working. (`EX_CANTCREAT`, 73, would split
+/// what a script has no reason to tell apart.)
+pub(crate) const NO_FILE: i32 = 66;
+/// `EX_OSERR`, as flock(1).
+pub(crate) const REFUSED: i32 = 71;
+/// `EX_TEMPFAIL`: try again later. Not 1 as flock(1), which a command may well exit with.
+pub(crate) const CONTENDED: u8 = 75;
+/// As every shell.
+pub(crate) const CANNOT_RUN: i32 = 126;
+/// As every shell.
+pub(crate) const NOT_FOUND: i32 = 127;
+
+pub(crate) const HELP: &str = "\
+Exit codes:
+   64  the arguments are wrong
+   66  the lock file cannot be opened or created
+   71  the system refuses: no locking on this file system, no more processes
+   75  somebody else holds the lock (-n, -w); -E sets another code
+  126  the command cannot be run
+  127  the command is not found
+Every other code is the command's own: 128 + N, as shells say it, if a signal N
+ended it.";
+
+/// Why locket has no command's status to exit with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let code = match &error {
+            LockError::TimedOut { .. } => CONTENDED.into(),
+            LockError::Io { action: Action::Open | Action::Create | Action::Check, .. } => NO_FILE,
+            _ => REFUSED,
+        };
+        Self { code, text: error.to_string() }
+    }
+}
+
+impl Failure {
+    pub(crate) fn of_start(program: &str, error: &io::Error) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::NotFound => NOT_FOUND,
+            // It may be in order, but there is no room for one more process.
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => REFUSED,
+            _ => CANNOT_RUN,
+        };
+        Self { code, text: format!("couldn't run {program}: {error}") }
+    }
+
+    #[cfg_attr(windows, allow(dead_code, reason = "Windows has no such case"))]
+    pub(crate) fn of_system(action: &str, error: &io::Error) -> Self {
+        Self { code: REFUSED, text: format!("couldn't {action}: {error}") }
+    }
+}

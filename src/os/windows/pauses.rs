@@ -1,0 +1,67 @@
+//! The pauses between attempts, where the system wakes nobody.
+
+use std::thread;
+use std::time::Duration;
+
+/// Each pause is a quarter longer than the one before, up to the retry period: so a lock that
+/// comes free is noticed after an eighth more of the time that it was waited for. (To double them
+/// would save ten attempts of a hundred in five seconds, and notice it after a half more.)
+pub(super) struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(1);
+
+    pub(super) fn up_to(longest: Duration) -> Self {
+        Self { next: longest.min(Self::FIRST), longest }
+    }
+
+    /// Sleeps, for no longer than is left.
+    pub(super) fn sleep(&mut self, left: Option<Duration>) {
+        match self.next(left) {
+            Duration::ZERO => thread::yield_now(),
+            pause => thread::sleep(pause),
+        }
+    }
+
+    fn next(&mut self, left: Option<Duration>) -> Duration {
+        let pause = self.next.min(left.unwrap_or(Duration::MAX));
+        self.next = self.longest.min(self.next + self.next / 4);
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Pauses};
+
+    #[test]
+    fn they_grow_up_to_the_retry_period() {
+        let longest = Duration::from_millis(50);
+        let mut pauses = Pauses::up_to(longest);
+        let slept: Vec<Duration> = (0..30).map(|_| pauses.next(None)).collect();
+        assert_eq!(slept[0], Duration::from_millis(1));
+        assert!(slept.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] <= pair[0] * 5 / 4));
+        assert_eq!(slept[29], longest);
+    }
+
+    #[test]
+    fn they_end_at_the_deadline() {
+        let mut pauses = Pauses::up_to(Duration::from_secs(600));
+        let mut left = Duration::from_secs(5);
+        while !left.is_zero() {
+            // Panics if the pause is longer.
+            left -= pauses.next(Some(left));
+        }
+    }
+
+    #[test]
+    fn a_short_retry_period_is_kept() {
+        for period in [Duration::ZERO, Duration::from_micros(200)] {
+            let mut pauses = Pauses::up_to(period);
+            assert!((0..10).all(|_| pauses.next(None) == period));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A repeated acquisition and release allocates nothing.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::error::Error;
+use std::hint::black_box;
+use std::time::Duration;
+
+/// The system's allocator, which counts the requests of each thread: the harness has threads of its
+/// own.
+struct Counting;
+
+thread_local! {
+    static REQUESTS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is ending counts no more.
+    let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+}
+
+// SAFETY: everything is left to the system's allocator; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as promised by the caller.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often this thread asks for memory, or gives it back, in the course of the work.
+fn requests<T>(work: impl FnOnce() -> T) -> u64 {
+    let before = REQUESTS.get();
+    let result = work();
+    let requests = REQUESTS.get() - before;
+    drop(result);
+    requests
+}
+
+#[test]
+fn a_repeated_acquisition_and_release_allocate_nothing() -> Result<(), Box<dyn Error>> {
+    let scratch = tempfile::tempdir()?;
+    let lock = locket::lock_file(scratch.path().join("test.lock"));
+    let handles = [
+        lock.clone(),
+        lock.clone().timeout(Duration::from_secs(60)),
+        lock.clone().timeout(Duration::ZERO),
+        lock.shared().without_signals(),
+    ];
+    for lock in &handles {
+        for warm in [true, false] {
+            let requests = requests(|| {
+                for _ in 0..1000 {
+                    lock.acquire()?;
+                    lock.release()?;
+                    lock.lock()?.release()?;
+                    drop(lock.lock()?);
+                    lock.try_acquire()?;
+                    black_box(lock.state());
+                    lock.release()?;
+                }
+                Ok::<(), locket::LockError>(())
+            });
+            assert!(warm || requests == 0, "{requests} with {lock:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The counter-proof.
+#[test]
+fn the_counting_counts() {
+    assert_eq!(requests(|| ()), 0);
+    assert_eq!(requests(|| black_box(Box::new(1))), 1);
+    assert_eq!(requests(|| drop(black_box(Box::new(1)))), 2);
+}

@@ -1,0 +1,190 @@
+//! The commands, each with its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use locket::{Lock, LockError, State};
+
+use super::foreign::{Ask, Foreign};
+#[cfg(unix)]
+use super::forked;
+use super::refusal::{Refusal, Reply};
+use super::world::{World, nothing};
+use super::{clock, handle, jobs, process, words};
+
+/// The answer to one line: when the command began, when it was done, and what came of it.
+pub(crate) fn answer(world: &Arc<World>, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let elsewhere = match words[..] {
+        ["wait", job] => Some(jobs::wait(world, job)),
+        #[cfg(unix)]
+        ["child", name, ref words @ ..] => Some(forked::ask(world, name, words)),
+        _ => None,
+    };
+    match elsewhere {
+        // With times of its own.
+        Some(Ok(answer)) => answer,
+        Some(Err(refusal)) => timed(|| Err(refusal)),
+        None => timed(|| run(world, &words, &AtomicBool::new(false))),
+    }
+}
+
+pub(crate) fn timed(command: impl FnOnce() -> Reply) -> String {
+    let begun = clock::now();
+    let reply = command();
+    let done = clock::now();
+    let outcome = match reply {
+        Ok(value) => format!("ok {value}"),
+        Err(refusal) => refusal.to_string(),
+    };
+    // One line, whatever is in a path.
+    format!("{begun} {done} {}", outcome.trim_end().replace(['\n', '\r'], " "))
+}
+
+pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Reply {
+    let lock = |name: &str| world.things().handle(name);
+    let silent = |result: Result<(), LockError>| Ok(result.map(|()| String::new())?);
+    match *words {
+        ["handle", name, ref words @ ..] => {
+            let lock = handle::make(world, words)?;
+            let path = lock.path().display().to_string();
+            world.things().handles.insert(name.into(), lock);
+            Ok(path)
+        }
+        ["drop_handle", name] => {
+            let handle = world.things().handles.remove(name);
+            handle.map(|_| String::new()).ok_or_else(|| nothing("handle", name))
+        }
+
+        ["lock", name, slot] => put_guard(world, slot, &lock(name)?, Lock::lock),
+        ["try_lock", name, slot] => put_guard(world, slot, &lock(name)?, Lock::try_lock),
+        ["is_current", slot] => {
+            let things = world.things();
+            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
+            Ok(guard.is_current()?.to_string())
+        }
+        ["drop_guard", slot] => {
+            let guard = world.things().take_guard(slot)?;
+            drop(guard);
+            Ok(String::new())
+        }
+        ["release_guard", slot] => {
+            let guard = world.things().take_guard(slot)?;
+            silent(guard.release())
+        }
+        ["forget_guard", slot] => {
+            std::mem::forget(world.things().take_guard(slot)?);
+            Ok(String::new())
+        }
+        ["bequeath_guard", slot] => {
+            let guard = world.things().take_guard(slot)?;
+            silent(guard.bequeath())
+        }
+
+        ["acquire", name] => silent(lock(name)?.acquire()),
+        ["try_acquire", name] => silent(lock(name)?.try_acquire()),
+        ["release", name] => silent(lock(name)?.release()),
+        ["state", name] => Ok(state(lock(name)?.state())),
+
+        ["open_foreign", name, path] => {
+            let foreign = Arc::new(Foreign::open(words::path(path)?)?);
+            world.things().foreign.insert(name.into(), foreign);
+            Ok(String::new())
+        }
+        ["close_foreign", name] => {
+            let foreign = world.things().foreign.remove(name);
+            foreign.map(|_| String::new()).ok_or_else(|| nothing("foreign file", name))
+        }
+        ["lock_foreign", name, mode] => {
+            let foreign = world.things().foreign(name)?;
+            foreign.lock(ask(mode)?)?;
+            Ok(String::new())
+        }
+        ["try_foreign", name, mode] => {
+            let foreign = world.things().foreign(name)?;
+            Ok(if foreign.try_lock(ask(mode)?)? { "granted" } else { "held" }.into())
+        }
+        ["unlock_foreign", name] => {
+            let foreign = world.things().foreign(name)?;
+            foreign.unlock()?;
+            Ok(String::new())
+        }
+
+        ["start", name, ref words @ ..] => jobs::start(world, name, words),
+        ["poll", name] => jobs::poll(world, name),
+        ["stop", name] => jobs::stop(world, name),
+        ["attempt", ref words @ ..] => {
+            let reply = run(world, words, stop);
+            Ok(reply.map_or_else(|refusal| refusal.to_string(), |value| format!("ok {value}")))
+        }
+        ["repeat", turns, ref words @ ..] => repeat(world, turns, words, stop),
+
+        ["pid"] => Ok(std::process::id().to_string()),
+        ["chdir", path] => process::chdir(path),
+        ["spawn", program, ref arguments @ ..] => process::spawn(program, arguments),
+        ["linger", ms] => {
+            world.things().linger_ms = words::parse(ms)?;
+            Ok(String::new())
+        }
+
+        #[cfg(unix)]
+        ["fork", name] => forked::fork(world, name),
+        #[cfg(unix)]
+        ["kill_child", name] => forked::kill(world, name),
+        #[cfg(unix)]
+        ["end_child", name] => forked::end(world, name),
+        #[cfg(unix)]
+        ["become", id] => process::become_user(id),
+        #[cfg(unix)]
+        ["limit_files", limit] => process::limit_files(limit),
+        #[cfg(unix)]
+        ["umask", mask] => process::umask(mask),
+
+        _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
+    }
+}
+
+fn put_guard(
+    world: &World,
+    slot: &str,
+    lock: &Lock,
+    acquire: impl FnOnce(&Lock) -> Result<locket::Guard, LockError>,
+) -> Reply {
+    let guard = acquire(lock)?;
+    // Whatever guard was there is dropped when the things are free again.
+    let _before = world.things().guards.insert(slot.into(), guard);
+    Ok(String::new())
+}
+
+/// `repeat TURNS COMMAND ; COMMAND ...` answers with the turns it made: all, or fewer if somebody
+/// stopped it. The first error ends it, and is its answer.
+fn repeat(world: &Arc<World>, turns: &str, words: &[&str], stop: &AtomicBool) -> Reply {
+    let turns: u64 = words::parse(turns)?;
+    let commands: Vec<&[&str]> = words.split(|&word| word == ";").collect();
+    for turn in 0..turns {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(turn.to_string());
+        }
+        for command in &commands {
+            run(world, command, stop)?;
+        }
+    }
+    Ok(turns.to_string())
+}
+
+fn ask(mode: &str) -> Result<Ask, Refusal> {
+    match mode {
+        "exclusive" => Ok(Ask::Exclusive),
+        "shared" => Ok(Ask::Shared),
+        _ => Err(Refusal::usage(format_args!("`{mode}` is no mode"))),
+    }
+}
+
+fn state(state: State) -> String {
+    match state {
+        State::Unlocked => "unlocked".into(),
+        State::HeldExclusive => "exclusive".into(),
+        State::HeldShared(count) => format!("shared {count}"),
+        State::ReleasedError => "released_error".into(),
+    }
+}

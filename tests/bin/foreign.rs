@@ -1,0 +1,136 @@
+//! A user of the same file that is not Locket: plain `flock(2)` or `LockFileEx` (L14).
+#![allow(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+
+#[derive(Debug)]
+pub(crate) struct Foreign(File);
+
+#[derive(Clone, Copy)]
+pub(crate) enum Ask {
+    Exclusive,
+    Shared,
+}
+
+impl Foreign {
+    pub(crate) fn open(path: OsString) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).open(path).map(Self)
+    }
+}
+
+#[cfg(unix)]
+impl Foreign {
+    pub(crate) fn lock(&self, ask: Ask) -> io::Result<()> {
+        self.flock(operation(ask))
+    }
+
+    /// `false`: somebody else holds it.
+    pub(crate) fn try_lock(&self, ask: Ask) -> io::Result<bool> {
+        match self.flock(operation(ask) | libc::LOCK_NB) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            answer => answer.map(|()| true),
+        }
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.flock(libc::LOCK_UN)
+    }
+
+    fn flock(&self, operation: libc::c_int) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open as long as the file is borrowed.
+        match unsafe { libc::flock(self.0.as_raw_fd(), operation) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn operation(ask: Ask) -> libc::c_int {
+    match ask {
+        Ask::Exclusive => libc::LOCK_EX,
+        Ask::Shared => libc::LOCK_SH,
+    }
+}
+
+/// Byte 0 alone, as the reference locks it.
+#[cfg(windows)]
+mod windows {
+    use std::ffi::c_void;
+    use std::io;
+    use std::os::windows::io::AsRawHandle;
+
+    use super::{Ask, Foreign};
+
+    #[repr(C)]
+    #[derive(Default)]
+    struct Overlapped {
+        internal: [usize; 2],
+        offset: [u32; 2],
+        event: usize,
+    }
+
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn LockFileEx(
+            file: *mut c_void,
+            flags: u32,
+            reserved: u32,
+            low: u32,
+            high: u32,
+            at: *mut Overlapped,
+        ) -> i32;
+        fn UnlockFileEx(
+            file: *mut c_void,
+            reserved: u32,
+            low: u32,
+            high: u32,
+            at: *mut Overlapped,
+        ) -> i32;
+    }
+
+    const FAIL_IMMEDIATELY: u32 = 1;
+    const LOCK_VIOLATION: i32 = 33;
+
+    impl Foreign {
+        pub(crate) fn lock(&self, ask: Ask) -> io::Result<()> {
+            self.lock_byte(flags(ask))
+        }
+
+        /// `false`: somebody else holds it.
+        pub(crate) fn try_lock(&self, ask: Ask) -> io::Result<bool> {
+            match self.lock_byte(flags(ask) | FAIL_IMMEDIATELY) {
+                Err(error) if error.raw_os_error() == Some(LOCK_VIOLATION) => Ok(false),
+                answer => answer.map(|()| true),
+            }
+        }
+
+        pub(crate) fn unlock(&self) -> io::Result<()> {
+            let mut at = Overlapped::default();
+            // SAFETY: the handle is open as long as the file is borrowed, and the call is over,
+            // and done with `at`, when it returns: the handle was not opened for overlapped use.
+            done(unsafe { UnlockFileEx(self.0.as_raw_handle(), 0, 1, 0, &raw mut at) })
+        }
+
+        fn lock_byte(&self, flags: u32) -> io::Result<()> {
+            let mut at = Overlapped::default();
+            // SAFETY: as in `unlock`.
+            done(unsafe { LockFileEx(self.0.as_raw_handle(), flags, 0, 1, 0, &raw mut at) })
+        }
+    }
+
+    fn flags(ask: Ask) -> u32 {
+        match ask {
+            Ask::Exclusive => 2,
+            Ask::Shared => 0,
+        }
+    }
+
+    fn done(answer: i32) -> io::Result<()> {
+        if answer == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,36 @@
+//! Handles and their options.
+
+use std::time::Duration;
+
+use locket::{Lock, lock_file};
+
+use super::refusal::Refusal;
+use super::words;
+use super::world::World;
+
+/// `path=PATH` or `of=HANDLE`, and then the options.
+pub(crate) fn make(world: &World, words: &[&str]) -> Result<Lock, Refusal> {
+    let Some((source, options)) = words.split_first() else {
+        return Err(Refusal::usage("a handle of what?"));
+    };
+    let lock = match source.split_once('=') {
+        Some(("path", path)) => lock_file(words::path(path)?),
+        Some(("of", name)) => world.things().handle(name)?,
+        _ => return Err(Refusal::usage("a handle is of path=PATH or of=HANDLE")),
+    };
+    options.iter().try_fold(lock, |lock, option| with(lock, option))
+}
+
+fn with(lock: Lock, option: &str) -> Result<Lock, Refusal> {
+    let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    Ok(match name {
+        "timeout" if value == "never" => lock.timeout(None),
+        "timeout" => lock.timeout(Duration::from_millis(words::parse(value)?)),
+        "retry_period" => lock.retry_period(Duration::from_millis(words::parse(value)?)),
+        "shared" => lock.shared(),
+        "no_follow" => lock.no_follow(),
+        "create_mode" => lock.create_mode(words::octal(value)?),
+        "without_signals" => lock.without_signals(),
+        _ => return Err(Refusal::usage(format_args!("there is no option `{name}`"))),
+    })
+}

@@ -1,0 +1,67 @@
+//! What a process can do to itself.
+
+use std::process::{Command, Stdio};
+
+use super::refusal::Reply;
+use super::words;
+
+pub(crate) fn chdir(path: &str) -> Reply {
+    std::env::set_current_dir(words::path(path)?)?;
+    Ok(String::new())
+}
+
+/// Starts a program that goes on by itself.
+pub(crate) fn spawn(program: &str, arguments: &[&str]) -> Reply {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    Ok(command.spawn()?.id().to_string())
+}
+
+#[cfg(unix)]
+pub(crate) use unix::{become_user, limit_files, umask};
+
+#[cfg(unix)]
+mod unix {
+    #![allow(unsafe_code)]
+
+    use std::io;
+
+    use super::super::refusal::Reply;
+    use super::super::words::{octal, parse};
+
+    fn done(answer: libc::c_int) -> io::Result<()> {
+        if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// For good: user, group, and no further groups.
+    pub(crate) fn become_user(id: &str) -> Reply {
+        let id = parse(id)?;
+        // SAFETY: no pointers but null, which an empty list allows.
+        unsafe {
+            done(libc::setgroups(0, std::ptr::null()))?;
+            done(libc::setgid(id))?;
+            done(libc::setuid(id))?;
+        }
+        Ok(String::new())
+    }
+
+    /// Answers with the limit that was.
+    pub(crate) fn limit_files(limit: &str) -> Reply {
+        let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the call fills `limits`.
+        done(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) })?;
+        let before = limits.rlim_cur;
+        limits.rlim_cur = parse(limit)?;
+        // SAFETY: the call reads `limits`.
+        done(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) })?;
+        Ok(before.to_string())
+    }
+
+    pub(crate) fn umask(mask: &str) -> Reply {
+        let mask = octal(mask)?;
+        // SAFETY: no memory is involved.
+        #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
+        let before = unsafe { libc::umask(mask as libc::mode_t) };
+        Ok(format!("{before:03o}"))
+    }
+}

@@ -1,0 +1,46 @@
+//! An answer that is an error: its class, for tests to match, and its message, for people.
+
+use std::fmt::{self, Display, Formatter};
+use std::io;
+
+use locket::LockError;
+
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    class: String,
+    message: String,
+}
+
+pub(crate) type Reply = Result<String, Refusal>;
+
+impl Refusal {
+    /// The command makes no sense.
+    pub(crate) fn usage(message: impl Display) -> Self {
+        Self { class: "usage".into(), message: message.to_string() }
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "error {} {}", self.class, self.message)
+    }
+}
+
+impl From<LockError> for Refusal {
+    fn from(error: LockError) -> Self {
+        let class = match &error {
+            LockError::TimedOut { .. } => "timed_out".into(),
+            LockError::NotLocked { .. } => "not_locked".into(),
+            LockError::Io { action, .. } => format!("{action:?}").to_lowercase(),
+            _ => "unknown".into(),
+        };
+        Self { class, message: error.to_string() }
+    }
+}
+
+/// The system refused something that the peer did without Locket.
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self { class: "system".into(), message: error.to_string() }
+    }
+}

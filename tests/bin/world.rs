@@ -1,0 +1,53 @@
+//! What the peer has, by name.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use locket::{Guard, Lock};
+
+use super::foreign::Foreign;
+#[cfg(unix)]
+use super::forked::Child;
+use super::jobs::Job;
+use super::refusal::Refusal;
+
+#[derive(Default)]
+pub(crate) struct World(Mutex<Things>);
+
+#[derive(Default)]
+pub(crate) struct Things {
+    pub(crate) handles: BTreeMap<String, Lock>,
+    pub(crate) guards: BTreeMap<String, Guard>,
+    pub(crate) foreign: BTreeMap<String, Arc<Foreign>>,
+    pub(crate) jobs: BTreeMap<String, Job>,
+    #[cfg(unix)]
+    pub(crate) children: BTreeMap<String, Child>,
+    /// How long the process stays after the end of its input.
+    pub(crate) linger_ms: u64,
+}
+
+impl World {
+    /// Never across a call that may wait.
+    pub(crate) fn things(&self) -> MutexGuard<'_, Things> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Things {
+    pub(crate) fn handle(&self, name: &str) -> Result<Lock, Refusal> {
+        self.handles.get(name).cloned().ok_or_else(|| nothing("handle", name))
+    }
+
+    pub(crate) fn foreign(&self, name: &str) -> Result<Arc<Foreign>, Refusal> {
+        self.foreign.get(name).cloned().ok_or_else(|| nothing("foreign file", name))
+    }
+
+    pub(crate) fn take_guard(&mut self, name: &str) -> Result<Guard, Refusal> {
+        self.guards.remove(name).ok_or_else(|| nothing("guard", name))
+    }
+}
+
+pub(crate) fn nothing(kind: &str, name: impl Display) -> Refusal {
+    Refusal::usage(format_args!("there is no {kind} `{name}`"))
+}

@@ -1,0 +1,52 @@
+//! - What the command leaves running in the background keeps the lock, as under flock(1), and does
+//!   not with `-o`.
+//! - The redirections of a script do not touch the lock: 0 to 9 are the script's.
+
+use crate::running::{Running, is_free, is_there};
+use crate::support::{Scratch, until};
+
+/// Leaves a process behind that reads what was the command's input, and tells its number.
+const LEAVE: &str = "exec 9<&0; cat <&9 >/dev/null & echo $!";
+
+/// Runs such a command to its end. What it left behind is still there.
+#[track_caller]
+fn leave(options: &[&str], scratch: &Scratch) -> (Running, u32) {
+    let path = scratch.lock_path();
+    let path = path.to_str().expect("it is text");
+    let mut run = Running::locket([options, &[path, "--", "sh", "-c", LEAVE]].concat());
+    let left = run.line().parse().expect("it is a number");
+    assert_eq!(run.wait().code(), Some(0));
+    assert!(is_there(left));
+    (run, left)
+}
+
+#[test]
+fn a_process_left_behind_keeps_the_lock() {
+    let scratch = Scratch::new();
+    let (mut run, _left) = leave(&[], &scratch);
+    assert!(!is_free(&scratch.lock_path()));
+    run.hang_up();
+    until("the lock is free", || is_free(&scratch.lock_path()));
+}
+
+#[test]
+fn with_close_it_does_not() {
+    let scratch = Scratch::new();
+    let (_run, left) = leave(&["-o"], &scratch);
+    assert!(is_free(&scratch.lock_path()));
+    assert!(is_there(left));
+}
+
+/// All the descriptors that a shell's redirections can name are put to another use.
+#[test]
+fn a_script_may_redirect_what_it_can_name() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let redirect = "for n in 3 4 5 6 7 8 9; do eval \"exec $n</dev/null\"; done; echo; read _";
+    let holder =
+        Running::locket([path.as_os_str(), "sh".as_ref(), "-c".as_ref(), redirect.as_ref()]);
+    holder.line();
+    assert!(!is_free(&path));
+    holder.end();
+    assert!(is_free(&path));
+}

@@ -1,0 +1,92 @@
+//! Without `-o`, locket becomes the command:
+//! - it is the same process: there is no parent that could be killed in the command's stead;
+//! - the lock is held while the command runs, and free when it has ended, however it ends.
+
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use crate::running::{HOLD, Running, has, is_free};
+use crate::support::{Scratch, until};
+
+/// Does the command have the process id of what was started?
+fn becomes(command: &mut Command) -> bool {
+    let run = Running::start(command);
+    run.line() == run.pid().to_string()
+}
+
+#[test]
+fn it_is_the_same_process() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let locket = || {
+        let mut command = Command::new(crate::running::LOCKET);
+        command.arg("run");
+        command
+    };
+    assert!(becomes(locket().arg(&path).args(["--", "sh", "-c", HOLD])));
+    assert!(becomes(locket().arg(&path).args(["-c", HOLD]).env("SHELL", "/bin/sh")));
+    // The check itself, on one that stays.
+    assert!(!becomes(locket().arg("-o").arg(&path).args(["--", "sh", "-c", HOLD])));
+}
+
+#[test]
+fn the_lock_lives_as_long_as_the_command() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    assert!(!is_free(&path));
+    holder.end();
+    assert!(is_free(&path));
+}
+
+#[test]
+fn killing_the_command_frees_the_lock() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGHUP] {
+        let mut holder = Running::holder(&path);
+        assert!(!is_free(&path));
+        holder.signal(signal);
+        assert_eq!(holder.wait().signal(), Some(signal as i32));
+        assert!(is_free(&path));
+    }
+}
+
+#[test]
+fn a_waiter_that_is_killed_leaves_nothing() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    for options in [&[][..], &["-w", "1h"]] {
+        let arguments = [options, &[path.to_str().expect("it is text"), "true"]].concat();
+        let mut waiter = Running::locket(arguments);
+        crate::support::until_waiting(waiter.pid(), &path, 1);
+        waiter.signal(Signal::SIGTERM);
+        assert_eq!(waiter.wait().signal(), Some(Signal::SIGTERM as i32));
+    }
+    assert!(!is_free(&path));
+    holder.end();
+    assert!(is_free(&path));
+}
+
+/// Stopped and continued, as any command: there is nobody between the shell and it.
+#[test]
+fn a_stopped_command_holds_the_lock() {
+    if !has("a_stopped_command_holds_the_lock", "ps", &["-o", "state=", "-p", "1"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    holder.signal(Signal::SIGSTOP);
+    until("the command is stopped", || {
+        let ps =
+            Command::new("ps").args(["-o", "state=", "-p", &holder.pid().to_string()]).output();
+        ps.expect("ps works here").stdout.starts_with(b"T")
+    });
+    assert!(!is_free(&path));
+    holder.signal(Signal::SIGCONT);
+    holder.end();
+    assert!(is_free(&path));
+}

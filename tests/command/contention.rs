@@ -1,0 +1,139 @@
+//! - A held lock is contention: at once with `-n`, at the deadline with `-w`; a freed one is taken.
+//! - The command does not run without the lock.
+//! - One deadline: what passes before the wait is part of it.
+//! - Shared holds are beside each other, and not beside an exclusive one.
+//! - The lock file is created if it is missing, and otherwise left as it is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::running::{HOLD, LOCKET, Running, has, locket_run};
+use crate::support::{Scratch, until_waiting};
+
+#[test]
+fn no_time_to_wait_is_one_attempt() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    for options in [&["-n"][..], &["-w", "0"], &["-w", "0ms"]] {
+        let refused = locket_run().args(options).arg(&path).args(["--", "echo", "ran"]).assert();
+        let text = format!("locket: {} is locked by somebody else\n", path.display());
+        refused.code(75).stdout("").stderr(text);
+    }
+    assert_eq!(holder.end(), Some(1));
+    locket_run().arg("-n").arg(&path).args(["--", "echo", "ran"]).assert().code(0).stdout("ran\n");
+}
+
+#[test]
+fn a_timeout_is_never_early() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let start = Instant::now();
+    let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
+    let text = format!("locket: couldn't lock {} within 100ms\n", path.display());
+    refused.code(75).stdout("").stderr(text);
+    assert!(start.elapsed() >= Duration::from_millis(100));
+}
+
+#[test]
+fn a_waiter_runs_its_command_when_the_lock_is_free() {
+    for options in [&[][..], &["-w", "10"], &["-o"], &["-s", "-w", "1h"]] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let holder = Running::holder(&path);
+        let waiter = Running::start(
+            Command::new(LOCKET).arg("run").args(options).arg(&path).args(["--", "sh", "-c", HOLD]),
+        );
+        until_waiting(waiter.pid(), &path, 1);
+        assert_eq!(holder.end(), Some(1));
+        waiter.line();
+        waiter.end();
+    }
+}
+
+/// The first attempt is made to take longer than there is time: no wait may begin after it.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_time_before_the_wait_counts() {
+    if !has("the_time_before_the_wait_counts", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let waits = |timeout: &str, inject: &str| {
+        let log = scratch.join("log");
+        let status = Command::new("strace")
+            .args(["-qq", "-e", "trace=flock,timer_settime", "-e", inject, "-o"])
+            .arg(&log)
+            .args([LOCKET, "run", "--quiet", "-w", timeout])
+            .arg(&path)
+            .arg("true")
+            .status();
+        assert_eq!(status.expect("strace should run").code(), Some(75));
+        fs::read_to_string(log).expect("strace should have written it").contains("timer_settime")
+    };
+    assert!(!waits("50ms", "inject=flock:delay_exit=60000:when=1"));
+    // The check itself, which must see a wait; a busy machine needs more time to come to it.
+    let undisturbed = "inject=flock:delay_exit=1:when=1";
+    assert!(["50ms", "500ms", "5s"].into_iter().any(|timeout| waits(timeout, undisturbed)));
+}
+
+#[test]
+fn shared_holds_stand_beside_each_other() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let reader = Running::holder_with(&path, &["-s"]);
+    locket_run().args(["-s", "-n"]).arg(&path).arg("true").assert().code(0);
+    locket_run().args(["-x", "-n"]).arg(&path).arg("true").assert().code(75);
+    reader.end();
+    let _writer = Running::holder_with(&path, &["-x"]);
+    locket_run().args(["-s", "-n"]).arg(&path).arg("true").assert().code(75);
+}
+
+#[test]
+fn the_file_is_created_and_otherwise_left_as_it_is() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    locket_run().arg(&path).arg("true").assert().code(0);
+    assert_eq!(fs::read(&path).expect("it should be there"), b"");
+
+    fs::write(&path, "precious").expect("it is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    let before = fs::metadata(&path).expect("it is there");
+    locket_run().arg(&path).arg("true").assert().code(0);
+    let after = fs::metadata(&path).expect("it should be there still");
+    assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+    assert_eq!(after.permissions(), before.permissions());
+    assert_eq!(after.modified().ok(), before.modified().ok());
+}
+
+/// Two that are in at once meet at the directory that each makes and removes.
+#[test]
+fn commands_under_one_lock_come_one_after_another() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let inside = scratch.join("inside");
+    let alone = r#"mkdir "$0" && rmdir "$0""#;
+    let script = r#"i=0; while [ $i -lt 10 ]; do
+        "$0" run "$1" -- sh -c "$2" "$3" || exit; i=$((i + 1)); done"#;
+    let mut runs: Vec<Running> = (0..4)
+        .map(|_| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script, LOCKET]).arg(&path).arg(alone).arg(&inside);
+            Running::start(&mut command)
+        })
+        .collect();
+    for run in &mut runs {
+        assert_eq!(run.wait().code(), Some(0));
+    }
+
+    // The check itself: it must see somebody who is in.
+    let _reader = Running::holder_with(&path, &["-s"]);
+    std::fs::create_dir(&inside).expect("it was removed");
+    let mut meeting = locket_run();
+    meeting.arg("-s").arg(&path).args(["--", "sh", "-c", alone]).arg(&inside).assert().code(1);
+}

@@ -1,0 +1,203 @@
+//! - Each way to fail has its exit code, with `-o` and without, and says why in one line.
+//! - A command that cannot be run leaves the lock free.
+//! - Otherwise the status is the command's own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::running::{LOCKET, has, is_free, locket_run, make_script};
+use crate::support::{Scratch, is_root};
+
+const BOTH_WAYS: [&[&str]; 2] = [&[], &["-o"]];
+
+/// Runs a command under the lock, in both ways, and returns what is said when that fails.
+#[track_caller]
+fn fails(path: &Path, command: &[&str], code: i32) -> String {
+    let [text, beside] = BOTH_WAYS.map(|options| {
+        let output = locket_run().args(options).arg(path).arg("--").args(command).output();
+        let output = output.expect("it should run");
+        let text = String::from_utf8(output.stderr).expect("it is text");
+        assert_eq!(output.status.code(), Some(code), "{options:?} {command:?}: {text}");
+        assert_eq!(output.stdout, b"");
+        text
+    });
+    assert_eq!(text, beside);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn wrong_arguments_are_64() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let path = path.to_str().expect("it is text");
+    let wrong = [
+        &[][..],
+        &["nosuch"],
+        &["run"],
+        &["run", path],
+        &["run", path, "--"],
+        &["run", "", "true"],
+        &["run", "--nosuch", path, "true"],
+        &["run", "-c", "true"],
+        &["run", path, "-c", "true", "--", "true"],
+        &["run", "-n", "-w", "1", path, "true"],
+        &["run", "-w", "soon", path, "true"],
+        &["run", "-w", "-1", path, "true"],
+        &["run", "-w", "", path, "true"],
+        &["run", "-E", "256", path, "true"],
+        &["run", "-E", "-1", path, "true"],
+        &["run", "-o", "-F", path, "true"],
+        &["run", "--quiet", "--verbose", path, "true"],
+    ];
+    for arguments in wrong {
+        let output = assert_cmd::Command::new(LOCKET).args(arguments).output();
+        let output = output.expect("it should run");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert_eq!(output.stdout, b"", "{arguments:?}");
+        assert_ne!(output.stderr, b"", "{arguments:?}");
+    }
+    assert!(!Path::new(path).exists(), "what is not understood touches nothing");
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_had_is_66() {
+    let scratch = Scratch::new();
+    let missing = scratch.join("nosuch/x.lock");
+    assert!(fails(&missing, &["true"], 66).contains("couldn't create"));
+    assert!(fails(scratch.path(), &["true"], 66).contains("Is a directory"));
+    let file = scratch.join("file");
+    fs::write(&file, "").expect("the directory is ours");
+    assert!(fails(&file.join("x.lock"), &["true"], 66).contains("Not a directory"));
+}
+
+#[test]
+fn a_forbidden_lock_file_is_66() {
+    // To root nothing is forbidden: then without the capability to be let in everywhere.
+    let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let launcher = if is_root() { &powerless[..] } else { &["env"] };
+    if !has("a_forbidden_lock_file_is_66", launcher[0], &[&launcher[1..], &["true"]].concat()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "").expect("the directory is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    let mut run = Command::new(launcher[0]);
+    run.args(&launcher[1..]).args([LOCKET, "run"]).arg(&path).arg("true");
+    let output = run.output().expect("it should run");
+    let text = String::from_utf8(output.stderr).expect("it is text");
+    assert_eq!(output.status.code(), Some(66), "{text}");
+    assert!(text.contains("couldn't open") && text.contains("Permission denied"), "{text}");
+}
+
+/// Runs locket under strace, which makes the system lie.
+#[cfg(target_os = "linux")]
+fn under(inject: &str, path: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", inject, LOCKET, "run"])
+        .args(options)
+        .arg(path)
+        .arg("true")
+        .output()
+        .expect("strace should run");
+    (output.status.code(), String::from_utf8(output.stderr).expect("it is text"))
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_system_that_refuses_is_71() {
+    if !has("a_system_that_refuses_is_71", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EIO"] {
+        let (code, text) = under(&format!("inject=flock:error={error}"), &path, &[]);
+        assert_eq!(code, Some(71), "{error}: {text}");
+        assert!(text.contains("couldn't lock "), "{error}: {text}");
+    }
+    // First the thread that passes signals on, then the command.
+    for (turn, what) in [(1, "couldn't start a thread"), (2, "couldn't run true")] {
+        let inject = format!("inject=clone,clone3,vfork,fork:error=EAGAIN:when={turn}+");
+        let (code, text) = under(&inject, &path, &["-o"]);
+        assert_eq!(code, Some(71), "{text}");
+        assert!(text.contains(what), "{text}");
+    }
+    let (code, text) = under("inject=execve:error=ENOMEM:when=2+", &path, &[]);
+    assert_eq!(code, Some(71), "{text}");
+    // Nothing injected, nothing refused.
+    assert_eq!(under("inject=flock:delay_exit=1", &path, &["-o"]).0, Some(0));
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_126() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let plain = scratch.join("plain");
+    fs::write(&plain, "#!/bin/sh\n").expect("the directory is ours");
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    for command in [&plain, scratch.path(), &plain.join("below")] {
+        let command = command.to_str().expect("it is text");
+        assert!(fails(&path, &[command], 126).contains(&format!("couldn't run {command}: ")));
+        assert!(is_free(&path));
+    }
+}
+
+#[test]
+fn a_command_that_is_not_found_is_127() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for command in ["no-such-command-anywhere", "/no/such/command", ""] {
+        assert!(fails(&path, &[command], 127).contains(&format!("couldn't run {command}: ")));
+        assert!(is_free(&path));
+    }
+}
+
+#[test]
+fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let script = scratch.join("script");
+    make_script(&script, "echo \"$# $2\"; exit 5\n");
+    for options in BOTH_WAYS {
+        let run = locket_run().args(options).arg(&path).arg(&script).args(["a", "b  c"]).assert();
+        run.code(5).stdout("2 b  c\n");
+        let run = locket_run()
+            .env("PATH", format!("{}:/usr/bin:/bin", scratch.path().display()))
+            .args(options)
+            .arg(&path)
+            .args(["script", "a", "b  c"])
+            .assert();
+        run.code(5).stdout("2 b  c\n");
+    }
+}
+
+#[test]
+fn otherwise_the_code_is_the_commands_own() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for options in BOTH_WAYS {
+        for code in [0, 1, 2, 64, 75, 127, 255] {
+            let script = format!("exit {code}");
+            let run = locket_run().args(options).arg(&path).args(["sh", "-c", &script]).assert();
+            run.code(code).stderr("");
+        }
+    }
+}
+
+#[test]
+fn a_signal_that_ends_the_command_is_told() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("USR1", 10)] {
+        let script = format!("kill -{name} $$");
+        let become_it = locket_run().arg(&path).args(["sh", "-c", &script]).output();
+        assert_eq!(become_it.expect("it should run").status.signal(), Some(number));
+        let stay = locket_run().arg("-o").arg(&path).args(["sh", "-c", &script]).output();
+        assert_eq!(stay.expect("it should run").status.code(), Some(128 + number));
+    }
+}

@@ -1,0 +1,19 @@
+//! The command `locket`, as real processes: one file a subject, which opens with what it checks.
+#![cfg(unix)]
+#![allow(clippy::panic, reason = "a test that fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arguments;
+mod background;
+mod becoming;
+mod beside;
+mod contention;
+mod exit_codes;
+mod inheritance;
+mod interop;
+mod options;
+mod running;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -1,0 +1,161 @@
+//! - L8: locking never writes, truncates, chmods or deletes the lock file. It creates it if it is
+//!   missing (0666 & !umask).
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use locket::LockError;
+use support::{Outcome, Peer, Scratch};
+
+/// Everything that is done with a lock, failures included.
+fn use_it_all(scratch: &Scratch) -> Outcome {
+    let lock = scratch.lock();
+    let held = lock.lock()?;
+    let hasty = lock.clone().timeout(Duration::from_millis(2));
+    assert!(matches!(hasty.lock(), Err(LockError::TimedOut { .. })));
+    assert!(matches!(hasty.shared().try_acquire(), Err(LockError::TimedOut { .. })));
+    held.release()?;
+    lock.acquire()?;
+    lock.release()?;
+    assert!(lock.release().is_err());
+    lock.clone().shared().lock()?.release()?;
+    #[cfg(unix)]
+    lock.clone().create_mode(0o600).no_follow().lock()?.release()?;
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("repeat 3 acquire a ; release a");
+    peer.ok("acquire a");
+    peer.kill();
+    Ok(())
+}
+
+#[test]
+fn l8_contents_stay() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let contents = b"a lock file may well be of use to somebody\n".repeat(5000);
+    fs::write(&path, &contents)?;
+    use_it_all(&scratch)?;
+    assert!(fs::read(&path)? == contents);
+    Ok(())
+}
+
+#[test]
+fn l8_contents_written_while_held_stay() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut other = Peer::with_handle("a", &path, "timeout=10");
+    let held = scratch.lock().lock()?;
+    #[cfg(unix)] // What is locked on Windows cannot be written.
+    fs::write(&path, "held by me")?;
+    assert_eq!(other.refused("acquire a").class, "timed_out");
+    held.release()?;
+    #[cfg(unix)]
+    assert_eq!(fs::read_to_string(&path)?, "held by me");
+    other.ok("acquire a");
+    Ok(())
+}
+
+#[test]
+fn l8_times_and_permissions_stay() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let mut file = File::create(&path)?;
+    file.write_all(b"old")?;
+    file.set_modified(long_ago)?;
+    drop(file);
+    let before = look(&path)?;
+    use_it_all(&scratch)?;
+    assert_eq!(look(&path)?, before);
+    assert_eq!(fs::metadata(&path)?.modified()?, long_ago);
+    Ok(())
+}
+
+/// Whatever a write, truncation, chmod, chown or replacement would change.
+#[cfg(unix)]
+fn look(path: &Path) -> std::io::Result<[i128; 8]> {
+    use std::os::unix::fs::MetadataExt;
+    let file = fs::metadata(path)?;
+    Ok([
+        file.ino().into(),
+        file.mode().into(),
+        file.uid().into(),
+        file.gid().into(),
+        file.size().into(),
+        file.mtime_nsec().into(),
+        file.ctime().into(),
+        file.ctime_nsec().into(),
+    ])
+}
+
+#[cfg(not(unix))]
+fn look(path: &Path) -> std::io::Result<(u64, SystemTime, bool)> {
+    let file = fs::metadata(path)?;
+    Ok((file.len(), file.modified()?, file.permissions().readonly()))
+}
+
+#[test]
+fn l8_a_missing_file_is_created_empty_and_stays() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let lock = scratch.lock();
+    assert!(!path.exists(), "a handle touches no file");
+    drop(lock.lock()?);
+    assert_eq!(fs::metadata(&path)?.len(), 0);
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "nothing else is made");
+    drop(lock);
+    assert!(path.exists());
+    Ok(())
+}
+
+#[cfg(unix)]
+fn mode_of(path: &Path) -> std::io::Result<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+#[cfg(unix)]
+#[test]
+fn l8_the_umask_counts() -> Outcome {
+    let scratch = Scratch::new();
+    let mut peer = Peer::spawn();
+    let cases = [
+        ("022", "", 0o644),
+        ("002", "", 0o664),
+        ("077", "", 0o600),
+        ("000", "", 0o666),
+        ("000", "create_mode=600", 0o600),
+        ("022", "create_mode=660", 0o640),
+        ("077", "create_mode=444", 0o400),
+    ];
+    for (nth, (umask, options, mode)) in cases.into_iter().enumerate() {
+        let path = scratch.join(&nth.to_string());
+        peer.ok(&format!("umask {umask}"));
+        peer.handle("a", &path, options);
+        peer.ok("acquire a");
+        assert_eq!(mode_of(&path)?, mode, "umask {umask}, {options}");
+        peer.ok("release a");
+        peer.ok("acquire a");
+        assert_eq!(mode_of(&path)?, mode, "umask {umask}, {options}, again");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn l8_an_existing_file_keeps_its_mode() -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    File::create(&path)?;
+    for mode in [0o600, 0o640, 0o777, 0o444] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        scratch.lock().create_mode(0o622).lock()?.release()?;
+        assert_eq!(mode_of(&path)?, mode);
+    }
+    Ok(())
+}

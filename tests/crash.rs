@@ -1,0 +1,140 @@
+//! - L7: a holder or waiter killed at any instruction leaves the lock free and the file as it was.
+
+mod support;
+
+use std::fs;
+
+#[cfg(target_os = "linux")]
+use support::Strace;
+use support::{Outcome, Peer, Scratch};
+
+#[test]
+fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "as it was")?;
+    for (options, command) in [("", "lock a g"), ("", "acquire a"), ("shared", "acquire a")] {
+        let mut holder = Peer::with_handle("a", &path, options);
+        let mut other = Peer::with_handle("a", &path, "");
+        holder.ok(command);
+        assert!(!other.finds_free("a"));
+        holder.kill();
+        assert!(other.finds_free("a"));
+        assert_eq!(fs::read_to_string(&path)?, "as it was");
+    }
+    Ok(())
+}
+
+#[test]
+fn l7_a_waiter_gets_a_killed_holders_lock() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for options in ["", "timeout=60000"] {
+        let mut holder = Peer::with_handle("a", &path, "");
+        let mut waiter = Peer::with_handle("a", &path, options);
+        holder.ok("acquire a");
+        waiter.start_waiting("w", "lock a g", &path);
+        holder.kill();
+        waiter.wait_ok("w");
+    }
+}
+
+#[test]
+fn l7_a_killed_waiter_is_not_in_the_way() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut killed = Peer::with_handle("a", &path, "timeout=60000");
+    killed.start_waiting("w", "acquire a", &path);
+    let mut next = Peer::with_handle("a", &path, "timeout=60000");
+    next.start_waiting("w", "acquire a", &path);
+    killed.kill();
+    next.assert_waiting("w");
+    assert_eq!(holder.ok("state a"), "exclusive");
+    holder.ok("release a");
+    next.wait_ok("w");
+}
+
+/// The end of a process that says no goodbye: everything it held is free.
+#[test]
+fn l7_an_ended_holder_leaves_the_lock_free() {
+    let scratch = Scratch::new();
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "shared");
+    for command in ["acquire a", "lock a g", "lock a forgotten", "forget_guard forgotten"] {
+        holder.ok(command);
+    }
+    assert_eq!(holder.ok("state a"), "shared 3");
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    assert!(!other.finds_free("a"));
+    holder.end();
+    assert!(other.finds_free("a"));
+}
+
+#[test]
+fn l7_killed_at_work() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "as it was")?;
+    let mut other = Peer::with_handle("a", &path, "timeout=10000");
+    for _ in 0..20 {
+        let mut peer = Peer::with_handle("a", &path, "");
+        peer.ok("start w repeat 1000000000 acquire a ; release a");
+        other.ok("acquire a");
+        other.ok("release a");
+        peer.kill();
+        assert!(other.finds_free("a"));
+        assert_eq!(fs::read_to_string(&path)?, "as it was");
+    }
+    Ok(())
+}
+
+/// Killed before each of the system calls that have to do with the lock file.
+#[cfg(target_os = "linux")]
+#[test]
+fn l7_killed_before_every_system_call() -> Outcome {
+    const WORK: &str = "repeat 2 acquire a ; release a";
+    let check = "l7_killed_before_every_system_call";
+    for existed in [true, false] {
+        // A first run, to see the calls there are.
+        let mut names = vec![];
+        for nth in 0.. {
+            let scratch = Scratch::new();
+            let path = scratch.lock_path();
+            if existed {
+                fs::write(&path, "as it was")?;
+            }
+            let only = format!("--trace-path={}", path.display());
+            let kill = names[..nth].last().map(|name: &String| {
+                // Calls are numbered name by name.
+                let number = names[..nth].iter().filter(|&it| it == name).count();
+                format!("--inject={name}:signal=SIGKILL:when={number}")
+            });
+            let options: Vec<&str> = [&*only].into_iter().chain(kill.as_deref()).collect();
+            let Some(mut strace) = Strace::spawn(check, &options) else { return Ok(()) };
+            strace.peer.handle("a", &path, "");
+            let survived = strace.peer.tries_to(WORK).is_some();
+            assert_eq!(survived, nth == 0, "the peer's survival of {kill:?}");
+            let trace = strace.end();
+            if nth == 0 {
+                names = trace.calls().map(|call| name_of(call).into()).collect();
+            }
+
+            let mut other = Peer::with_handle("a", &path, "");
+            assert!(other.finds_free("a"), "{kill:?}");
+            let contents = fs::read_to_string(&path)?;
+            assert_eq!(contents, if existed { "as it was" } else { "" }, "{kill:?}");
+            if nth == names.len() {
+                break;
+            }
+        }
+        // open (once more to make the file), fstat; lock, look, unlock, and these again.
+        assert_eq!(names.len(), if existed { 8 } else { 9 }, "{names:?}");
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn name_of(call: &str) -> &str {
+    call.split('(').next().unwrap_or_default()
+}

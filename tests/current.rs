@@ -1,0 +1,131 @@
+//! - L9: while a lock is held the guard tells on demand whether the path still names its file;
+//!   releasing is no error even if it does not.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use locket::{Action, LockError, State, lock_file};
+use support::{Outcome, Peer, Scratch, is_root, skip};
+
+fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
+    fs::create_dir(scratch.join("dir"))?;
+    Ok(scratch.join("dir").join("test.lock"))
+}
+
+#[test]
+fn l9_a_file_is_itself_whatever_is_done_to_it() -> Outcome {
+    let scratch = Scratch::new();
+    let path = lock_path_in_dir(&scratch)?;
+    let guard = lock_file(&path).lock()?;
+    let mut waiter = Peer::with_handle("a", &path, "");
+    waiter.start_waiting("w", "lock a g", &path);
+
+    fs::write(&path, "contents")?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    assert!(guard.is_current()?);
+    fs::rename(&path, scratch.join("away"))?;
+    assert!(!guard.is_current()?);
+    fs::rename(scratch.join("away"), &path)?;
+    assert!(guard.is_current()?, "it came back");
+    fs::rename(&path, scratch.join("away"))?;
+    symlink(scratch.join("away"), &path)?;
+    assert!(guard.is_current()?, "the path leads to it");
+    fs::remove_file(&path)?;
+    fs::hard_link(scratch.join("away"), &path)?;
+    fs::remove_file(scratch.join("away"))?;
+    assert!(guard.is_current()?);
+
+    waiter.assert_waiting("w");
+    guard.release()?;
+    waiter.wait_ok("w");
+    Ok(())
+}
+
+/// A guard of a handle that follows no links asks the same way.
+#[test]
+fn l9_a_link_is_not_followed_to_the_file() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let guard = scratch.lock().no_follow().lock()?;
+    let mut waiter = Peer::with_handle("a", &path, "no_follow");
+    waiter.start_waiting("w", "lock a g", &path);
+    fs::rename(&path, scratch.join("away"))?;
+    symlink(scratch.join("away"), &path)?;
+    assert!(!guard.is_current()?);
+    guard.release()?;
+    let refusal = waiter.wait("w").outcome.expect_err("it must not follow");
+    assert_eq!(refusal.class, "open");
+    assert!(refusal.message.ends_with("it is a symbolic link, which this handle does not follow"));
+    Ok(())
+}
+
+#[test]
+fn l9_holders_may_delete_their_directory() -> Outcome {
+    let scratch = Scratch::new();
+    let path = lock_path_in_dir(&scratch)?;
+    let dir = scratch.join("dir");
+    let lock = lock_file(&path);
+
+    let guard = lock.lock()?;
+    fs::remove_dir_all(&dir)?;
+    assert!(!guard.is_current()?);
+    guard.release()?;
+    assert_eq!(lock.state(), State::Unlocked);
+
+    fs::create_dir(&dir)?;
+    lock.acquire()?;
+    fs::remove_dir_all(&dir)?;
+    lock.release()?;
+
+    fs::create_dir(&dir)?;
+    drop(lock.lock()?);
+    // In the middle of the path there is a file now.
+    let guard = lock.lock()?;
+    fs::remove_dir_all(&dir)?;
+    File::create(&dir)?;
+    assert!(!guard.is_current()?);
+    guard.release()?;
+    Ok(())
+}
+
+/// "I cannot tell" is neither yes nor no.
+#[test]
+fn l9_who_may_not_look_is_told_so() -> Outcome {
+    let check = "l9_who_may_not_look_is_told_so";
+    if !is_root() {
+        skip(check, "only root may become somebody else");
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    let path = lock_path_in_dir(&scratch)?;
+    let dir = scratch.join("dir");
+    let mut peer = Peer::with_handle("a", &path, "");
+    peer.ok("lock a g");
+    peer.ok("become 4242");
+    fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
+    let refusal = peer.refused("is_current g");
+    let message = format!("couldn't look at {}: Permission denied (os error 13)", path.display());
+    assert_eq!(refusal.message, message);
+    peer.ok("release_guard g");
+    assert_eq!(peer.refused("acquire a").class, "open");
+    Ok(())
+}
+
+#[test]
+fn l9_a_loop_is_an_error_of_looking() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let guard = scratch.lock().lock()?;
+    fs::remove_file(&path)?;
+    symlink(&path, &path)?;
+    let error = guard.is_current().expect_err("nobody can tell");
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<LockError>());
+    assert!(matches!(cause, Some(LockError::Io { action: Action::Check, .. })), "{error:?}");
+    guard.release()?;
+    Ok(())
+}

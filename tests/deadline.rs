@@ -1,0 +1,176 @@
+//! - L3: one monotonic deadline over everything a call does. Never early; the last attempt is made
+//!   at or after the deadline.
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use locket::{Lock, LockError};
+#[cfg(unix)]
+use support::word;
+use support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
+
+/// A handle for each way in which a timed wait may wait.
+fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
+    let lock = scratch.lock().timeout(timeout);
+    let retrying = lock.clone().without_signals();
+    [
+        lock.clone(),
+        lock.shared(),
+        retrying.clone().retry_period(Duration::from_millis(1)),
+        // The last pause ends at the deadline, however long the period.
+        retrying.retry_period(Duration::from_secs(30)),
+    ]
+}
+
+#[test]
+fn l3_never_early() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    for millis in [1, 7, 50, 200] {
+        let timeout = Duration::from_millis(millis);
+        for lock in ways(&scratch, timeout) {
+            let start = Instant::now();
+            let outcome = lock.lock();
+            let took = start.elapsed();
+            let Err(LockError::TimedOut { path, waited, .. }) = outcome else {
+                panic!("it is held: {outcome:?}");
+            };
+            assert_eq!(path, scratch.lock_path());
+            assert!(timeout <= waited, "{waited:?} of {timeout:?} with {lock:?}");
+            assert!(waited <= took, "it says {waited:?}, but took {took:?}");
+            assert!(took < timeout + PATIENCE, "{took:?} with {lock:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn l3_the_explicit_pair_times_out_too() -> Outcome {
+    let scratch = Scratch::new();
+    scratch.lock().acquire()?;
+    let timeout = Duration::from_millis(30);
+    for lock in ways(&scratch, timeout) {
+        let start = Instant::now();
+        assert!(matches!(lock.acquire(), Err(LockError::TimedOut { .. })));
+        assert!(start.elapsed() >= timeout);
+    }
+    scratch.lock().release()?;
+    Ok(())
+}
+
+#[test]
+fn l3_the_message_names_the_path_and_the_time() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    let error = scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("it is held");
+    let message = error.to_string();
+    let start = format!("couldn't lock {} within ", scratch.lock_path().display());
+    assert!(message.starts_with(&start) && message.ends_with('s'), "{message}");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+    Ok(())
+}
+
+#[test]
+fn l3_a_lock_that_comes_free_in_time_is_acquired() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    for options in ["timeout=60000", "timeout=60000 shared"] {
+        let mut waiter = Peer::with_handle("a", &path, options);
+        holder.ok("lock a g");
+        waiter.start_waiting("w", "lock a g", &path);
+        holder.ok("drop_guard g");
+        assert!(waiter.wait("w").took() < Duration::from_secs(60));
+        assert!(!holder.finds_free("a"));
+    }
+    let mut waiter = Peer::with_handle("a", &path, "timeout=60000 without_signals retry_period=5");
+    holder.ok("lock a g");
+    waiter.ok("start w lock a g");
+    waiter.assert_waiting("w");
+    holder.ok("drop_guard g");
+    waiter.wait_ok("w");
+}
+
+#[test]
+fn l3_too_long_for_the_clock_is_for_ever() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let timeouts =
+        [Duration::MAX, Duration::from_secs(i64::MAX as u64), Duration::from_secs(1 << 40)];
+    for timeout in timeouts {
+        let lock = scratch.lock().timeout(timeout);
+        let held = lock.lock()?;
+        let waiting = lock.clone();
+        let waiter = thread::spawn(move || waiting.lock());
+        until_waiting(std::process::id(), &path, 1);
+        thread::sleep(Duration::from_millis(20));
+        assert!(!waiter.is_finished(), "{timeout:?} is not over");
+        held.release()?;
+        waiter.join().expect("no panic")?.release()?;
+    }
+    Ok(())
+}
+
+/// Stopped while it waits, and continued when its deadline has passed: whatever it does then, it
+/// does after the deadline.
+#[cfg(unix)]
+fn stop_past_deadline(waiter: &mut Peer, meanwhile: impl FnOnce()) {
+    waiter.signal("STOP");
+    thread::sleep(TIMEOUT);
+    meanwhile();
+    waiter.signal("CONT");
+}
+
+#[cfg(unix)]
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(unix)]
+#[test]
+fn l3_the_last_attempt_is_after_the_deadline() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for options in ["", "without_signals retry_period=1000000"] {
+        let mut holder = Peer::with_handle("a", &path, "");
+        holder.ok("lock a g");
+        let mut waiter =
+            Peer::with_handle("a", &path, &format!("timeout={} {options}", TIMEOUT.as_millis()));
+        waiter.ok("start w acquire a");
+        waiter.assert_waiting("w");
+        stop_past_deadline(&mut waiter, || {
+            holder.ok("drop_guard g");
+        });
+        // Nobody holds it now, so "timed out" would be a lie.
+        let answer = waiter.wait("w");
+        assert_eq!(answer.outcome, Ok(String::new()), "{options}");
+        assert!(answer.took() >= TIMEOUT, "it was meant to be late");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn l3_one_deadline_over_all_files() {
+    let scratch = Scratch::new();
+    let (path, other) = (scratch.lock_path(), scratch.join("other"));
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("lock a g");
+    holder.ok(&format!("open_foreign f {}", word(&other)));
+    holder.ok("lock_foreign f exclusive");
+    let mut waiter = Peer::with_handle("a", &path, &format!("timeout={}", TIMEOUT.as_millis()));
+    waiter.start_waiting("w", "acquire a", &path);
+    stop_past_deadline(&mut waiter, || {
+        std::fs::rename(&other, &path).expect("the directory is ours");
+        holder.ok("drop_guard g");
+    });
+    // The file that it waited for is free, the one that is there now is not, and the time is up:
+    // it must not begin to wait anew.
+    let continued = Instant::now();
+    let answer = waiter.wait("w");
+    let took = continued.elapsed();
+    assert_eq!(answer.class(), "timed_out");
+    assert!(answer.took() >= TIMEOUT);
+    assert!(took < TIMEOUT, "{took:?} after the deadline");
+}

@@ -1,0 +1,262 @@
+//! - L1: one exclusive hold per file, over all threads, handles and processes, whatever the
+//!   spelling of the path.
+//! - L2: one attempt, no sleep: a free lock is taken, a held one is contention.
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use locket::{LockError, lock_file};
+use support::{Outcome, Peer, Scratch, word};
+
+#[test]
+fn l1_two_handles_exclude_each_other() -> Outcome {
+    let scratch = Scratch::new();
+    let (one, other) = (scratch.lock(), scratch.lock());
+
+    let held = one.lock()?;
+    assert!(other.try_lock().is_err());
+    assert!(other.try_acquire().is_err());
+    held.release()?;
+
+    other.acquire()?;
+    assert!(one.try_lock().is_err());
+    assert!(one.try_acquire().is_err());
+    other.release()?;
+
+    one.lock()?.release()?;
+    Ok(())
+}
+
+#[test]
+fn l1_threads_take_turns() {
+    const THREADS: u32 = 6;
+    const TURNS: u32 = 300;
+    let scratch = Scratch::new();
+    let shared = scratch.lock();
+    let occupied = AtomicBool::new(false);
+    let turns = AtomicU32::new(0);
+    let work = || {
+        assert!(!occupied.swap(true, Ordering::SeqCst), "two are in the critical section");
+        // Not an atomic increment: a lost update would show.
+        let before = turns.load(Ordering::Relaxed);
+        thread::yield_now();
+        turns.store(before + 1, Ordering::Relaxed);
+        occupied.store(false, Ordering::SeqCst);
+    };
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            // A handle for all, handles of their own, and waits of every kind.
+            let lock = match thread % 3 {
+                0 => shared.clone(),
+                1 => scratch.lock().timeout(Duration::from_secs(60)),
+                _ => scratch
+                    .lock()
+                    .timeout(Duration::from_secs(60))
+                    .without_signals()
+                    .retry_period(Duration::from_micros(100)),
+            };
+            let work = &work;
+            scope.spawn(move || {
+                for _ in 0..TURNS {
+                    let held = lock.lock().expect("the lock should come free");
+                    work();
+                    drop(held);
+                }
+            });
+        }
+    });
+    assert_eq!(turns.into_inner(), THREADS * TURNS);
+}
+
+#[test]
+fn l1_processes_exclude_each_other() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut one = Peer::with_handle("a", &path, "");
+    let mut other = Peer::with_handle("a", &path, "");
+    for _ in 0..2 {
+        one.ok("lock a g");
+        assert!(!other.finds_free("a"));
+        assert_eq!(other.refused("try_acquire a").class, "timed_out");
+        other.start_waiting("w", "acquire a", &path);
+        one.ok("drop_guard g");
+        other.wait_ok("w");
+        assert!(!one.finds_free("a"));
+        other.ok("release a");
+        assert!(one.finds_free("a"));
+        std::mem::swap(&mut one, &mut other);
+    }
+}
+
+/// From when a hold was had to when its end was asked for, on the clock that all peers share.
+type Hold = (Duration, Duration);
+
+/// Acquires and releases as fast as it can.
+fn holds_of(peer: &mut Peer, turns: usize) -> Vec<Hold> {
+    let mut turn = || {
+        let acquired = peer.ask("acquire a");
+        acquired.outcome.expect("the lock should come free");
+        let released = peer.ask("release a");
+        released.outcome.expect("the hold should be there to release");
+        (acquired.done, released.begun)
+    };
+    (0..turns).map(|_| turn()).collect()
+}
+
+fn first_overlap(mut holds: Vec<Hold>) -> Option<(Hold, Hold)> {
+    holds.sort_unstable();
+    let mut pairs = holds.windows(2).map(|pair| (pair[0], pair[1]));
+    pairs.find(|((_, end), (begin, _))| begin < end)
+}
+
+#[test]
+fn l1_holds_of_processes_do_not_overlap() {
+    const TURNS: usize = 40;
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let options = ["", "timeout=60000", "timeout=60000 without_signals retry_period=1", ""];
+    let holds: Vec<Hold> = thread::scope(|scope| {
+        let peers = options.map(|options| {
+            let mut peer = Peer::with_handle("a", &path, options);
+            scope.spawn(move || holds_of(&mut peer, TURNS))
+        });
+        peers.into_iter().flat_map(|peer| peer.join().expect("the peer should be well")).collect()
+    });
+    assert_eq!(holds.len(), TURNS * options.len());
+    assert_eq!(first_overlap(holds), None, "two processes were inside at once");
+}
+
+/// The counter-proof: a kernel that grants every lock is found out, by every check there is.
+#[cfg(target_os = "linux")]
+#[test]
+fn l1_a_lying_kernel_is_found_out() {
+    let check = "l1_a_lying_kernel_is_found_out";
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let Some(mut deceived) = support::Strace::spawn(check, &["--inject=flock:retval=0"]) else {
+        return;
+    };
+    deceived.peer.handle("a", &path, "");
+    let mut honest = Peer::with_handle("a", &path, "");
+    let begun = honest.ask("acquire a").done;
+    let mut holds = holds_of(&mut deceived.peer, 2);
+    assert_eq!(first_overlap(holds.clone()), None);
+    assert!(deceived.peer.finds_free("a"));
+    holds.push((begun, honest.ask("release a").begun));
+    assert!(first_overlap(holds).is_some());
+}
+
+#[test]
+fn l1_other_files_do_not_matter() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = lock_file(scratch.join("one")).lock()?;
+    let _also_held = lock_file(scratch.join("other")).try_lock()?;
+    Ok(())
+}
+
+/// Ways to write the path of the lock file, the last of them from its directory.
+fn spellings(scratch: &Scratch) -> io::Result<Vec<PathBuf>> {
+    let file = scratch.lock_path();
+    fs::create_dir(scratch.join("sub"))?;
+    File::create(&file)?;
+    fs::hard_link(&file, scratch.join("hard_link"))?;
+    let names = ["./test.lock", "sub/../test.lock", "sub/.././/test.lock", "hard_link"];
+    let names = names.into_iter().chain(links(scratch)?).map(|name| scratch.join(name));
+    Ok(names.chain(["test.lock".into(), "./test.lock".into()]).collect())
+}
+
+#[cfg(unix)]
+fn links(scratch: &Scratch) -> io::Result<Vec<&'static str>> {
+    use std::os::unix::fs::symlink;
+    symlink(scratch.lock_path(), scratch.join("link"))?;
+    symlink("link", scratch.join("link_to_link"))?;
+    symlink(".", scratch.join("link_to_dir"))?;
+    Ok(vec!["link", "link_to_link", "link_to_dir/test.lock"])
+}
+
+/// Not everybody may make them there.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+fn links(_: &Scratch) -> io::Result<Vec<&'static str>> {
+    Ok(vec![])
+}
+
+#[test]
+fn l1_spellings_exclude_each_other() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let spellings = spellings(&scratch)?;
+    let mut one = Peer::with_handle("plain", &path, "");
+    let mut other = Peer::with_handle("plain", &path, "");
+    for peer in [&mut one, &mut other] {
+        peer.ok(&format!("chdir {}", word(scratch.path())));
+    }
+    for spelling in spellings {
+        one.handle("alias", &spelling, "");
+        other.handle("alias", &spelling, "");
+        let shown = spelling.display();
+        one.ok("lock alias g");
+        assert!(!one.finds_free("plain"), "{shown}, in the process that holds it");
+        assert!(!other.finds_free("plain"), "{shown}, in another process");
+        assert!(!other.finds_free("alias"), "{shown}, both");
+        one.ok("drop_guard g");
+        one.ok("lock plain g");
+        assert!(!one.finds_free("alias"), "{shown}, in the process that holds it");
+        assert!(!other.finds_free("alias"), "{shown}, in another process");
+        one.ok("drop_guard g");
+    }
+    Ok(())
+}
+
+#[test]
+fn l2_a_try_takes_a_free_lock() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    lock.try_lock()?.release()?;
+    lock.try_acquire()?;
+    lock.release()?;
+    lock.clone().shared().try_lock()?.release()?;
+    Ok(())
+}
+
+/// The handles would wait for ever, but a try does not wait, whatever the timeout.
+#[test]
+fn l2_a_try_does_not_wait() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let _held = lock.lock()?;
+    for timeout in [None, Some(Duration::from_secs(1_000_000)), Some(Duration::ZERO)] {
+        let lock = lock.clone().timeout(timeout);
+        for error in [lock.try_lock().err(), lock.try_acquire().err()] {
+            match error {
+                Some(LockError::TimedOut { path, waited, .. }) => {
+                    assert_eq!(path, scratch.lock_path());
+                    assert_eq!(waited, Duration::ZERO);
+                }
+                other => panic!("it should be contention: {other:?}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn l2_contention_would_block() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    let error = scratch.lock().try_lock().expect_err("it is held");
+    let path = scratch.lock_path();
+    assert_eq!(
+        error.to_string(),
+        format!("couldn't lock {}: it is held elsewhere", path.display())
+    );
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WouldBlock);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! File systems that have no room, or may not be written.
+//!
+//! - L1: a file is locked wherever it can be opened.
+//! - L12: what cannot be created is an error with the path, the action and the cause.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::{Peer, Scratch, skip};
+
+/// A peer that sees a file system of its own at the directory, made as the script says.
+fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
+    let shell = |script: &str| {
+        let dir = word_of_shell(scratch.path());
+        format!("cd / && mount -t tmpfs -o mode=1777,nr_inodes=1k tmpfs {dir} && {script}")
+            .replace("DIR", &dir)
+    };
+    let may = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        skip(check, "no file system may be mounted here");
+        return None;
+    }
+    let script = shell(&format!("{script} && exec \"$0\""));
+    Some(Peer::under(&["unshare", "-m", "sh", "-c", &script]))
+}
+
+fn word_of_shell(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+#[test]
+fn l1_a_read_only_file_system() {
+    let scratch = Scratch::new();
+    let script = "touch DIR/test.lock && mount -o remount,ro DIR";
+    let Some(mut one) = mounted("l1_a_read_only_file_system", &scratch, script) else { return };
+    one.handle("a", scratch.lock_path(), "");
+    one.handle("missing", scratch.join("missing"), "");
+    one.ok("lock a g");
+    assert!(!one.finds_free("a"));
+    one.ok("drop_guard g");
+    assert!(one.finds_free("a"));
+    let refusal = one.refused("acquire missing");
+    assert_eq!(refusal.class, "create");
+    let reason = "Read-only file system (os error 30)";
+    let path = scratch.join("missing");
+    assert_eq!(refusal.message, format!("couldn't create {}: {reason}", path.display()));
+    assert!(!scratch.lock_path().exists(), "it was a file system of the peer's own");
+}
+
+#[test]
+fn l12_a_full_file_system() {
+    let scratch = Scratch::new();
+    let script = "mount -o remount,nr_inodes=2 DIR && touch DIR/there";
+    let Some(mut peer) = mounted("l12_a_full_file_system", &scratch, script) else { return };
+    peer.handle("a", scratch.lock_path(), "");
+    let refusal = peer.refused("acquire a");
+    assert_eq!(refusal.class, "create");
+    let reason = "No space left on device (os error 28)";
+    let path = scratch.lock_path();
+    assert_eq!(refusal.message, format!("couldn't create {}: {reason}", path.display()));
+    assert_eq!(peer.ok("state a"), "unlocked");
+    // What is there can be locked.
+    peer.handle("there", scratch.join("there"), "");
+    peer.ok("acquire there");
+}

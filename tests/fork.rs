@@ -1,0 +1,311 @@
+//! - L11: in a child of `fork`, dropping or releasing what the parent holds does not unlock the parent,
+//!   the child's own acquisitions exclude the parent's, and its state starts as unlocked.
+//! - L7: the lock of a killed process is free, although a forked child of it lives.
+#![cfg(unix)]
+
+mod support;
+
+use support::{Peer, Scratch, is_alive, kill, word};
+
+#[test]
+fn l11_a_child_starts_unlocked() {
+    let scratch = Scratch::new();
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "shared");
+    for (command, state) in
+        [("state a", "unlocked"), ("lock a g", "shared 1"), ("acquire a", "shared 2")]
+    {
+        parent.ok(command);
+        parent.ok("fork c");
+        assert_eq!(parent.ok("child c state a"), "unlocked", "after {command}");
+        assert_eq!(parent.ok("state a"), state, "the child's question changes nothing");
+        parent.ok("kill_child c");
+    }
+    parent.ok("drop_guard g");
+    parent.ok("release a");
+    parent.refused("release a");
+    parent.ok("fork c");
+    assert_eq!(parent.ok("child c state a"), "unlocked", "not even an error of the parent's");
+    assert_eq!(parent.ok("state a"), "released_error");
+}
+
+#[test]
+fn l11_a_child_cannot_end_its_parents_holds() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut other = Peer::with_handle("a", &path, "");
+    let mut parent = Peer::with_handle("a", &path, "");
+    let ends = [
+        ("lock a g", "drop_guard g", "ok"),
+        ("lock a g", "release_guard g", "not_locked"),
+        ("lock a g", "bequeath_guard g", "not_locked"),
+        ("lock a g", "release a", "not_locked"),
+        ("lock a g", "drop_handle a", "ok"),
+        ("acquire a", "release a", "not_locked"),
+        ("acquire a", "drop_handle a", "ok"),
+    ];
+    for (acquire, end, class) in ends {
+        parent.ok(acquire);
+        parent.ok("fork c");
+        assert_eq!(parent.ask(&format!("child c {end}")).class(), class, "{acquire}, {end}");
+        assert!(!other.finds_free("a"), "{acquire}, {end}");
+        assert_eq!(parent.ok("state a"), "exclusive");
+        parent.ok("end_child c");
+        assert!(!other.finds_free("a"), "{acquire}, {end}, and the child's end");
+        parent.ok(if acquire == "acquire a" { "release a" } else { "release_guard g" });
+        assert!(other.finds_free("a"), "{acquire}, {end}");
+    }
+}
+
+#[test]
+fn l11_a_childs_end_releases_nothing_of_its_parents() {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    parent.ok("lock a g");
+    for _ in 0..3 {
+        parent.ok("fork c");
+        parent.ok("kill_child c");
+        assert!(!other.finds_free("a"));
+    }
+    assert_eq!(parent.ok("is_current g"), "true");
+}
+
+#[test]
+fn l11_a_release_is_not_held_up_by_a_child() {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    for (acquire, release) in [("lock a g", "drop_guard g"), ("acquire a", "release a")] {
+        parent.ok(acquire);
+        parent.ok("fork c");
+        parent.ok(release);
+        assert!(other.finds_free("a"), "although the child has the descriptor");
+        assert_eq!(parent.ok("child c state a"), "unlocked");
+    }
+}
+
+/// With and without a descriptor that was at hand before the fork, through an inherited handle and
+/// a new one.
+#[test]
+fn l11_parent_and_child_exclude_each_other() {
+    for before in ["state a", "repeat 1 acquire a ; release a", "repeat 1 lock a g ; drop_guard g"]
+    {
+        for childs in ["a", "new"] {
+            let scratch = Scratch::new();
+            let path = scratch.lock_path();
+            let mut other = Peer::with_handle("a", &path, "");
+            let mut parent = Peer::with_handle("a", &path, "");
+            parent.ok(before);
+            parent.ok("fork c");
+            parent.ok(&format!("child c handle new path={}", word(&path)));
+
+            parent.ok(&format!("child c acquire {childs}"));
+            assert!(!parent.finds_free("a"), "{before}, {childs}: the child holds it");
+            assert!(!other.finds_free("a"));
+            assert_eq!(parent.ok("state a"), "unlocked", "that is the child's");
+            assert_eq!(parent.refused("release a").class, "not_locked");
+            parent.ok(&format!("child c release {childs}"));
+
+            parent.ok("acquire a");
+            let refusal = parent.refused(&format!("child c try_acquire {childs}"));
+            assert_eq!(refusal.class, "timed_out", "{before}, {childs}: the parent holds it");
+            parent.ok("release a");
+            parent.ok(&format!("child c try_lock {childs} g"));
+            assert!(!parent.finds_free("a"));
+            assert!(!other.finds_free("a"));
+        }
+    }
+}
+
+#[test]
+fn l11_parent_and_child_wait_for_each_other() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut parent = Peer::with_handle("a", &path, "timeout=60000");
+    parent.ok("repeat 1 acquire a ; release a");
+    let child: u32 = parent.ok("fork c").parse().expect("a process id is a number");
+    parent.ok("child c acquire a");
+    parent.start_waiting("w", "acquire a", &path);
+    parent.ok("child c release a");
+    parent.wait_ok("w");
+    parent.ok("child c start w acquire a");
+    support::until_waiting(child, &path, 1);
+    assert_eq!(parent.ok("child c poll w"), "running");
+    parent.ok("release a");
+    parent.ok("child c wait w");
+}
+
+#[test]
+fn l11_three_generations_exclude_each_other() {
+    let scratch = Scratch::new();
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("repeat 1 acquire a ; release a");
+    peer.ok("fork c");
+    peer.ok("child c repeat 1 acquire a ; release a");
+    peer.ok("child c fork c");
+    peer.ok("child c child c repeat 1 acquire a ; release a");
+    let generations = ["", "child c ", "child c child c "];
+    for holder in generations {
+        peer.ok(&format!("{holder}lock a g"));
+        for other in generations {
+            let refusal = peer.refused(&format!("{other}try_acquire a"));
+            assert_eq!(refusal.class, "timed_out", "`{holder}` against `{other}`");
+            let state = if holder == other { "exclusive" } else { "unlocked" };
+            assert_eq!(peer.ok(&format!("{other}state a")), state);
+        }
+        peer.ok(&format!("{holder}drop_guard g"));
+    }
+    // Brothers, who know of each other through their parent alone.
+    peer.ok("fork d");
+    peer.ok("child c acquire a");
+    assert_eq!(peer.refused("child d try_acquire a").class, "timed_out");
+    peer.ok("child c release a");
+    peer.ok("child d acquire a");
+    assert_eq!(peer.refused("child c try_acquire a").class, "timed_out");
+    assert_eq!(peer.refused("child c child c try_acquire a").class, "timed_out");
+}
+
+#[test]
+fn l11_shared_holds_are_each_processs_own() {
+    let scratch = Scratch::new();
+    let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "shared");
+    parent.ok("acquire a");
+    parent.ok("fork c");
+    parent.ok("child c acquire a");
+    assert_eq!(parent.ok("child c state a"), "shared 1");
+    parent.ok("child c release a");
+    assert!(!writer.finds_free("a"), "the parent's");
+    parent.ok("child c acquire a");
+    parent.ok("release a");
+    assert!(!writer.finds_free("a"), "the child's");
+    parent.ok("child c release a");
+    assert!(writer.finds_free("a"));
+}
+
+#[test]
+fn l7_a_killed_parents_lock_is_free_although_its_child_lives() {
+    for before in ["state a", "repeat 1 acquire a ; release a", "repeat 1 lock a g ; drop_guard g"]
+    {
+        for acquire in ["lock a g", "acquire a"] {
+            let scratch = Scratch::new();
+            let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+            let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+            parent.ok(before);
+            let child = parent.ok("fork c");
+            parent.ok("child c linger 30000");
+            parent.ok(acquire);
+            assert!(!other.finds_free("a"));
+            parent.kill();
+            assert!(is_alive(&child));
+            assert!(other.finds_free("a"), "{before}, {acquire}");
+            kill(&child);
+        }
+    }
+}
+
+#[test]
+fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
+    for before in ["state a", "repeat 1 acquire a ; release a", "lock a g"] {
+        let scratch = Scratch::new();
+        let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+        let mut parent = Peer::with_handle("a", scratch.lock_path(), "shared");
+        parent.ok(before);
+        parent.ok("fork c");
+        parent.ok("attempt drop_guard g");
+        parent.ok("child c acquire a");
+        assert!(!other.finds_free("a"));
+        parent.ok("kill_child c");
+        assert!(other.finds_free("a"), "{before}");
+    }
+}
+
+/// The limit of it: what was held at the moment of the fork is the child's, too, and lasts until the
+/// child's end if the parent does not live to release it.
+#[test]
+fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
+    for acquire in ["lock a g", "acquire a"] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let mut other = Peer::with_handle("a", &path, "timeout=60000");
+        let mut parent = Peer::with_handle("a", &path, "");
+        parent.ok(acquire);
+        let child = parent.ok("fork c");
+        parent.ok("child c linger 30000");
+        parent.kill();
+        other.start_waiting("w", "acquire a", &path);
+        kill(&child);
+        other.wait_ok("w");
+    }
+}
+
+/// A guard that the child drops is closed there: the child is not in the way of its parent's death.
+#[test]
+fn l7_a_child_can_let_go_of_an_inherited_guard() {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    for end_of_guard in ["drop_guard g", "attempt release_guard g"] {
+        let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+        parent.ok("lock a g");
+        let child = parent.ok("fork c");
+        parent.ok("child c linger 30000");
+        parent.ok(&format!("child c {end_of_guard}"));
+        assert!(!other.finds_free("a"));
+        parent.kill();
+        assert!(is_alive(&child));
+        assert!(other.finds_free("a"));
+        kill(&child);
+    }
+}
+
+/// Whatever the other threads were doing with the lock when the child was born.
+#[test]
+fn l11_a_child_born_in_the_middle_can_use_the_lock() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut parent = Peer::with_handle("a", &path, "timeout=10000");
+    parent.handle("own", scratch.join("own.lock"), "");
+    for (job, work) in [
+        ("acquiring", "acquire a ; release a"),
+        ("guarding", "lock a g ; drop_guard g"),
+        ("hoping", "attempt try_acquire own ; attempt release own"),
+        ("naming", "handle b path=/nowhere/b.lock ; drop_handle b"),
+    ] {
+        parent.ok(&format!("start {job} repeat 1000000000 {work}"));
+    }
+    for turn in 0..60 {
+        parent.ok("fork c");
+        for name in ["a", "own"] {
+            for command in ["state", "acquire", "state", "release"] {
+                let value = parent.ok(&format!("child c {command} {name}"));
+                assert!(command != "state" || ["unlocked", "exclusive"].contains(&&*value));
+            }
+        }
+        parent.ok("child c handle c path=/nowhere/c.lock");
+        parent.ok(&format!("child c {}", if turn % 2 == 0 { "drop_handle a" } else { "state a" }));
+        parent.ok("kill_child c");
+    }
+    for job in ["acquiring", "guarding", "hoping", "naming"] {
+        parent.ok(&format!("stop {job}"));
+        parent.wait_ok(job);
+    }
+    assert!(parent.finds_free("a"));
+}
+
+#[test]
+fn l11_waiting_at_the_fork() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut parent = Peer::with_handle("a", &path, "timeout=60000");
+    parent.start_waiting("w", "acquire a", &path);
+    parent.ok("fork c");
+    assert_eq!(parent.refused("child c try_acquire a").class, "timed_out");
+    parent.assert_waiting("w");
+    holder.ok("release a");
+    parent.wait_ok("w");
+    assert_eq!(parent.refused("child c try_acquire a").class, "timed_out", "the parent's");
+    parent.ok("release a");
+    parent.ok("child c try_acquire a");
+}

@@ -1,0 +1,224 @@
+//! What a lock bears: every strange use ends in an error or in the same lock as before.
+//!
+//! - L5: a guard's hold is ended by that guard alone; a hold of `acquire` belongs to the process.
+//! - L6: the lock stays usable.
+//!
+//! A second release, a hundred releases and a release through another handle are in `release.rs`, a
+//! later `chdir` in `path.rs`, a file that another user makes in `users.rs`, one that is deleted in
+//! `identity.rs` and `current.rs`.
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use locket::{Guard, Lock, LockError, State, lock_file};
+use support::{Outcome, Peer, Scratch};
+
+#[test]
+fn l5_a_hold_outlives_every_handle() -> Outcome {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    {
+        let lock = scratch.lock();
+        lock.clone().acquire()?;
+        drop(lock);
+    }
+    assert!(!other.finds_free("a"));
+    // Handles and paths that come and go meanwhile do not take it with them.
+    for n in 0..100 {
+        drop(lock_file(scratch.join(&n.to_string())));
+    }
+    let lock = scratch.lock();
+    assert_eq!(lock.state(), State::HeldExclusive);
+    assert!(matches!(lock.try_lock(), Err(LockError::TimedOut { .. })));
+    lock.release()?;
+    assert_eq!(lock.state(), State::Unlocked);
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_a_guard_outlives_every_handle() -> Outcome {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let guard = scratch.lock().lock()?;
+    assert!(!other.finds_free("a"));
+    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    drop(guard);
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l3_a_retry_period_of_zero_is_no_pause() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let options = "retry_period=0 without_signals timeout";
+    let mut hasty = Peer::with_handle("a", &path, &format!("{options}=30"));
+    let mut waiter = Peer::with_handle("a", &path, &format!("{options}=60000"));
+    holder.ok("acquire a");
+    let answer = hasty.ask("acquire a");
+    assert_eq!(answer.class(), "timed_out");
+    assert!(answer.took() >= Duration::from_millis(30));
+    waiter.ok("start w acquire a");
+    waiter.assert_waiting("w");
+    holder.ok("release a");
+    waiter.wait_ok("w");
+}
+
+#[test]
+fn l3_a_thread_that_waits_for_itself_times_out() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock().timeout(Duration::from_millis(20));
+    let held = lock.lock()?;
+    let start = Instant::now();
+    assert!(matches!(lock.lock(), Err(LockError::TimedOut { .. })));
+    assert!(matches!(lock.acquire(), Err(LockError::TimedOut { .. })));
+    assert!(start.elapsed() >= Duration::from_millis(40));
+    assert!(held.is_current()?);
+    held.release()?;
+    lock.acquire()?;
+    lock.release()?;
+    Ok(())
+}
+
+#[test]
+fn l5_a_guard_is_dropped_in_another_thread() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut other = Peer::with_handle("a", &path, "");
+    let guard = scratch.lock().lock()?;
+    other.start_waiting("w", "lock a g", &path);
+    thread::spawn(move || drop(guard)).join().expect("no panic");
+    other.wait_ok("w");
+    other.ok("drop_guard g");
+
+    // From a thread that is gone, and shared by others.
+    let lock = scratch.lock();
+    let guard = thread::spawn(move || lock.lock()).join().expect("no panic")?;
+    assert!(!other.finds_free("a"));
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(guard.is_current().is_ok_and(|current| current)));
+        scope.spawn(|| assert!(guard.is_current().is_ok_and(|current| current)));
+    });
+    guard.release()?;
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_a_forgotten_guard_holds_until_the_end_of_the_process() {
+    let scratch = Scratch::new();
+    let mut forgetful = Peer::with_handle("a", scratch.lock_path(), "timeout=10");
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    forgetful.ok("lock a g");
+    forgetful.ok("forget_guard g");
+    assert!(!other.finds_free("a"));
+    assert_eq!(forgetful.ok("state a"), "exclusive");
+    assert_eq!(forgetful.refused("release a").class, "not_locked");
+    assert_eq!(forgetful.refused("acquire a").class, "timed_out");
+    forgetful.ok("drop_handle a");
+    forgetful.handle("a", scratch.lock_path(), "");
+    assert_eq!(forgetful.ok("state a"), "exclusive");
+    assert!(!other.finds_free("a"));
+    forgetful.end();
+    assert!(other.finds_free("a"));
+}
+
+#[test]
+fn l6_a_panic_releases_what_a_guard_holds() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut other = Peer::with_handle("a", &path, "");
+    let lock = scratch.lock();
+    let panicked = thread::spawn(move || {
+        let _held = lock.lock().expect("it is free");
+        panic!("in the critical section, on purpose");
+    });
+    assert!(panicked.join().is_err());
+    assert!(other.finds_free("a"), "nothing is poisoned");
+    let lock = scratch.lock();
+    assert_eq!(lock.state(), State::Unlocked);
+    lock.lock().and_then(Guard::release).expect("it is free");
+}
+
+#[test]
+fn l6_a_panic_leaves_what_acquire_holds() -> Outcome {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let lock = scratch.lock();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        lock.acquire().expect("it is free");
+        panic!("in the critical section, on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(lock.state(), State::HeldExclusive);
+    assert!(!other.finds_free("a"));
+    lock.release()?;
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l6_a_panic_wakes_a_waiter() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut waiter = Peer::with_handle("a", &path, "");
+    let lock = scratch.lock();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _held = lock.lock().expect("it is free");
+        waiter.start_waiting("w", "acquire a", &path);
+        panic!("in the critical section, on purpose");
+    }));
+    assert!(panicked.is_err());
+    waiter.wait_ok("w");
+}
+
+#[test]
+fn an_option_is_of_the_handle_that_it_returns() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let reader = lock.clone().shared();
+    let _held = lock.lock()?;
+    assert_eq!(lock.state(), State::HeldExclusive);
+    assert!(reader.try_lock().is_err());
+    Ok(())
+}
+
+/// A timeout is replaced by another, and taken back by `None`.
+#[test]
+fn the_last_timeout_counts() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let lock = scratch.lock().timeout(Duration::ZERO);
+    let held = lock.lock()?;
+    assert!(lock.clone().timeout(None).timeout(Duration::ZERO).lock().is_err());
+    let waiter = thread::spawn({
+        let lock = lock.timeout(None);
+        move || lock.lock()
+    });
+    support::until_waiting(std::process::id(), &path, 1);
+    held.release()?;
+    waiter.join().expect("no panic")?.release()?;
+    Ok(())
+}
+
+#[test]
+fn handles_and_guards_go_everywhere() -> Outcome {
+    fn assert_goes_everywhere<T: Send + Sync + 'static>(_: &T) {}
+    let scratch = Scratch::new();
+    let lock: Lock = scratch.lock();
+    assert_goes_everywhere(&lock);
+    let guard = lock.lock()?;
+    assert_goes_everywhere(&guard);
+    // Looking at them takes no lock for longer than the look.
+    assert!(format!("{lock:?} {guard:?}").contains("test.lock"));
+    assert!(format!("{lock:?}").contains("HeldExclusive"));
+    let error = lock.try_lock().expect_err("it is held");
+    assert_goes_everywhere(&error);
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! What has been the end of other locks.
+//!
+//! - L1, L3: a holder that is stopped holds, and whoever waits for it leaves on time; a waiter that
+//!   is stopped is in nobody's way. A file is one file under all its names and mounts.
+//! - L3: the clock on the wall is not looked at.
+//! - L4, L13: a thousand waiters all get the lock, or all leave on time, and leave nothing behind.
+//! - L8, L12: a full disk is told when there is a file to create, and no trouble when there is one.
+//!
+//! Forks, executed programs, users and exhausted descriptors have tests of their own, and a file
+//! that does not stay is part of the stress.
+#![cfg(all(feature = "stress", target_os = "linux"))]
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use support::{Outcome, PATIENCE, Peer, Scratch, is_root, skip, until, until_waiting};
+
+/// Stops it, and returns when it is.
+#[track_caller]
+fn stop(peer: &Peer) {
+    peer.signal("STOP");
+    until("it is stopped", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", peer.pid()));
+        status.is_ok_and(|status| status.contains("State:\tT"))
+    });
+}
+
+#[test]
+fn l1_a_stopped_holder_holds() {
+    for acquire in ["lock a g", "acquire a"] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let mut holder = Peer::with_handle("a", &path, "");
+        let mut other = Peer::with_handle("hasty", &path, "timeout=100");
+        let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+        holder.ok(acquire);
+        stop(&holder);
+        assert!(!other.finds_free("hasty"));
+        let answer = other.ask("acquire hasty");
+        assert_eq!(answer.class(), "timed_out", "{answer:?}");
+        let took = answer.took();
+        assert!(took >= Duration::from_millis(100) && took < PATIENCE, "{took:?}");
+        waiter.start_waiting("w", "acquire a", &path);
+        holder.signal("CONT");
+        assert_eq!(holder.ok("state a"), "exclusive");
+        waiter.assert_waiting("w");
+        holder.ok(if acquire == "acquire a" { "release a" } else { "release_guard g" });
+        waiter.wait_ok("w");
+    }
+}
+
+#[test]
+fn l1_a_killed_while_stopped_holder_frees_it() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+    holder.ok("acquire a");
+    stop(&holder);
+    waiter.start_waiting("w", "acquire a", &path);
+    holder.kill();
+    waiter.wait_ok("w");
+}
+
+#[test]
+fn l4_a_stopped_waiter_is_not_in_the_way() {
+    for options in ["", "timeout=60000"] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let mut holder = Peer::with_handle("a", &path, "");
+        let mut stopped = Peer::with_handle("a", &path, options);
+        let mut next = Peer::with_handle("a", &path, options);
+        holder.ok("acquire a");
+        stopped.start_waiting("w", "acquire a", &path);
+        stop(&stopped);
+        next.start_waiting("w", "acquire a", &path);
+        holder.ok("release a");
+        next.wait_ok("w");
+        assert!(!holder.finds_free("a"));
+        stopped.signal("CONT");
+        stopped.assert_waiting("w");
+        next.ok("release a");
+        stopped.wait_ok("w");
+        assert!(!holder.finds_free("a"));
+    }
+}
+
+const CROWD: usize = 10;
+const EACH: usize = 100;
+
+/// A thousand threads of ten processes, all in the kernel's queue; half of them with a deadline.
+fn crowd(path: &Path, timeout: &str) -> Vec<Peer> {
+    let mut crowd = vec![];
+    for number in 0..CROWD {
+        let options = if number % 2 == 0 { timeout } else { "" };
+        let mut peer = Peer::with_handle("a", path, options);
+        for job in 0..EACH {
+            peer.ok(&format!("start w{job} repeat 1 acquire a ; release a"));
+        }
+        crowd.push(peer);
+    }
+    crowd
+}
+
+#[test]
+fn l4_a_thousand_waiters_all_get_it() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut crowd = crowd(&path, "timeout=600000");
+    for peer in &crowd {
+        until_waiting(peer.pid(), &path, EACH);
+    }
+    // A tenth of them at once are not there any more.
+    crowd.pop().expect("there are ten").kill();
+    assert_eq!(holder.ok("state a"), "exclusive");
+    holder.ok("release a");
+    for peer in &mut crowd {
+        for job in 0..EACH {
+            peer.wait_ok(&format!("w{job}"));
+        }
+        until("the threads are gone", || peer.threads() == 1);
+        peer.ok("drop_handle a");
+        // Its input, its output and what it was started with.
+        assert_eq!(peer.descriptors(), Peer::spawn().descriptors());
+    }
+    assert!(holder.finds_free("a"));
+}
+
+#[test]
+fn l3_hundreds_leave_on_time() {
+    const TIMEOUT: Duration = Duration::from_millis(1500);
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut crowd = crowd(&path, "timeout=1500");
+    let mut left = 0;
+    for peer in crowd.iter_mut().step_by(2) {
+        for job in 0..EACH {
+            let answer = peer.wait(&format!("w{job}"));
+            assert_eq!(answer.class(), "timed_out", "{answer:?}");
+            let took = answer.took();
+            assert!(took >= TIMEOUT && took < TIMEOUT + PATIENCE, "{took:?}");
+            left += 1;
+        }
+        peer.ok("drop_handle a");
+        assert_eq!(peer.descriptors(), Peer::spawn().descriptors());
+    }
+    assert_eq!(left, CROWD * EACH / 2);
+    // The others are still where they were.
+    for peer in crowd.iter().skip(1).step_by(2) {
+        until_waiting(peer.pid(), &path, EACH);
+    }
+    assert_eq!(holder.ok("state a"), "exclusive");
+}
+
+/// A peer with mounts of its own, made by this script; `$0` is the directory.
+fn with_mounts(check: &str, directory: &Path, script: &str) -> Option<Peer> {
+    if !is_root() {
+        skip(check, "only root may mount");
+        return None;
+    }
+    let mut mount = Command::new("unshare");
+    let output = mount.args(["-m", "mount", "-t", "tmpfs", "none"]).arg(directory).output();
+    if !output.as_ref().is_ok_and(|output| output.status.success()) {
+        skip(check, &format!("mounts cannot be made here: {output:?}"));
+        return None;
+    }
+    let directory = directory.to_str().expect("it is text");
+    let script = format!("set -e; {script}; shift; exec \"$@\"");
+    Some(Peer::under(&["unshare", "-m", "sh", "-c", &script, directory, "--"]))
+}
+
+#[test]
+fn l8_a_full_disk() {
+    let scratch = Scratch::new();
+    let mount = scratch.join("disk");
+    fs::create_dir(&mount).expect("the directory is ours");
+    // Room for its root and these two; and one block, which the second fills.
+    let script = "mount -t tmpfs -o size=4k,nr_inodes=3 none $0/disk; : >$0/disk/there; \
+                  { head -c 8192 /dev/zero >$0/disk/full || :; } 2>/dev/null; \
+                  if { echo more >>$0/disk/there; } 2>/dev/null; then exit 1; fi";
+    let Some(mut peer) = with_mounts("l8_a_full_disk", scratch.path(), script) else { return };
+    peer.handle("there", mount.join("there"), "");
+    peer.handle("missing", mount.join("missing"), "timeout=100");
+    let descriptors = peer.descriptors();
+    for _ in 0..10 {
+        let refusal = peer.refused("acquire missing");
+        assert_eq!(refusal.class, "create", "{refusal:?}");
+        assert!(refusal.message.ends_with("(os error 28)"), "{refusal:?}");
+        assert_eq!(peer.ok("state missing"), "unlocked");
+    }
+    assert_eq!(peer.descriptors(), descriptors);
+    for turn in ["repeat 10 acquire there ; release there", "repeat 10 lock there g ; drop_guard g"]
+    {
+        assert_eq!(peer.ok(turn), "10");
+    }
+    peer.ok("acquire there");
+    assert_eq!(peer.ok("state there"), "exclusive");
+}
+
+/// As in a container that is given the lock file, or its directory, under another name.
+#[test]
+fn l1_a_file_is_one_under_all_its_mounts() -> Outcome {
+    let check = "l1_a_file_is_one_under_all_its_mounts";
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let (file, directory) = (scratch.join("file"), scratch.join("directory"));
+    fs::write(&path, "")?;
+    fs::write(&file, "")?;
+    fs::create_dir(&directory)?;
+    let script = "mount --bind $0/test.lock $0/file; mount --bind $0 $0/directory";
+    let Some(mut inside) = with_mounts(check, scratch.path(), script) else { return Ok(()) };
+    let mut outside = Peer::with_handle("a", &path, "timeout=60000");
+    for mounted in [file, directory.join("test.lock")] {
+        inside.handle("a", &mounted, "timeout=60000");
+        assert!(inside.finds_free("a"));
+        outside.ok("lock a g");
+        assert!(!inside.finds_free("a"), "{}", mounted.display());
+        inside.ok("start w lock a g");
+        inside.assert_waiting("w");
+        outside.ok("release_guard g");
+        inside.wait_ok("w");
+        assert_eq!(inside.ok("is_current g"), "true");
+        assert!(!outside.finds_free("a"), "{}", mounted.display());
+        outside.start_waiting("w", "lock a g", &path);
+        inside.ok("release_guard g");
+        outside.wait_ok("w");
+        outside.ok("release_guard g");
+    }
+    // The names outside of the mounts are those of other files.
+    let mut other = Peer::with_handle("a", scratch.join("file"), "");
+    inside.ok("lock a g");
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+/// To ask for the time of day is death in this process.
+const NO_WALL_CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *time) {
+    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE || id == CLOCK_TAI) abort();
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    return real(id, time);
+}
+int gettimeofday(struct timeval *time, void *zone) { (void)time; (void)zone; abort(); }
+time_t time(time_t *time) { (void)time; abort(); }
+int timer_create(clockid_t id, struct sigevent *event, timer_t *timer) {
+    if (id != CLOCK_MONOTONIC) abort();
+    static int (*real)(clockid_t, struct sigevent *, timer_t *);
+    if (!real) real = dlsym(RTLD_NEXT, "timer_create");
+    return real(id, event, timer);
+}
+"#;
+
+#[test]
+fn l3_the_wall_clock_may_jump() -> Outcome {
+    let check = "l3_the_wall_clock_may_jump";
+    let scratch = Scratch::new();
+    let (source, library) = (scratch.join("clock.c"), scratch.join("clock.so"));
+    fs::write(&source, NO_WALL_CLOCK)?;
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output();
+    if !built.as_ref().is_ok_and(|output| output.status.success()) {
+        skip(check, &format!("no C compiler: {built:?}"));
+        return Ok(());
+    }
+    let preload = format!("LD_PRELOAD={}", library.display());
+    // The check itself: whoever asks dies.
+    let date = Command::new("env").args([&*preload, "date"]).output()?;
+    assert!(!date.status.success(), "{date:?}");
+
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut peer = Peer::under(&["env", &preload]);
+    for options in ["timeout=100", "timeout=100 without_signals", "timeout=100 shared"] {
+        peer.handle("hasty", &path, options);
+        let answer = peer.ask("acquire hasty");
+        assert_eq!(answer.class(), "timed_out", "{answer:?}");
+        assert!(answer.took() >= Duration::from_millis(100), "{answer:?}");
+    }
+    peer.handle("a", &path, "timeout=60000");
+    peer.start_waiting("w", "acquire a", &path);
+    holder.ok("release a");
+    peer.wait_ok("w");
+    assert!(!holder.finds_free("a"));
+    let maps = fs::read_to_string(format!("/proc/{}/maps", peer.pid()))?;
+    assert!(maps.contains("clock.so"), "the peer ran without it");
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! - L8: a lock file that is missing is created; one that exists is opened as it is.
+//! - L12: what cannot be opened or created is an error with the path, the action and the cause.
+//! - L13: nothing is left behind.
+#![cfg(unix)]
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use locket::{Action, LockError, State, lock_file};
+use support::{Outcome, Peer, Scratch};
+
+/// The acquisition fails, says why, and leaves nothing behind.
+#[track_caller]
+fn assert_refused(path: impl AsRef<Path>, action: Action, reason: &str) {
+    let lock = lock_file(&path);
+    for outcome in
+        [lock.lock().map(drop), lock.try_lock().map(drop), lock.acquire(), lock.try_acquire()]
+    {
+        let Err(error) = outcome else { panic!("{} was locked", path.as_ref().display()) };
+        let shown = lock.path().display();
+        assert_eq!(error.to_string(), format!("couldn't {action} {shown}: {reason}"));
+        let LockError::Io { path, action: told, source, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((&**path, *told), (lock.path(), action));
+        assert_eq!(lock.state(), State::Unlocked);
+        let kind = source.kind();
+        assert_eq!(io::Error::from(error).kind(), kind, "the conversion keeps it");
+    }
+}
+
+#[test]
+fn l12_a_directory_is_no_lock_file() {
+    let scratch = Scratch::new();
+    assert_refused(scratch.path(), Action::Open, "Is a directory (os error 21)");
+    assert_refused(scratch.join("."), Action::Open, "Is a directory (os error 21)");
+    assert_refused("/", Action::Open, "Is a directory (os error 21)");
+}
+
+#[test]
+fn l12_a_missing_parent_is_not_made() {
+    let scratch = Scratch::new();
+    let path = scratch.join("missing/test.lock");
+    assert_refused(path, Action::Create, "No such file or directory (os error 2)");
+    assert!(!scratch.join("missing").exists());
+}
+
+#[test]
+fn l12_a_file_is_no_directory() -> Outcome {
+    let scratch = Scratch::new();
+    File::create(scratch.join("file"))?;
+    assert_refused(scratch.join("file/test.lock"), Action::Open, "Not a directory (os error 20)");
+    Ok(())
+}
+
+#[test]
+fn l12_paths_that_no_file_can_have() {
+    let scratch = Scratch::new();
+    assert_refused("", Action::Open, "the path is empty");
+    assert_refused(scratch.join("a\0b"), Action::Open, "the path has a NUL byte in it");
+    assert!(!scratch.join("a").exists(), "it does not end at the NUL");
+    let long = scratch.join(&"x".repeat(256));
+    assert_refused(long, Action::Open, "File name too long (os error 36)");
+    let deep = scratch.join(&"x/".repeat(2100));
+    assert_refused(deep.join("x"), Action::Open, "File name too long (os error 36)");
+}
+
+#[test]
+fn l12_the_longest_name_is_a_name() -> Outcome {
+    let scratch = Scratch::new();
+    lock_file(scratch.join(&"x".repeat(255))).lock()?.release()?;
+    Ok(())
+}
+
+#[test]
+fn l12_a_loop_of_links_leads_nowhere() -> Outcome {
+    let scratch = Scratch::new();
+    symlink("one", scratch.join("other"))?;
+    symlink("other", scratch.join("one"))?;
+    let reason = "Too many levels of symbolic links (os error 40)";
+    assert_refused(scratch.join("one"), Action::Open, reason);
+    assert_refused(scratch.join("one/test.lock"), Action::Open, reason);
+    Ok(())
+}
+
+/// Nobody writes to it and nobody reads from it: an open that waits for them would never end.
+#[test]
+fn l12_a_fifo_does_not_hang() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo is everywhere");
+    let reason = "it is a FIFO, which has no place for a lock file";
+    assert_refused(&path, Action::Open, reason);
+}
+
+#[test]
+fn l12_a_socket_is_no_lock_file() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _listener = UnixListener::bind(&path)?;
+    assert_refused(&path, Action::Open, "No such device or address (os error 6)");
+    Ok(())
+}
+
+#[test]
+fn l8_links_are_followed() -> Outcome {
+    let scratch = Scratch::new();
+    let (link, target) = (scratch.join("link"), scratch.join("target"));
+    symlink("target", &link)?;
+    // To a file that is to be made, and to one that is there.
+    for _ in 0..2 {
+        let held = lock_file(&link).lock()?;
+        assert!(fs::symlink_metadata(&target)?.is_file());
+        assert!(fs::symlink_metadata(&link)?.is_symlink());
+        lock_file(&target).try_lock().expect_err("it is held through the link");
+        held.release()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn l12_links_are_not_followed_on_request() -> Outcome {
+    let scratch = Scratch::new();
+    let reason = "it is a symbolic link, which this handle does not follow";
+    for (name, target) in
+        [("file", "target"), ("dangling", "nowhere"), ("loop", "loop"), ("dir", ".")]
+    {
+        File::create(scratch.join("target"))?;
+        let link = scratch.join(name);
+        symlink(target, &link)?;
+        let Err(error) = lock_file(&link).no_follow().lock() else { panic!("{name} was locked") };
+        assert_eq!(error.to_string(), format!("couldn't open {}: {reason}", link.display()));
+    }
+    assert!(!scratch.join("nowhere").exists());
+
+    // A link on the way is none at the end, and what is no link is locked as ever.
+    lock_file(scratch.join("dir/target")).no_follow().lock()?.release()?;
+    lock_file(scratch.join("new")).no_follow().lock()?.release()?;
+    // A loop on the way is what it is.
+    let error = lock_file(scratch.join("loop/x")).no_follow().lock().expect_err("it leads nowhere");
+    assert!(error.to_string().contains("Too many levels"), "{error}");
+    Ok(())
+}
+
+/// Of many processes that make the file at once, one is first; nobody fails.
+#[test]
+fn l8_many_create_it_at_once() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let mut peers = [(); 4].map(|()| Peer::with_handle("a", &path, ""));
+    for _ in 0..20 {
+        for peer in &mut peers {
+            peer.ok("start w repeat 20 lock a g ; drop_guard g");
+        }
+        for peer in &mut peers {
+            peer.wait_ok("w");
+        }
+        holder.ok("acquire a");
+        assert!(!peers[0].finds_free("a"));
+        holder.ok("release a");
+        fs::remove_file(&path)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn l12_no_descriptors_left() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peer = Peer::with_handle("a", &path, "");
+    for existed in [false, true] {
+        // The standard streams, and nothing else.
+        let limit = peer.ok("limit_files 3");
+        for command in ["acquire a", "lock a g", "try_acquire a"] {
+            let refusal = peer.refused(command);
+            assert_eq!(refusal.class, "open");
+            let reason = "Too many open files (os error 24)";
+            let message = format!("couldn't open {}: {reason}", path.display());
+            assert_eq!(refusal.message, message);
+        }
+        assert_eq!(path.exists(), existed);
+        assert_eq!(peer.ok("state a"), "unlocked");
+        peer.ok(&format!("limit_files {limit}"));
+        peer.ok("acquire a");
+        peer.ok("release a");
+        peer.ok("drop_handle a");
+        peer.handle("a", &path, "");
+    }
+}
+
+/// The last descriptor there is can be the lock's, and is again after any failure.
+#[test]
+fn l13_one_descriptor_is_enough() -> Outcome {
+    let scratch = Scratch::new();
+    File::create(scratch.lock_path())?;
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "timeout=1");
+    peer.handle("missing", scratch.join("missing/test.lock"), "");
+    peer.handle("directory", scratch.path(), "");
+    peer.ok("limit_files 4");
+    for _ in 0..5 {
+        holder.ok("acquire a");
+        assert_eq!(peer.refused("acquire a").class, "timed_out");
+        holder.ok("release a");
+        peer.ok("acquire a");
+        assert_eq!(peer.refused("acquire a").class, "open", "a hold has one of its own");
+        peer.ok("release a");
+        peer.ok("drop_handle a");
+        assert_eq!(peer.refused("acquire missing").class, "create");
+        assert_eq!(peer.refused("acquire directory").class, "open");
+        peer.handle("a", scratch.lock_path(), "timeout=1");
+    }
+    Ok(())
+}
+
+#[test]
+fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
+    let scratch = Scratch::new();
+    let program = scratch.join("sleep");
+    // A script would not do: it is its interpreter that runs.
+    fs::copy(which("sleep")?, &program)?;
+    let mut running = Command::new(&program).arg("1000").spawn()?;
+    let outcome = lock_file(&program).lock().map(drop);
+    running.kill()?;
+    running.wait()?;
+    Ok(outcome?)
+}
+
+fn which(program: &str) -> io::Result<PathBuf> {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output()?;
+    Ok(String::from_utf8_lossy(&found.stdout).trim().into())
+}

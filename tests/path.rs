@@ -1,0 +1,200 @@
+//! - L10: the path is made absolute when the handle is made; a later `chdir` changes nothing.
+//!   Handles share one state when their absolute paths are equal; aliases have states of their own.
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+#[cfg(unix)]
+use locket::LockError;
+use locket::{State, lock_file};
+use support::{Outcome, Peer, Scratch, word};
+
+#[test]
+fn l10_a_later_chdir_changes_nothing() -> Outcome {
+    let scratch = Scratch::new();
+    let (home, away) = (scratch.join("home"), scratch.join("away"));
+    fs::create_dir(&home)?;
+    fs::create_dir(&away)?;
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(&home)));
+    peer.handle("a", "test.lock", "");
+    peer.ok(&format!("chdir {}", word(&away)));
+    peer.ok("lock a g");
+    assert!(home.join("test.lock").exists());
+    assert!(!away.join("test.lock").exists());
+    assert_eq!(peer.ok("is_current g"), "true");
+    assert!(!Peer::with_handle("a", home.join("test.lock"), "").finds_free("a"));
+
+    // The same words mean another file here.
+    peer.handle("b", "test.lock", "");
+    assert_eq!(peer.ok("state b"), "unlocked");
+    peer.ok("acquire b");
+    assert!(away.join("test.lock").exists());
+
+    // When the file has to be opened again, too.
+    #[cfg(unix)]
+    {
+        peer.ok("drop_guard g");
+        fs::remove_file(home.join("test.lock"))?;
+        fs::remove_file(away.join("test.lock"))?;
+        peer.ok("acquire a");
+        assert!(home.join("test.lock").exists());
+        assert!(!away.join("test.lock").exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn l10_a_handle_knows_its_absolute_path() -> Outcome {
+    let scratch = Scratch::new();
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(scratch.path())));
+    // The directory as the system calls it, which need not be how we came here.
+    let here = fs::canonicalize(scratch.path())?;
+    assert_eq!(lock_file(scratch.lock_path()).path(), scratch.lock_path());
+    let path = peer.ok("handle a path=test.lock");
+    assert!(Path::new(&path).is_absolute());
+    #[cfg(unix)]
+    assert_eq!(Path::new(&path), here.join("test.lock"));
+    #[cfg(not(unix))]
+    let _ = here;
+    Ok(())
+}
+
+#[test]
+fn l10_equal_paths_share_one_state() {
+    let scratch = Scratch::new();
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(scratch.path())));
+    let absolute = peer.ok("handle relative path=test.lock");
+    peer.handle("absolute", &absolute, "timeout=5 shared");
+    peer.handle("dotted", "./test.lock", "");
+    peer.handle("again", "test.lock", "");
+    let names = ["relative", "absolute", "dotted", "again"];
+    for acquiring in names {
+        let mode = if acquiring == "absolute" { "shared 1" } else { "exclusive" };
+        for releasing in names {
+            peer.ok(&format!("acquire {acquiring}"));
+            for name in names {
+                assert_eq!(peer.ok(&format!("state {name}")), mode, "{name} of {acquiring}");
+            }
+            peer.ok(&format!("release {releasing}"));
+        }
+    }
+    peer.refused("release again");
+    assert_eq!(peer.ok("state absolute"), "released_error");
+}
+
+#[test]
+fn l10_other_paths_have_other_states() -> Outcome {
+    let scratch = Scratch::new();
+    let (one, other) = (lock_file(scratch.join("one")), lock_file(scratch.join("other")));
+    one.acquire()?;
+    assert_eq!(other.state(), State::Unlocked);
+    other.acquire()?;
+    one.release()?;
+    assert_eq!(other.state(), State::HeldExclusive);
+    other.release()?;
+    Ok(())
+}
+
+/// They exclude each other all the same: `exclusion.rs` shows that.
+#[cfg(unix)]
+#[test]
+fn l10_aliases_have_states_of_their_own() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let held = lock.lock()?;
+    fs::create_dir(scratch.join("sub"))?;
+    fs::hard_link(scratch.lock_path(), scratch.join("hard_link"))?;
+    std::os::unix::fs::symlink(scratch.lock_path(), scratch.join("link"))?;
+    held.release()?;
+    for alias in ["hard_link", "link", "sub/../test.lock"] {
+        let alias = lock_file(scratch.join(alias));
+        lock.acquire()?;
+        assert_eq!(alias.state(), State::Unlocked);
+        assert!(matches!(alias.release(), Err(LockError::NotLocked { .. })));
+        assert_eq!(alias.state(), State::ReleasedError);
+        assert_eq!(lock.state(), State::HeldExclusive);
+        assert!(alias.try_lock().is_err());
+        lock.release()?;
+    }
+    Ok(())
+}
+
+/// The system tells them apart, and so do we.
+#[cfg(unix)]
+#[test]
+fn l10_a_trailing_slash_is_another_path() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let slash = lock_file(format!("{}/", scratch.lock_path().display()));
+    lock.acquire()?;
+    assert_eq!(slash.state(), State::Unlocked);
+    assert!(matches!(slash.release(), Err(LockError::NotLocked { .. })));
+    lock.release()?;
+    let Err(LockError::Io { source, .. }) = slash.acquire() else {
+        panic!("a file is no directory");
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::NotADirectory);
+    lock.acquire()?;
+    lock.release()?;
+    Ok(())
+}
+
+/// `link/..` is where the link leads, not where it lies.
+#[cfg(unix)]
+#[test]
+fn l10_the_system_walks_the_path() -> Outcome {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.join("far/away"))?;
+    std::os::unix::fs::symlink("far/away", scratch.join("link"))?;
+    let _held = lock_file(scratch.join("link/../test.lock")).lock()?;
+    assert!(scratch.join("far/test.lock").exists());
+    assert!(!scratch.lock_path().exists());
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn l10_any_bytes_are_a_name() -> Outcome {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = Scratch::new();
+    for name in [&b"\xff\xfe.lock"[..], b" ", b"a\nb", "schlo\u{df}.lock".as_bytes(), b"%41"] {
+        let path = scratch.path().join(OsStr::from_bytes(name));
+        let lock = lock_file(&path);
+        assert_eq!(lock.path(), path);
+        lock.acquire()?;
+        let mut other = Peer::with_handle("a", &path, "");
+        assert!(!other.finds_free("a"));
+        let refusal = other.refused("try_acquire a");
+        assert!(refusal.message.starts_with("couldn't lock "), "{refusal:?}");
+        lock.release()?;
+    }
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 5);
+    Ok(())
+}
+
+/// Without a current directory a relative path is no path; the handle says so when it is used.
+#[cfg(unix)]
+#[test]
+fn l10_a_deleted_directory_has_no_relative_paths() -> Outcome {
+    let scratch = Scratch::new();
+    let gone = scratch.join("gone");
+    fs::create_dir(&gone)?;
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(&gone)));
+    fs::remove_dir(&gone)?;
+    peer.handle("a", "test.lock", "");
+    let refusal = peer.refused("acquire a");
+    assert_eq!(refusal.class, "open");
+    assert!(refusal.message.contains("the current directory cannot be told"), "{refusal:?}");
+    assert_eq!(peer.ok("state a"), "unlocked");
+    peer.handle("b", scratch.lock_path(), "");
+    assert!(peer.finds_free("b"), "an absolute one is still good");
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The test suite of the reference, locket.py 1.0.0, case by case: what holds there holds here.
+
+mod support;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use locket::{LockError, State, lock_file};
+use support::{Outcome, Peer, Scratch};
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+#[track_caller]
+fn assert_timed_out<T: Debug>(outcome: Result<T, LockError>) {
+    let error = outcome.expect_err("it is held");
+    assert!(matches!(error, LockError::TimedOut { .. }), "{error:?}");
+}
+
+#[test]
+fn an_uncontested_lock_is_obtained() -> Outcome {
+    let scratch = Scratch::new();
+    let held = scratch.lock().lock()?;
+    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    drop(held);
+    Ok(())
+}
+
+#[test]
+fn an_uncontested_lock_is_obtained_with_a_timeout_of_zero() -> Outcome {
+    let scratch = Scratch::new();
+    let held = scratch.lock().timeout(AT_ONCE).lock()?;
+    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    drop(held);
+    Ok(())
+}
+
+#[test]
+fn the_end_of_the_block_releases() -> Outcome {
+    let scratch = Scratch::new();
+    let mut has_run = 0;
+    for _ in 0..2 {
+        let _held = scratch.lock().timeout(AT_ONCE).lock()?;
+        has_run += 1;
+    }
+    assert_eq!(has_run, 2);
+    Ok(())
+}
+
+#[test]
+fn acquire_and_release_control_the_lock() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    lock.acquire()?;
+    assert!(!other.finds_free("a"));
+    lock.release()?;
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn one_object_is_not_obtained_twice() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock().timeout(AT_ONCE);
+    let _held = lock.lock()?;
+    assert_timed_out(lock.acquire());
+    assert_timed_out(lock.lock());
+    Ok(())
+}
+
+#[test]
+fn one_path_is_not_obtained_twice() -> Outcome {
+    let scratch = Scratch::new();
+    let one = scratch.lock().timeout(AT_ONCE);
+    let other = scratch.lock().timeout(AT_ONCE);
+    let _held = one.lock()?;
+    assert_timed_out(other.acquire());
+    assert_timed_out(other.lock());
+    Ok(())
+}
+
+#[test]
+fn one_path_is_not_obtained_twice_with_different_timeouts() -> Outcome {
+    let scratch = Scratch::new();
+    let one = scratch.lock().timeout(Duration::from_secs(1));
+    let other = scratch.lock().timeout(AT_ONCE);
+    let _held = one.lock()?;
+    assert_timed_out(other.acquire());
+    assert_timed_out(other.lock());
+    Ok(())
+}
+
+#[test]
+fn an_unlocked_lock_cannot_be_released() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let error = lock.release().expect_err("there is nothing to release");
+    assert!(error.to_string().starts_with("cannot release unlocked lock"), "{error}");
+    // Nor can one that was.
+    lock.acquire()?;
+    lock.release()?;
+    let error = lock.release().expect_err("there is nothing to release");
+    assert!(error.to_string().starts_with("cannot release unlocked lock"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn one_path_is_one_lock() -> Outcome {
+    let scratch = Scratch::new();
+    scratch.lock().acquire()?;
+    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    scratch.lock().release()?;
+    assert_eq!(scratch.lock().state(), State::Unlocked);
+    Ok(())
+}
+
+#[test]
+fn one_path_is_one_lock_with_different_arguments() -> Outcome {
+    let scratch = Scratch::new();
+    let one = scratch.lock().timeout(Duration::from_secs(1));
+    let other = scratch.lock().retry_period(Duration::from_millis(1));
+    one.acquire()?;
+    assert_eq!(other.state(), State::HeldExclusive);
+    other.release()?;
+    assert_eq!(one.state(), State::Unlocked);
+    Ok(())
+}
+
+#[test]
+fn two_paths_are_two_locks() -> Outcome {
+    let scratch = Scratch::new();
+    let one = lock_file(scratch.join("one")).timeout(AT_ONCE);
+    let other = lock_file(scratch.join("other")).timeout(AT_ONCE);
+    let _held = one.lock()?;
+    assert_eq!(other.state(), State::Unlocked);
+    let _also_held = other.lock()?;
+    Ok(())
+}
+
+#[test]
+fn a_lock_blocks_until_it_is_available() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut one = Peer::with_handle("a", &path, "");
+    let mut other = Peer::with_handle("a", &path, "");
+    one.ok("acquire a");
+    other.start_waiting("w", "acquire a", &path);
+    one.ok("release a");
+    other.wait_ok("w");
+    other.ok("release a");
+}
+
+#[test]
+fn a_brutally_killed_holder_releases() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut one = Peer::with_handle("a", &path, "");
+    let mut other = Peer::with_handle("a", &path, "");
+    one.ok("acquire a");
+    other.start_waiting("w", "acquire a", &path);
+    one.kill();
+    other.wait_ok("w");
+}
+
+#[test]
+fn a_timeout_of_zero_is_an_error_if_another_process_holds_the_lock() {
+    let scratch = Scratch::new();
+    let mut one = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "timeout=0");
+    one.ok("acquire a");
+    assert_eq!(other.refused("acquire a").class, "timed_out");
+    one.ok("release a");
+    other.ok("acquire a");
+}
+
+#[test]
+fn a_timeout_that_passes_is_an_error() {
+    let scratch = Scratch::new();
+    let mut one = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "timeout=100");
+    one.ok("acquire a");
+    let answer = other.ask("acquire a");
+    assert!(answer.took() >= Duration::from_millis(100));
+    let refusal = answer.outcome.expect_err("it is held");
+    assert_eq!(refusal.class, "timed_out");
+    let start = format!("couldn't lock {} within ", scratch.lock_path().display());
+    assert!(refusal.message.starts_with(&start), "{refusal:?}");
+}
+
+#[test]
+fn a_lock_that_comes_free_before_the_timeout_is_acquired() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut one = Peer::with_handle("a", &path, "");
+    let mut other = Peer::with_handle("a", &path, "timeout=60000");
+    one.ok("acquire a");
+    other.start_waiting("w", "acquire a", &path);
+    let start = Instant::now();
+    one.ok("release a");
+    other.wait_ok("w");
+    assert!(start.elapsed() < Duration::from_secs(60));
+    assert_eq!(other.ok("state a"), "exclusive");
+}

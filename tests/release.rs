@@ -1,0 +1,238 @@
+//! - L5: any thread and any handle of the path may release a hold of `acquire`; of many releases of
+//!   one hold exactly one succeeds; a guard's hold is its own; no other descriptor is touched.
+//! - L6: releasing what is not held is an error, the state is then released-error, and the lock
+//!   stays usable. (What happens when the system refuses to unlock: `refused.rs`.)
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+mod support;
+
+use std::io;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use locket::{LockError, State, lock_file};
+#[cfg(unix)]
+use support::word;
+use support::{Outcome, Peer, Scratch};
+
+#[test]
+fn l5_any_handle_releases() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    lock.acquire()?;
+    scratch.lock().release()?;
+    lock.acquire()?;
+    lock.clone().shared().timeout(std::time::Duration::ZERO).release()?;
+    assert_eq!(lock.state(), State::Unlocked);
+    assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_any_thread_releases() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let acquiring = lock.clone();
+    thread::spawn(move || acquiring.acquire()).join().expect("no panic")?;
+    assert_eq!(lock.state(), State::HeldExclusive, "the hold outlives its thread");
+    let releasing = lock.clone();
+    thread::spawn(move || releasing.release()).join().expect("no panic")?;
+    assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_a_second_release_is_an_error() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    lock.acquire()?;
+    lock.release()?;
+    assert!(matches!(lock.release(), Err(LockError::NotLocked { .. })));
+    assert!(matches!(lock.release(), Err(LockError::NotLocked { .. })));
+    lock.acquire()?;
+    lock.release()?;
+    Ok(())
+}
+
+#[test]
+fn l5_one_of_a_hundred_releases_wins() -> Outcome {
+    let scratch = Scratch::new();
+    for _ in 0..10 {
+        let lock = scratch.lock();
+        lock.acquire()?;
+        let (won, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let start = Barrier::new(100);
+        thread::scope(|scope| {
+            for _ in 0..100 {
+                scope.spawn(|| {
+                    start.wait();
+                    let count = match lock.release() {
+                        Ok(()) => &won,
+                        Err(LockError::NotLocked { .. }) => &lost,
+                        Err(other) => panic!("{other}"),
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!((won.into_inner(), lost.into_inner()), (1, 99));
+        assert_eq!(lock.state(), State::ReleasedError);
+    }
+    Ok(())
+}
+
+/// While some acquire and others release, there are as many releases as acquisitions.
+#[test]
+fn l5_every_hold_is_released_once() {
+    let scratch = Scratch::new();
+    for lock in [scratch.lock(), scratch.lock().shared()] {
+        let (acquired, released) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        acquired.fetch_add(lock.try_acquire().is_ok().into(), Ordering::Relaxed);
+                        released.fetch_add(lock.release().is_ok().into(), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        while lock.release().is_ok() {
+            released.fetch_add(1, Ordering::Relaxed);
+        }
+        assert!(acquired.load(Ordering::Relaxed) > 0);
+        assert_eq!(acquired.into_inner(), released.into_inner());
+    }
+}
+
+#[test]
+fn l5_a_guards_hold_is_its_own() -> Outcome {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let lock = scratch.lock();
+    let guard = lock.lock()?;
+    for handle in [&lock, &scratch.lock()] {
+        assert!(matches!(handle.release(), Err(LockError::NotLocked { .. })));
+        assert_eq!(lock.state(), State::HeldExclusive);
+        assert!(!other.finds_free("a"), "the guard is proof");
+    }
+    guard.release()?;
+    assert_eq!(lock.state(), State::Unlocked);
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_another_process_cannot_release() {
+    let scratch = Scratch::new();
+    let mut one = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    one.ok("acquire a");
+    assert_eq!(other.refused("release a").class, "not_locked");
+    assert!(!other.finds_free("a"));
+    one.ok("release a");
+}
+
+/// Locks that are none of ours are still there after a storm of acquisitions, releases, and files
+/// replaced, which closes and opens descriptors under the same numbers again and again.
+#[cfg(unix)]
+#[test]
+fn l5_no_other_descriptor_is_touched() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peer = Peer::with_handle("a", &path, "timeout=0");
+    let mut other = Peer::spawn();
+    let foreign: Vec<String> =
+        (0..8).map(|n| word(scratch.join(&format!("foreign_{n}")))).collect();
+    for job in 0..3 {
+        peer.ok(&format!(
+            "start storm_{job} repeat 1000000000 attempt release a ; attempt acquire a"
+        ));
+    }
+    for (n, file) in foreign.iter().enumerate() {
+        std::fs::remove_file(&path).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        peer.ok(&format!("open_foreign f{n} {file}"));
+        peer.ok(&format!("lock_foreign f{n} exclusive"));
+    }
+    for _ in 0..300 {
+        let _ = std::fs::remove_file(&path);
+    }
+    for (n, file) in foreign.iter().enumerate() {
+        other.ok(&format!("open_foreign f{n} {file}"));
+        assert_eq!(other.ok(&format!("try_foreign f{n} exclusive")), "held");
+    }
+    for job in 0..3 {
+        peer.ok(&format!("stop storm_{job}"));
+        peer.wait_ok(&format!("storm_{job}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn l6_releasing_what_is_not_held_is_an_error() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let lock = scratch.lock();
+    assert_eq!(lock.state(), State::Unlocked);
+    let error = lock.release().expect_err("there is nothing to release");
+    let message = format!("cannot release unlocked lock: {}", path.display());
+    assert_eq!(error.to_string(), message);
+    assert!(matches!(&error, LockError::NotLocked { path: named, .. } if *named == path));
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(lock.state(), State::ReleasedError);
+    assert!(!path.exists(), "a release makes no file");
+
+    lock.acquire()?;
+    assert_eq!(lock.state(), State::HeldExclusive);
+    lock.release()?;
+    assert_eq!(lock.state(), State::Unlocked);
+    Ok(())
+}
+
+#[test]
+fn l6_a_guard_leaves_released_error() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    lock.release().expect_err("there is nothing to release");
+    let guard = lock.lock()?;
+    assert_eq!(lock.state(), State::HeldExclusive);
+    drop(guard);
+    assert_eq!(lock.state(), State::Unlocked);
+    Ok(())
+}
+
+#[test]
+fn l6_the_state_is_that_of_the_path() -> Outcome {
+    let scratch = Scratch::new();
+    let (lock, other) = (scratch.lock(), lock_file(scratch.join("other")));
+    lock.release().expect_err("there is nothing to release");
+    assert_eq!(scratch.lock().state(), State::ReleasedError);
+    assert_eq!(other.state(), State::Unlocked);
+    scratch.lock().acquire()?;
+    assert_eq!(lock.state(), State::HeldExclusive);
+    lock.release()?;
+    Ok(())
+}
+
+#[test]
+fn l6_a_failed_acquisition_leaves_the_state() -> Outcome {
+    let scratch = Scratch::new();
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
+    holder.ok("acquire a");
+    let lock = scratch.lock().timeout(std::time::Duration::from_millis(5));
+    lock.acquire().expect_err("it is held");
+    assert_eq!(lock.state(), State::Unlocked);
+    lock.release().expect_err("there is nothing to release");
+    for failed in [lock.acquire().err(), lock.try_lock().err(), lock.lock().err()] {
+        assert!(matches!(failed, Some(LockError::TimedOut { .. })), "{failed:?}");
+        assert_eq!(lock.state(), State::ReleasedError);
+    }
+    holder.ok("release a");
+    lock.lock()?.release()?;
+    assert_eq!(lock.state(), State::Unlocked);
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! - L1: any number of shared holds, or one exclusive one.
+//! - L5: a release ends one shared hold of `acquire`, and no guard's.
+
+mod support;
+
+use std::sync::Barrier;
+use std::thread;
+
+use locket::{LockError, State};
+use support::{Outcome, Peer, Scratch};
+
+#[test]
+fn l1_readers_share() -> Outcome {
+    let scratch = Scratch::new();
+    let readers = scratch.lock().shared();
+    let _first = readers.lock()?;
+    assert_eq!(readers.state(), State::HeldShared(1));
+    let second = scratch.lock().shared().try_lock()?;
+    readers.acquire()?;
+    assert_eq!(readers.state(), State::HeldShared(3));
+    assert_eq!(scratch.lock().state(), State::HeldShared(3), "one state for every handle");
+    second.release()?;
+    readers.release()?;
+    assert_eq!(readers.state(), State::HeldShared(1));
+    Ok(())
+}
+
+#[test]
+fn l1_reading_threads_are_inside_together() {
+    const THREADS: usize = 8;
+    let scratch = Scratch::new();
+    let all_inside = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let _held = scratch.lock().shared().lock().expect("readers share");
+                all_inside.wait();
+            });
+        }
+    });
+    assert_eq!(scratch.lock().state(), State::Unlocked);
+}
+
+#[test]
+fn l1_a_reader_and_a_writer_exclude_each_other() -> Outcome {
+    let scratch = Scratch::new();
+    let (reader, writer) = (scratch.lock().shared(), scratch.lock());
+    let reading = reader.lock()?;
+    assert!(matches!(writer.try_lock(), Err(LockError::TimedOut { .. })));
+    reading.release()?;
+    let writing = writer.lock()?;
+    assert!(matches!(reader.try_lock(), Err(LockError::TimedOut { .. })));
+    writing.release()?;
+    reader.try_lock()?.release()?;
+    Ok(())
+}
+
+#[test]
+fn l1_a_writer_waits_for_every_reader() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut readers = [(); 3].map(|()| Peer::with_handle("a", &path, "shared"));
+    for reader in &mut readers {
+        reader.ok("lock a g");
+    }
+    let mut writer = Peer::with_handle("a", &path, "timeout=60000");
+    writer.start_waiting("w", "acquire a", &path);
+    let [first, second, last] = &mut readers;
+    first.ok("drop_guard g");
+    writer.assert_waiting("w");
+    second.ok("release_guard g");
+    writer.assert_waiting("w");
+    last.ok("drop_guard g");
+    writer.wait_ok("w");
+    assert!(readers.iter_mut().all(|reader| !reader.finds_free("a")));
+}
+
+#[test]
+fn l1_readers_wait_for_the_writer() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut writer = Peer::with_handle("a", &path, "");
+    writer.ok("acquire a");
+    let mut readers = [(); 2].map(|()| Peer::with_handle("a", &path, "shared"));
+    for reader in &mut readers {
+        reader.start_waiting("w", "lock a g", &path);
+    }
+    writer.ok("release a");
+    for reader in &mut readers {
+        reader.wait_ok("w");
+    }
+    assert!(!writer.finds_free("a"));
+}
+
+/// Each has a descriptor of its own: a shared hold that ends does not take the others with it.
+#[test]
+fn l5_a_release_ends_one_shared_hold() -> Outcome {
+    let scratch = Scratch::new();
+    let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
+    let readers = scratch.lock().shared();
+    for _ in 0..3 {
+        readers.acquire()?;
+    }
+    for left in (0..3).rev() {
+        assert!(!writer.finds_free("a"));
+        readers.release()?;
+        let state = if left == 0 { State::Unlocked } else { State::HeldShared(left) };
+        assert_eq!(readers.state(), state);
+    }
+    assert!(writer.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_a_release_leaves_shared_guards() -> Outcome {
+    let scratch = Scratch::new();
+    let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
+    let readers = scratch.lock().shared();
+    readers.acquire()?;
+    let guard = readers.lock()?;
+    readers.release()?;
+    assert!(matches!(readers.release(), Err(LockError::NotLocked { .. })));
+    assert_eq!(readers.state(), State::HeldShared(1), "the guard's");
+    assert!(!writer.finds_free("a"));
+    guard.release()?;
+    assert!(writer.finds_free("a"));
+    Ok(())
+}

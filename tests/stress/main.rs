@@ -1,0 +1,46 @@
+//! Many processes that use locks at random, are killed and stopped at random, and leave evidence.
+//!
+//! - L1, L2, L3, L5, L7: the calls of all processes, with their times, are the history of a correct
+//!   lock, as `locket-model` judges it.
+//! - L1, by no clock: whoever is in the critical section finds nobody's witness there, and its count
+//!   is nobody else's.
+//! - L9: exclusion is per file, whatever happens to its name, and a guard tells what happened.
+//! - The harness itself: four locks that are none are convicted.
+//!
+//! `LOCKET_STRESS=SECONDS` makes it longer, `LOCKET_STRESS_SEED=NUMBER` begins with the round of
+//! that seed: the same processes doing the same turns, though never at the same instants.
+#![cfg(all(feature = "stress", target_os = "linux"))]
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+#[path = "../bin/clock.rs"]
+mod clock;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod controls;
+mod evidence;
+mod free_running;
+mod held;
+mod log;
+mod mistreatment;
+mod moving;
+mod orders;
+mod program;
+mod round;
+mod subject;
+mod tally;
+mod terrain;
+mod work;
+
+use std::process::exit;
+
+/// The process that the tests start many of; by hand it does nothing.
+#[test]
+#[ignore = "no test, but the process that the tests start"]
+fn worker() {
+    if let Some(orders) = orders::Orders::received() {
+        work::work(&orders);
+        // The harness has nothing to say about it.
+        exit(0);
+    }
+}

@@ -1,0 +1,152 @@
+//! What a thread is going to do: drawn from its seed alone, whatever comes of it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::orders::Orders;
+use super::terrain::Terrain;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    Try,
+    Timed(Duration),
+    Forever,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    AtOnce,
+    Yield,
+    Spin(Duration),
+    Sleep(Duration),
+}
+
+impl Pace {
+    pub(crate) fn pass(self) {
+        match self {
+            Self::AtOnce => {}
+            Self::Yield => thread::yield_now(),
+            Self::Spin(time) => {
+                let start = Instant::now();
+                while start.elapsed() < time {
+                    std::hint::spin_loop();
+                }
+            }
+            Self::Sleep(time) => thread::sleep(time),
+        }
+    }
+}
+
+/// How an acquisition asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) shared: bool,
+    pub(crate) patience: Patience,
+    /// By a handle of its own.
+    pub(crate) fresh: bool,
+    pub(crate) without_signals: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// A guard, evidence under it, and its end.
+    Guarded {
+        place: usize,
+        ask: Ask,
+        hold: Pace,
+    },
+    /// The same with `acquire` and `release`.
+    Kept {
+        place: usize,
+        ask: Ask,
+        hold: Pace,
+    },
+    /// `acquire`, and somebody will release it.
+    WildAcquire {
+        place: usize,
+        ask: Ask,
+    },
+    WildRelease {
+        place: usize,
+    },
+    Rest(Pace),
+}
+
+/// The turns of one thread, for ever.
+pub(crate) struct Program {
+    random: SmallRng,
+    terrain: Terrain,
+    only_guards: bool,
+}
+
+const WILD: usize = 4;
+
+impl Program {
+    pub(crate) fn new(orders: &Orders, thread: u32, only_guards: bool) -> Self {
+        let thread = u64::from(orders.process) << 32 | u64::from(thread);
+        let random = SmallRng::seed_from_u64(orders.seed ^ thread.wrapping_mul(0x9e37_79b9));
+        Self { random, terrain: orders.terrain, only_guards }
+    }
+
+    pub(crate) fn turn(&mut self) -> Turn {
+        let (hold, ask) = (self.pace(), self.ask());
+        if self.terrain == Terrain::Moving {
+            return Turn::Guarded { place: 0, ask, hold };
+        }
+        let place = self.random.random_range(0..WILD);
+        let kind = self.random.random_range(0..100);
+        if self.only_guards {
+            return Turn::Guarded { place: 0, ask: Ask { shared: false, ..ask }, hold };
+        }
+        match kind {
+            0..60 => Turn::Guarded { place, ask, hold },
+            // A release ends the oldest hold there is: were it shared, perhaps another thread's.
+            60..75 => Turn::Kept { place, ask: Ask { shared: false, ..ask }, hold },
+            75..82 => Turn::WildAcquire { place: WILD, ask: ask.not_forever() },
+            82..90 => Turn::WildRelease { place: WILD },
+            90..95 => Turn::Guarded { place: WILD, ask: ask.not_forever(), hold },
+            _ => Turn::Rest(hold),
+        }
+    }
+
+    fn ask(&mut self) -> Ask {
+        let patience = match self.random.random_range(0..10) {
+            0..3 => Patience::Try,
+            3..7 => Patience::Timed(self.micros(0..10_000)),
+            _ => Patience::Forever,
+        };
+        Ask {
+            shared: self.random.random_ratio(1, 4),
+            patience,
+            fresh: self.random.random_ratio(1, 8),
+            without_signals: self.random.random_ratio(1, 32),
+        }
+    }
+
+    fn pace(&mut self) -> Pace {
+        match self.random.random_range(0..100) {
+            0..50 => Pace::AtOnce,
+            50..75 => Pace::Yield,
+            75..97 => Pace::Spin(self.micros(0..50)),
+            _ => Pace::Sleep(self.micros(0..1000)),
+        }
+    }
+
+    fn micros(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_micros(self.random.random_range(range))
+    }
+}
+
+impl Ask {
+    /// Where a hold may last as long as its process, nobody waits for its end.
+    fn not_forever(self) -> Self {
+        let patience = match self.patience {
+            Patience::Forever => Patience::Try,
+            patience => patience,
+        };
+        Self { patience, ..self }
+    }
+}

@@ -1,0 +1,28 @@
+//! What the tests share: other processes, a place on the disk, and ways to wait.
+#![allow(dead_code, unused_imports, reason = "no test file needs all of it")]
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+use std::error::Error;
+
+#[cfg(unix)]
+mod others;
+mod peer;
+mod scratch;
+mod skip;
+#[cfg(target_os = "linux")]
+mod strace;
+mod waiting;
+
+#[cfg(unix)]
+pub(crate) use others::{is_alive, kill};
+pub(crate) use peer::{Answer, Peer, Refusal, word};
+pub(crate) use scratch::Scratch;
+#[cfg(unix)]
+pub(crate) use skip::is_root;
+pub(crate) use skip::skip;
+#[cfg(target_os = "linux")]
+pub(crate) use strace::{Strace, Trace};
+pub(crate) use waiting::{PATIENCE, until, until_waiting};
+
+/// Of a test: whatever went wrong where nothing should have.
+pub(crate) type Outcome = Result<(), Box<dyn Error>>;

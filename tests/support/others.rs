@@ -1,0 +1,16 @@
+//! Processes that nobody has a handle to.
+
+use std::process::Command;
+
+/// And not a corpse that nobody has buried yet.
+pub(crate) fn is_alive(pid: &str) -> bool {
+    let kill = Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>/dev/null")]).status();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    kill.is_ok_and(|status| status.success()) && !stat.contains(") Z ")
+}
+
+#[track_caller]
+pub(crate) fn kill(pid: &str) {
+    let kill = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
+    assert!(kill.is_ok_and(|status| status.success()), "{pid} should have been there");
+}

@@ -1,0 +1,162 @@
+//! What a lock costs, in system calls: strace counts them.
+//!
+//! - L2: one attempt, no sleep.
+//! - L13: no call is left out of the account, whatever it does.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use support::{Peer, Scratch, Strace, Trace};
+
+/// What the peer did between reading a command and answering it: every call it made, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Try,
+    TryShared,
+    Unlock,
+    /// Which file does the path name?
+    Look,
+    Open,
+    /// Which file is this descriptor's?
+    Know,
+    Close,
+    Other,
+}
+
+/// Runs the commands after the setup, and tells the calls that each of them made.
+fn calls_of(check: &str, setup: &[&str], commands: &[&str]) -> Option<Vec<Vec<Call>>> {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    std::fs::File::create(&path).expect("the directory is ours");
+    let mut strace = Strace::spawn(check, &[])?;
+    strace.peer.handle("a", &path, "");
+    strace.peer.handle("timed", &path, "timeout=60000");
+    strace.peer.handle("readers", &path, "shared");
+    strace.peer.handle("hasty", &path, "timeout=0");
+    let mut holder = Peer::with_handle("a", &path, "");
+    for command in setup {
+        match command.strip_prefix("holder ") {
+            Some(command) => holder.ok(command),
+            None => strace.peer.ok(command),
+        };
+    }
+    for command in commands {
+        strace.peer.ok(command);
+    }
+    let turns = turns(&strace.end(), &path.to_string_lossy());
+    Some(turns[turns.len() - commands.len()..].to_vec())
+}
+
+/// A turn is what lies between the reading of a command and the writing of an answer.
+fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
+    let mut turns = vec![];
+    let mut turn = None;
+    for call in trace.calls() {
+        if call.starts_with("read(0, ") {
+            // The last one meets the end of the input.
+            turn = Some(vec![]);
+        } else if call.starts_with("write(1, ") {
+            turns.extend(turn.take());
+        } else if call.contains("F_GETFD") {
+            // The standard library's own check, before it closes a descriptor in a debug build.
+        } else if let Some(turn) = &mut turn {
+            turn.push(classify(call, path));
+        }
+    }
+    turns
+}
+
+fn classify(call: &str, path: &str) -> Call {
+    let (name, arguments) = call.split_once('(').unwrap_or((call, ""));
+    match name {
+        "flock" if arguments.contains("LOCK_EX|LOCK_NB") => Call::Try,
+        "flock" if arguments.contains("LOCK_SH|LOCK_NB") => Call::TryShared,
+        "flock" if arguments.contains("LOCK_UN") => Call::Unlock,
+        "stat" | "newfstatat" | "statx" if arguments.contains(&format!("\"{path}\"")) => Call::Look,
+        "open" | "openat" if arguments.contains(&format!("\"{path}\"")) => Call::Open,
+        "fstat" => Call::Know,
+        "close" => Call::Close,
+        _ => Call::Other,
+    }
+}
+
+#[test]
+fn a_repeated_acquisition_and_release_make_three_calls() {
+    let check = "a_repeated_acquisition_and_release_make_three_calls";
+    let cases = [
+        ("acquire a ; release a", Call::Try),
+        ("lock a g ; drop_guard g", Call::Try),
+        ("lock a g ; release_guard g", Call::Try),
+        ("try_lock a g ; drop_guard g", Call::Try),
+        ("acquire timed ; release timed", Call::Try),
+        ("lock timed g ; drop_guard g", Call::Try),
+        ("acquire readers ; release readers", Call::TryShared),
+        ("acquire hasty ; release a", Call::Try),
+    ];
+    let warm_up = format!("repeat 2 {}", cases.map(|(work, _)| work).join(" ; "));
+    let repeated = cases.map(|(work, _)| format!("repeat 1000 {work}"));
+    let commands = repeated.each_ref().map(String::as_str);
+    let Some(turns) = calls_of(check, &[&warm_up], &commands) else { return };
+    for ((work, how), calls) in cases.into_iter().zip(turns) {
+        assert_eq!(calls.len(), 3 * 1000, "{work}: {:?}...", &calls[..calls.len().min(20)]);
+        for three in calls.chunks(3) {
+            assert_eq!(three, [how, Call::Look, Call::Unlock], "{work}");
+        }
+    }
+}
+
+#[test]
+fn the_first_acquisition_opens_and_the_last_handle_closes() {
+    let check = "the_first_acquisition_opens_and_the_last_handle_closes";
+    let drop_others = ["drop_handle timed", "drop_handle readers", "drop_handle hasty"];
+    // What a process does once in its life, it does for another file.
+    let setup = [
+        &["handle warm path=/dev/null", "repeat 2 acquire warm ; release warm", "drop_handle warm"],
+        &drop_others[..],
+    ];
+    let commands = ["acquire a", "release a", "acquire a", "release a", "drop_handle a"];
+    let Some(turns) = calls_of(check, &setup.concat(), &commands) else { return };
+    let expected: [&[Call]; 5] = [
+        &[Call::Open, Call::Know, Call::Try, Call::Look],
+        &[Call::Unlock],
+        &[Call::Try, Call::Look],
+        &[Call::Unlock],
+        &[Call::Close],
+    ];
+    assert_eq!(turns, expected);
+}
+
+#[test]
+fn l2_a_try_of_a_held_lock_does_not_sleep() {
+    let check = "l2_a_try_of_a_held_lock_does_not_sleep";
+    let commands = [
+        "attempt try_acquire a",
+        "attempt try_lock timed g",
+        "attempt acquire hasty",
+        "attempt lock hasty g",
+        "attempt try_acquire readers",
+    ];
+    let setup: Vec<&str> = ["holder acquire a"].into_iter().chain(commands).collect();
+    let Some(turns) = calls_of(check, &setup, &commands) else { return };
+    for (command, calls) in commands.into_iter().zip(turns) {
+        let how = if command.ends_with("readers") { Call::TryShared } else { Call::Try };
+        assert_eq!(calls, [how, Call::Look], "{command}");
+    }
+}
+
+#[test]
+fn state_and_release_of_nothing_make_no_calls() {
+    let check = "state_and_release_of_nothing_make_no_calls";
+    let commands = ["state a", "attempt release a", "handle other of=a timeout=5"];
+    let Some(turns) = calls_of(check, &commands, &commands) else { return };
+    assert_eq!(turns, [[], [], []]);
+}
+
+/// The counter-proof: a sleep is seen.
+#[test]
+fn a_wait_makes_other_calls() {
+    let check = "a_wait_makes_other_calls";
+    let commands = ["handle waiting of=a timeout=20", "attempt acquire waiting"];
+    let Some(turns) = calls_of(check, &["holder acquire a"], &commands) else { return };
+    assert!(turns[1].contains(&Call::Other), "{turns:?}");
+}

@@ -1,0 +1,195 @@
+//! Files that belong to others.
+//!
+//! - L1: users who may only read the file share one lock with its owner.
+//! - L8: a lock file that is missing is created; one that exists is opened as it is.
+//! - L12: what may not be opened or created is an error with the path, the action and the cause.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+#[cfg(target_os = "linux")]
+use support::Strace;
+use support::{Outcome, Peer, Scratch, is_root, skip};
+
+/// A peer that is another user and has that handle.
+fn user(id: u32, path: &Path, options: &str) -> Peer {
+    let mut peer = Peer::with_handle("a", path, options);
+    peer.ok("umask 022");
+    peer.ok(&format!("become {id}"));
+    peer
+}
+
+/// Whether the check can be made: it needs other users.
+fn may_become_others(check: &str) -> bool {
+    if !is_root() {
+        skip(check, "only root may become somebody else");
+    }
+    is_root()
+}
+
+/// As in `/tmp`: whoever comes first makes the file, and the others may read it.
+#[test]
+fn l1_users_share_a_sticky_directory() -> Outcome {
+    if !may_become_others("l1_users_share_a_sticky_directory") {
+        return Ok(());
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    let mut one = user(1234, &path, "");
+    let mut other = user(4321, &path, "timeout=60000");
+    let mut root = Peer::with_handle("a", &path, "");
+
+    one.ok("acquire a");
+    assert_eq!(fs::metadata(&path)?.uid(), 1234);
+    assert_eq!(fs::metadata(&path)?.mode() & 0o7777, 0o644);
+    assert!(!other.finds_free("a"));
+    assert!(!root.finds_free("a"));
+    other.start_waiting("w", "lock a g", &path);
+    one.ok("release a");
+    other.wait_ok("w");
+    assert!(!one.finds_free("a"));
+    assert!(!root.finds_free("a"));
+    other.ok("drop_guard g");
+    root.ok("acquire a");
+    assert!(!one.finds_free("a"));
+    assert!(!other.finds_free("a"));
+    Ok(())
+}
+
+/// A handle that is older than the file, which somebody else then makes.
+#[test]
+fn l1_another_user_makes_the_file() -> Outcome {
+    if !may_become_others("l1_another_user_makes_the_file") {
+        return Ok(());
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    let mut early = user(1234, &path, "");
+    assert!(!path.exists());
+    let mut maker = user(4321, &path, "");
+    maker.ok("lock a g");
+    assert_eq!(fs::metadata(&path)?.uid(), 4321);
+    assert!(!early.finds_free("a"));
+    maker.ok("drop_guard g");
+    early.ok("lock a g");
+    assert!(!maker.finds_free("a"));
+    Ok(())
+}
+
+/// `fs.protected_regular` forbids `O_CREAT` for another user's file in a sticky directory, even to
+/// root. Not every machine has it set, so this looks at what is asked of the system.
+#[cfg(target_os = "linux")]
+#[test]
+fn l8_what_exists_is_not_created() -> Outcome {
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    let only = format!("--trace-path={}", path.display());
+    let check = "l8_what_exists_is_not_created";
+    let Some(mut strace) = Strace::spawn(check, &[&only]) else { return Ok(()) };
+    File::create(&path)?;
+    strace.peer.handle("a", &path, "");
+    strace.peer.ok("acquire a");
+    strace.peer.ok("release a");
+    // Not even after another was there.
+    fs::remove_file(&path)?;
+    File::create(&path)?;
+    strace.peer.ok("acquire a");
+    strace.peer.ok("release a");
+    // The counter-proof: what is missing is.
+    fs::remove_file(&path)?;
+    strace.peer.ok("acquire a");
+    let trace = strace.end();
+    let opens: Vec<bool> = trace
+        .calls()
+        .filter(|call| call.starts_with("open"))
+        .map(|call| call.contains("O_CREAT"))
+        .collect();
+    assert_eq!(opens, [false, false, false, true]);
+    assert_eq!(trace.count("O_TRUNC"), 0);
+    Ok(())
+}
+
+#[test]
+fn l8_the_create_mode_shares_or_does_not() {
+    if !may_become_others("l8_the_create_mode_shares_or_does_not") {
+        return;
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    let mut one = user(1234, &path, "create_mode=600");
+    let mut other = user(4321, &path, "");
+    one.ok("acquire a");
+    one.ok("release a");
+    let refusal = other.refused("acquire a");
+    let message = format!("couldn't open {}: Permission denied (os error 13)", path.display());
+    assert_eq!((&*refusal.class, refusal.message), ("open", message));
+}
+
+#[test]
+fn l1_a_file_that_may_only_be_read() -> Outcome {
+    if !may_become_others("l1_a_file_that_may_only_be_read") {
+        return Ok(());
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    fs::write(&path, "as it was")?;
+    fs::set_permissions(&path, Permissions::from_mode(0o444))?;
+    let mut one = user(1234, &path, "");
+    let mut other = user(4321, &path, "");
+    let mut reader = user(4321, &path, "shared");
+    one.ok("lock a g");
+    assert!(!other.finds_free("a"));
+    assert!(!reader.finds_free("a"));
+    one.ok("drop_guard g");
+    reader.ok("lock a g");
+    assert!(!one.finds_free("a"));
+    assert_eq!(fs::read_to_string(&path)?, "as it was");
+    Ok(())
+}
+
+#[test]
+fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
+    if !may_become_others("l12_a_directory_that_may_not_be_written_or_entered") {
+        return Ok(());
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
+    let mut peer = user(1234, &path, "");
+    let refusal = peer.refused("acquire a");
+    let message = format!("couldn't create {}: Permission denied (os error 13)", path.display());
+    assert_eq!((&*refusal.class, refusal.message), ("create", message));
+    assert!(!path.exists());
+
+    // What is there can be locked.
+    File::create(&path)?;
+    assert!(peer.finds_free("a"));
+    peer.ok("drop_handle a");
+
+    fs::set_permissions(scratch.path(), Permissions::from_mode(0o700))?;
+    peer.handle("a", &path, "");
+    let refusal = peer.refused("acquire a");
+    let message = format!("couldn't open {}: Permission denied (os error 13)", path.display());
+    assert_eq!((&*refusal.class, refusal.message), ("open", message));
+    Ok(())
+}
+
+/// To open it for reading alone is to wait for a writer, unless one asks not to.
+#[test]
+fn l12_a_fifo_that_may_only_be_read_does_not_hang() {
+    if !may_become_others("l12_a_fifo_that_may_only_be_read_does_not_hang") {
+        return;
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    let made = Command::new("mkfifo").args(["-m", "444"]).arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo is everywhere");
+    let refusal = user(1234, &path, "").refused("acquire a");
+    assert_eq!(refusal.class, "open");
+    assert!(refusal.message.ends_with("it is a FIFO, which has no place for a lock file"));
+}

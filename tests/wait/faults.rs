@@ -1,0 +1,284 @@
+//! System calls that are interrupted or refused, at every place of a wait, and moments that no
+//! luck would hit.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use libc::c_long;
+use locket::{Action, LockError};
+
+use super::probe::{Answer, Call, probe};
+use super::signals::{self, stall};
+use super::support::{Scratch, until};
+use super::threads;
+use super::ways::{Took, Way, timed};
+
+/// The names of these differ by machine and library.
+#[cfg(target_arch = "x86_64")]
+const OPEN: &[c_long] = &[libc::SYS_openat, libc::SYS_open];
+#[cfg(not(target_arch = "x86_64"))]
+const OPEN: &[c_long] = &[libc::SYS_openat];
+#[cfg(target_arch = "x86_64")]
+const STAT: &[c_long] = &[libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_stat];
+#[cfg(not(target_arch = "x86_64"))]
+const STAT: &[c_long] = &[libc::SYS_newfstatat, libc::SYS_statx];
+
+type IsIt = fn(&Call) -> bool;
+
+/// The places at which a signal can come, in a call that finds the lock free.
+const PLACES: [(&str, IsIt); 4] = [
+    ("open", |call| OPEN.contains(&call.number)),
+    ("try", Call::is_try),
+    ("stat", |call| STAT.contains(&call.number)),
+    ("unlock", |call| call.is_flock(libc::LOCK_UN)),
+];
+
+fn all_calls() -> Vec<c_long> {
+    [OPEN, STAT, &[libc::SYS_flock]].concat()
+}
+
+/// L12: what a signal interrupts is done again, once or five times.
+#[test]
+fn l12_interrupted_calls_are_made_again() {
+    for (place, is_it) in PLACES {
+        for times in [1, 5] {
+            for timeout in [None, Some(Duration::ZERO), Some(Duration::from_secs(3600))] {
+                let scratch = Scratch::new();
+                drop(scratch.lock().lock().unwrap());
+                let lock = scratch.lock().timeout(timeout);
+                let mut left = times;
+                let answer = |call: &Call| {
+                    let now = left > 0 && is_it(call);
+                    left -= usize::from(now);
+                    if now { Answer::Fail(libc::EINTR) } else { Answer::Pass }
+                };
+                let result = probe(&all_calls(), answer, move || lock.lock()?.release());
+                result.unwrap_or_else(|error| panic!("{place}, {times} times: {error}"));
+                assert_eq!(left, 0, "{place}: nothing was interrupted");
+                assert!(scratch.lock().try_lock().is_ok(), "{place}: it is still held");
+            }
+        }
+    }
+}
+
+/// L3, L12: signals that interrupt every attempt do not outlive the deadline, nor are they what
+/// the caller sees; and the call does not give up before the deadline.
+#[test]
+fn l12_endless_interruptions_end_at_the_deadline() {
+    for (place, is_it) in &PLACES[..3] {
+        let scratch = Scratch::new();
+        drop(scratch.lock().lock().unwrap());
+        let timeout = Duration::from_millis(30);
+        let lock = scratch.lock().timeout(timeout);
+        let answer =
+            |call: &Call| if is_it(call) { Answer::Fail(libc::EINTR) } else { Answer::Pass };
+        let Took { time, result } = probe(&all_calls(), answer, move || timed(&lock));
+        match result.map(drop).unwrap_err() {
+            LockError::Io { source, .. } => {
+                assert_eq!(source.kind(), ErrorKind::TimedOut, "{place}");
+            }
+            other => panic!("{place}: {other:?}"),
+        }
+        assert!(time >= timeout, "{place}: after {time:?}");
+        assert!(scratch.lock().try_lock().is_ok(), "{place}: it is still held");
+    }
+}
+
+/// L3: a deadline that was counted anew at each interruption would never come: each comes after
+/// half of the timeout.
+#[test]
+fn l3_interruptions_do_not_prolong_the_wait() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let timeout = Duration::from_millis(40);
+    let lock = scratch.lock().timeout(timeout);
+    let mut interruptions = 0;
+    let answer = |call: &Call| {
+        if call.is_wait() {
+            let start = Instant::now();
+            until("half of the timeout is over", || start.elapsed() >= timeout / 2);
+            interruptions += 1;
+            assert!(interruptions < 10, "the deadline is not coming");
+            return Answer::Fail(libc::EINTR);
+        }
+        Answer::Pass
+    };
+    probe(&[libc::SYS_flock], answer, move || timed(&lock)).assert_timed_out(timeout);
+    assert!((1..=2).contains(&interruptions), "{interruptions} interruptions");
+}
+
+/// The timer is on the clock that nobody sets, goes off after what is left of the timeout, not
+/// later, and again from then on.
+#[test]
+fn l3_the_timer_is_set_to_what_is_left() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let timeout = Duration::from_millis(40);
+    let lock = scratch.lock().timeout(timeout);
+    let mut clocks = Vec::new();
+    let mut timers = Vec::new();
+    let answer = |call: &Call| {
+        if call.is(libc::SYS_timer_create) {
+            clocks.push(call.arguments[0]);
+        } else if call.is(libc::SYS_timer_settime) {
+            timers.push(call.timer());
+        } else if call.is_wait() && timers.len() == 1 {
+            let start = Instant::now();
+            until("half of the timeout is over", || start.elapsed() >= timeout / 2);
+            return Answer::Fail(libc::EINTR);
+        }
+        Answer::Pass
+    };
+    let calls = [libc::SYS_timer_create, libc::SYS_timer_settime, libc::SYS_flock];
+    probe(&calls, answer, move || timed(&lock)).assert_timed_out(timeout);
+    assert!(clocks.iter().all(|&clock| clock == libc::CLOCK_MONOTONIC as u64), "{clocks:?}");
+    assert!(timers.len() >= 2, "{timers:?}");
+    assert!(timers[0].first <= timeout && timers[1].first <= timeout / 2, "{timers:?}");
+    let is_soon = |again: Duration| !again.is_zero() && again <= Duration::from_millis(1);
+    assert!(timers.iter().all(|timer| is_soon(timer.again)), "{timers:?}");
+}
+
+/// The timer fires before `flock` blocks, and nothing is left of it when it does: something else
+/// holds the thread up in between, for longer than the timeout.
+#[test]
+fn l3_the_timer_fires_before_the_wait() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let timeout = Duration::from_millis(10);
+    let lock = scratch.lock().timeout(timeout);
+    stall::prepare(libc::SIGUSR2);
+    let answer = |call: &Call| {
+        if call.is(libc::SYS_timer_settime) && !stall::GO_ON.load(Ordering::SeqCst) {
+            // It waits until the call returns; the thread never gets to `flock` before its end.
+            signals::send(call.tid, libc::SIGUSR2);
+            let tid = call.tid;
+            std::thread::spawn(move || {
+                until("the thread is held up", || stall::HELD_UP.load(Ordering::SeqCst));
+                std::thread::sleep(timeout * 2);
+                assert_eq!(threads::timers_of(tid), 1, "the timer is there");
+                stall::GO_ON.store(true, Ordering::SeqCst);
+            });
+        }
+        Answer::Pass
+    };
+    probe(&[libc::SYS_timer_settime], answer, move || timed(&lock)).assert_timed_out(timeout);
+    assert!(stall::HELD_UP.load(Ordering::SeqCst), "it was not held up");
+}
+
+/// L3: the last attempt comes at or after the deadline. The lock comes free just before it, when
+/// the wait is over already.
+#[test]
+fn l3_the_last_attempt_is_made_after_the_wait() {
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let mut held = Some(scratch.lock().lock().unwrap());
+        let timeout = Duration::from_millis(20);
+        let lock = way.of(scratch.lock()).timeout(timeout);
+        let start = Instant::now();
+        let answer = |call: &Call| {
+            if call.is_try() && start.elapsed() >= timeout {
+                drop(held.take());
+            }
+            Answer::Pass
+        };
+        let result = probe(&[libc::SYS_flock], answer, move || {
+            while start.elapsed() < Duration::from_millis(1) {}
+            lock.lock()
+        });
+        assert!(result.is_ok(), "{way:?}: {result:?}");
+        assert!(held.is_none(), "{way:?}: no attempt after the deadline");
+    }
+}
+
+/// L12, L13: whatever the blocking call says, the timer is gone and the mask is as it was.
+#[test]
+fn l13_an_error_of_the_wait_leaves_nothing_behind() {
+    for error in [libc::ENOLCK, libc::EIO, libc::EBADF, libc::ENOSYS] {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let lock = scratch.lock().timeout(Duration::from_secs(3600));
+        let answer = |call: &Call| if call.is_wait() { Answer::Fail(error) } else { Answer::Pass };
+        let (result, timers, masks) = probe(&[libc::SYS_flock], answer, move || {
+            signals::set_mask(u64::MAX);
+            let before = signals::mask();
+            let result = lock.lock();
+            (result, threads::timers_of(signals::tid()), (before, signals::mask()))
+        });
+        match result {
+            Err(LockError::Io { action: Action::Lock, source, .. }) => {
+                assert_eq!(source.raw_os_error(), Some(error));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(timers, 0, "a timer is left");
+        assert_eq!(masks.0, masks.1, "the mask is another");
+        drop(held);
+        assert!(scratch.lock().try_lock().is_ok());
+    }
+}
+
+/// Without a timer, a signal's action or a change of mask, a wait retries; it is granted when the
+/// lock comes free, ends at its deadline, and leaves nothing behind.
+#[test]
+fn l3_refused_means_are_done_without() {
+    let means: [(c_long, IsIt); 4] = [
+        (libc::SYS_timer_create, |_| true),
+        (libc::SYS_timer_settime, |_| true),
+        (libc::SYS_rt_sigaction, |_| true),
+        (libc::SYS_rt_sigprocmask, |call| call.arguments[0] == libc::SIG_UNBLOCK as u64),
+    ];
+    for (call, is_it) in means {
+        let scratch = Scratch::new();
+        let mut held = Some(scratch.lock().lock().unwrap());
+        let timeout = Duration::from_millis(20);
+        let lock = Way::Kernel.of(scratch.lock());
+        let (patient, lock) =
+            (lock.clone().timeout(Duration::from_secs(3600)), lock.timeout(timeout));
+        let second = Arc::new(AtomicBool::new(false));
+        let is_second = Arc::clone(&second);
+        let answer = |seen: &Call| {
+            if seen.is(call) && is_it(seen) {
+                if is_second.load(Ordering::SeqCst) {
+                    drop(held.take());
+                }
+                return Answer::Fail(libc::EPERM);
+            }
+            assert!(!seen.is_wait(), "it waits although nothing will wake it");
+            Answer::Pass
+        };
+        let (impatient, result, timers, masks) =
+            probe(&[call, libc::SYS_flock], answer, move || {
+                signals::set_mask(u64::MAX);
+                let before = signals::mask();
+                let impatient = timed(&lock);
+                second.store(true, Ordering::SeqCst);
+                let result = patient.lock();
+                let timers = threads::timers_of(signals::tid());
+                (impatient, result, timers, (before, signals::mask()))
+            });
+        impatient.assert_timed_out(timeout);
+        assert!(result.is_ok(), "{result:?}");
+        assert_eq!(timers, 0, "a timer is left");
+        assert_eq!(masks.0, masks.1, "the mask is another");
+    }
+}
+
+/// On a Windows share "held" is `EACCES`, from the blocking call too, and the wait is a retry. The
+/// pause is no longer than the deadline allows.
+#[test]
+fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
+    let scratch = Scratch::new();
+    drop(scratch.lock().lock().unwrap());
+    let timeout = Duration::from_millis(20);
+    let lock = scratch.lock().timeout(timeout).retry_period(Duration::from_secs(3600));
+    let answer = |call: &Call| {
+        if call.is(libc::SYS_fstatfs) {
+            return call.succeed_with_cifs();
+        }
+        Answer::Fail(libc::EACCES)
+    };
+    let took = probe(&[libc::SYS_flock, libc::SYS_fstatfs], answer, move || timed(&lock));
+    took.assert_timed_out(timeout);
+}

@@ -1,0 +1,86 @@
+//! Other processes begin while a thread waits (L11).
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::signals;
+use super::support::{Peer, Scratch, until_waiting};
+use super::threads;
+use super::ways::start;
+
+/// A fork while a thread waits with a timeout: its wait ends as it would have, and the child is
+/// not in the way.
+#[test]
+fn l11_a_fork_during_a_wait() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock().unwrap();
+    let mut peer = Peer::spawn();
+    peer.handle("patient", &path, "timeout=3600000");
+    peer.handle("hasty", &path, "timeout=3000");
+    peer.start_waiting("grant", "acquire patient", &path);
+    peer.ok("start timeout acquire hasty");
+    until_waiting(peer.pid(), &path, 2);
+    peer.ok("fork child");
+
+    let timed_out = peer.wait("timeout");
+    assert!(timed_out.took() >= Duration::from_secs(3));
+    assert_eq!(timed_out.outcome.unwrap_err().class, "timed_out");
+    peer.assert_waiting("grant");
+    drop(held);
+    peer.wait_ok("grant");
+    peer.ok("release patient");
+    // The child has a copy of the descriptor that was waited with.
+    drop(scratch.lock().try_lock().expect("the child should not hold it"));
+    assert_eq!(peer.ok("child child state patient"), "unlocked");
+}
+
+/// A child's own timed waits: a timer of its own, a signal that is inherited.
+#[test]
+fn l11_a_wait_in_a_forked_child() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock().unwrap();
+    let mut peer = Peer::spawn();
+    peer.handle("lock", &path, "timeout=20");
+    assert_eq!(peer.refused("acquire lock").class, "timed_out");
+    peer.ok("fork child");
+    for _ in 0..3 {
+        let answer = peer.ask("child child acquire lock");
+        assert!(answer.took() >= Duration::from_millis(20), "{answer:?}");
+        assert_eq!(answer.outcome.unwrap_err().class, "timed_out");
+        assert_eq!(peer.refused("acquire lock").class, "timed_out");
+    }
+    drop(held);
+    peer.ok("child child acquire lock");
+    assert_eq!(peer.refused("acquire lock").class, "timed_out");
+    peer.ok("child child release lock");
+    peer.ok("acquire lock");
+}
+
+/// A program that is started while a thread waits: no action of ours, no blocked or ignored
+/// signal, no timer goes with it.
+#[test]
+fn l11_a_program_started_during_a_wait() {
+    let scratch = Scratch::new();
+    let held = scratch.lock().lock().unwrap();
+    let lock = scratch.lock().timeout(Duration::from_secs(3600));
+    let wait = start(move || {
+        signals::set_mask(u64::MAX);
+        lock.lock().map(drop)
+    });
+    until_waiting(std::process::id(), &scratch.lock_path(), 1);
+    let mut cat = Command::new("cat");
+    cat.args(["/proc/self/status", "/proc/self/timers"]).stdin(Stdio::null());
+    let output = cat.output().expect("cat should run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let real_time = signals::real_time().map(signals::bit).sum::<u64>();
+    for key in ["SigBlk", "SigIgn", "SigCgt"] {
+        let set = u64::from_str_radix(&threads::field(&text, key), 16).unwrap();
+        assert_eq!(set & real_time, 0, "{key}");
+    }
+    assert!(!text.contains("ClockID"), "{text}");
+    drop(held);
+    wait.result().unwrap();
+}

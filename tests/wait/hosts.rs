@@ -1,0 +1,36 @@
+//! Threads as some hosts have them.
+#![allow(unsafe_code)]
+
+use std::thread;
+use std::time::Duration;
+
+use super::support::Scratch;
+use super::ways::{promptly, timed};
+
+const TIMEOUT: Duration = Duration::from_millis(5);
+
+/// A signal's frame needs room, on a thread with as little as the system allows, too.
+#[test]
+fn l3_a_small_stack_is_enough() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let lock = scratch.lock().timeout(TIMEOUT);
+    let thread = thread::Builder::new().stack_size(16 * 1024);
+    let wait = thread.spawn(move || timed(&lock)).unwrap();
+    promptly(move || wait.join()).unwrap().assert_timed_out(TIMEOUT);
+}
+
+/// A thread that likes to oversleep: a minute for every sleep, but not for a deadline.
+#[test]
+fn l3_lazy_timers_do_not_prolong_the_wait() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let lock = scratch.lock().timeout(TIMEOUT);
+    let took = promptly(move || {
+        // SAFETY: it concerns this thread alone.
+        let set = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 60_000_000_000_u64) };
+        assert_eq!(set, 0);
+        timed(&lock)
+    });
+    took.assert_timed_out(TIMEOUT);
+}

@@ -1,0 +1,77 @@
+//! Signals of the host's, to a thread that waits (L3, L12).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::signals::{self, Action, COUNTED};
+use super::support::{Scratch, until};
+use super::ways::{Running, Way, start, timed};
+
+/// Runs a call in a thread that has one signal after the other until the call is over.
+fn under_signals<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+    let target = Arc::new(AtomicI32::new(0));
+    let over = Arc::new(AtomicBool::new(false));
+    let sender = {
+        let (target, over) = (Arc::clone(&target), Arc::clone(&over));
+        thread::spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                match target.load(Ordering::SeqCst) {
+                    0 => thread::yield_now(),
+                    tid => signals::send(tid, libc::SIGUSR1),
+                }
+            }
+        })
+    };
+    start(move || {
+        target.store(signals::tid(), Ordering::SeqCst);
+        let result = call();
+        over.store(true, Ordering::SeqCst);
+        // No signal to a thread that is gone.
+        sender.join().expect("the sender only sends");
+        result
+    })
+}
+
+#[track_caller]
+fn check(flags: libc::c_int) {
+    signals::set_action(libc::SIGUSR1, Action::of_host(flags));
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let lock = way.of(scratch.lock());
+        for timeout in [Duration::from_millis(1), Duration::from_millis(50)] {
+            let lock = lock.clone().timeout(timeout);
+            under_signals(move || timed(&lock)).result().assert_timed_out(timeout);
+        }
+        let before = COUNTED.load(Ordering::SeqCst);
+        for timeout in [Some(Duration::from_secs(3600)), None] {
+            let lock = lock.clone().timeout(timeout).shared();
+            let wait = under_signals(move || lock.lock());
+            wait.assert_running();
+            until("signals come", || COUNTED.load(Ordering::SeqCst) > before + 100);
+            wait.assert_running();
+            if timeout.is_none() {
+                drop(held);
+                drop(wait.result().unwrap());
+                break;
+            }
+            // The first is let in with the second.
+            thread::spawn(move || wait.result().map(drop));
+        }
+    }
+}
+
+/// Signals that end `flock`, and everything else that sleeps.
+#[test]
+fn l3_endless_interrupting_signals() {
+    super::alone::alone("interruptions::l3_endless_interrupting_signals", || check(0));
+}
+
+/// Signals after which the kernel starts `flock` over: the library never hears of them, and when
+/// one of them comes together with the timer's, not of that either.
+#[test]
+fn l3_endless_restarting_signals() {
+    super::alone::alone("interruptions::l3_endless_restarting_signals", || check(libc::SA_RESTART));
+}

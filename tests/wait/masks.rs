@@ -1,0 +1,144 @@
+//! The thread's mask comes back to the bit (L13), and no signal of ours stays behind.
+
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use super::probe::{Answer, Call, probe};
+use super::signals::{self, SignalFd};
+use super::support::{Scratch, until_waiting};
+use super::threads;
+use super::ways::{Way, promptly, start, timed};
+
+/// Nothing, everything, all that we may use or all but it, the two that the C library keeps for
+/// itself and hides, and a pattern.
+fn masks() -> [u64; 7] {
+    let real_time = signals::real_time().map(signals::bit).sum::<u64>();
+    let top = signals::bit(libc::SIGRTMAX());
+    [0, u64::MAX, real_time, top, !top, 0b11 << 31, 0xaaaa_aaaa_aaaa_aaaa]
+}
+
+#[test]
+fn l13_restored_after_a_timeout() {
+    for way in Way::BOTH {
+        for mask in masks() {
+            let scratch = Scratch::new();
+            let _held = scratch.lock().lock().unwrap();
+            let timeout = Duration::from_millis(2);
+            let lock = way.of(scratch.lock()).timeout(timeout);
+            promptly(move || {
+                signals::set_mask(mask);
+                let before = signals::mask();
+                timed(&lock).assert_timed_out(timeout);
+                assert_eq!(signals::mask(), before, "{way:?}: {:x} != {before:x}", signals::mask());
+            });
+        }
+    }
+}
+
+#[test]
+fn l13_restored_after_a_grant() {
+    for mask in masks() {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let lock = scratch.lock().timeout(Duration::from_secs(3600));
+        let wait = start(move || {
+            signals::set_mask(mask);
+            let before = signals::mask();
+            let guard = lock.lock().unwrap();
+            let after = signals::mask();
+            assert_eq!(after, before, "{after:x} != {before:x}");
+            drop(guard);
+        });
+        until_waiting(std::process::id(), &scratch.lock_path(), 1);
+        drop(held);
+        wait.result();
+    }
+}
+
+/// What the timer has sent is delivered while it may be: the timer goes first, then the mask.
+#[test]
+fn l13_restored_after_the_timer_is_gone() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let timeout = Duration::from_millis(2);
+    let lock = scratch.lock().timeout(timeout);
+    let mut restored = 0;
+    let answer = |call: &Call| {
+        if call.arguments[0] != u64::from(libc::SIG_UNBLOCK.unsigned_abs()) {
+            assert_eq!(threads::timers_of(call.tid), 0, "the timer is still there");
+            restored += 1;
+        }
+        Answer::Pass
+    };
+    let took = probe(&[libc::SYS_rt_sigprocmask], answer, move || {
+        signals::set_mask(u64::MAX);
+        timed(&lock)
+    });
+    took.assert_timed_out(timeout);
+    assert!(restored >= 2, "the test's own and the library's: {restored}");
+}
+
+/// A host that keeps every signal blocked and reads them from a signalfd, or with `sigwait`, never
+/// sees ours, not even when the lock is granted at the very moment of the deadline.
+#[test]
+fn l13_the_host_never_reads_our_signal() {
+    const TURNS: u32 = 2000;
+    let scratch = Scratch::new();
+    let timeout = Duration::from_micros(200);
+    let lock = scratch.lock().timeout(timeout);
+    let together = Arc::new(Barrier::new(2));
+    let holder = {
+        let (lock, together) = (scratch.lock(), Arc::clone(&together));
+        start(move || {
+            for turn in 0..TURNS {
+                let held = lock.lock().unwrap();
+                together.wait();
+                let release_at = Instant::now() + Duration::from_micros(u64::from(turn) % 400);
+                while Instant::now() < release_at {}
+                drop(held);
+                together.wait();
+            }
+        })
+    };
+    let waits = start(move || {
+        signals::set_mask(u64::MAX);
+        let before = signals::mask();
+        let real_time = signals::real_time().map(signals::bit).sum::<u64>();
+        let reader = SignalFd::of(real_time);
+        let mut granted = 0;
+        for _ in 0..TURNS {
+            together.wait();
+            match lock.lock() {
+                Ok(guard) => {
+                    granted += 1;
+                    drop(guard);
+                }
+                Err(error) => assert!(matches!(error, locket::LockError::TimedOut { .. })),
+            }
+            assert_eq!(signals::pending() & real_time, 0, "a signal is left");
+            together.wait();
+        }
+        assert_eq!(reader.read(), None, "the host reads a signal of ours");
+        assert_eq!(signals::take_pending(real_time), None, "the host waits for a signal of ours");
+        assert_eq!(signals::mask(), before);
+        granted
+    });
+    let granted = waits.result_of_many();
+    holder.result();
+    assert!((1..TURNS).contains(&granted), "no race: {granted} of {TURNS} granted");
+}
+
+/// The check above can fail: a signal that is left is seen in all three ways.
+#[test]
+fn l13_a_signal_left_behind_would_be_seen() {
+    promptly(|| {
+        signals::set_mask(u64::MAX);
+        let signal = libc::SIGRTMIN();
+        let reader = SignalFd::of(signals::bit(signal));
+        signals::send(signals::tid(), signal);
+        assert_eq!(signals::pending() & signals::bit(signal), signals::bit(signal));
+        assert_eq!(reader.read(), Some(signal.unsigned_abs()));
+        signals::send(signals::tid(), signal);
+        assert_eq!(signals::take_pending(signals::bit(signal)), Some(signal));
+    });
+}

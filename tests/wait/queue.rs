@@ -1,0 +1,170 @@
+//! L4: a timed waiter sleeps in the kernel's queue and is served in its turn.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::signals;
+use super::support::{Peer, Scratch, until, until_waiting};
+use super::threads;
+use super::ways::{Way, start};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Asleep: with one timer, no thread to help it, and without waking up.
+#[test]
+fn l4_a_timed_waiter_sleeps_in_the_queue() {
+    let scratch = Scratch::new();
+    let held = scratch.lock().lock().unwrap();
+    let lock = scratch.lock().timeout(HOUR);
+    let (tell, tid) = std::sync::mpsc::channel();
+    let wait = start(move || {
+        tell.send(signals::tid()).unwrap();
+        lock.lock()
+    });
+    let tid = tid.recv().unwrap();
+    until_waiting(std::process::id(), &scratch.lock_path(), 1);
+    assert_eq!(threads::timers_of(tid), 1);
+    let status = || fs::read_to_string(format!("/proc/self/task/{tid}/status")).unwrap();
+    let switches = || threads::field(&status(), "voluntary_ctxt_switches");
+    until("it sleeps, for longer than anybody's retry period", || {
+        let before = switches();
+        thread::sleep(Duration::from_millis(120));
+        switches() == before && threads::field(&status(), "State").starts_with('S')
+    });
+    wait.assert_running();
+    drop(held);
+    drop(wait.result().unwrap());
+}
+
+/// The check above can fail: a waiter that retries is not in the queue.
+#[test]
+fn l4_a_retrying_waiter_is_not_in_the_queue() {
+    let scratch = Scratch::new();
+    let held = scratch.lock().lock().unwrap();
+    let lock = Way::Retry.of(scratch.lock()).timeout(HOUR);
+    let wait = start(move || lock.lock());
+    wait.assert_running();
+    until_waiting(std::process::id(), &scratch.lock_path(), 0);
+    wait.assert_running();
+    drop(held);
+    drop(wait.result().unwrap());
+}
+
+/// First come, first served, and a deadline that passes costs nobody else the place.
+#[test]
+fn l4_timed_waiters_are_served_in_order() {
+    let scratch = Scratch::new();
+    let held = scratch.lock().lock().unwrap();
+    let served = Arc::new(AtomicUsize::new(0));
+    let mut waits = Vec::new();
+    for place in 0..8 {
+        let (lock, served) = (scratch.lock().timeout(HOUR), Arc::clone(&served));
+        waits.push(start(move || {
+            let _guard = lock.lock().unwrap();
+            served.fetch_add(1, Ordering::SeqCst)
+        }));
+        until_waiting(std::process::id(), &scratch.lock_path(), place + 1);
+    }
+    drop(held);
+    let order: Vec<_> = waits.into_iter().map(|wait| wait.result()).collect();
+    assert_eq!(order, (0..8).collect::<Vec<_>>());
+}
+
+/// L7: the kernel frees what a dead holder held, and every waiter gets its turn, here and in
+/// other processes.
+#[test]
+fn l7_a_killed_holder_sets_the_waiters_going() {
+    const THREADS: usize = 16;
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::spawn();
+    holder.handle("lock", &path, "");
+    holder.ok("acquire lock");
+    let mut peers: Vec<_> = (0..3).map(|_| Peer::spawn()).collect();
+    for peer in &mut peers {
+        peer.handle("lock", &path, "timeout=10000");
+        peer.start_waiting("turn", "repeat 1 acquire lock ; release lock", &path);
+    }
+    let inside = Arc::new(AtomicUsize::new(0));
+    let waits: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (lock, inside) = (scratch.lock().timeout(HOUR), Arc::clone(&inside));
+            start(move || {
+                let _guard = lock.lock().unwrap();
+                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                inside.fetch_sub(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    until_waiting(std::process::id(), &path, THREADS);
+    holder.kill();
+    for wait in waits {
+        wait.result();
+    }
+    for peer in &mut peers {
+        assert_eq!(peer.wait_ok("turn"), "1");
+    }
+}
+
+/// A waiter that is stopped leaves the kernel's queue, so it holds up nobody behind it; it comes
+/// back to the queue's end when it goes on.
+#[test]
+fn l4_a_stopped_waiter_holds_up_nobody() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock().unwrap();
+    let mut first = Peer::spawn();
+    first.handle("lock", &path, "timeout=3600000");
+    first.start_waiting("wait", "acquire lock", &path);
+    let lock = scratch.lock().timeout(HOUR);
+    let second = start(move || lock.lock());
+    until_waiting(std::process::id(), &path, 1);
+
+    signals::kill(first.pid(), libc::SIGSTOP);
+    until_waiting(first.pid(), &path, 0);
+    drop(held);
+    let guard = second.result().unwrap();
+
+    signals::kill(first.pid(), libc::SIGCONT);
+    until_waiting(first.pid(), &path, 1);
+    first.assert_waiting("wait");
+    drop(guard);
+    first.wait_ok("wait");
+}
+
+/// Stopped beyond its deadline, it still makes its last attempt when it goes on: with the lock
+/// held that is a timeout, with the lock free a grant.
+#[test]
+fn l3_a_waiter_stopped_beyond_its_deadline_tries_once_more() {
+    for is_free in [false, true] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let mut held = Some(scratch.lock().lock().unwrap());
+        let mut peer = Peer::spawn();
+        let timeout = Duration::from_millis(1500);
+        peer.handle("lock", &path, "timeout=1500");
+        peer.start_waiting("wait", "acquire lock", &path);
+        let waiting = Instant::now();
+        signals::kill(peer.pid(), libc::SIGSTOP);
+        until_waiting(peer.pid(), &path, 0);
+        let in_time = waiting.elapsed() < timeout / 2;
+        until("the deadline is over", || waiting.elapsed() > timeout);
+        if is_free {
+            drop(held.take());
+        }
+        signals::kill(peer.pid(), libc::SIGCONT);
+        let answer = peer.wait("wait");
+        assert!(answer.took() >= timeout, "{answer:?}");
+        match answer.outcome {
+            Ok(_) => assert!(is_free),
+            // On a machine so slow that it was not stopped in time, it may have tried before.
+            Err(refusal) => {
+                assert_eq!(refusal.class, "timed_out", "{refusal:?}");
+                assert!(!is_free || !in_time, "it was free, and stayed so");
+            }
+        }
+    }
+}

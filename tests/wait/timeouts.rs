@@ -1,0 +1,256 @@
+//! Deadlines, both ways.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use locket::LockError;
+use rand::RngExt;
+
+use super::support::{PATIENCE, Scratch, until};
+use super::ways::{Way, promptly, start, timed};
+
+/// L3: never early, by the library's own account or by another clock.
+#[test]
+fn l3_never_early() {
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let lock = way.of(scratch.lock());
+        let _held = scratch.lock().lock().unwrap();
+        let mut random = rand::rng();
+        for _ in 0..1000 {
+            let timeout = Duration::from_nanos(random.random_range(1..1_000_000));
+            let lock = lock.clone().timeout(timeout);
+            promptly(move || timed(&lock)).assert_timed_out(timeout);
+        }
+    }
+}
+
+/// The wait is over almost as soon as it begins: often while it begins.
+#[test]
+fn l3_tiny_timeouts_end() {
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let lock = way.of(scratch.lock());
+        let _held = scratch.lock().lock().unwrap();
+        let waits = start(move || {
+            for nanos in (1..20_000).step_by(10) {
+                let timeout = Duration::from_nanos(nanos);
+                timed(&lock.clone().timeout(timeout)).assert_timed_out(timeout);
+            }
+        });
+        waits.result_of_many();
+    }
+}
+
+/// An hour, more seconds than 32 bits hold, and more than any clock can tell: none of them is
+/// short, and each is granted when the lock comes free.
+#[test]
+fn l3_huge_timeouts_are_not_short() {
+    let seconds = [3600, 1 << 31, 1 << 32, 1 << 33, 1 << 40, i64::MAX as u64 / 2, i64::MAX as u64];
+    let mut timeouts: Vec<_> = seconds.map(Duration::from_secs).map(Some).to_vec();
+    timeouts.extend([Some(Duration::MAX), None]);
+    // As late as the clock can go: the last second before "never", and around it.
+    let now = Instant::now();
+    let mut latest = Duration::ZERO;
+    for bit in (0..63).rev() {
+        let longer = latest + Duration::from_secs(1 << bit);
+        latest = if now.checked_add(longer).is_some() { longer } else { latest };
+    }
+    timeouts.extend([0, 1, 2, 3600].map(|less| latest.checked_sub(Duration::from_secs(less))));
+
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let waits: Vec<_> = timeouts
+            .iter()
+            .map(|&timeout| {
+                let lock = way.of(scratch.lock()).timeout(timeout);
+                start(move || lock.lock().map(drop).map_err(|error| (timeout, error)))
+            })
+            .collect();
+        for wait in &waits {
+            wait.assert_running();
+        }
+        drop(held);
+        for wait in waits {
+            wait.result().unwrap();
+        }
+    }
+}
+
+#[test]
+fn l4_granted_when_it_comes_free() {
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let lock = way.of(scratch.lock()).timeout(Duration::from_secs(3600));
+        let wait = start(move || lock.lock());
+        wait.assert_running();
+        drop(held);
+        let guard = wait.result().unwrap();
+        assert!(scratch.lock().try_lock().is_err());
+        drop(guard);
+        assert!(scratch.lock().try_lock().is_ok());
+    }
+}
+
+/// Readers wait for a writer and are let in together; a writer waits for all of them.
+#[test]
+fn l1_shared_waits() {
+    const READERS: usize = 5;
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let lock = way.of(scratch.lock());
+        let hour = lock.clone().timeout(Duration::from_secs(3600));
+        let writer = lock.lock().unwrap();
+        let together = Arc::new(Barrier::new(READERS));
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let (lock, together) = (hour.clone().shared(), Arc::clone(&together));
+                start(move || {
+                    let guard = lock.lock().unwrap();
+                    together.wait();
+                    guard
+                })
+            })
+            .collect();
+        for reader in &readers {
+            reader.assert_running();
+        }
+        drop(writer);
+        let mut readers: Vec<_> = readers.into_iter().map(|reader| reader.result()).collect();
+
+        let timeout = Duration::from_millis(5);
+        timed(&lock.clone().timeout(timeout)).assert_timed_out(timeout);
+        let wait = start(move || hour.lock().unwrap());
+        while let Some(reader) = readers.pop() {
+            wait.assert_running();
+            drop(reader);
+        }
+        let _writer = wait.result();
+        timed(&lock.shared().timeout(timeout)).assert_timed_out(timeout);
+    }
+}
+
+/// L3: the last attempt is made at or after the deadline, so that who is told "timed out" knows
+/// that somebody held the lock then. Here it comes free around the deadline, some thousand times.
+#[test]
+fn l3_timed_out_means_held_at_the_deadline() {
+    let turns = 1500;
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let mut granted = 0;
+        for turn in 0..turns {
+            let timeout = Duration::from_micros(300);
+            let held = scratch.lock().lock().unwrap();
+            let lock = way.of(scratch.lock()).timeout(timeout);
+            let together = Arc::new(Barrier::new(2));
+            let wait = {
+                let together = Arc::clone(&together);
+                start(move || {
+                    together.wait();
+                    let start = Instant::now();
+                    (start, timed(&lock))
+                })
+            };
+            together.wait();
+            let release_at = Instant::now() + Duration::from_micros(turn % 600);
+            while Instant::now() < release_at {}
+            drop(held);
+            let released = Instant::now();
+            let (start, took) = wait.result();
+            if took.result.is_ok() {
+                granted += 1;
+                continue;
+            }
+            took.assert_timed_out(timeout);
+            let spare = (start + timeout).checked_duration_since(released);
+            assert!(spare.is_none(), "it was free {spare:?} before the deadline");
+        }
+        assert!((1..turns).contains(&granted), "{way:?}: no race: {granted} of {turns} granted");
+    }
+}
+
+/// The deadline is one over all the files that the path names in turn (L3, L9): somebody replaces
+/// the lock file until the wait is over, and a deadline counted anew for each would never pass.
+#[cfg(unix)]
+#[test]
+fn l3_one_deadline_over_replaced_files() {
+    for way in Way::BOTH {
+        // On a busy machine a wait may be over before much has happened.
+        until("a wait for three files", || files_in_one_wait(way) >= 3);
+    }
+}
+
+#[cfg(unix)]
+fn files_in_one_wait(way: Way) -> usize {
+    let scratch = Scratch::new();
+    let mut held = scratch.lock().lock().unwrap();
+    let timeout = Duration::from_millis(100);
+    let lock = way.of(scratch.lock()).timeout(timeout);
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let wait = start(move || {
+        let took = timed(&lock);
+        over.store(true, Ordering::SeqCst);
+        took
+    });
+    let start = Instant::now();
+    let mut files = 0;
+    while !is_over.load(Ordering::SeqCst) && start.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(5));
+        let new = scratch.join(&format!("new{files}"));
+        let next = locket::lock_file(&new).lock().unwrap();
+        std::fs::rename(&new, scratch.lock_path()).unwrap();
+        held = next; // The waiter gets the old file, and finds the new one held.
+        files += 1;
+    }
+    drop(held);
+    assert!(is_over.load(Ordering::SeqCst), "{way:?}: the deadline does not come");
+    wait.result().assert_timed_out(timeout);
+    files
+}
+
+/// Many deadlines at once; then the lock comes free, and those whose time is not up get their turn.
+#[test]
+fn l3_two_hundred_deadlines() {
+    const WAITERS: u32 = 200;
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let inside = Arc::new(AtomicU32::new(0));
+        let over = Arc::new(AtomicU32::new(0));
+        let waits: Vec<_> = (0..WAITERS)
+            .map(|waiter| {
+                // Half of them soon, half of them never.
+                let timeout = match waiter % 2 {
+                    0 => Duration::from_millis(1 + u64::from(waiter)),
+                    _ => Duration::from_secs(3600 + u64::from(waiter)),
+                };
+                let lock = way.of(scratch.lock()).timeout(timeout);
+                let (inside, over) = (Arc::clone(&inside), Arc::clone(&over));
+                start(move || {
+                    let took = timed(&lock);
+                    if took.result.is_ok() {
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    } else {
+                        took.assert_timed_out(timeout);
+                    }
+                    over.fetch_add(1, Ordering::SeqCst);
+                    took.result.map(drop)
+                })
+            })
+            .collect();
+        until("half of them time out", || over.load(Ordering::SeqCst) == WAITERS / 2);
+        drop(held);
+        for (waiter, wait) in waits.into_iter().enumerate() {
+            match (waiter % 2, wait.result()) {
+                (0, Err(LockError::TimedOut { .. })) | (1, Ok(())) => {}
+                (_, other) => panic!("{way:?}, waiter {waiter}: {other:?}"),
+            }
+        }
+    }
+}

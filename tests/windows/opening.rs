@@ -1,0 +1,154 @@
+//! - L12: what is no lock file is an error that says so.
+//! - L1, L8: what can be read can be locked, and is created if it is missing.
+//! - L10: spellings of one path exclude each other.
+
+use std::fs;
+use std::io::{ErrorKind, Result};
+use std::os::windows::fs::symlink_file;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use locket::{Action, LockError, lock_file};
+
+use crate::support::{Outcome, Scratch, skip, until};
+use crate::system::is_real_windows;
+
+#[track_caller]
+fn assert_refused(path: impl AsRef<Path>, expected: Action, kind: ErrorKind) {
+    match lock_file(path).try_lock() {
+        Err(LockError::Io { action, source, .. }) => {
+            assert_eq!((action, source.kind()), (expected, kind), "{source}");
+        }
+        other => panic!("it should be refused: {other:?}"),
+    }
+}
+
+#[test]
+fn l12_a_directory_is_no_lock_file() {
+    let scratch = Scratch::new();
+    assert_refused(scratch.path(), Action::Open, ErrorKind::IsADirectory);
+}
+
+#[test]
+fn l12_a_missing_parent_is_not_made() {
+    let scratch = Scratch::new();
+    let parent = scratch.join("missing");
+    assert_refused(parent.join("test.lock"), Action::Create, ErrorKind::NotFound);
+    assert!(!parent.exists());
+}
+
+#[test]
+fn l12_paths_that_no_file_can_have() {
+    assert_refused("", Action::Open, ErrorKind::InvalidInput);
+    assert_refused("a\0b", Action::Open, ErrorKind::InvalidInput);
+}
+
+/// It can be opened, and has no bytes to lock.
+#[test]
+fn l12_a_device_is_no_lock_file() {
+    for device in ["NUL", r"\\.\NUL"] {
+        let error = lock_file(device).try_lock().expect_err("it is no file");
+        assert!(matches!(error, LockError::Io { action: Action::Lock, .. }), "{error}");
+    }
+}
+
+/// No waiting would help.
+#[test]
+fn l12_what_is_no_lock_file_is_not_waited_for() {
+    let scratch = Scratch::new();
+    let missing = scratch.join("missing").join("test.lock");
+    for path in [scratch.path(), &missing, Path::new("NUL")] {
+        let lock = lock_file(path);
+        let waiter = thread::spawn(move || lock.lock().map(drop));
+        until("the waiter gives up", || waiter.is_finished());
+        waiter.join().expect("no panic").expect_err("it is no lock file");
+    }
+}
+
+#[test]
+fn l1_a_read_only_file_is_locked() -> Outcome {
+    if !is_real_windows("l1_a_read_only_file_is_locked", "root may write every file") {
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    fs::write(scratch.lock_path(), "")?;
+    let mut permissions = fs::metadata(scratch.lock_path())?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(scratch.lock_path(), permissions.clone())?;
+    let held = scratch.lock().try_lock();
+    #[allow(clippy::permissions_set_readonly_false, reason = "or it could not be deleted")]
+    permissions.set_readonly(false);
+    fs::set_permissions(scratch.lock_path(), permissions)?;
+    held?.release()?;
+    Ok(())
+}
+
+#[test]
+fn l1_spellings_exclude_each_other() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "")?;
+    for spelling in spellings(&scratch, &path)? {
+        let held = lock_file(&path).lock()?;
+        let error = lock_file(&spelling).try_lock().expect_err("it is one file");
+        assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
+        held.release()?;
+        let held = lock_file(&spelling).try_lock()?;
+        assert!(held.is_current()?, "{}", spelling.display());
+    }
+    Ok(())
+}
+
+fn spellings(scratch: &Scratch, path: &Path) -> Result<Vec<PathBuf>> {
+    let hard = scratch.join("hard.lock");
+    fs::hard_link(path, &hard)?;
+    Ok(vec![
+        scratch.join("TEST.LOCK"),
+        scratch.join(r".\x\..\test.lock"),
+        PathBuf::from(path.to_string_lossy().replace('\\', "/")),
+        fs::canonicalize(path)?, // `\\?\C:\...`
+        hard,
+    ])
+}
+
+/// More than the 260 characters that Windows was made for.
+#[test]
+fn l1_a_long_path_is_locked() -> Outcome {
+    let scratch = Scratch::new();
+    let mut dir = scratch.path().to_path_buf();
+    while dir.as_os_str().len() < 400 {
+        dir.push("directory".repeat(8));
+    }
+    fs::create_dir_all(&dir)?;
+    let lock = lock_file(dir.join("test.lock"));
+    let held = lock.lock()?;
+    assert!(held.is_current()?);
+    lock.try_lock().expect_err("it is held");
+    Ok(())
+}
+
+#[test]
+fn l12_a_link_is_not_followed_on_request() -> Outcome {
+    let check = "l12_a_link_is_not_followed_on_request";
+    if !is_real_windows(check, "Wine makes no symbolic links") {
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    let link = scratch.join("link");
+    fs::write(scratch.lock_path(), "")?;
+    if symlink_file(scratch.lock_path(), &link).is_err() {
+        skip(check, "symbolic links need a privilege here");
+        return Ok(());
+    }
+    let followed = lock_file(&link).lock()?;
+    scratch.lock().try_lock().expect_err("it is the same file");
+    assert!(followed.is_current()?);
+    drop(followed);
+    match lock_file(&link).no_follow().try_lock() {
+        Err(LockError::Io { action: Action::Open, source, .. }) => {
+            assert_eq!(source.kind(), ErrorKind::InvalidInput, "{source}");
+        }
+        other => panic!("it should be refused: {other:?}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! - L1, L14: a hold is on every byte that the file can have, byte 0 among them; whoever locks one
+//!   of them excludes, and is excluded.
+//! - L8: what is locked can be opened by others all the same, even truncated, but not written.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+
+use locket::LockError;
+use windows_sys::Win32::Foundation::{ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION};
+use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+
+use crate::support::{Outcome, Scratch};
+use crate::system::{ALL, finds_free, is, is_real_windows, lock, open};
+
+const FAR: u64 = 1 << 40;
+const LAST: u64 = u64::MAX - 1;
+
+#[test]
+fn l14_every_byte_is_held() -> Outcome {
+    let scratch = Scratch::new();
+    let foreign = open(&scratch.lock_path(), ALL)?;
+    for offset in [0, 1, FAR, LAST] {
+        let guard = scratch.lock().lock()?;
+        assert!(!finds_free(&foreign, offset, 1), "byte {offset}");
+        guard.release()?;
+        assert!(finds_free(&foreign, offset, 1), "byte {offset}");
+    }
+    Ok(())
+}
+
+#[test]
+fn l14_any_byte_is_contention() -> Outcome {
+    let scratch = Scratch::new();
+    for offset in [0, 1, FAR, LAST] {
+        let foreign = open(&scratch.lock_path(), ALL)?;
+        lock(&foreign, offset, 1)?;
+        for lock in [scratch.lock(), scratch.lock().shared()] {
+            let error = lock.try_lock().expect_err("a byte is held");
+            assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
+        }
+        drop(foreign);
+        scratch.lock().try_lock()?.release()?;
+    }
+    Ok(())
+}
+
+/// As locket.py does before each attempt: `open(path, "wb")`.
+#[test]
+fn l14_a_holder_lets_others_open() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _idle = scratch.lock();
+    for lock in [scratch.lock(), scratch.lock().shared()] {
+        let _held = lock.lock()?;
+        File::create(&path)?;
+        File::open(&path)?;
+        open(&path, ALL)?;
+        // Only for reading do we have it open: so others may deny writing, but not reading.
+        open(&path, FILE_SHARE_READ)?;
+        let error = open(&path, 0).expect_err("we have it open");
+        assert!(is(&error, ERROR_SHARING_VIOLATION), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn l8_contents_are_out_of_reach_while_held() -> Outcome {
+    let check = "l8_contents_are_out_of_reach_while_held";
+    if !is_real_windows(check, "Wine's locks do not keep others from reading and writing") {
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "contents")?;
+    let mut byte = [0];
+
+    let held = scratch.lock().lock()?;
+    let error = open(&path, ALL)?.read(&mut byte).expect_err("nobody else reads");
+    assert!(is(&error, ERROR_LOCK_VIOLATION), "{error}");
+    let error = open(&path, ALL)?.write(&byte).expect_err("nobody else writes");
+    assert!(is(&error, ERROR_LOCK_VIOLATION), "{error}");
+    held.release()?;
+
+    let held = scratch.lock().shared().lock()?;
+    assert_eq!(open(&path, ALL)?.read(&mut byte)?, 1);
+    let error = open(&path, ALL)?.write(&byte).expect_err("nobody writes");
+    assert!(is(&error, ERROR_LOCK_VIOLATION), "{error}");
+    held.release()?;
+
+    assert_eq!(fs::read(&path)?, b"contents");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! - L14: locket.py 1.0.0 excludes, and is excluded.
+//! - L7: whoever of the two is killed leaves the lock free.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use locket::LockError;
+
+use crate::support::{Outcome, Peer, Scratch, skip, until};
+
+/// The Python that has the reference installed.
+const PYTHON: &str = "LOCKET_PYTHON";
+
+/// A process that uses the reference: `holder.py`.
+struct Reference {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Reference {
+    /// `None`, and the check is to be skipped, if there is no Python.
+    fn start(check: &str, path: &Path, timeout: &str) -> Option<Self> {
+        let Some(python) = env::var_os(PYTHON) else {
+            skip(check, &format!("{PYTHON} names no Python that has the reference"));
+            return None;
+        };
+        let mut process = Command::new(&python)
+            .args(["-u", "-c", include_str!("holder.py")])
+            .args([path.as_os_str(), timeout.as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{python:?}: {error}"));
+        let output = BufReader::new(process.stdout.take().expect("it is piped"));
+        Some(Self { process, output })
+    }
+
+    #[track_caller]
+    fn says(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it should be text");
+        assert_eq!(line.trim_end(), expected);
+    }
+
+    fn go_on(&mut self) {
+        let input = self.process.stdin.as_mut().expect("it is piped");
+        input.write_all(b"\n").expect("it should listen");
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn l14_the_reference_excludes() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let Some(mut python) = Reference::start("l14_the_reference_excludes", &path, "0") else {
+        return Ok(());
+    };
+    python.says("held");
+    for lock in [scratch.lock(), scratch.lock().shared()] {
+        let error = lock.try_lock().expect_err("the reference holds it");
+        assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
+    }
+    let mut waiter = Peer::with_handle("a", &path, "");
+    waiter.handle("timed", &path, "timeout=60000");
+    waiter.start_waiting("w", "acquire a", &path);
+    python.go_on();
+    python.says("released");
+    waiter.wait_ok("w");
+    waiter.ok("release a");
+    scratch.lock().try_lock()?.release()?;
+    Ok(())
+}
+
+#[test]
+fn l14_the_reference_is_excluded() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for lock in [scratch.lock(), scratch.lock().shared()] {
+        let held = lock.lock()?;
+        let check = "l14_the_reference_is_excluded";
+        let Some(mut hasty) = Reference::start(check, &path, "0.1") else { return Ok(()) };
+        hasty.says("timed out");
+        let Some(mut patient) = Reference::start(check, &path, "60") else { return Ok(()) };
+        held.release()?;
+        patient.says("held");
+        lock.try_lock().expect_err("the reference holds it");
+        patient.go_on();
+        patient.says("released");
+        lock.try_lock()?.release()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn l7_a_killed_reference_leaves_the_lock_free() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let check = "l7_a_killed_reference_leaves_the_lock_free";
+    let Some(mut python) = Reference::start(check, &path, "0") else { return };
+    python.says("held");
+    scratch.lock().try_lock().expect_err("the reference holds it");
+    drop(python);
+    until("the lock is free", || scratch.lock().try_lock().is_ok());
+}
+
+#[test]
+fn l7_the_reference_gets_a_killed_holders_lock() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peer = Peer::with_handle("a", &path, "");
+    peer.ok("acquire a");
+    let check = "l7_the_reference_gets_a_killed_holders_lock";
+    let Some(mut python) = Reference::start(check, &path, "60") else { return };
+    peer.kill();
+    python.says("held");
+}

@@ -1,0 +1,113 @@
+//! - L4: a timed waiter tries again and again, at first sooner than every `retry_period`.
+//! - L12: a cancelled system call is not seen by the caller.
+//! - L13: nothing is left behind.
+
+use std::thread;
+use std::time::Duration;
+
+use locket::lock_file;
+
+use crate::support::{Outcome, Peer, Scratch};
+use crate::system::{cancel, handles_of, is_real_windows, open};
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// A waiter that slept for a whole `retry_period` would not be here in time.
+#[test]
+fn l4_the_first_retries_come_sooner() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=900000 retry_period=600000");
+    holder.ok("acquire a");
+    waiter.start_waiting("w", "acquire a", &path);
+    holder.ok("release a");
+    waiter.wait_ok("w");
+}
+
+/// ... nor one whose last pause went beyond the deadline.
+#[test]
+fn l3_the_last_pause_ends_at_the_deadline() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=3000 retry_period=600000");
+    holder.ok("acquire a");
+    let answer = waiter.ask("acquire a");
+    assert_eq!(answer.class(), "timed_out");
+    assert!(answer.took() >= Duration::from_secs(3));
+}
+
+#[test]
+fn l12_a_cancelled_wait_goes_on() -> Outcome {
+    let check = "l12_a_cancelled_wait_goes_on";
+    if !is_real_windows(check, "Wine cannot cancel the wait for a lock") {
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    for lock in [scratch.lock(), scratch.lock().timeout(LONG)] {
+        let held = scratch.lock().lock()?;
+        let waiter = thread::spawn(move || lock.lock().map(drop));
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(5));
+            cancel(&waiter);
+        }
+        assert!(!waiter.is_finished(), "the lock is held");
+        held.release()?;
+        waiter.join().expect("no panic")?;
+    }
+    Ok(())
+}
+
+/// All outcomes there are, with handles that are called `HANDLES`.
+const TURN: &str = "lock a g ; is_current g ; drop_guard g ; acquire a ; release a ; \
+    attempt lock held h ; attempt lock missing h ; attempt lock directory h";
+const HANDLES: [&str; 4] = ["a", "held", "missing", "directory"];
+
+fn peer_of_all_outcomes(scratch: &Scratch) -> Peer {
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.handle("held", scratch.join("held.lock"), "timeout=1");
+    peer.handle("missing", scratch.join("missing").join("test.lock"), "");
+    peer.handle("directory", scratch.path(), "");
+    peer
+}
+
+#[test]
+fn l13_no_handles_are_left() -> Outcome {
+    let check = "l13_no_handles_are_left";
+    if !is_real_windows(check, "Wine does not count handles") {
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    let _held = lock_file(scratch.join("held.lock")).lock()?;
+    let mut peer = peer_of_all_outcomes(&scratch);
+    peer.ok(&format!("repeat 10 {TURN}"));
+    let before = handles_of(peer.pid())?;
+    peer.ok(&format!("repeat 100 {TURN}"));
+    assert_eq!(handles_of(peer.pid())?, before);
+
+    // The counting counts.
+    for name in ["one", "two"] {
+        peer.handle(name, scratch.join(name), "");
+        peer.ok(&format!("acquire {name}"));
+    }
+    assert_eq!(handles_of(peer.pid())?, before + 2);
+    Ok(())
+}
+
+/// Only if nobody has it open already, somebody may have it for himself.
+#[test]
+fn l13_the_last_handle_closes_the_file() -> Outcome {
+    let scratch = Scratch::new();
+    let is_closed = |name: &str| open(&scratch.join(name), 0).is_ok();
+    let held = lock_file(scratch.join("held.lock")).lock()?;
+    let mut peer = peer_of_all_outcomes(&scratch);
+    peer.ok(&format!("repeat 10 {TURN}"));
+    drop(held);
+    assert!(!is_closed("test.lock") && !is_closed("held.lock"), "one is kept for reuse");
+    for handle in HANDLES {
+        peer.ok(&format!("drop_handle {handle}"));
+    }
+    assert!(is_closed("test.lock") && is_closed("held.lock"));
+    Ok(())
+}
