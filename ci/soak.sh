@@ -25,7 +25,7 @@ green=0
 for ((run = 1; run <= runs; run++)); do
     if cargo test --quiet --features stress "${tests[@]/#/--test=}" >"$scratch/log" 2>&1; then
         green=$((green + 1))
-        grep -E '^(free running|moving file|the command): .* (calls|alone)' "$scratch/log"
+        grep -oE '(free running|moving file|the command): .* (calls|alone).*' "$scratch/log"
     else
         cat "$scratch/log"
     fi

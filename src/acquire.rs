@@ -44,36 +44,29 @@ enum Outcome {
     Replaced,
 }
 
+/// Tries, sleeps, tries again. The clock is read once a turn, and before the try: the deadline has
+/// an attempt of its own, in case the lock came free as the wait was ending. Every answer is worth
+/// something only for the file that the path names: to wait for another would be in vain.
 fn attempt(
     ledger: &Ledger,
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
 ) -> Result<Outcome, Failure> {
-    let granted = lock(descriptor, options, deadline)?;
-    let current = deadline
-        .outlast_signals(|| os::is_current(ledger.name(), descriptor, options.follow_links))?;
-    Ok(match (current, granted) {
-        (true, true) => Outcome::Granted,
-        (true, false) => Outcome::Contended,
-        (false, _) => Outcome::Replaced,
-    })
-}
-
-/// Tries, sleeps, tries again; `false` when the try that began at or after the deadline met
-/// somebody. The clock is read once a turn, and before the try: the deadline has an attempt of
-/// its own, in case the lock came free as the wait was ending.
-fn lock(descriptor: &Descriptor, options: &Options, deadline: &Deadline) -> Result<bool, Failure> {
+    let is_current = || {
+        deadline.outlast_signals(|| os::is_current(ledger.name(), descriptor, options.follow_links))
+    };
     loop {
         let last = deadline.passed();
-        if deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))? {
-            return Ok(true);
-        }
-        if last {
-            return Ok(false);
+        let granted = deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))?;
+        match (is_current()?, granted) {
+            (false, _) => return Ok(Outcome::Replaced),
+            (true, true) => return Ok(Outcome::Granted),
+            (true, false) if last => return Ok(Outcome::Contended),
+            (true, false) => {}
         }
         if os::wait(descriptor, options, deadline)? {
-            return Ok(true);
+            return Ok(if is_current()? { Outcome::Granted } else { Outcome::Replaced });
         }
     }
 }

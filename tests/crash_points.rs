@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{Outcome, Peer, Scratch, skip, until};
+use support::{Outcome, Peer, Scratch, kill, skip, until};
 
 const CONTENTS: &str = "as it was";
 
@@ -181,4 +181,31 @@ fn l7_killed_at_every_system_call_of_a_reader() -> Outcome {
 fn l7_killed_at_every_system_call_where_no_file_was() -> Outcome {
     let scene = Scene { options: "", held: false, existed: false };
     killed_everywhere("l7_killed_at_every_system_call_where_no_file_was", scene)
+}
+
+/// The check itself: a victim that is not dead, but only stopped, is noticed.
+#[test]
+fn l7_a_victim_that_lives_is_noticed() {
+    if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
+        return skip("l7_a_victim_that_lives_is_noticed", "strace is missing, or may not trace");
+    }
+    let (scratch, logs) = (Scratch::new(), Scratch::new());
+    let path = scratch.lock_path();
+    let mut victim = Peer::with_handle("a", &path, "");
+    let mut other = Peer::with_handle("a", &path, "");
+    let pid = victim.pid().to_string();
+    // The look at the path, with the lock in hand.
+    let inject = "?stat,?newfstatat,statx:signal=SIGSTOP:when=1";
+    let strace = Attached::to(victim.pid(), &logs.join("strace.log"), Some(inject));
+    thread::scope(|scope| {
+        let work = scope.spawn(|| victim.tries_to("repeat 2 acquire a ; release a"));
+        until("it holds the lock", || !other.finds_free("a"));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!other.finds_free("a"));
+        kill(&pid);
+        assert!(work.join().is_ok_and(|answer| answer.is_none()));
+    });
+    victim.kill();
+    assert!(other.finds_free("a"));
+    strace.end();
 }

@@ -21,7 +21,7 @@ fn l11_programs_inherit_nothing() {
         } else {
             peer.ok(before);
         }
-        let program = peer.ok("spawn sleep 1000");
+        let program = peer.ok("spawn sleep 100");
         #[cfg(target_os = "linux")]
         assert_eq!(descriptors_of(&program, &path), 0, "{before}");
         peer.kill();
@@ -40,7 +40,7 @@ fn l11_unless_they_are_to() {
     let mut peer = Peer::with_handle("a", &path, "");
     peer.ok("lock a g");
     peer.ok("bequeath_guard g");
-    let program = peer.ok("spawn sleep 1000");
+    let program = peer.ok("spawn sleep 100");
     #[cfg(target_os = "linux")]
     assert_eq!(descriptors_of(&program, &path), 1);
     peer.kill();

@@ -3,11 +3,11 @@
 
 mod support;
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use locket::{LockError, State};
-use support::{Outcome, Peer, Scratch};
+use support::{Outcome, PATIENCE, Peer, Scratch, until};
 
 #[test]
 fn l1_readers_share() -> Outcome {
@@ -29,12 +29,14 @@ fn l1_readers_share() -> Outcome {
 fn l1_reading_threads_are_inside_together() {
     const THREADS: usize = 8;
     let scratch = Scratch::new();
-    let all_inside = Barrier::new(THREADS);
+    let inside = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let _held = scratch.lock().shared().lock().expect("readers share");
-                all_inside.wait();
+                let readers = scratch.lock().shared().timeout(PATIENCE);
+                let _held = readers.lock().expect("readers share");
+                inside.fetch_add(1, Ordering::SeqCst);
+                until("all inside", || inside.load(Ordering::SeqCst) == THREADS);
             });
         }
     });

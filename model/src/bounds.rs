@@ -22,23 +22,28 @@ pub(crate) struct Seen {
     pub acquire: usize,
     pub file: Option<File>,
     pub mode: Mode,
-    /// The end of its acquisition was not seen: there may have been no hold at all; if there was,
-    /// it was there at the instant `sure`.
+    /// The end of its acquisition was not seen: there may have been no hold at all.
     pub begun: bool,
-    /// Turned round (`from > to`) when its release was called before its acquisition returned:
-    /// then it was there at *some* instant between.
+    /// It was there all this time. Or turned round (`from > to`), when its release may have been
+    /// called before its acquisition returned: there at *some* instant between, if at all.
     pub sure: Span,
     /// `None` once it is clear that there was no hold.
     pub possible: Option<Span>,
 }
 
 impl Seen {
-    pub(crate) const fn is_reversed(&self) -> bool {
-        self.sure.from > self.sure.to
+    pub(crate) const fn is_sure(&self) -> bool {
+        !self.begun && self.sure.from <= self.sure.to
     }
 
-    pub(crate) const fn is_sure(&self) -> bool {
-        !self.begun && !self.is_reversed()
+    /// It is one interval, with no room for it before this nor after that.
+    pub(crate) fn trim(&mut self, from: Time, to: Time, bug: Option<JudgeBug>) {
+        if let Some(possible) =
+            self.possible.as_mut().filter(|_| bug != Some(JudgeBug::ReachesThrough))
+        {
+            possible.from = max(possible.from, from);
+            possible.to = min(possible.to, to);
+        }
     }
 }
 
@@ -114,16 +119,17 @@ impl Ends {
                 from: ends_from.get(n).map_or(death.from, |&from| min(from, death.from)),
                 to: ends_to.get(n).map_or(death.to, |&to| min(to, death.to)),
             };
+            let called = call(acquire).called;
             let begun = begins[n] == Time::MAX;
+            let sure = match ends_from.get(n) {
+                _ if !begun => Span { from: begins[n], to: end.from },
+                // Only death ended it, whenever that was: it was there then.
+                None => Span { from: end.to, to: end.from },
+                Some(_) => Span { from: end.to, to: called },
+            };
+            let possible = Some(Span { from: called, to: end.to });
             let (file, mode) = files[n];
-            holds.push(Seen {
-                acquire,
-                file,
-                mode,
-                begun,
-                sure: Span { from: if begun { end.from } else { begins[n] }, to: end.from },
-                possible: Some(Span { from: call(acquire).called, to: end.to }),
-            });
+            holds.push(Seen { acquire, file, mode, begun, sure, possible });
         }
         for (n, &release) in self.releases.iter().enumerate() {
             let acquire = self.acquires.get(n).map(|&at| call(at).called);

@@ -24,9 +24,10 @@
 //! For L2 and L3 a hold is possible only as far as the sure holds before and after it leave room:
 //! it is one unbroken interval, and cannot excuse anything on the far side of another's.
 //!
-//! Never convicts a correct history. Acquits no wrong one either, as long as no call that is still
-//! `begun` and no release overtaking the return of its own acquisition is part of the matter; for
-//! those it is lenient. ([`search`](crate::search) is exact, and slow.)
+//! Never convicts a correct history. Acquits no wrong one either, as long as every call's end is
+//! known, no kept hold is acquired or released while another of its path and process is, and no
+//! process is seen at work once its signal was sent; for those it is lenient.
+//! ([`search`](crate::search) is exact, and slow.)
 
 use std::cmp::{max, min};
 use std::collections::HashMap;
@@ -123,36 +124,28 @@ fn exclusion(holds: &mut [Seen], group: &[usize], bug: Option<JudgeBug>, faults:
         }
     }
     for &at in group {
-        let Seen { acquire, mode, sure: span, .. } = holds[at];
+        let Seen { acquire, mode, sure: span, begun, .. } = holds[at];
         let (longest, nearest) = (&longest[mode as usize], &nearest[mode as usize]);
-        if !holds[at].is_sure() {
-            // It was there at some instant of `span`, if at all: is that within another's hold?
-            let inside = longest[order.partition_point(|&(other, _)| other.from < span.to)];
-            if let Some(other) = inside.filter(|&other| order[other].0.to > span.from) {
-                if holds[at].begun {
-                    holds[at].possible = None;
-                } else {
-                    let first = holds[sure[other]].acquire;
-                    faults.push(Fault::Overlap {
-                        first,
-                        second: acquire,
-                        from: span.to,
-                        to: span.from,
-                    });
-                }
-            }
-        }
-        if holds[at].is_reversed() || bug == Some(JudgeBug::ReachesThrough) {
+        if holds[at].is_sure() {
+            let before = order.partition_point(|&(other, _)| other < span);
+            let after = order.partition_point(|&(other, _)| other <= span);
+            let previous = longest[before].map_or(0, |at| min(order[at].0.to, span.from));
+            let next = nearest[after].map_or(Time::MAX, |at| max(order[at].0.from, span.to));
+            holds[at].trim(previous, next, bug);
             continue;
         }
-        let before = order.partition_point(|&(other, _)| other < span);
-        let after = order.partition_point(|&(other, _)| other <= span);
-        let Some(possible) = &mut holds[at].possible else { continue };
-        if let Some(previous) = longest[before] {
-            possible.from = max(possible.from, min(order[previous].0.to, span.from));
-        }
-        if let Some(next) = nearest[after] {
-            possible.to = min(possible.to, max(order[next].0.from, span.to));
+        // It was there at some instant of `span`: not if that is all within another's hold; and if
+        // that other began before, it has ended before.
+        let before = order.partition_point(|&(other, _)| other.from < span.to);
+        match longest[before].map(|other| (other, order[other].0.to)) {
+            None => {}
+            Some((_, to)) if to <= span.from => holds[at].trim(to, Time::MAX, bug),
+            Some(_) if begun => holds[at].possible = None,
+            Some((other, _)) => {
+                let first = holds[sure[other]].acquire;
+                let (from, to) = (span.to, span.from);
+                faults.push(Fault::Overlap { first, second: acquire, from, to });
+            }
         }
     }
 }

@@ -27,8 +27,9 @@ fn shape(seed: u64) -> Shape {
     }
 }
 
-/// Whether every bound of every hold belongs to that hold alone: no call without an end, and no
-/// kept hold acquired or released while another of its path and process is.
+/// Whether every bound of every hold belongs to that hold alone: no call without an end, no kept
+/// hold acquired or released while another of its path and process is, and no process seen at work
+/// once its signal was sent (its holds then end with a death of which only the latest time is known).
 fn is_plain(history: &History) -> bool {
     let ends = |call: &Call| call.returned.map_or(Time::MAX, |end| end.at);
     let changes = |call: &&Call| {
@@ -40,7 +41,11 @@ fn is_plain(history: &History) -> bool {
     let apart = |one: &Call, other: &Call| {
         one.process != other.process || ends(one) < other.called || ends(other) < one.called
     };
-    history.calls.iter().all(|call| call.returned.is_some())
+    let at_rest = |call: &Call| {
+        let mut kills = history.kills.iter().filter(|kill| kill.process == call.process);
+        call.returned.is_some() && kills.all(|kill| ends(call) < kill.after)
+    };
+    history.calls.iter().all(at_rest)
         && (0..kept.len()).all(|at| kept[..at].iter().all(|other| apart(kept[at], other)))
 }
 
@@ -182,6 +187,14 @@ fn l7_a_killed_process_holds_until_it_died_and_no_longer_than_it_was_reaped() {
     let then = |call: &str| faults(&format!("{begun}{call}"));
     assert_eq!(then("acquire 2 0 0 kept 7 exclusive try 45 49 timed-out\n"), []);
     assert_eq!(then("acquire 2 0 0 kept 7 exclusive try 45 49 held\n"), []);
+
+    // Even after others came and went, and although a release was begun that may have ended it.
+    let late = format!(
+        "{begun}release 1 1 0 kept 20 - begun\n\
+         acquire 2 0 0 kept 7 exclusive try 30 31 held\nrelease 2 0 0 kept 32 33 released\n\
+         acquire 2 0 0 kept 7 exclusive try 59 60 timed-out\n"
+    );
+    assert_eq!(faults(&late), []);
 }
 
 /// A hold is one interval: it excuses nothing on the far side of another hold.

@@ -72,11 +72,7 @@ impl Descriptor {
     }
 }
 
-pub(crate) fn open(
-    name: &Name,
-    options: &Options,
-    _: &Deadline,
-) -> Result<Descriptor, Failure> {
+pub(crate) fn open(name: &Name, options: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
     let path = name.raw(Action::Open)?;
     let forks = FORKS.load(Ordering::Relaxed);
     let file = open_or_create(path, options)?;

@@ -10,10 +10,10 @@ pub(crate) fn chdir(path: &str) -> Reply {
     Ok(String::new())
 }
 
-/// Starts a program that goes on by itself.
+/// Starts a program that goes on by itself, and has nothing of ours that would be kept open.
 pub(crate) fn spawn(program: &str, arguments: &[&str]) -> Reply {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(command.spawn()?.id().to_string())
 }
 

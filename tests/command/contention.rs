@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::running::{HOLD, LOCKET, Running, has, locket_run};
+#[cfg(target_os = "linux")]
+use crate::running::has;
+use crate::running::{HOLD, LOCKET, Running, locket_run};
 use crate::support::{Scratch, until_waiting};
 
 #[test]

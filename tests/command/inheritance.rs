@@ -7,7 +7,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::running::{LOCKET, has, locket_run};
+#[cfg(target_os = "linux")]
+use crate::running::has;
+use crate::running::{LOCKET, locket_run};
 use crate::support::Scratch;
 
 #[test]
@@ -83,6 +85,7 @@ fn the_locked_descriptor_is_the_only_one() {
 }
 
 /// SIGPIPE, 13.
+#[cfg(target_os = "linux")]
 const PIPE: u64 = 1 << 12;
 
 /// The masks of blocked and of ignored signals that a command sees when it is started so.

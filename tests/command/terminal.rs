@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
@@ -151,6 +151,16 @@ const COUNT: &str = "n=0; trap 'n=$((n + 1)); echo interrupt $n.' INT
     echo ready.
     while :; do read line; [ x$line = xend ] && exit $n; done";
 
+/// The first process of a terminal. It takes the others with it, when the test fails too.
+struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Presses Ctrl-C twenty times: one interrupt for each, no more.
 #[track_caller]
 fn interrupt(options: &[&str]) {
@@ -161,7 +171,7 @@ fn interrupt(options: &[&str]) {
     command.args(["--ctty", "env", "--default-signal", LOCKET, "run"]).args(options).arg(&path);
     command.args(["sh", "-c", COUNT]);
     command.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
-    let mut run = command.spawn().expect("it should start");
+    let mut run = Session(command.spawn().expect("it should start"));
     drop(command);
     terminal.until_shown("ready.");
     for turn in 1..=20 {
@@ -171,8 +181,8 @@ fn interrupt(options: &[&str]) {
         assert!(!is_free(&path));
     }
     terminal.press("end\n");
-    until("the command ends", || run.try_wait().expect("it is our child").is_some());
-    assert_eq!(run.wait().expect("it is our child").code(), Some(20));
+    until("the command ends", || run.0.try_wait().expect("it is our child").is_some());
+    assert_eq!(run.0.wait().expect("it is our child").code(), Some(20));
     assert!(is_free(&path));
 }
 

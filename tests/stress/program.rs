@@ -150,3 +150,25 @@ impl Ask {
         Self { patience, ..self }
     }
 }
+
+/// The same seed, the same turns: and not those of another thread, process or seed.
+#[test]
+fn a_seed_is_a_program() {
+    let turns = |seed, process, thread| {
+        let orders = Orders {
+            process,
+            threads: 2,
+            seed,
+            until: 0,
+            subject: super::subject::Subject::Locket,
+            terrain: Terrain::Still,
+            directory: std::path::PathBuf::new(),
+        };
+        let mut program = Program::new(&orders, thread, false);
+        (0..100).map(|_| format!("{:?}", program.turn())).collect::<Vec<_>>()
+    };
+    assert_eq!(turns(1, 1, 0), turns(1, 1, 0));
+    for (seed, process, thread) in [(2, 1, 0), (1, 2, 0), (1, 1, 1)] {
+        assert_ne!(turns(1, 1, 0), turns(seed, process, thread));
+    }
+}

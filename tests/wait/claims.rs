@@ -184,6 +184,6 @@ fn l13_a_signal_that_the_host_blocks_is_left_to_it() {
 fn l3_the_laws_hold_in_want() {
     for want in [Want::Signals, Want::Timers] {
         let passed = in_want("timeouts", want);
-        assert!(passed >= 8, "{want:?}: {passed} tests");
+        assert!(passed >= 7, "{want:?}: {passed} tests");
     }
 }

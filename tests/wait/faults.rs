@@ -90,6 +90,11 @@ fn l12_endless_interruptions_end_at_the_deadline() {
 /// half of the timeout.
 #[test]
 fn l3_interruptions_do_not_prolong_the_wait() {
+    // On a busy machine the deadline may be over before the wait has begun.
+    until("a wait is interrupted", || 0 < interruptions_in_one_wait());
+}
+
+fn interruptions_in_one_wait() -> usize {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let timeout = Duration::from_millis(40);
@@ -100,19 +105,23 @@ fn l3_interruptions_do_not_prolong_the_wait() {
             let start = Instant::now();
             until("half of the timeout is over", || start.elapsed() >= timeout / 2);
             interruptions += 1;
-            assert!(interruptions < 10, "the deadline is not coming");
+            assert!(interruptions <= 2, "the deadline is not coming");
             return Answer::Fail(libc::EINTR);
         }
         Answer::Pass
     };
     probe(&[libc::SYS_flock], answer, move || timed(&lock)).assert_timed_out(timeout);
-    assert!((1..=2).contains(&interruptions), "{interruptions} interruptions");
+    interruptions
 }
 
 /// The timer is on the clock that nobody sets, goes off after what is left of the timeout, not
 /// later, and again from then on.
 #[test]
 fn l3_the_timer_is_set_to_what_is_left() {
+    until("a wait has a second timer", || 2 <= timers_of_one_wait());
+}
+
+fn timers_of_one_wait() -> usize {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let timeout = Duration::from_millis(40);
@@ -134,10 +143,11 @@ fn l3_the_timer_is_set_to_what_is_left() {
     let calls = [libc::SYS_timer_create, libc::SYS_timer_settime, libc::SYS_flock];
     probe(&calls, answer, move || timed(&lock)).assert_timed_out(timeout);
     assert!(clocks.iter().all(|&clock| clock == libc::CLOCK_MONOTONIC as u64), "{clocks:?}");
-    assert!(timers.len() >= 2, "{timers:?}");
-    assert!(timers[0].first <= timeout && timers[1].first <= timeout / 2, "{timers:?}");
     let is_soon = |again: Duration| !again.is_zero() && again <= Duration::from_millis(1);
     assert!(timers.iter().all(|timer| is_soon(timer.again)), "{timers:?}");
+    let left = [timeout, timeout / 2];
+    assert!(timers.iter().zip(left).all(|(timer, left)| timer.first <= left), "{timers:?}");
+    timers.len()
 }
 
 /// The timer fires before `flock` blocks, and nothing is left of it when it does: something else

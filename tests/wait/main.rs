@@ -1,8 +1,8 @@
 //! The timed wait, from its first instant to its last (L3, L4, L12, L13), and the traps on its way:
 //!
-//! - `timeouts`: never early, of any size, granted as soon as the lock is free, one deadline over
-//!   everything: both by the kernel's queue and by retrying, and once more in processes that have
-//!   no signal or no timer to spare.
+//! - `timeouts`: never early, of any size, granted as soon as the lock is free: both by the kernel's
+//!   queue and by retrying, and once more in processes that have no signal or no timer to spare.
+//! - `replacements`: one deadline over all the files that the path names in turn.
 //! - `queue`: a timed waiter sleeps in the kernel's queue and keeps its place there; many deadlines
 //!   at once; a holder killed and a waiter stopped while others wait.
 //! - `claims`: which signal ends a wait, and what the host may have done to it since the last one.
@@ -39,6 +39,8 @@ mod probe;
 mod queue;
 #[cfg(target_os = "linux")]
 mod remains;
+#[cfg(unix)]
+mod replacements;
 #[cfg(target_os = "linux")]
 mod signals;
 #[path = "../support/mod.rs"]

@@ -80,7 +80,7 @@ struct Simulation {
     threads: Vec<Thread>,
     at: usize, // the thread whose turn it is
     dead: Vec<u32>,
-    /// Sent a signal at this time, and still holding what it held.
+    /// Sent a signal at this time, and still at work.
     dying: Option<(u32, Time)>,
     /// What is held and is to be ended: by which process, and by which guard.
     held: Vec<(u32, Option<u64>)>,
@@ -128,8 +128,10 @@ impl Simulation {
         if self.dead.contains(&process) {
             return;
         }
-        if self.shape.kills && self.dead.is_empty() && self.random.random_ratio(1, 60) {
-            self.kill(process);
+        let mortal = self.shape.kills && self.dead.is_empty() && self.dying.is_none();
+        if mortal && self.random.random_ratio(1, 60) {
+            self.now += 1;
+            self.dying = Some((process, self.now));
             return;
         }
         match self.threads[at].phase {
@@ -307,16 +309,10 @@ impl Simulation {
         }
     }
 
-    /// Nothing more is done by the process, but what it holds it holds until it has died.
-    fn kill(&mut self, process: u32) {
-        self.now += 1;
-        self.dying = Some((process, self.now));
-        self.dead.push(process);
-    }
-
     fn die(&mut self) {
         let Some((process, after)) = self.dying.take() else { return };
         self.world.apply(Op::Crash { process });
+        self.dead.push(process);
         self.now += self.random.random_range(0..4u64);
         self.history.kills.push(Kill { process, after, before: self.now });
     }

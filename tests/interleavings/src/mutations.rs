@@ -12,17 +12,37 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "identity_not_checked",
         file: "acquire",
-        edits: &[("(true, true) => Outcome::Granted", "(_, true) => Outcome::Granted")],
+        edits: &[
+            ("(false, _) => return", "(false, false) => return"),
+            ("(true, true) => return", "(_, true) => return"),
+        ],
     },
     Mutation {
         name: "timed_out_on_a_replaced_file",
         file: "acquire",
-        edits: &[("(true, false) => Outcome::Contended", "(_, false) => Outcome::Contended")],
+        edits: &[
+            ("(false, _) => return", "(false, true) => return"),
+            ("(true, false) if last", "(_, false) if last"),
+            ("            (true, false) => {}", "            (_, false) => {}"),
+        ],
+    },
+    Mutation {
+        name: "sleeps_without_looking",
+        file: "acquire",
+        edits: &[
+            ("(false, _) => return", "(false, _) if granted || last => return"),
+            ("            (true, false) => {}", "            (_, _) => {}"),
+        ],
+    },
+    Mutation {
+        name: "identity_not_checked_after_a_wait",
+        file: "acquire",
+        edits: &[("Ok(if is_current()? {", "Ok(if true {")],
     },
     Mutation {
         name: "no_last_attempt",
         file: "acquire",
-        edits: &[("        if last {", "        if last || deadline.passed() {")],
+        edits: &[("(true, false) if last", "(true, false) if last || deadline.passed()")],
     },
     Mutation {
         name: "wait_taken_for_granted",

@@ -245,6 +245,9 @@ pub(crate) fn wait(
 ) -> Result<bool, Failure> {
     descriptor.name.alive(Action::Lock)?;
     let system = &descriptor.name.system;
+    if !crate::program::has_found_current() {
+        oracle::violation("sleeps without having looked whether the path names the file");
+    }
     if let Some(left) = deadline.remaining() {
         if !left.is_zero() && Instant::has_passed() {
             oracle::violation("waits on although its deadline has passed");

@@ -74,6 +74,11 @@ pub(crate) struct Thread<S: Subject> {
     guards: Vec<(u64, S::Hold)>,
 }
 
+/// Has the path been found to name this thread's file since its last attempt?
+pub(crate) fn has_found_current() -> bool {
+    LAST_ATTEMPT.with(Cell::get).1
+}
+
 impl<S: Subject> Thread<S> {
     pub(crate) fn new(process: u32, system: &Arc<System>, registry: &Arc<S::Registry>) -> Self {
         let (system, registry) = (Arc::clone(system), Arc::clone(registry));

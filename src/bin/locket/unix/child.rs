@@ -23,7 +23,7 @@ impl Child {
     ///
     /// Not by [`std::process::Command`]: it would pass on the mask of this thread, which holds
     /// back the signals that are the child's. SIGPIPE is at its default, as `Command` sets it.
-    pub(super) fn start(arguments: &[OsString], mask: &SigSet) -> io::Result<Self> {
+    pub(super) fn start(arguments: &[OsString], mask: SigSet) -> io::Result<Self> {
         let arguments: Vec<CString> =
             arguments.iter().cloned().map(c_string).collect::<io::Result<_>>()?;
         let environment: Vec<CString> = env::vars_os()
@@ -31,7 +31,7 @@ impl Child {
             .collect::<io::Result<_>>()?;
 
         let mut attributes = PosixSpawnAttr::init()?;
-        attributes.set_sigmask(mask)?;
+        attributes.set_sigmask(&mask)?;
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
         attributes.set_flags(
             PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,

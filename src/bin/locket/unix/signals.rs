@@ -39,8 +39,8 @@ impl Signals {
     }
 
     /// The mask as the caller gave it.
-    pub(super) fn before(&self) -> &SigSet {
-        &self.before
+    pub(super) fn before(&self) -> SigSet {
+        self.before
     }
 
     /// The thread comes first: once there is a child, nothing may fail.
