@@ -5,6 +5,7 @@
 //! restarted: `flock` returns `EINTR`. Between the waits there is neither timer nor signal, and
 //! during a wait there is a signal only if its deadline passes.
 
+use std::hint;
 use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::ptr;
@@ -13,8 +14,10 @@ use std::time::Duration;
 
 use libc::{c_int, sigaction, sigset_t};
 
-/// The timer may fire before `flock` blocks, and then nobody would wake it: so it goes on firing.
-const REPEAT: Duration = Duration::from_millis(1);
+/// The timer may fire before `flock` blocks, and then nobody would wake it; or together with a
+/// signal of the host's that has the kernel start `flock` over. So it goes on firing, and soon: how
+/// late a wait may end depends on it.
+const REPEAT: Duration = Duration::from_micros(50);
 
 /// While it lives, this thread is interrupted from the end of the given time on, again and again.
 ///
@@ -79,47 +82,66 @@ impl Drop for Timer {
 /// While it lives, this thread takes the signal.
 struct Unblocked {
     signal: c_int,
-    /// The thread's mask before.
-    mask: sigset_t,
+    /// Did the thread block it before?
+    was_blocked: bool,
     /// It goes back into the mask that it came from.
     _this_thread: PhantomData<*const ()>,
 }
 
 impl Unblocked {
     fn new(signal: c_int) -> Option<Self> {
-        let mut set = MaybeUninit::uninit();
-        let mut mask = MaybeUninit::uninit();
-        // SAFETY: `sigemptyset` initializes `set`, and `pthread_sigmask` does `mask` if it succeeds.
-        unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            libc::sigaddset(set.as_mut_ptr(), signal);
-            let refused = libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), mask.as_mut_ptr());
-            (refused == 0).then(|| Self {
-                signal,
-                mask: mask.assume_init(),
-                _this_thread: PhantomData,
-            })
-        }
+        let before = change_mask(libc::SIG_UNBLOCK, &only(signal))?;
+        let was_blocked = contains(&before, signal);
+        Some(Self { signal, was_blocked, _this_thread: PhantomData })
     }
 }
 
 impl Drop for Unblocked {
     fn drop(&mut self) {
-        // SAFETY: the mask is initialized; no old value is asked for.
-        unsafe {
-            // Most threads block no signal of ours: then there is nothing to put back, and the
-            // waiter is a system call sooner at its work.
-            if libc::sigismember(&raw const self.mask, self.signal) == 1 {
-                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.mask, ptr::null_mut());
-            }
+        // Only the bit that was changed: the C library hides some of the others, and would not
+        // give them back.
+        if self.was_blocked {
+            change_mask(libc::SIG_BLOCK, &only(self.signal));
         }
     }
+}
+
+/// Changes this thread's mask, and tells what it was.
+fn change_mask(how: c_int, signals: &sigset_t) -> Option<sigset_t> {
+    // SAFETY: all zeroes are a valid set; the call writes as much of it as the kernel knows.
+    unsafe {
+        let mut before = mem::zeroed();
+        (libc::pthread_sigmask(how, signals, &raw mut before) == 0).then_some(before)
+    }
+}
+
+fn none() -> sigset_t {
+    // SAFETY: all zeroes are the empty set on Linux, and a valid one everywhere.
+    unsafe { mem::zeroed() }
+}
+
+fn only(signal: c_int) -> sigset_t {
+    let mut set = none();
+    // SAFETY: the set is initialized.
+    unsafe { libc::sigaddset(&raw mut set, signal) };
+    set
+}
+
+fn contains(set: &sigset_t, signal: c_int) -> bool {
+    // SAFETY: the set is initialized.
+    unsafe { libc::sigismember(set, signal) == 1 }
 }
 
 /// The signal that is ours; zero before the first claim.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-extern "C" fn do_nothing(_: c_int) {}
+/// Its address tells what is ours, so it must have one, and one of its own: the compiler may merge
+/// functions that do the same, and that do nothing are many. (A store would not do: nobody reads
+/// it, and out it goes.)
+#[inline(never)]
+extern "C" fn ring(_: c_int) {
+    hint::black_box(&SIGNAL);
+}
 
 /// A real-time signal with our handler: the one we have, or the first from the top that nobody
 /// uses. The host may have taken ours away, so this is asked before each wait: the default action
@@ -129,7 +151,12 @@ fn claim_signal() -> Option<c_int> {
     if ours != 0 && claim(ours) {
         return Some(ours);
     }
-    let signal = (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| claim(signal))?;
+    // A signal can be in use without an action: blocked, and read with `sigwait` or from a
+    // signalfd. Those come last. (A thread that blocks all of them tells nothing.)
+    let mask = change_mask(libc::SIG_BLOCK, &none())?;
+    let all = (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev();
+    let (open, blocked): (Vec<_>, Vec<_>) = all.partition(|&signal| !contains(&mask, signal));
+    let signal = open.into_iter().chain(blocked).find(|&signal| claim(signal))?;
     SIGNAL.store(signal, Ordering::Relaxed);
     Some(signal)
 }
@@ -137,7 +164,9 @@ fn claim_signal() -> Option<c_int> {
 /// Puts our handler on a signal, unless somebody else has a use for it.
 fn claim(signal: c_int) -> bool {
     match disposition(signal, None) {
-        Some(action) if is_ours(&action) => true,
+        Some(action) if is_ours(&action) && !restarts(&action) => true,
+        // `siginterrupt` has been here.
+        Some(action) if is_ours(&action) => install(signal),
         Some(action) if is_default(&action) => install(signal),
         _ => false,
     }
@@ -159,7 +188,7 @@ fn install(signal: c_int) -> bool {
 fn disposition(signal: c_int, new: Option<&sigaction>) -> Option<sigaction> {
     let mut old = MaybeUninit::<sigaction>::uninit();
     let new = new.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `new` is null or a valid action, whose handler is `do_nothing` or was the host's
+    // SAFETY: `new` is null or a valid action, whose handler is `ring` or was the host's
     // a moment ago; `old` is written if the call succeeds.
     unsafe { (libc::sigaction(signal, new, old.as_mut_ptr()) == 0).then(|| old.assume_init()) }
 }
@@ -175,21 +204,27 @@ fn our_action() -> sigaction {
 }
 
 fn our_handler() -> usize {
-    do_nothing as extern "C" fn(c_int) as usize
+    ring as extern "C" fn(c_int) as usize
 }
 
 fn is_ours(action: &sigaction) -> bool {
     action.sa_sigaction == our_handler()
 }
 
+fn restarts(action: &sigaction) -> bool {
+    action.sa_flags & libc::SA_RESTART != 0
+}
+
 fn is_default(action: &sigaction) -> bool {
     action.sa_sigaction == libc::SIG_DFL
 }
 
+/// A wait that is too long for the smallest machine's clock wakes up in between, and goes on.
+#[allow(clippy::useless_conversion, reason = "types vary by platform")]
 fn timespec(duration: Duration) -> libc::timespec {
     // SAFETY: all zeroes are a valid timespec. (It has padding on some platforms.)
     let mut time = unsafe { mem::zeroed::<libc::timespec>() };
-    time.tv_sec = duration.as_secs().try_into().unwrap_or(libc::time_t::MAX);
-    time.tv_nsec = duration.subsec_nanos().into();
+    time.tv_sec = i32::try_from(duration.as_secs()).unwrap_or(i32::MAX).into();
+    time.tv_nsec = i32::try_from(duration.subsec_nanos()).unwrap_or(i32::MAX).into();
     time
 }

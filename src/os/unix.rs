@@ -168,41 +168,52 @@ pub(crate) fn wait(
     options: &Options,
     deadline: &Deadline,
 ) -> Result<bool, Failure> {
-    let Some(remaining) = deadline.remaining() else {
-        return block(descriptor, options);
-    };
-    #[cfg(target_os = "linux")]
-    if options.signals {
-        if let Some(_alarm) = super::linux::Alarm::set(remaining) {
-            return block(descriptor, options);
+    match block(descriptor, options, deadline.remaining()) {
+        Some(Ok(())) => return Ok(true),
+        Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+        Some(Err(error)) if !is_contention(descriptor, &error) => {
+            return Err(Action::Lock.failed(error));
         }
+        Some(Err(_)) | None => {}
     }
+    let remaining = deadline.remaining().unwrap_or(Duration::MAX);
     pause(options.retry_period.min(remaining));
     Ok(false)
 }
 
-/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes.
-fn block(descriptor: &Descriptor, options: &Options) -> Result<bool, Failure> {
-    let answer = match options.mode {
+/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if no
+/// signal would come in time.
+fn block(
+    descriptor: &Descriptor,
+    options: &Options,
+    remaining: Option<Duration>,
+) -> Option<io::Result<()>> {
+    #[cfg(target_os = "linux")]
+    let _alarm = match remaining {
+        Some(remaining) if options.signals => Some(super::linux::Alarm::set(remaining)?),
+        Some(_) => return None,
+        None => None,
+    };
+    #[cfg(not(target_os = "linux"))]
+    if remaining.is_some() {
+        return None;
+    }
+    Some(match options.mode {
         Mode::Exclusive => FileExt::lock(&descriptor.file),
         Mode::Shared => FileExt::lock_shared(&descriptor.file),
-    };
-    match answer {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-        Err(error) if is_contention(descriptor, &error) => {
-            pause(options.retry_period);
-            Ok(false)
-        }
-        Err(error) => Err(Action::Lock.failed(error)),
-    }
+    })
 }
 
+/// Ends early if a signal comes. `thread::sleep` would go on for what it thinks is left, which
+/// under a stream of signals is no less each time: the caller looks at the clock.
 fn pause(period: Duration) {
     if period.is_zero() {
-        thread::yield_now();
-    } else {
-        thread::sleep(period);
+        return thread::yield_now();
+    }
+    // The longest that every system's clock can tell, and long enough to look at ours again.
+    let period = period.min(Duration::from_secs(3600));
+    if let Ok(period) = period.try_into() {
+        let _left = rustix::thread::nanosleep(&period);
     }
 }
 
@@ -217,7 +228,8 @@ fn is_cifs(file: &File) -> bool {
     const CIFS: u32 = 0xff53_4d42;
     const SMB2: u32 = 0xfe53_4d42;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a magic number")]
-    rustix::fs::fstatfs(file).is_ok_and(|stat| matches!(stat.f_type as u32, CIFS | SMB2))
+    rustix::io::retry_on_intr(|| rustix::fs::fstatfs(file))
+        .is_ok_and(|stat| matches!(stat.f_type as u32, CIFS | SMB2))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,14 +1,16 @@
 //! The formal model, stepped along with the code: what the kernel or a ledger does is done in the
 //! model too, inside the same critical section, and must get the same answer.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use locket_model::spec::{Answer, Op, State, World};
 
-/// What the model and the code have done so far in this execution. loom runs one at a time.
-static ORACLE: Mutex<Option<Oracle>> = Mutex::new(None);
+thread_local! {
+    /// What the model and the code have done so far in this execution. Not one of loom's: all
+    /// threads of an execution are one thread to the system, and other tests have others.
+    static ORACLE: RefCell<Oracle> = RefCell::default();
+}
 
 #[derive(Default)]
 struct Oracle {
@@ -26,8 +28,7 @@ loom::thread_local! {
 }
 
 fn with<R>(f: impl FnOnce(&mut Oracle) -> R) -> R {
-    let mut oracle = ORACLE.lock().unwrap_or_else(PoisonError::into_inner);
-    f(oracle.get_or_insert_default())
+    ORACLE.with_borrow_mut(f)
 }
 
 pub(crate) fn begin() {

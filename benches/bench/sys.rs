@@ -1,0 +1,143 @@
+//! The system calls that the benchmarks measure, and measure with.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString};
+use std::fs::{File, OpenOptions};
+#[cfg(target_os = "linux")]
+use std::mem;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::{hint, io};
+
+use super::Result;
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which all processes share: `Instant` keeps its own from us.
+pub(crate) fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of processor time that this process has used.
+pub(crate) fn cpu() -> u64 {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
+fn clock(id: libc::clockid_t) -> u64 {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the call writes `time` if it succeeds, and these clocks exist on every Unix.
+    let time = unsafe {
+        assert_eq!(libc::clock_gettime(id, time.as_mut_ptr()), 0, "no such clock");
+        time.assume_init()
+    };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// How often this process has gone to sleep.
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
+pub(crate) fn voluntary_switches() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: the call writes `usage` if it succeeds, and with this argument it does.
+    unsafe {
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()), 0, "no usage");
+        usage.assume_init().ru_nvcsw as u64
+    }
+}
+
+/// The processors that this process may use.
+#[cfg(target_os = "linux")]
+pub(crate) fn processors() -> Result<Vec<usize>> {
+    // SAFETY: all zeroes are a valid, empty set, which the call fills in.
+    let set = unsafe {
+        let mut set = mem::zeroed::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) != 0 {
+            return Err(io::Error::last_os_error().into());
+        }
+        set
+    };
+    let most = 8 * size_of_val(&set);
+    // SAFETY: the set is initialized, and no number is beyond its end.
+    Ok((0..most).filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect())
+}
+
+/// Keeps a process on one processor.
+#[cfg(target_os = "linux")]
+pub(crate) fn pin(pid: u32, processor: usize) -> Result {
+    // SAFETY: all zeroes are a valid, empty set, and the processor's number is from such a set.
+    let refused = unsafe {
+        let mut set = mem::zeroed::<libc::cpu_set_t>();
+        libc::CPU_SET(processor, &mut set);
+        libc::sched_setaffinity(pid.try_into()?, size_of_val(&set), &raw const set)
+    };
+    match refused {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error().into()),
+    }
+}
+
+pub(crate) fn spin_until(instant: u64) {
+    while now() < instant {
+        hint::spin_loop();
+    }
+}
+
+/// A kept descriptor and the bare calls on it: what no lock by `flock` can do without.
+pub(crate) struct Raw {
+    file: File,
+    path: CString,
+    identity: (u64, u64),
+}
+
+impl Raw {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let metadata = file.metadata()?;
+        let identity = (metadata.dev(), metadata.ino());
+        Ok(Self { file, path: CString::new(path.as_os_str().as_bytes())?, identity })
+    }
+
+    /// Blocks; the benchmarks' processes get no signals.
+    pub(crate) fn lock(&self) -> io::Result<()> {
+        self.flock(libc::LOCK_EX)
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        match self.flock(libc::LOCK_EX | libc::LOCK_NB) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            answer => answer.map(|()| true),
+        }
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.flock(libc::LOCK_UN)
+    }
+
+    fn flock(&self, operation: i32) -> io::Result<()> {
+        // SAFETY: the descriptor is open, and nothing but integers is passed.
+        match unsafe { libc::flock(self.file.as_raw_fd(), operation) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Does the path name this file? It takes one `stat` of the path.
+    pub(crate) fn is_current(&self) -> io::Result<bool> {
+        Ok(identity_at(&self.path)? == self.identity)
+    }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
+fn identity_at(path: &CStr) -> io::Result<(u64, u64)> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path ends with a NUL, and the call writes `stat` if it succeeds.
+    unsafe {
+        if libc::stat(path.as_ptr(), stat.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let stat = stat.assume_init();
+        Ok((stat.st_dev as u64, stat.st_ino as u64))
+    }
+}

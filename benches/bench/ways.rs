@@ -1,0 +1,176 @@
+//! The ways to lock that the benchmarks compare.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use locket::{Guard, Lock, LockError};
+
+use super::Result;
+use super::sys::Raw;
+
+/// No wait in a benchmark is meant to end by this; it is what makes a wait a timed one.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As in locket.py and filelock.
+const POLL: Duration = Duration::from_millis(50);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    /// Blocking `flock`, without a timeout: the limit.
+    Flock,
+    /// The same with the `stat` that makes it locket's guarantee: the limit for threads.
+    FlockStat,
+    LocketUntimed,
+    LocketTimed,
+    Poller,
+    LocketPy,
+    Filelock,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Flock,
+        Self::FlockStat,
+        Self::LocketUntimed,
+        Self::LocketTimed,
+        Self::Poller,
+        Self::LocketPy,
+        Self::Filelock,
+    ];
+
+    /// Its name between processes.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Flock => "flock",
+            Self::FlockStat => "flock-stat",
+            Self::LocketUntimed => "locket-untimed",
+            Self::LocketTimed => "locket-timed",
+            Self::Poller => "poller",
+            Self::LocketPy => "locket",
+            Self::Filelock => "filelock",
+        }
+    }
+
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Flock => "plain flock (the limit)",
+            Self::FlockStat => "flock, then stat of the path",
+            Self::LocketUntimed => "locket, no timeout",
+            Self::LocketTimed => "locket, timeout",
+            Self::Poller => "poller, every 50 ms",
+            Self::LocketPy => "locket.py, timeout",
+            Self::Filelock => "filelock, timeout",
+        }
+    }
+
+    pub(crate) fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.key() == key)
+    }
+
+    pub(crate) const fn is_python(self) -> bool {
+        matches!(self, Self::LocketPy | Self::Filelock)
+    }
+
+    /// Does it wait in the kernel's own queue? The others ask again and again.
+    pub(crate) const fn queues(self) -> bool {
+        matches!(self, Self::Flock | Self::FlockStat | Self::LocketUntimed | Self::LocketTimed)
+    }
+
+    /// The lock as one thread uses it. Threads share locket's handle, and have each a descriptor
+    /// of their own otherwise.
+    pub(crate) fn open(self, path: &Path) -> Result<Box<dyn Locking>> {
+        let lock = locket::lock_file(path);
+        Ok(match self {
+            Self::Flock => Box::new(Flock { raw: Raw::open(path)?, checks: false }),
+            Self::FlockStat => Box::new(Flock { raw: Raw::open(path)?, checks: true }),
+            Self::LocketUntimed => Box::new(Locket { lock, held: None }),
+            Self::LocketTimed => Box::new(Locket { lock: lock.timeout(PATIENCE), held: None }),
+            Self::Poller => Box::new(Poller(Raw::open(path)?)),
+            Self::LocketPy | Self::Filelock => return Err("that way is Python's".into()),
+        })
+    }
+}
+
+pub(crate) trait Locking {
+    fn acquire(&mut self) -> Result;
+    fn release(&mut self) -> Result;
+    /// Waits for so long; was it granted?
+    fn acquire_within(&mut self, timeout: Duration) -> Result<bool>;
+}
+
+struct Flock {
+    raw: Raw,
+    checks: bool,
+}
+
+impl Locking for Flock {
+    fn acquire(&mut self) -> Result {
+        self.raw.lock()?;
+        if self.checks && !self.raw.is_current()? {
+            return Err("somebody replaced the lock file".into());
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result {
+        Ok(self.raw.unlock()?)
+    }
+
+    fn acquire_within(&mut self, _: Duration) -> Result<bool> {
+        Err("flock has no timeout".into())
+    }
+}
+
+struct Locket {
+    lock: Lock,
+    held: Option<Guard>,
+}
+
+impl Locking for Locket {
+    fn acquire(&mut self) -> Result {
+        self.held = Some(self.lock.lock()?);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result {
+        let held = self.held.take().ok_or("released before it was acquired")?;
+        Ok(held.release()?)
+    }
+
+    fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
+        match self.lock.clone().timeout(timeout).lock() {
+            Ok(held) => self.held = Some(held),
+            Err(LockError::TimedOut { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+}
+
+/// Polling at its best: its last pause ends at the deadline.
+struct Poller(Raw);
+
+impl Locking for Poller {
+    fn acquire(&mut self) -> Result {
+        if self.acquire_within(PATIENCE)? { Ok(()) } else { Err("starved".into()) }
+    }
+
+    fn release(&mut self) -> Result {
+        Ok(self.0.unlock()?)
+    }
+
+    fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if self.0.try_lock()? {
+                return Ok(true);
+            }
+            if remaining.is_zero() {
+                return Ok(false);
+            }
+            thread::sleep(POLL.min(remaining));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Worker processes that all use one lock in one way, and start on the same instant.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+
+use super::results::{Results, Round};
+use crate::bench::processes::{Worker, lock_file_of};
+use crate::bench::python::Python;
+use crate::bench::ways::Way;
+use crate::bench::{Result, sys};
+
+/// Who wants the lock, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) processes: usize,
+    /// In each of them.
+    pub(crate) threads: usize,
+    pub(crate) hold: Duration,
+    /// On average, between a release and the next acquire.
+    pub(crate) think: Duration,
+}
+
+/// The workers of each way, as many as have been needed so far. They stay, and sleep when others
+/// are measured: a Python takes longer to start than a measurement.
+pub(crate) struct Crowds<'a> {
+    dir: &'a Path,
+    pub(crate) python: &'a Python,
+    started: Vec<Crowd>,
+}
+
+struct Crowd {
+    way: Way,
+    path: PathBuf,
+    workers: Vec<Worker>,
+}
+
+impl<'a> Crowds<'a> {
+    pub(crate) fn new(dir: &'a Path, python: &'a Python) -> Self {
+        Self { dir, python, started: Vec::new() }
+    }
+
+    /// Measures these ways in turns, in another order each round.
+    pub(crate) fn compare(
+        &mut self,
+        ways: &[Way],
+        cell: Cell,
+        rounds: usize,
+        length: Duration,
+    ) -> Result<Vec<(Way, Results)>> {
+        let present = |way: &Way| self.python.missing(*way).is_none();
+        let mut results: Vec<(Way, Results)> =
+            ways.iter().copied().filter(present).map(|way| (way, Results::new(cell))).collect();
+        for _ in 0..rounds {
+            let mut order: Vec<usize> = (0..results.len()).collect();
+            order.shuffle(&mut rand::rng());
+            for at in order {
+                let (way, results) = &mut results[at];
+                let round = self.crowd(*way, cell.processes)?.run(cell, length)?;
+                results.add(round);
+            }
+        }
+        for (way, results) in &results {
+            results.check(*way)?;
+        }
+        Ok(results)
+    }
+
+    fn crowd(&mut self, way: Way, size: usize) -> Result<&mut Crowd> {
+        let at = self.started.iter().position(|crowd| crowd.way == way);
+        let at = at.unwrap_or_else(|| {
+            let path = lock_file_of(way, self.dir);
+            self.started.push(Crowd { way, path, workers: Vec::new() });
+            self.started.len() - 1
+        });
+        let crowd = &mut self.started[at];
+        let there = crowd.workers.len();
+        for _ in there..size {
+            crowd.workers.push(Worker::start(way, &crowd.path, self.python)?);
+        }
+        // A millisecond of turns each, so that all are there and warm.
+        for worker in &mut crowd.workers[there..] {
+            let now = sys::now();
+            worker.ask(&format!("run {now} {} 0 0 1", now + 1_000_000))?;
+        }
+        Ok(crowd)
+    }
+}
+
+impl Crowd {
+    fn run(&mut self, cell: Cell, length: Duration) -> Result<Round> {
+        let workers = &mut self.workers[..cell.processes];
+        // They must all have heard of it when it begins.
+        let lead =
+            Duration::from_millis(5) + Duration::from_micros(300) * u32::try_from(workers.len())?;
+        let start = sys::now() + nanoseconds(lead);
+        let end = start + nanoseconds(length);
+        let (hold, think) = (nanoseconds(cell.hold), nanoseconds(cell.think));
+        for worker in workers.iter_mut() {
+            worker.say(&format!("run {start} {end} {hold} {think} {}", cell.threads))?;
+        }
+        let mut round = Round::new(length);
+        for worker in workers {
+            round.add(&worker.hear()?)?;
+        }
+        Ok(round)
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a benchmark does not run for centuries")]
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}
