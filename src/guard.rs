@@ -79,12 +79,14 @@ impl Guard {
     /// Passes the hold on to the programs that this process becomes or starts: it ends when this
     /// process and all that inherited it have ended, or closed what they inherited (L11).
     ///
-    /// On Unix every program executed from now on inherits the descriptor. `locket run` is built
-    /// on it: it takes the lock, bequeaths it and becomes the command.
+    /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run`
+    /// is built on it: it takes the lock, bequeaths it and becomes the command. On Windows a lock
+    /// ends with the process that took it, whoever inherits its handle: this is always an error,
+    /// and the lock is released. Keep the guard until the child has ended.
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] if the system refuses (`fcntl(F_SETFD)` on Unix); the lock is released.
+    /// [`LockError::Io`] if the system refuses (`fcntl` on Unix); the lock is released.
     /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn bequeath(mut self) -> Result<(), LockError> {
         let path = self.ledger.name().path();

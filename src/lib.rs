@@ -46,7 +46,9 @@
 //!
 //! # What is not
 //!
-//! - The lock is *advisory*: it excludes those who ask for it.
+//! - The lock is *advisory*: it excludes those who ask for it. On Windows it is mandatory for the
+//!   contents of the file: while it is held, nobody else can read or write them, nor can the holder
+//!   through another descriptor.
 //! - *Network file systems* are as good as their servers and mount options: with `NFSv3` `nolock`,
 //!   CIFS `nobrl`, sshfs, or one directory mounted twice through some FUSE file systems, two
 //!   holders are possible, and nothing on this side can tell.
@@ -74,15 +76,18 @@
 //! then, sends a real-time signal to the one thread that waits. What you may want to know of it:
 //!
 //! - Which: the first from `SIGRTMAX` downwards that has the default disposition at the first timed
-//!   wait that meets contention. A signal that somebody handles or ignores is never taken.
+//!   wait that meets contention. A signal that somebody handles or ignores is never taken, and one
+//!   that the thread blocks only if it blocks them all.
 //! - Its handler does nothing, and is installed without `SA_RESTART`. If the program takes the
 //!   signal away later, or resets it, the next timed wait notices and finds another, or puts it
 //!   back.
 //! - The thread may block all signals: this one is let through while the thread waits, and the mask
 //!   is restored. Nothing of it is left pending for a `sigwait` or signalfd.
-//! - A program that reads a real-time signal with `sigwait` or signalfd without ever changing its
-//!   disposition cannot be told from one that does not use it. If it uses the topmost one, let it
-//!   set a handler, or use [`Lock::without_signals`].
+//! - A signal that is in use without a disposition, blocked and read with `sigwait` or a signalfd,
+//!   is taken only if the waiting thread blocks all of them. If yours does, give the signals that
+//!   it reads a handler, or use [`Lock::without_signals`].
+//! - Leave its action alone *while* a thread waits: reset to its default it ends the process, and
+//!   ignored or restarting it does not end the wait.
 //! - If there is no signal or no timer left (`RLIMIT_SIGPENDING`), a timed wait retries every
 //!   [`Lock::retry_period`], as it does on other systems.
 //!
@@ -98,8 +103,9 @@
 //! **May I delete the lock file?** Better not: it is empty, and the next user needs it. If it is
 //! deleted all the same, waiters notice and move on to the new one (L9).
 //!
-//! **Why not lock the data file itself?** You may; contents are never touched. But programs that
-//! replace their data by renaming a new file over it replace the lock as well.
+//! **Why not lock the data file itself?** Contents are never touched, so on Unix you may. But
+//! programs that replace their data by renaming a new file over it replace the lock as well, and on
+//! Windows the contents are out of reach while the lock is held. Use a file beside it.
 //!
 //! **Where should it be?** On a local file system, where every user of the lock may open the file:
 //! reading is enough, except on NFS.

@@ -55,7 +55,7 @@ impl Lock {
     /// The pause between attempts where the system cannot wake a timed waiter; 50 ms by default,
     /// as in the reference. Zero retries without a pause. The last pause ends at the deadline.
     ///
-    /// On Linux nobody needs it, except handles [`without_signals`](Self::without_signals) and
+    /// On Windows the first pauses are shorter. On Linux nobody needs it, except handles [`without_signals`](Self::without_signals) and
     /// processes that have no signal or timer to spare (see the crate's documentation).
     #[must_use = "an option is of the handle that it returns"]
     pub fn retry_period(self, retry_period: Duration) -> Self {
@@ -81,7 +81,7 @@ impl Lock {
 
     /// Refuses a path whose last component is a symbolic link (`O_NOFOLLOW`) with
     /// [`LockError::Io`]. By default links are followed, as in the reference. Wise where others
-    /// may write to the directory. No effect on Windows.
+    /// may write to the directory.
     #[must_use = "an option is of the handle that it returns"]
     pub fn no_follow(self) -> Self {
         Self { options: Options { follow_links: false, ..self.options }, ..self }

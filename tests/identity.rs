@@ -185,15 +185,25 @@ fn l9_a_kept_descriptor_is_not_trusted() -> Outcome {
 
 /// Somebody else still holds the old file, on which the kept descriptor would meet contention.
 #[test]
-fn l9_an_old_holder_is_no_contention() -> Outcome {
+fn l9_an_old_holder_is_in_nobodys_way() -> Outcome {
     for_every_fate(|path, befall| {
         let mut holder = Peer::with_handle("a", path, "");
-        let lock = lock_file(path);
-        lock.acquire()?;
-        lock.release()?;
-        holder.ok("acquire a");
-        befall();
-        lock.try_lock()?.release()?;
+        let mut peer = Peer::with_handle("a", path, "");
+        peer.handle("timed", path, "timeout=3600000");
+        for again in ["try_acquire a", "acquire timed", "acquire a"] {
+            peer.ok("acquire a");
+            peer.ok("release a");
+            holder.ok("lock a old");
+            if again == "try_acquire a" {
+                befall();
+            } else {
+                fs::remove_file(path)?;
+            }
+            // It does not wait for what is held, as that is not the lock any more.
+            peer.ok(again);
+            peer.ok("release a");
+            holder.ok("drop_guard old");
+        }
         Ok(())
     })
 }

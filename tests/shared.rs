@@ -12,7 +12,7 @@ use support::{Outcome, PATIENCE, Peer, Scratch, until};
 #[test]
 fn l1_readers_share() -> Outcome {
     let scratch = Scratch::new();
-    let readers = scratch.lock().shared();
+    let readers = scratch.lock().shared().timeout(PATIENCE);
     let _first = readers.lock()?;
     assert_eq!(readers.state(), State::HeldShared(1));
     let second = scratch.lock().shared().try_lock()?;
@@ -99,7 +99,7 @@ fn l1_readers_wait_for_the_writer() {
 fn l5_a_release_ends_one_shared_hold() -> Outcome {
     let scratch = Scratch::new();
     let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
-    let readers = scratch.lock().shared();
+    let readers = scratch.lock().shared().timeout(PATIENCE);
     for _ in 0..3 {
         readers.acquire()?;
     }
@@ -117,7 +117,7 @@ fn l5_a_release_ends_one_shared_hold() -> Outcome {
 fn l5_a_release_leaves_shared_guards() -> Outcome {
     let scratch = Scratch::new();
     let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
-    let readers = scratch.lock().shared();
+    let readers = scratch.lock().shared().timeout(PATIENCE);
     readers.acquire()?;
     let guard = readers.lock()?;
     readers.release()?;

@@ -31,7 +31,7 @@ const SECOND: RGBColor = RGBColor(207, 102, 20);
 
 /// Writes `NAME.svg`, and the report of the same run as `NAME.md`.
 pub(crate) fn save(name: &str, report: &Report, draw: impl FnOnce(&Area<'_>) -> Result) -> Result {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("figures");
     std::fs::create_dir_all(&folder)?;
     let picture = folder.join(format!("{name}.svg"));
     let area = SVGBackend::new(&picture, SIZE).into_drawing_area();

@@ -23,7 +23,11 @@ pub fn is_linearizable(history: &History) -> bool {
     let mut todo: Vec<Todo> = history.calls.iter().map(|call| Todo::of(call, &guards)).collect();
     for kill in &history.kills {
         let plan = vec![Step::Crash(kill.process)];
-        todo.push(Todo { plan, from: kill.after, to: kill.before, optional: false });
+        // Whoever calls or returns is alive, whatever steps that call has left.
+        let calls = history.calls.iter().filter(|call| call.process == kill.process);
+        let seen = calls.map(|call| call.returned.map_or(call.called, |end| end.at));
+        let from = seen.fold(kill.after, max);
+        todo.push(Todo { plan, from, to: kill.before, optional: false });
     }
     let start =
         Place { done: vec![0; todo.len()], taken: vec![None; todo.len()], world: World::default() };

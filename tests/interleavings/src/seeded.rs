@@ -76,7 +76,7 @@ seeded! {
         with(threads(&[(1, &[Guard(Exclusive, Try)]), (2, &[Guard(Exclusive, Try)])]), Actor::Unlink)
         => "timed out on a file that the path may not name";
     sleeps_without_looking on Sound:
-        with(threads(&[(1, &[Guard(Exclusive, Until(3))]), (2, &GUARDED)]), Actor::Replace)
+        with(threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)]), Actor::Replace)
         => "sleeps without having looked whether the path names the file";
     identity_not_checked_after_a_wait on Sound:
         with(threads(&[(1, &GUARDED), (2, &GUARDED)]), Actor::Replace)
