@@ -182,6 +182,12 @@ fn l7_a_killed_process_holds_until_it_died_and_no_longer_than_it_was_reaped() {
     let late = then("acquire 2 0 0 kept 7 exclusive try 61 65 timed-out\n");
     assert_eq!(late, [Fault::NobodyThere { call: 1, from: 61, to: 65 }]);
 
+    // Who is seen at work is alive, whenever its signal was sent.
+    let at_work = killed.replace("10 20 held", "10 55 held");
+    let then = |call: &str| faults(&format!("{at_work}{call}"));
+    let beside = then("acquire 2 0 0 kept 7 exclusive try 51 53 held\n");
+    assert_eq!(beside, [Fault::Overlap { first: 1, second: 0, from: 55, to: 55 }]);
+
     // A call that was begun and never ended may have had its effect, or not.
     let begun = killed.replace("10 20 held", "10 - begun");
     let then = |call: &str| faults(&format!("{begun}{call}"));
