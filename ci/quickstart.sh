@@ -10,7 +10,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export LOCKET_EXAMPLE_PATH=$scratch/my_app.lock
 
-cargo run --quiet --example quickstart >"$scratch/log" &
+cargo run --quiet --example quickstart >>"$scratch/log" &
 first=$!
 cargo run --quiet --example quickstart >>"$scratch/log"
 wait "$first"

@@ -99,7 +99,7 @@ impl fmt::Display for LockError {
                 write!(f, "couldn't lock {}: it is held elsewhere", path.display())
             }
             Self::TimedOut { path, waited } => {
-                write!(f, "couldn't lock {} within {:?}", path.display(), to_millis(*waited))
+                write!(f, "couldn't lock {} within {:?}", path.display(), shorten(*waited))
             }
             Self::NotLocked { path } => {
                 write!(f, "cannot release unlocked lock: {}", path.display())
@@ -111,13 +111,15 @@ impl fmt::Display for LockError {
     }
 }
 
-/// A person does not read microseconds.
-fn to_millis(duration: Duration) -> Duration {
-    let seconds = Duration::from_secs(duration.as_secs());
-    match duration.subsec_millis() {
-        0 if seconds.is_zero() => duration,
-        millis => seconds + Duration::from_millis(millis.into()),
-    }
+/// A person reads two digits or three. Cut off, not rounded: that much was waited for sure.
+fn shorten(duration: Duration) -> Duration {
+    let digit = match duration.as_millis() {
+        0 => return duration,
+        1..1000 => 1,
+        _ => 100,
+    };
+    let whole = duration.as_millis() / digit * digit;
+    u64::try_from(whole).map_or(duration, Duration::from_millis)
 }
 
 impl error::Error for LockError {
