@@ -238,6 +238,22 @@ fn l12_what_may_not_be_written_may_be_read() -> Outcome {
     Ok(())
 }
 
+/// Where a directory may not even be opened for writing, it still is not what is locked.
+#[test]
+fn l12_a_directory_is_not_read_in_place_of_a_file() -> Outcome {
+    let check = "l12_a_directory_is_not_read_in_place_of_a_file";
+    let fault = (OPEN, "error=EACCES:when=1");
+    let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
+    let path = refused.scratch.lock_path();
+    fs::remove_file(&path)?;
+    fs::create_dir(&path)?;
+    let refusal = refused.peer().refused("acquire a");
+    assert_eq!(refusal.class, "open");
+    assert!(refusal.message.ends_with("Is a directory (os error 21)"), "{refusal:?}");
+    assert_eq!(refused.strace.peer.descriptors(), refused.descriptors);
+    Ok(())
+}
+
 /// Missing when it was to be opened, there when it was to be created: somebody else was faster.
 #[test]
 fn l8_a_file_that_appears_is_not_created_anew() -> Outcome {
