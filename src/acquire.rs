@@ -1,8 +1,12 @@
 //! open → lock by the deadline → is it still the file at the path?
 
+use std::time::Duration;
+
 use super::deadline::Deadline;
 use super::error::{Action, Failure, LockError};
+use super::holders::Holders;
 use super::ledger::{Hold, Ledger};
+use super::observer::{Waited, Watch};
 use super::options::Options;
 use super::os::{self, Descriptor};
 
@@ -12,6 +16,7 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
     let deadline = Deadline::after(options.timeout);
     let path = ledger.name().path();
     let mut turns = 0;
+    let mut watch: Option<Watch<'_>> = None;
     loop {
         let idle = ledger.take_idle();
         let reused = idle.is_some();
@@ -19,11 +24,18 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
             Some(descriptor) => descriptor,
             None => open(ledger, options, &deadline).map_err(|failure| failure.at(path))?,
         };
-        match attempt(ledger, &descriptor, options, &deadline) {
+        match attempt(ledger, &descriptor, options, &deadline, &mut watch) {
             Ok(Outcome::Granted) => return Ok(Hold { descriptor, mode: options.mode }),
             Ok(Outcome::Contended) => {
                 ledger.put_idle(descriptor);
-                return Err(LockError::TimedOut { path: path.into(), waited: deadline.waited() });
+                let waited = deadline.waited();
+                let holders = holders(ledger, options);
+                return Err(LockError::TimedOut { path: path.into(), waited, holders });
+            }
+            Ok(Outcome::GivenUp) => {
+                ledger.put_idle(descriptor);
+                let waited = watch.map_or_else(|| deadline.waited(), |watch| watch.waited());
+                return Err(LockError::GivenUp { path: path.into(), waited });
             }
             Ok(Outcome::Replaced) if deadline.allows(&mut turns) => {}
             Ok(Outcome::Replaced) => return Err(replaced().at(path)),
@@ -42,16 +54,19 @@ enum Outcome {
     Contended,
     /// The path names another file now, or none.
     Replaced,
+    /// The observer put an end to the wait.
+    GivenUp,
 }
 
 /// Tries, sleeps, tries again. The clock is read once a turn, and before the try: the deadline has
 /// an attempt of its own, in case the lock came free as the wait was ending. Every answer is worth
 /// something only for the file that the path names: to wait for another would be in vain.
-fn attempt(
-    ledger: &Ledger,
+fn attempt<'a>(
+    ledger: &'a Ledger,
     descriptor: &Descriptor,
-    options: &Options,
-    deadline: &Deadline,
+    options: &'a Options,
+    deadline: &'a Deadline,
+    watch: &mut Option<Watch<'a>>,
 ) -> Result<Outcome, Failure> {
     let is_current = || {
         deadline.outlast_signals(|| os::is_current(ledger.name(), descriptor, options.follow_links))
@@ -65,14 +80,28 @@ fn attempt(
             (true, false) if last => return Ok(Outcome::Contended),
             (true, false) => {}
         }
-        if os::wait(descriptor, options, deadline)? {
-            return Ok(if is_current()? { Outcome::Granted } else { Outcome::Replaced });
+        if watch.is_none() {
+            *watch = Watch::begin(ledger.name(), options, deadline);
+        }
+        match os::wait(descriptor, options, deadline, watch.as_mut())? {
+            Waited::Granted if is_current()? => return Ok(Outcome::Granted),
+            Waited::Granted => return Ok(Outcome::Replaced),
+            Waited::GivenUp => return Ok(Outcome::GivenUp),
+            Waited::Woken => {}
         }
     }
 }
 
 fn open(ledger: &Ledger, options: &Options, deadline: &Deadline) -> Result<Descriptor, Failure> {
     deadline.outlast_signals(|| os::open(ledger.name(), options, deadline))
+}
+
+/// Who was it? Whoever did not want to wait does not want to wait for the answer either.
+fn holders(ledger: &Ledger, options: &Options) -> Holders {
+    match options.timeout {
+        Some(Duration::ZERO) => Holders::default(),
+        _ => os::holders(ledger.name(), options, true).unwrap_or_default(),
+    }
 }
 
 fn replaced() -> Failure {

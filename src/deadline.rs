@@ -49,12 +49,18 @@ impl Deadline {
         }
     }
 
+    /// When the call began, as far as its caller asked for time.
+    pub(crate) fn start(&self) -> Option<Instant> {
+        match self {
+            Self::By { start, .. } => Some(*start),
+            Self::Passed | Self::Never => None,
+        }
+    }
+
     /// How long the call has taken so far, as far as its caller asked for time.
     pub(crate) fn waited(&self) -> Duration {
-        match self {
-            Self::By { start, .. } => Instant::now().saturating_duration_since(*start),
-            Self::Passed | Self::Never => Duration::ZERO,
-        }
+        let start = self.start();
+        start.map_or(Duration::ZERO, |start| Instant::now().saturating_duration_since(start))
     }
 
     /// May a call start over? Always before the deadline, and a bounded number of times after it,

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{error, fmt, io};
 
+use super::holders::Holders;
+
 /// Why a lock could not be taken or released.
 ///
 /// Each message names the path and what was being done. Converts into an [`io::Error`] of the
@@ -21,6 +23,18 @@ pub enum LockError {
         /// The absolute path of the lock file.
         path: PathBuf,
         /// From the call to the last attempt; zero when one attempt was all that was asked for.
+        waited: Duration,
+        /// Who held it, as the system told it then. Nobody is named if one attempt was all that
+        /// was asked for: [`Lock::holders`](crate::Lock::holders) asks.
+        holders: Holders,
+    },
+    /// The observer of [`Lock::on_wait`](crate::Lock::on_wait) put an end to the wait. The state of
+    /// the lock is as it was.
+    #[non_exhaustive]
+    GivenUp {
+        /// The absolute path of the lock file.
+        path: PathBuf,
+        /// From the beginning of the wait to its end.
         waited: Duration,
     },
     /// [`Lock::release`](crate::Lock::release) found nothing that an `acquire` in this process
@@ -95,11 +109,15 @@ impl fmt::Display for Action {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut { path, waited: Duration::ZERO } => {
+            Self::TimedOut { path, waited: Duration::ZERO, .. } => {
                 write!(f, "couldn't lock {}: it is held elsewhere", path.display())
             }
-            Self::TimedOut { path, waited } => {
-                write!(f, "couldn't lock {} within {:?}", path.display(), shorten(*waited))
+            Self::TimedOut { path, waited, holders } => {
+                write!(f, "couldn't lock {} within {:?}", path.display(), shorten(*waited))?;
+                if holders.held.is_empty() { Ok(()) } else { write!(f, ": held by {holders}") }
+            }
+            Self::GivenUp { path, waited } => {
+                write!(f, "gave up waiting for {} after {:?}", path.display(), shorten(*waited))
             }
             Self::NotLocked { path } => {
                 write!(f, "cannot release unlocked lock: {}", path.display())
@@ -126,7 +144,7 @@ impl error::Error for LockError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::TimedOut { .. } | Self::NotLocked { .. } => None,
+            Self::TimedOut { .. } | Self::GivenUp { .. } | Self::NotLocked { .. } => None,
         }
     }
 }
@@ -136,6 +154,7 @@ impl From<LockError> for io::Error {
         let kind = match &error {
             LockError::TimedOut { waited: Duration::ZERO, .. } => io::ErrorKind::WouldBlock,
             LockError::TimedOut { .. } => io::ErrorKind::TimedOut,
+            LockError::GivenUp { .. } => io::ErrorKind::Other,
             LockError::NotLocked { .. } => io::ErrorKind::InvalidInput,
             LockError::Io { source, .. } => source.kind(),
         };

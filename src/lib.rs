@@ -117,8 +117,10 @@ mod acquire;
 mod deadline;
 mod error;
 mod guard;
+mod holders;
 mod ledger;
 mod lock;
+mod observer;
 mod options;
 mod os;
 mod process;
@@ -130,8 +132,11 @@ use std::path::Path;
 
 pub use error::{Action, LockError};
 pub use guard::Guard;
+pub use holders::{Claim, Claimant, Holders, Process};
 pub use ledger::State;
 pub use lock::Lock;
+pub use observer::Wait;
+pub use options::Mode;
 
 /// Names the lock of the file at `path`. Touches no file.
 ///

@@ -1,13 +1,16 @@
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use super::acquire::acquire;
 use super::error::LockError;
 use super::guard::Guard;
+use super::holders::Holders;
 use super::ledger::{Ledger, State};
+use super::observer::{Observer, Wait};
 use super::options::{Mode, Options};
-use super::os::Name;
+use super::os::{self, Name};
 use super::process::LedgerRef;
 use super::release::release_kept;
 
@@ -100,6 +103,48 @@ impl Lock {
     #[must_use = "an option is of the handle that it returns"]
     pub fn without_signals(self) -> Self {
         Self { options: Options { signals: false, ..self.options }, ..self }
+    }
+
+    /// Who wants to know of a wait: called when one begins and then every second
+    /// ([`observe_every`](Self::observe_every)) for as long as it lasts. A lock that is free is
+    /// taken without a word.
+    ///
+    /// The observer may put an end to the wait with [`ControlFlow::Break`], which the acquisition
+    /// reports as [`LockError::GivenUp`], unless the lock was granted in the same moment. It
+    /// should be quick: no acquisition returns while its observer is at work. If it panics, so
+    /// does the acquisition, without a hold.
+    ///
+    /// The waiter keeps its place in the kernel's queue. Where it has one (Linux), the observer is
+    /// therefore called on a thread of its own, which lasts as long as the wait; elsewhere, and
+    /// [`without_signals`](Self::without_signals), on the waiting thread between two attempts, and a
+    /// wait that is observed retries every [`retry_period`](Self::retry_period) even without a
+    /// timeout.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// use std::ops::ControlFlow;
+    /// let impatient = locket::lock_file(&path).on_wait(|wait| {
+    ///     eprintln!("waiting for {}", wait.path().display());
+    ///     ControlFlow::Break(())
+    /// });
+    /// let _held = locket::lock_file(&path).lock()?;
+    /// assert!(matches!(impatient.lock(), Err(locket::LockError::GivenUp { .. })));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn on_wait(
+        self,
+        observer: impl Fn(&Wait<'_>) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        let observer = Some(Observer::new(observer));
+        Self { options: Options { observer, ..self.options }, ..self }
+    }
+
+    /// How often the observer of [`on_wait`](Self::on_wait) is called; every second by default.
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn observe_every(self, observe_every: Duration) -> Self {
+        Self { options: Options { observe_every, ..self.options }, ..self }
     }
 }
 
@@ -198,6 +243,27 @@ impl Lock {
     #[must_use]
     pub fn state(&self) -> State {
         self.ledger.here().ledger().state()
+    }
+
+    /// Who holds the lock now and who waits for it, in this process and all others.
+    ///
+    /// For people to read: by the time they do, it may be over. Takes no lock, disturbs none, and
+    /// creates no file: where there is none, nobody holds its lock.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Io`] if the system cannot be asked.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// let lock = locket::lock_file(&path);
+    /// assert!(lock.holders()?.held.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn holders(&self) -> Result<Holders, LockError> {
+        os::holders(self.ledger.name(), &self.options, false)
+            .map_err(|failure| failure.at(self.path()))
     }
 
     /// The absolute path, as it was when the handle was made (L10).

@@ -1,15 +1,29 @@
 //! What a handle carries to every acquisition.
 
+use std::fmt;
 use std::time::Duration;
 
-/// Alone, or beside others of the same kind.
+use super::observer::Observer;
+
+/// How a lock is held: alone, or beside others of the same kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
+    /// One hold, beside no other.
     Exclusive,
+    /// Any number of holds, but no exclusive one.
     Shared,
 }
 
-#[derive(Clone, Copy, Debug)]
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "not every platform can do something with each")
@@ -26,6 +40,10 @@ pub(crate) struct Options {
     pub(crate) follow_links: bool,
     /// The mode of a file that is created, before the umask.
     pub(crate) create_mode: u32,
+    /// Who is told of a wait, if anybody.
+    pub(crate) observer: Option<Observer>,
+    /// How often.
+    pub(crate) observe_every: Duration,
 }
 
 impl Options {
@@ -36,10 +54,12 @@ impl Options {
         signals: true,
         follow_links: true,
         create_mode: 0o666,
+        observer: None,
+        observe_every: Duration::from_secs(1),
     };
 
-    /// The same request as one attempt.
-    pub(crate) fn at_once(self) -> Self {
-        Self { timeout: Some(Duration::ZERO), ..self }
+    /// The same request as one attempt, in which nobody waits.
+    pub(crate) fn at_once(&self) -> Self {
+        Self { timeout: Some(Duration::ZERO), observer: None, ..*self }
     }
 }

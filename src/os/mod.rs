@@ -9,11 +9,15 @@
 //!   (L8). Where others can keep a file to themselves (Windows), it sleeps until they are done, or
 //!   until the deadline. Fails with `Interrupted` when a signal came first.
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
-//! - `wait(descriptor, options, deadline) → granted?`: on a descriptor without a lock, after
-//!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or for no reason at
-//!   all: on `false` the caller looks at the clock and tries again.
+//! - `wait(descriptor, options, deadline, watch) → granted?`: on a descriptor without a lock, after
+//!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or until the observer
+//!   gives up, or for no reason at all: when woken the caller looks at the clock and tries again.
+//!   Meanwhile the observer gets its looks, without a place in the queue being lost for it.
 //! - `is_current(name, descriptor, follow_links)`: at any time. Does the path name the file of this
 //!   descriptor? The answer is worth something only while the descriptor has a lock.
+//! - `holders(name, options, known_held)`: at any time; opens nothing for reading or writing, creates
+//!   nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody in the
+//!   answer, unknown if need be.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
 //!   closed, which unlocks too.
 //! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit a
@@ -30,13 +34,19 @@
 mod linux;
 #[cfg(unix)]
 mod unix;
+#[cfg(not(target_os = "linux"))]
+mod unknown_holders;
 #[cfg(not(any(unix, windows)))]
 mod unsupported;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(target_os = "linux")]
+pub(crate) use linux::holders::holders;
 #[cfg(unix)]
 pub(crate) use unix::*;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use unknown_holders::holders;
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]

@@ -15,7 +15,11 @@ use rustix::io::{Errno, FdFlags};
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
+use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
+
+#[cfg(target_os = "linux")]
+use super::linux::{alarm::Alarm, watcher::watched};
 
 /// An absolute path, in the form that system calls take.
 #[derive(Clone, Debug)]
@@ -167,41 +171,67 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-) -> Result<bool, Failure> {
-    match block(descriptor, options, deadline.remaining()) {
-        Some(Ok(())) => return Ok(true),
-        Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+    mut watch: Option<&mut Watch<'_>>,
+) -> Result<Waited, Failure> {
+    match block(descriptor, options, deadline, watch.as_deref_mut()) {
+        Some(Ok(waited)) => return Ok(waited),
+        Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(Waited::Woken),
         Some(Err(error)) if !is_contention(descriptor, &error) => {
             return Err(Action::Lock.failed(error));
         }
         Some(Err(_)) | None => {}
     }
-    let remaining = deadline.remaining().unwrap_or(Duration::MAX);
-    pause(options.retry_period.min(remaining));
-    Ok(false)
+    let mut period = options.retry_period.min(deadline.remaining().unwrap_or(Duration::MAX));
+    if let Some(watch) = watch {
+        if watch.due().is_zero() && watch.look().is_break() {
+            return Ok(Waited::GivenUp);
+        }
+        period = period.min(watch.due());
+    }
+    pause(period);
+    Ok(Waited::Woken)
 }
 
 /// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if no
 /// signal would come in time.
+#[cfg(target_os = "linux")]
 fn block(
     descriptor: &Descriptor,
     options: &Options,
-    remaining: Option<Duration>,
-) -> Option<io::Result<()>> {
-    #[cfg(target_os = "linux")]
-    let _alarm = match remaining {
-        Some(remaining) if options.signals => Some(super::linux::Alarm::set(remaining)?),
-        Some(_) => return None,
-        None => None,
-    };
-    #[cfg(not(target_os = "linux"))]
-    if remaining.is_some() {
+    deadline: &Deadline,
+    watch: Option<&mut Watch<'_>>,
+) -> Option<io::Result<Waited>> {
+    let remaining = deadline.remaining();
+    if remaining.is_none() && watch.is_none() {
+        return Some(lock(descriptor, options.mode));
+    }
+    if !options.signals {
         return None;
     }
-    Some(match options.mode {
+    let alarm = Alarm::set(remaining.unwrap_or(Duration::MAX))?;
+    match watch {
+        None => Some(lock(descriptor, options.mode)),
+        Some(watch) => watched(&alarm, watch, || lock(descriptor, options.mode)),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn block(
+    descriptor: &Descriptor,
+    options: &Options,
+    deadline: &Deadline,
+    watch: Option<&mut Watch<'_>>,
+) -> Option<io::Result<Waited>> {
+    let unlimited = deadline.remaining().is_none() && watch.is_none();
+    unlimited.then(|| lock(descriptor, options.mode))
+}
+
+fn lock(descriptor: &Descriptor, mode: Mode) -> io::Result<Waited> {
+    match mode {
         Mode::Exclusive => FileExt::lock(&descriptor.file),
         Mode::Shared => FileExt::lock_shared(&descriptor.file),
-    })
+    }
+    .map(|()| Waited::Granted)
 }
 
 /// Ends early if a signal comes. `thread::sleep` would go on for what it thinks is left, which

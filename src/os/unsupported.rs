@@ -5,6 +5,7 @@ use std::path::{self, Path, PathBuf};
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
+use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
 
 /// An absolute path, where the platform has such.
@@ -50,7 +51,12 @@ pub(crate) fn try_lock(descriptor: &Descriptor, _: Mode) -> Result<bool, Failure
     match *descriptor {}
 }
 
-pub(crate) fn wait(descriptor: &Descriptor, _: &Options, _: &Deadline) -> Result<bool, Failure> {
+pub(crate) fn wait(
+    descriptor: &Descriptor,
+    _: &Options,
+    _: &Deadline,
+    _: Option<&mut Watch<'_>>,
+) -> Result<Waited, Failure> {
     match *descriptor {}
 }
 

@@ -26,6 +26,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
+use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
 
 use pauses::Pauses;
@@ -180,30 +181,38 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-) -> Result<bool, Failure> {
+    mut watch: Option<&mut Watch<'_>>,
+) -> Result<Waited, Failure> {
     let mut pauses = Pauses::up_to(options.retry_period);
     loop {
-        match deadline.remaining() {
-            None => return block(descriptor, options.mode),
-            Some(Duration::ZERO) => return Ok(false),
-            left => pauses.sleep(left),
-        }
+        let left = match (deadline.remaining(), &mut watch) {
+            (None, None) => return block(descriptor, options.mode),
+            (Some(Duration::ZERO), _) => return Ok(Waited::Woken),
+            (left, None) => left,
+            (left, Some(watch)) => {
+                if watch.due().is_zero() && watch.look().is_break() {
+                    return Ok(Waited::GivenUp);
+                }
+                Some(left.unwrap_or(Duration::MAX).min(watch.due()))
+            }
+        };
+        pauses.sleep(left);
         if try_lock(descriptor, options.mode)? {
-            return Ok(true);
+            return Ok(Waited::Granted);
         }
     }
 }
 
 /// Our descriptors are synchronous, so the call returns when the lock is granted.
-fn block(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
+fn block(descriptor: &Descriptor, mode: Mode) -> Result<Waited, Failure> {
     let answer = match mode {
         Mode::Exclusive => FileExt::lock(&descriptor.file),
         Mode::Shared => FileExt::lock_shared(&descriptor.file),
     };
     match answer {
-        Ok(()) => Ok(true),
+        Ok(()) => Ok(Waited::Granted),
         // The host has called `CancelSynchronousIo` for this thread: what a signal is elsewhere.
-        Err(error) if code(&error) == Some(ERROR_OPERATION_ABORTED) => Ok(false),
+        Err(error) if code(&error) == Some(ERROR_OPERATION_ABORTED) => Ok(Waited::Woken),
         Err(error) => Err(Action::Lock.failed(error)),
     }
 }

@@ -23,10 +23,20 @@ mod deadline;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/error.rs"]
 mod error;
+#[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
+#[path = "../../../src/holders.rs"]
+mod holders;
 mod laws;
 #[allow(dead_code, reason = "only the build uses the texts")]
 mod mutations;
-#[allow(dead_code, reason = "not every option means something to the model kernel")]
+#[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
+#[path = "../../../src/observer.rs"]
+mod observer;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "not every option means something to the model kernel"
+)]
 #[path = "../../../src/options.rs"]
 mod options;
 mod oracle;
@@ -37,7 +47,13 @@ mod seeded;
 mod subject;
 mod sync;
 
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "as shipped, or with a bug")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    unused_mut,
+    reason = "as shipped, or with a bug"
+)]
 #[allow(clippy::all, clippy::pedantic, reason = "bugs are ugly")]
 mod subjects {
     include!(concat!(env!("OUT_DIR"), "/subjects.rs"));

@@ -37,7 +37,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "identity_not_checked_after_a_wait",
         file: "acquire",
-        edits: &[("Ok(if is_current()? {", "Ok(if true {")],
+        edits: &[("Waited::Granted if is_current()? =>", "Waited::Granted if true =>")],
     },
     Mutation {
         name: "no_last_attempt",
@@ -47,17 +47,14 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "wait_taken_for_granted",
         file: "acquire",
-        edits: &[(
-            "        if os::wait(descriptor, options, deadline)? {",
-            "        if os::wait(descriptor, options, deadline)? || true {",
-        )],
+        edits: &[("Waited::Woken => {}", "Waited::Woken => return Ok(Outcome::Granted),")],
     },
     Mutation {
         name: "deadline_anew_for_each_file",
         file: "acquire",
         edits: &[(
-            "        match attempt(ledger, &descriptor, options, &deadline) {",
-            "        match attempt(ledger, &descriptor, options, &Deadline::after(options.timeout)) {",
+            "        match attempt(ledger, &descriptor, options, &deadline, &mut watch) {",
+            "        match attempt(ledger, &descriptor, options, &Deadline::after(options.timeout), &mut None) {",
         )],
     },
     Mutation {

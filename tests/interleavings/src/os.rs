@@ -9,6 +9,8 @@ use loom::sync::{Condvar, Mutex};
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
+use crate::holders::Holders;
+use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
 use crate::oracle;
 use crate::sync::{Arc, Instant};
@@ -242,7 +244,8 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-) -> Result<bool, Failure> {
+    _: Option<&mut Watch<'_>>,
+) -> Result<Waited, Failure> {
     descriptor.name.alive(Action::Lock)?;
     let system = &descriptor.name.system;
     if !crate::program::has_found_current() {
@@ -254,22 +257,28 @@ pub(crate) fn wait(
             return Err(Action::Lock.failed(std::io::Error::other("the model gives up")));
         }
         if left.is_zero() || Instant::passes_next() {
-            return Ok(false);
+            return Ok(Waited::Woken);
         }
     }
     let mut state = system.state.lock().expect("no thread of the model panics in the kernel");
     if system.kernel == Kernel::Interrupts && state.interruptions == 0 {
         state.interruptions += 1;
-        return Ok(false);
+        return Ok(Waited::Woken);
     }
     while !oracle::is_dead(descriptor.name.process) {
         if state.grant(system.kernel, descriptor, options.mode, false) {
-            return Ok(true);
+            return Ok(Waited::Granted);
         }
         state = system.freed.wait(state).expect("no thread of the model panics in the kernel");
     }
     drop(state);
-    descriptor.name.alive(Action::Lock).map(|()| false)
+    descriptor.name.alive(Action::Lock).map(|()| Waited::Woken)
+}
+
+/// Nobody asks in the model.
+#[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
+pub(crate) fn holders(_: &Name, _: &Options, _: bool) -> Result<Holders, Failure> {
+    Ok(Holders::default())
 }
 
 pub(crate) fn is_current(name: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {

@@ -1,0 +1,105 @@
+//! Who holds a lock, and who waits for it: what one program can tell of the others.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::SystemTime;
+
+use super::options::Mode;
+
+/// Who held a lock and who waited for it, as the system told it at one moment.
+///
+/// It is for people to read. By the time they do it may be over, and what the system does not tell
+/// is not guessed at: nobody should decide by it whether a lock is free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holders {
+    /// The hold, or the shared ones, in the order in which they were granted as far as that can
+    /// be told.
+    pub held: Vec<Claim>,
+    /// Who waits, the next one first.
+    pub waiting: Vec<Claim>,
+}
+
+/// What somebody holds, or waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// `None` where the system does not tell (Windows).
+    pub mode: Option<Mode>,
+    /// By whom.
+    pub by: Claimant,
+}
+
+/// Who holds a lock or waits for it, as well as that can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Claimant {
+    /// A process that can be named.
+    Process(Process),
+    /// This process took the lock and has ended since; whoever inherited its descriptor holds the
+    /// lock, and cannot be seen.
+    #[non_exhaustive]
+    Ended {
+        /// The number it had.
+        pid: u32,
+    },
+    /// A process that cannot be seen from inside this container.
+    Outside,
+    /// Somebody: the system does not tell who.
+    Unknown,
+}
+
+/// A process, as it was when it was looked at. What could not be told is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Is it this process?
+    pub is_this: bool,
+    /// The name of its program, as the system keeps it: on Linux at most 15 bytes.
+    pub name: Option<String>,
+    /// The program and its arguments.
+    pub command_line: Option<Vec<OsString>>,
+    /// The user's name, or number.
+    pub user: Option<String>,
+    /// When it was started.
+    pub started: Option<SystemTime>,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.is_this) {
+            (_, true) => write!(f, "this process (pid {})", self.pid),
+            (Some(name), _) => write!(f, "pid {} ({name})", self.pid),
+            (None, _) => write!(f, "pid {}", self.pid),
+        }
+    }
+}
+
+impl fmt::Display for Claimant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(process) => process.fmt(f),
+            Self::Ended { pid } => write!(f, "children of pid {pid}, which has ended"),
+            Self::Outside => f.write_str("a process outside this container"),
+            Self::Unknown => f.write_str("an unknown process"),
+        }
+    }
+}
+
+/// The holders in one line: `pid 4242 (cargo)`, or `pid 1 (a), pid 2 (b) and 3 more`. Nothing if
+/// there are none.
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 3;
+        for (at, claim) in self.held.iter().take(NAMED).enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", claim.by)?;
+        }
+        match self.held.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}

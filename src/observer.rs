@@ -1,0 +1,133 @@
+//! Somebody who is told of a wait while it lasts.
+
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use super::deadline::Deadline;
+use super::holders::Holders;
+use super::options::Options;
+use super::os::{self, Name};
+use super::sync::{Arc, Instant};
+
+/// A wait that is going on, as an observer sees it: see [`Lock::on_wait`](crate::Lock::on_wait).
+pub struct Wait<'a> {
+    name: &'a Name,
+    options: &'a Options,
+    deadline: &'a Deadline,
+    since: Instant,
+}
+
+/// What an observer may do: look, and say whether the wait goes on.
+type Observe = dyn Fn(&Wait<'_>) -> ControlFlow<()> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Observer(Arc<Observe>);
+
+/// The looks of an observer at one acquisition, however many sleeps that takes.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    observer: &'a Observer,
+    wait: Wait<'a>,
+    next: Instant,
+}
+
+/// What a sleep in the queue came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The lock was granted.
+    Granted,
+    /// The deadline may have passed, or there was no reason at all: look again.
+    Woken,
+    /// The observer has put an end to the wait.
+    GivenUp,
+}
+
+impl Observer {
+    pub(crate) fn new(
+        observe: impl Fn(&Wait<'_>) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(observe))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+impl<'a> Watch<'a> {
+    /// A wait begins; `None` if nobody wants to know.
+    pub(crate) fn begin(
+        name: &'a Name,
+        options: &'a Options,
+        deadline: &'a Deadline,
+    ) -> Option<Self> {
+        let observer = options.observer.as_ref()?;
+        let now = Instant::now();
+        let wait = Wait { name, options, deadline, since: deadline.start().unwrap_or(now) };
+        Some(Self { observer, wait, next: now })
+    }
+
+    /// For how long it has been going on.
+    pub(crate) fn waited(&self) -> Duration {
+        self.wait.waited()
+    }
+
+    /// How long until the next look.
+    pub(crate) fn due(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Shows the wait to the observer.
+    pub(crate) fn look(&mut self) -> ControlFlow<()> {
+        let goes_on = (self.observer.0)(&self.wait);
+        let period = self.wait.options.observe_every;
+        let now = Instant::now();
+        self.next = now.checked_add(period).unwrap_or(now);
+        goes_on
+    }
+}
+
+impl Wait<'_> {
+    /// The absolute path of the lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.name.path()
+    }
+
+    /// For how long the lock has been waited for.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.since)
+    }
+
+    /// How long the wait may still last; `None` without a timeout.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.deadline.remaining()
+    }
+
+    /// Who holds the lock now, and who waits for it: see [`Lock::holders`](crate::Lock::holders).
+    ///
+    /// # Errors
+    ///
+    /// What the system answers when it cannot be asked.
+    pub fn holders(&self) -> io::Result<Holders> {
+        os::holders(self.name, self.options, true)
+            .map_err(|failure| failure.at(self.name.path()).into())
+    }
+}
+
+impl fmt::Debug for Wait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("path", &self.path())
+            .field("waited", &self.waited())
+            .field("left", &self.left())
+            .finish()
+    }
+}

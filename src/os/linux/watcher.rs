@@ -1,0 +1,50 @@
+//! An observer's looks at a wait that sleeps in the kernel's queue.
+//!
+//! Whoever leaves the queue to look around goes to its end: among waiters that do not look, one that
+//! looks every second would never be let in by a lock that is held for longer than that. So it is
+//! another thread that looks, while the wait lasts; and if the observer gives up, it rings the alarm
+//! of the one that sleeps.
+
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::observer::{Waited, Watch};
+
+use super::alarm::Alarm;
+
+/// Sleeps under the eyes of the observer. `None` if there is no thread to be had for it.
+pub(in crate::os) fn watched(
+    alarm: &Alarm,
+    watch: &mut Watch<'_>,
+    sleep: impl FnOnce() -> io::Result<Waited>,
+) -> Option<io::Result<Waited>> {
+    let over = AtomicBool::new(false);
+    let ringer = alarm.ringer();
+    thread::scope(|threads| {
+        let looking = || {
+            while !over.load(Ordering::Acquire) {
+                match watch.due() {
+                    Duration::ZERO if watch.look().is_break() => {
+                        ringer.ring();
+                        return true;
+                    }
+                    Duration::ZERO => {}
+                    due => thread::park_timeout(due),
+                }
+            }
+            false
+        };
+        let watcher = thread::Builder::new().spawn_scoped(threads, looking).ok()?;
+        let slept = sleep();
+        over.store(true, Ordering::Release);
+        watcher.thread().unpark();
+        let given_up = watcher.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Some(match slept {
+            Err(_) if given_up => Ok(Waited::GivenUp),
+            slept => slept,
+        })
+    })
+}
