@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::courtesy::{Entrance, MOMENT};
 use super::deadline::Deadline;
 use super::error::{Action, Failure, LockError};
 use super::holders::Holders;
@@ -15,26 +16,35 @@ use super::os::{self, Descriptor};
 pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockError> {
     let deadline = Deadline::after(options.timeout);
     let path = ledger.name().path();
+    let mut acquisition = Acquisition {
+        ledger,
+        options,
+        deadline: &deadline,
+        watch: None,
+        entrance: Entrance::AtOnce,
+    };
     let mut turns = 0;
-    let mut watch: Option<Watch<'_>> = None;
     loop {
-        let idle = ledger.take_idle();
+        let (idle, gives_way) = ledger.take_idle();
+        if gives_way {
+            acquisition.give_way();
+        }
         let reused = idle.is_some();
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => open(ledger, options, &deadline).map_err(|failure| failure.at(path))?,
+            None => acquisition.open().map_err(|failure| failure.at(path))?,
         };
-        match attempt(ledger, &descriptor, options, &deadline, &mut watch) {
-            Ok(Outcome::Granted) => return Ok(Hold { descriptor, mode: options.mode }),
+        match acquisition.attempt(&descriptor) {
+            Ok(Outcome::Granted) => {
+                let entrance = acquisition.entrance;
+                return Ok(Hold { descriptor, mode: options.mode, entrance });
+            }
             Ok(Outcome::Contended) => {
                 ledger.put_idle(descriptor);
-                let waited = deadline.waited();
-                let holders = holders(ledger, options);
-                return Err(LockError::TimedOut { path: path.into(), waited, holders });
+                return Err(acquisition.timed_out());
             }
-            Ok(Outcome::GivenUp) => {
+            Ok(Outcome::GivenUp(waited)) => {
                 ledger.put_idle(descriptor);
-                let waited = watch.map_or_else(|| deadline.waited(), |watch| watch.waited());
                 return Err(LockError::GivenUp { path: path.into(), waited });
             }
             Ok(Outcome::Replaced) if deadline.allows(&mut turns) => {}
@@ -54,53 +64,74 @@ enum Outcome {
     Contended,
     /// The path names another file now, or none.
     Replaced,
-    /// The observer put an end to the wait.
-    GivenUp,
+    /// The observer put an end to the wait, after so long.
+    GivenUp(Duration),
 }
 
-/// Tries, sleeps, tries again. The clock is read once a turn, and before the try: the deadline has
-/// an attempt of its own, in case the lock came free as the wait was ending. Every answer is worth
-/// something only for the file that the path names: to wait for another would be in vain.
-fn attempt<'a>(
+/// One call, over as many files and sleeps as it takes.
+struct Acquisition<'a> {
     ledger: &'a Ledger,
-    descriptor: &Descriptor,
     options: &'a Options,
     deadline: &'a Deadline,
-    watch: &mut Option<Watch<'a>>,
-) -> Result<Outcome, Failure> {
-    let is_current = || {
-        deadline.outlast_signals(|| os::is_current(ledger.name(), descriptor, options.follow_links))
-    };
-    loop {
-        let last = deadline.passed();
-        let granted = deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))?;
-        match (is_current()?, granted) {
-            (false, _) => return Ok(Outcome::Replaced),
-            (true, true) => return Ok(Outcome::Granted),
-            (true, false) if last => return Ok(Outcome::Contended),
-            (true, false) => {}
-        }
-        if watch.is_none() {
-            *watch = Watch::begin(ledger.name(), options, deadline);
-        }
-        match os::wait(descriptor, options, deadline, watch.as_mut())? {
-            Waited::Granted if is_current()? => return Ok(Outcome::Granted),
-            Waited::Granted => return Ok(Outcome::Replaced),
-            Waited::GivenUp => return Ok(Outcome::GivenUp),
-            Waited::Woken => {}
+    /// From the first sleep on, if there is an observer.
+    watch: Option<Watch<'a>>,
+    entrance: Entrance,
+}
+
+impl Acquisition<'_> {
+    /// Lets those who wait have the lock first; who does not want to wait does not.
+    fn give_way(&mut self) {
+        let moment = self.deadline.remaining().map_or(MOMENT, |left| left.min(MOMENT));
+        if !moment.is_zero() {
+            os::pause(moment);
+            self.entrance = Entrance::InVain;
         }
     }
-}
 
-fn open(ledger: &Ledger, options: &Options, deadline: &Deadline) -> Result<Descriptor, Failure> {
-    deadline.outlast_signals(|| os::open(ledger.name(), options, deadline))
-}
+    fn open(&self) -> Result<Descriptor, Failure> {
+        let (name, deadline) = (self.ledger.name(), self.deadline);
+        deadline.outlast_signals(|| os::open(name, self.options, deadline))
+    }
 
-/// Who was it? Whoever did not want to wait does not want to wait for the answer either.
-fn holders(ledger: &Ledger, options: &Options) -> Holders {
-    match options.timeout {
-        Some(Duration::ZERO) => Holders::default(),
-        _ => os::holders(ledger.name(), options, true).unwrap_or_default(),
+    /// Tries, sleeps, tries again. The clock is read once a turn, and before the try: the deadline
+    /// has an attempt of its own, in case the lock came free as the wait was ending. Every answer is
+    /// worth something only for the file that the path names: to wait for another would be in vain.
+    fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
+        let Self { ledger, options, deadline, watch, entrance } = self;
+        let is_current = || {
+            let follow_links = options.follow_links;
+            deadline.outlast_signals(|| os::is_current(ledger.name(), descriptor, follow_links))
+        };
+        loop {
+            let last = deadline.passed();
+            let granted = deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))?;
+            match (is_current()?, granted) {
+                (false, _) => return Ok(Outcome::Replaced),
+                (true, true) => return Ok(Outcome::Granted),
+                (true, false) if last => return Ok(Outcome::Contended),
+                (true, false) => {}
+            }
+            *entrance = Entrance::Queued;
+            if watch.is_none() {
+                *watch = Watch::begin(ledger.name(), options, deadline);
+            }
+            match os::wait(descriptor, options, deadline, watch.as_mut())? {
+                Waited::Granted if is_current()? => return Ok(Outcome::Granted),
+                Waited::Granted => return Ok(Outcome::Replaced),
+                Waited::GivenUp(waited) => return Ok(Outcome::GivenUp(waited)),
+                Waited::Woken => {}
+            }
+        }
+    }
+
+    /// And who was it? Whoever did not want to wait does not want to wait for the answer either.
+    fn timed_out(&self) -> LockError {
+        let name = self.ledger.name();
+        let holders = match self.options.timeout {
+            Some(Duration::ZERO) => Holders::default(),
+            _ => os::holders(name, self.options, true).unwrap_or_default(),
+        };
+        LockError::TimedOut { path: name.path().into(), waited: self.deadline.waited(), holders }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::courtesy::{Courtesy, Entrance};
 use super::options::Mode;
 use super::os::{self, Descriptor, Name};
 use super::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use super::sync::{Arc, Mutex};
 pub(crate) struct Hold {
     pub(crate) descriptor: Descriptor,
     pub(crate) mode: Mode,
+    pub(crate) entrance: Entrance,
 }
 
 /// What this process knows of a lock.
@@ -58,6 +60,7 @@ struct Book {
     /// One descriptor without a lock is kept for reuse (L13).
     idle: Option<Descriptor>,
     release_failed: bool,
+    courtesy: Courtesy,
 }
 
 /// A hold that no guard has. It keeps its ledger, and so itself, alive when every handle is gone:
@@ -76,9 +79,19 @@ impl Book {
         }
     }
 
-    fn enter(&mut self, mode: Mode) {
-        *self.count(mode) += 1;
+    fn enter(&mut self, hold: &Hold) {
+        *self.count(hold.mode) += 1;
         self.release_failed = false;
+        self.courtesy.entered(hold.entrance, os::coarse_clock);
+    }
+
+    /// Takes a descriptor back, unless there is one already: then it is the caller's to close.
+    fn put_idle(&mut self, descriptor: Descriptor) -> Option<Descriptor> {
+        if self.idle.is_some() {
+            return Some(descriptor);
+        }
+        self.idle = Some(descriptor);
+        None
     }
 
     /// A failed release shows in the state only when it leaves nothing held.
@@ -95,6 +108,7 @@ impl Ledger {
             kept: VecDeque::new(),
             idle: None,
             release_failed: false,
+            courtesy: Courtesy::new(os::coarse_clock()),
         };
         Self { name, generation: os::generation(), book: Mutex::new(book) }
     }
@@ -119,8 +133,8 @@ impl Ledger {
     }
 
     /// Unlocked, or released-error → held, by a guard.
-    pub(crate) fn enter(&self, mode: Mode) {
-        self.book.lock().enter(mode);
+    pub(crate) fn enter(&self, hold: &Hold) {
+        self.book.lock().enter(hold);
     }
 
     /// Held → one hold less: a guard's is about to end.
@@ -131,7 +145,7 @@ impl Ledger {
     /// Unlocked, or released-error → held, until some thread takes the hold out to end it.
     pub(crate) fn keep(ledger: &Arc<Self>, hold: Hold) {
         let mut book = ledger.book.lock();
-        book.enter(hold.mode);
+        book.enter(&hold);
         book.kept.push_back(Kept { hold, _ledger: Arc::clone(ledger) });
     }
 
@@ -152,18 +166,29 @@ impl Ledger {
         self.book.lock().fail_release();
     }
 
-    /// A descriptor without a lock, for reuse. One that was open at a `fork` is shared with the
-    /// child for good: no death of ours would end a hold on it (L7), so it is not used again.
-    pub(crate) fn take_idle(&self) -> Option<Descriptor> {
-        let idle = self.book.lock().idle.take();
-        idle.filter(|descriptor| !descriptor.is_shared_by_fork())
+    /// A descriptor without a lock, for reuse; and is it time to let others have the lock for once?
+    ///
+    /// A descriptor that was open at a `fork` is shared with the child for good: no death of ours
+    /// would end a hold on it (L7), so it is not used again.
+    pub(crate) fn take_idle(&self) -> (Option<Descriptor>, bool) {
+        let (idle, gives_way) = {
+            let mut book = self.book.lock();
+            (book.idle.take(), book.courtesy.is_due(os::coarse_clock))
+        };
+        (idle.filter(|descriptor| !descriptor.is_shared_by_fork()), gives_way)
     }
 
     /// Takes a descriptor back, or closes it if there is one already.
     pub(crate) fn put_idle(&self, descriptor: Descriptor) {
-        let mut book = self.book.lock();
-        if book.idle.is_none() {
-            book.idle = Some(descriptor);
-        }
+        let _surplus = self.book.lock().put_idle(descriptor);
+    }
+
+    /// The same, for the descriptor of a hold that has ended.
+    pub(crate) fn put_released(&self, descriptor: Descriptor) {
+        let _surplus = {
+            let mut book = self.book.lock();
+            book.courtesy.released(os::coarse_clock());
+            book.put_idle(descriptor)
+        };
     }
 }

@@ -114,6 +114,7 @@
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod acquire;
+mod courtesy;
 mod deadline;
 mod error;
 mod guard;

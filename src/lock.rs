@@ -275,7 +275,7 @@ impl Lock {
     fn guard(&self, options: &Options) -> Result<Guard, LockError> {
         let ledger = self.ledger.here().into_owned();
         let hold = acquire(ledger.ledger(), options)?;
-        ledger.ledger().enter(hold.mode);
+        ledger.ledger().enter(&hold);
         Ok(Guard::new(ledger, hold, options.follow_links))
     }
 

@@ -41,8 +41,8 @@ pub(crate) enum Waited {
     Granted,
     /// The deadline may have passed, or there was no reason at all: look again.
     Woken,
-    /// The observer has put an end to the wait.
-    GivenUp,
+    /// The observer has put an end to the wait, after so long.
+    GivenUp(Duration),
 }
 
 impl Observer {
@@ -72,23 +72,22 @@ impl<'a> Watch<'a> {
         Some(Self { observer, wait, next: now })
     }
 
-    /// For how long it has been going on.
-    pub(crate) fn waited(&self) -> Duration {
-        self.wait.waited()
-    }
-
     /// How long until the next look.
     pub(crate) fn due(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Shows the wait to the observer.
-    pub(crate) fn look(&mut self) -> ControlFlow<()> {
-        let goes_on = (self.observer.0)(&self.wait);
-        let period = self.wait.options.observe_every;
+    /// Shows the wait to the observer if it is time to. If that is to be its end: how long it lasted.
+    pub(crate) fn look_if_due(&mut self) -> Option<Duration> {
+        if !self.due().is_zero() {
+            return None;
+        }
+        if (self.observer.0)(&self.wait).is_break() {
+            return Some(self.wait.waited());
+        }
         let now = Instant::now();
-        self.next = now.checked_add(period).unwrap_or(now);
-        goes_on
+        self.next = now.checked_add(self.wait.options.observe_every).unwrap_or(now);
+        None
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a lock costs, in system calls: strace counts them.
 //!
 //! - L2: one attempt, no sleep.
+//! - L4: who takes the lock again and again lets others have it now and then.
 //! - L13: no call is left out of the account, whatever it does.
 #![cfg(target_os = "linux")]
 
 mod support;
+
+use std::time::Duration;
 
 use support::{Peer, Scratch, Strace, Trace};
 
@@ -20,11 +23,25 @@ enum Call {
     /// Which file is this descriptor's?
     Know,
     Close,
+    Pause,
     Other,
 }
 
+/// So long does a process have the lock before it gives way, at least.
+const TENURE: Duration = Duration::from_millis(4);
+
 /// Runs the commands after the setup, and tells the calls that each of them made.
 fn calls_of(check: &str, setup: &[&str], commands: &[&str]) -> Option<Vec<Vec<Call>>> {
+    let turns = timed_calls_of(check, setup, commands)?;
+    Some(turns.into_iter().map(|(_, calls)| calls).collect())
+}
+
+/// The same, with how long each took.
+fn timed_calls_of(
+    check: &str,
+    setup: &[&str],
+    commands: &[&str],
+) -> Option<Vec<(Duration, Vec<Call>)>> {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     std::fs::File::create(&path).expect("the directory is ours");
@@ -40,11 +57,14 @@ fn calls_of(check: &str, setup: &[&str], commands: &[&str]) -> Option<Vec<Vec<Ca
             None => strace.peer.ok(command),
         };
     }
+    let mut times = vec![];
     for command in commands {
-        strace.peer.ok(command);
+        let answer = strace.peer.ask(command);
+        assert!(answer.outcome.is_ok(), "{command}: {answer:?}");
+        times.push(answer.took());
     }
     let turns = turns(&strace.end(), &path.to_string_lossy());
-    Some(turns[turns.len() - commands.len()..].to_vec())
+    Some(times.into_iter().zip(turns[turns.len() - commands.len()..].to_vec()).collect())
 }
 
 /// A turn is what lies between the reading of a command and the writing of an answer.
@@ -76,13 +96,14 @@ fn classify(call: &str, path: &str) -> Call {
         "open" | "openat" if arguments.contains(&format!("\"{path}\"")) => Call::Open,
         "fstat" => Call::Know,
         "close" => Call::Close,
+        "nanosleep" | "clock_nanosleep" => Call::Pause,
         _ => Call::Other,
     }
 }
 
 #[test]
-fn a_repeated_acquisition_and_release_make_three_calls() {
-    let check = "a_repeated_acquisition_and_release_make_three_calls";
+fn l4_a_repeated_acquisition_and_release_make_three_calls_and_now_and_then_a_pause() {
+    let check = "l4_a_repeated_acquisition_and_release_make_three_calls_and_now_and_then_a_pause";
     let cases = [
         ("acquire a ; release a", Call::Try),
         ("lock a g ; drop_guard g", Call::Try),
@@ -96,13 +117,23 @@ fn a_repeated_acquisition_and_release_make_three_calls() {
     let warm_up = format!("repeat 2 {}", cases.map(|(work, _)| work).join(" ; "));
     let repeated = cases.map(|(work, _)| format!("repeat 1000 {work}"));
     let commands = repeated.each_ref().map(String::as_str);
-    let Some(turns) = calls_of(check, &[&warm_up], &commands) else { return };
-    for ((work, how), calls) in cases.into_iter().zip(turns) {
+    let Some(turns) = timed_calls_of(check, &[&warm_up], &commands) else { return };
+    let mut pauses_in_all = 0;
+    for ((work, how), (took, calls)) in cases.into_iter().zip(turns) {
+        let (pauses, calls): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|call| *call == Call::Pause);
+        let pauses = pauses.len();
+        pauses_in_all += pauses;
+        let most = took.as_micros() / TENURE.as_micros() + 1;
+        assert!(pauses as u128 <= most, "{work}: {pauses} pauses in {took:?}");
+        let tries = work.contains("try_") || work.contains("hasty");
+        assert!(pauses == 0 || !tries, "{work}: a try does not pause");
         assert_eq!(calls.len(), 3 * 1000, "{work}: {:?}...", &calls[..calls.len().min(20)]);
         for three in calls.chunks(3) {
             assert_eq!(three, [how, Call::Look, Call::Unlock], "{work}");
         }
     }
+    assert!(pauses_in_all > 0, "8000 turns under strace are more than one tenure");
 }
 
 #[test]
@@ -115,7 +146,9 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
         &drop_others[..],
     ];
     let commands = ["acquire a", "release a", "acquire a", "release a", "drop_handle a"];
-    let Some(turns) = calls_of(check, &setup.concat(), &commands) else { return };
+    let Some(mut turns) = calls_of(check, &setup.concat(), &commands) else { return };
+    // It may be time to give way, in the second acquisition.
+    turns[2].retain(|call| *call != Call::Pause);
     let expected: [&[Call]; 5] = [
         &[Call::Open, Call::Know, Call::Try, Call::Look],
         &[Call::Unlock],

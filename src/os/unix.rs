@@ -183,8 +183,8 @@ pub(crate) fn wait(
     }
     let mut period = options.retry_period.min(deadline.remaining().unwrap_or(Duration::MAX));
     if let Some(watch) = watch {
-        if watch.due().is_zero() && watch.look().is_break() {
-            return Ok(Waited::GivenUp);
+        if let Some(waited) = watch.look_if_due() {
+            return Ok(Waited::GivenUp(waited));
         }
         period = period.min(watch.due());
     }
@@ -236,7 +236,7 @@ fn lock(descriptor: &Descriptor, mode: Mode) -> io::Result<Waited> {
 
 /// Ends early if a signal comes. `thread::sleep` would go on for what it thinks is left, which
 /// under a stream of signals is no less each time: the caller looks at the clock.
-fn pause(period: Duration) {
+pub(crate) fn pause(period: Duration) {
     if period.is_zero() {
         return thread::yield_now();
     }
@@ -245,6 +245,14 @@ fn pause(period: Duration) {
     if let Ok(period) = period.try_into() {
         let _left = rustix::thread::nanosleep(&period);
     }
+}
+
+pub(crate) fn coarse_clock() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::MonotonicCoarse;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    rustix::time::clock_gettime(clock).try_into().unwrap_or_default()
 }
 
 /// CIFS says `EACCES` where others say `EWOULDBLOCK`. Elsewhere `EACCES` is what it says: a

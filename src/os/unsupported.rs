@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{self, Path, PathBuf};
+use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
@@ -58,6 +59,12 @@ pub(crate) fn wait(
     _: Option<&mut Watch<'_>>,
 ) -> Result<Waited, Failure> {
     match *descriptor {}
+}
+
+pub(crate) fn pause(_: Duration) {}
+
+pub(crate) fn coarse_clock() -> Duration {
+    Duration::ZERO
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{self, Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
@@ -190,8 +191,8 @@ pub(crate) fn wait(
             (Some(Duration::ZERO), _) => return Ok(Waited::Woken),
             (left, None) => left,
             (left, Some(watch)) => {
-                if watch.due().is_zero() && watch.look().is_break() {
-                    return Ok(Waited::GivenUp);
+                if let Some(waited) = watch.look_if_due() {
+                    return Ok(Waited::GivenUp(waited));
                 }
                 Some(left.unwrap_or(Duration::MAX).min(watch.due()))
             }
@@ -215,6 +216,15 @@ fn block(descriptor: &Descriptor, mode: Mode) -> Result<Waited, Failure> {
         Err(error) if code(&error) == Some(ERROR_OPERATION_ABORTED) => Ok(Waited::Woken),
         Err(error) => Err(Action::Lock.failed(error)),
     }
+}
+
+pub(crate) fn pause(period: Duration) {
+    thread::sleep(period);
+}
+
+/// Who waits untimed is next, and who retries does not hurry: nobody has to give way.
+pub(crate) fn coarse_clock() -> Duration {
+    Duration::ZERO
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {

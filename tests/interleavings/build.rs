@@ -39,7 +39,10 @@ fn main() {
 fn module(into: &mut String, name: &str, src: &Path, changed: &Path, which: Option<&str>) {
     let mut write = |text: String| into.write_str(&text).expect("a String takes what it is given");
     write(format!("pub(crate) mod {name} {{\n"));
-    write("    use crate::{deadline, error, holders, observer, options, os, sync};\n".into());
+    write(
+        "    use crate::{courtesy, deadline, error, holders, observer, options, os, sync};\n"
+            .into(),
+    );
     for file in CHECKED {
         let shipped = src.join(file).with_extension("rs");
         let path = if which == Some(file) { changed } else { &shipped };

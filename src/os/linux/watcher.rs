@@ -9,7 +9,6 @@ use std::io;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use crate::observer::{Waited, Watch};
 
@@ -26,25 +25,22 @@ pub(in crate::os) fn watched(
     thread::scope(|threads| {
         let looking = || {
             while !over.load(Ordering::Acquire) {
-                match watch.due() {
-                    Duration::ZERO if watch.look().is_break() => {
-                        ringer.ring();
-                        return true;
-                    }
-                    Duration::ZERO => {}
-                    due => thread::park_timeout(due),
+                if let Some(waited) = watch.look_if_due() {
+                    ringer.ring();
+                    return Some(waited);
                 }
+                thread::park_timeout(watch.due());
             }
-            false
+            None
         };
         let watcher = thread::Builder::new().spawn_scoped(threads, looking).ok()?;
         let slept = sleep();
         over.store(true, Ordering::Release);
         watcher.thread().unpark();
         let given_up = watcher.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Some(match slept {
-            Err(_) if given_up => Ok(Waited::GivenUp),
-            slept => slept,
+        Some(match (slept, given_up) {
+            (Err(_), Some(waited)) => Ok(Waited::GivenUp(waited)),
+            (slept, _) => slept,
         })
     })
 }

@@ -18,6 +18,8 @@
 #![cfg(test)]
 
 mod allowed;
+#[path = "../../../src/courtesy.rs"]
+mod courtesy;
 #[path = "../../../src/deadline.rs"]
 mod deadline;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]

@@ -53,8 +53,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "deadline_anew_for_each_file",
         file: "acquire",
         edits: &[(
-            "        match attempt(ledger, &descriptor, options, &deadline, &mut watch) {",
-            "        match attempt(ledger, &descriptor, options, &Deadline::after(options.timeout), &mut None) {",
+            "        let is_current = || {",
+            "        let deadline: &Deadline = { let _ = deadline; Box::leak(Box::new(Deadline::after(options.timeout))) };\n        let is_current = || {",
         )],
     },
     Mutation {
@@ -106,8 +106,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "error_remembered_too_long",
         file: "ledger",
         edits: &[(
-            "        self.release_failed = false;\n    }\n\n    /// A failed",
-            "    }\n\n    /// A failed",
+            "        self.release_failed = false;\n        self.courtesy",
+            "        self.courtesy",
         )],
     },
     Mutation {
@@ -127,8 +127,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "surplus_descriptor_left_open",
         file: "ledger",
         edits: &[(
-            "            book.idle = Some(descriptor);\n        }",
-            "            book.idle = Some(descriptor);\n        } else { std::mem::forget(descriptor); }",
+            "            return Some(descriptor);",
+            "            std::mem::forget(descriptor);\n            return None;",
         )],
     },
     Mutation {
@@ -143,8 +143,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "entered_in_two_steps",
         file: "ledger",
         edits: &[(
-            "        let mut book = ledger.book.lock();\n        book.enter(hold.mode);",
-            "        ledger.book.lock().enter(hold.mode);\n        let mut book = ledger.book.lock();",
+            "        let mut book = ledger.book.lock();\n        book.enter(&hold);",
+            "        ledger.book.lock().enter(&hold);\n        let mut book = ledger.book.lock();",
         )],
     },
     Mutation {

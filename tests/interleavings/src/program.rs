@@ -142,7 +142,7 @@ impl<S: Subject> Thread<S> {
         if kept {
             S::keep(&ledger, hold);
         } else {
-            S::enter(&ledger, mode);
+            S::enter(&ledger, &hold);
             self.guards.push((id, hold));
         }
         Outcome::Held

@@ -3,7 +3,7 @@
 use locket_model::spec::State;
 
 use crate::error::LockError;
-use crate::options::{Mode, Options};
+use crate::options::Options;
 use crate::os::Name;
 use crate::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) trait Subject: 'static {
     fn ledger(registry: &Self::Registry, name: Name) -> Arc<Self::Ledger>;
     fn acquire(ledger: &Self::Ledger, options: &Options) -> Result<Self::Hold, LockError>;
     fn keep(ledger: &Arc<Self::Ledger>, hold: Self::Hold);
-    fn enter(ledger: &Self::Ledger, mode: Mode);
+    fn enter(ledger: &Self::Ledger, hold: &Self::Hold);
     fn release_kept(ledger: &Self::Ledger) -> Result<(), LockError>;
     fn release_guarded(ledger: &Self::Ledger, hold: Self::Hold) -> Result<(), LockError>;
     fn state(ledger: &Self::Ledger) -> State;
@@ -61,8 +61,8 @@ macro_rules! subject {
                 ledger::Ledger::keep(ledger, hold);
             }
 
-            fn enter(ledger: &Self::Ledger, mode: $crate::options::Mode) {
-                ledger.enter(mode);
+            fn enter(ledger: &Self::Ledger, hold: &Self::Hold) {
+                ledger.enter(hold);
             }
 
             fn release_kept(ledger: &Self::Ledger) -> Result<(), $crate::error::LockError> {
