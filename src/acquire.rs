@@ -83,7 +83,7 @@ impl Acquisition<'_> {
     fn give_way(&mut self) {
         let moment = self.deadline.remaining().map_or(MOMENT, |left| left.min(MOMENT));
         if !moment.is_zero() {
-            os::pause(moment);
+            os::give_way(moment);
             self.entrance = Entrance::InVain;
         }
     }

@@ -17,7 +17,7 @@
 //!   descriptor? The answer is worth something only while the descriptor has a lock.
 //! - `coarse_clock()`: at any time. A monotonic clock that costs next to nothing and may be some
 //!   milliseconds late. It stands still where the system itself hands a lock to the one who waits.
-//! - `pause(period)`: at any time. Sleeps that long, or until a signal comes.
+//! - `give_way(moment)`: at any time. Lets other threads run for so long.
 //! - `holders(name, options, known_held)`: at any time; opens nothing for reading or writing, creates
 //!   nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody in the
 //!   answer, unknown if need be.

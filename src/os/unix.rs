@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat};
@@ -236,7 +236,7 @@ fn lock(descriptor: &Descriptor, mode: Mode) -> io::Result<Waited> {
 
 /// Ends early if a signal comes. `thread::sleep` would go on for what it thinks is left, which
 /// under a stream of signals is no less each time: the caller looks at the clock.
-pub(crate) fn pause(period: Duration) {
+fn pause(period: Duration) {
     if period.is_zero() {
         return thread::yield_now();
     }
@@ -244,6 +244,14 @@ pub(crate) fn pause(period: Duration) {
     let period = period.min(Duration::from_secs(3600));
     if let Ok(period) = period.try_into() {
         let _left = rustix::thread::nanosleep(&period);
+    }
+}
+
+/// Not asleep: some hosts let their threads oversleep, by their timer slack.
+pub(crate) fn give_way(moment: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < moment {
+        thread::yield_now();
     }
 }
 

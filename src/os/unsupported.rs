@@ -61,7 +61,7 @@ pub(crate) fn wait(
     match *descriptor {}
 }
 
-pub(crate) fn pause(_: Duration) {}
+pub(crate) fn give_way(_: Duration) {}
 
 pub(crate) fn coarse_clock() -> Duration {
     Duration::ZERO

@@ -11,7 +11,6 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{self, Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
@@ -218,11 +217,9 @@ fn block(descriptor: &Descriptor, mode: Mode) -> Result<Waited, Failure> {
     }
 }
 
-pub(crate) fn pause(period: Duration) {
-    thread::sleep(period);
-}
+/// Who waits untimed is next, and who retries does not hurry: nobody has to.
+pub(crate) fn give_way(_: Duration) {}
 
-/// Who waits untimed is next, and who retries does not hurry: nobody has to give way.
 pub(crate) fn coarse_clock() -> Duration {
     Duration::ZERO
 }

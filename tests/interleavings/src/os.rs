@@ -289,7 +289,7 @@ pub(crate) fn coarse_clock() -> Duration {
 }
 
 /// Anything may happen anywhere without it, too.
-pub(crate) fn pause(_: Duration) {}
+pub(crate) fn give_way(_: Duration) {}
 
 /// Nobody asks in the model.
 #[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
