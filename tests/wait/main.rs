@@ -13,6 +13,7 @@
 //! - `faults`: every system call of a wait interrupted or refused, and the two moments that no luck
 //!   would hit: the timer fires before `flock` blocks, the lock comes free after the wait.
 //! - `remains`: no timer, thread, descriptor or second signal after thousands of waits.
+//! - `observers`: somebody who looks at a wait costs the waiter neither its place nor anything else.
 //! - `hosts`: threads with small stacks and lazy timers.
 //! - `forks`: a fork, and a program started, while a thread waits.
 //!
@@ -33,6 +34,8 @@ mod hosts;
 mod interruptions;
 #[cfg(target_os = "linux")]
 mod masks;
+#[cfg(target_os = "linux")]
+mod observers;
 #[cfg(target_os = "linux")]
 mod probe;
 #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use std::thread;
 
 use crate::observer::{Waited, Watch};
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, Ringer};
 
 /// Sleeps under the eyes of the observer. `None` if there is no thread to be had for it.
 pub(in crate::os) fn watched(
@@ -24,6 +24,7 @@ pub(in crate::os) fn watched(
     let ringer = alarm.ringer();
     thread::scope(|threads| {
         let looking = || {
+            let _ringing = RingsOnPanic(ringer);
             while !over.load(Ordering::Acquire) {
                 if let Some(waited) = watch.look_if_due() {
                     ringer.ring();
@@ -43,4 +44,15 @@ pub(in crate::os) fn watched(
             (slept, _) => slept,
         })
     })
+}
+
+/// Nobody would wake the sleeper of an observer that is no more.
+struct RingsOnPanic<'a>(Ringer<'a>);
+
+impl Drop for RingsOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.ring();
+        }
+    }
 }

@@ -1,0 +1,178 @@
+//! L4, L13: an observer costs a waiter neither its place in the queue nor anything else.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use locket::{Lock, LockError};
+
+use super::alone::alone;
+use super::probe::{Answer, probe};
+use super::signals;
+use super::support::{Peer, Scratch, until, until_waiting};
+use super::threads;
+use super::ways::{start, timed};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A handle whose observer looks every millisecond, and tells.
+fn observed(lock: Lock) -> (Lock, mpsc::Receiver<()>) {
+    let (tell, looks) = mpsc::channel();
+    let lock = lock.observe_every(MILLISECOND).on_wait(move |_| {
+        // Nobody listens when the test has seen enough.
+        let _ = tell.send(());
+        ControlFlow::Continue(())
+    });
+    (lock, looks)
+}
+
+#[test]
+fn l4_a_waiter_that_is_observed_keeps_its_place() {
+    for timeout in [None, Some(HOUR)] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let held = scratch.lock().lock().unwrap();
+        let (lock, looks) = observed(scratch.lock().timeout(timeout));
+        let first = start(move || lock.lock().unwrap());
+        until_waiting(std::process::id(), &path, 1);
+        let mut second = Peer::with_handle("a", &path, "");
+        second.start_waiting("w", "acquire a", &path);
+        for _ in looks.try_iter().count()..10 {
+            looks.recv().unwrap();
+        }
+        drop(held);
+        let guard = first.result();
+        second.assert_waiting("w");
+        drop(guard);
+        second.wait_ok("w");
+    }
+}
+
+/// The check above can fail: whoever leaves the queue to look around goes to its end.
+#[test]
+fn l4_who_looks_for_himself_loses_his_place() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock().unwrap();
+    let (say, leave) = mpsc::channel();
+    let leave = Mutex::new(leave);
+    let lock = scratch.lock().observe_every(MILLISECOND).on_wait(move |_| {
+        let told = leave.lock().unwrap().try_recv();
+        told.map_or(ControlFlow::Continue(()), ControlFlow::Break)
+    });
+    let (tell, left) = mpsc::channel();
+    let first = start(move || {
+        let error = lock.lock().unwrap_err();
+        tell.send(()).unwrap();
+        assert!(matches!(error, LockError::GivenUp { .. }), "{error}");
+        lock.lock().unwrap()
+    });
+    until_waiting(std::process::id(), &path, 1);
+    let mut second = Peer::with_handle("a", &path, "");
+    second.start_waiting("w", "acquire a", &path);
+    say.send(()).unwrap();
+    left.recv().unwrap();
+    until_waiting(std::process::id(), &path, 1);
+    drop(held);
+    second.wait_ok("w");
+    first.assert_running();
+    second.ok("release a");
+    drop(first.result());
+}
+
+/// After a grant, a timeout, a Break and a panic.
+#[test]
+fn l13_nothing_is_left_of_observed_waits() {
+    alone("observers::l13_nothing_is_left_of_observed_waits", || {
+        const TURNS: u32 = 200;
+        let scratch = Scratch::new();
+        // One idle descriptor is kept as long as there is a handle.
+        let handle = scratch.lock();
+        drop(handle.lock().unwrap());
+        signals::set_mask(u64::MAX);
+        let (mask, threads_before, descriptors) =
+            (signals::mask(), threads::threads(), threads::descriptors());
+        let held = handle.lock().unwrap();
+        let (timed, _looks) = observed(scratch.lock().timeout(3 * MILLISECOND));
+        let impatient = scratch.lock().on_wait(|_| ControlFlow::Break(()));
+        let nervous =
+            scratch.lock().timeout(HOUR).on_wait(|_| resume_unwind(Box::new("seen enough")));
+        for _ in 0..TURNS {
+            assert!(matches!(timed.lock(), Err(LockError::TimedOut { .. })));
+            assert!(matches!(impatient.lock(), Err(LockError::GivenUp { .. })));
+            assert!(catch_unwind(AssertUnwindSafe(|| nervous.lock())).is_err());
+            assert_eq!(signals::mask(), mask);
+            assert_eq!(threads::timers(), 0);
+        }
+        drop(held);
+        until("the observers' threads end", || threads::threads() == threads_before);
+        assert_eq!(threads::descriptors(), descriptors);
+        let real_time = signals::real_time().map(signals::bit).sum::<u64>();
+        assert_eq!(signals::pending() & real_time, 0, "a signal is left");
+    });
+}
+
+/// It is seen in the check above, were it left.
+#[test]
+fn l13_an_observer_is_a_thread_while_the_wait_lasts() {
+    alone("observers::l13_an_observer_is_a_thread_while_the_wait_lasts", || {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let before = threads::threads();
+        let (lock, looks) = observed(scratch.lock());
+        let wait = start(move || lock.lock().map(drop));
+        looks.recv().unwrap();
+        until_waiting(std::process::id(), &scratch.lock_path(), 1);
+        assert_eq!(threads::threads(), before + 2, "the waiter and its observer");
+        drop(held);
+        wait.result().unwrap();
+        until("both end", || threads::threads() == before);
+    });
+}
+
+/// Then the waiter looks for itself, between two attempts.
+#[test]
+fn l3_without_a_thread_to_spare() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let timeout = 20 * MILLISECOND;
+    let (lock, looks) = observed(scratch.lock().timeout(timeout));
+    let lock = lock.retry_period(MILLISECOND);
+    let mut refused = 0;
+    let refuse = |_: &_| {
+        refused += 1;
+        Answer::Fail(libc::EAGAIN)
+    };
+    let took = probe(&[libc::SYS_clone3, libc::SYS_clone], refuse, move || timed(&lock));
+    took.assert_timed_out(timeout);
+    assert!(refused > 0);
+    assert!(looks.try_iter().count() > 1);
+}
+
+/// A host whose threads block all signals finds them blocked in the observer's, too: but for ours,
+/// as they are for the waiter.
+#[test]
+fn l13_the_observer_takes_no_signal_of_the_host() {
+    alone("observers::l13_the_observer_takes_no_signal_of_the_host", || {
+        let scratch = Scratch::new();
+        let held = scratch.lock().lock().unwrap();
+        let (tell, masks) = mpsc::channel();
+        let lock = scratch.lock().on_wait(move |_| {
+            tell.send(signals::mask()).unwrap();
+            ControlFlow::Continue(())
+        });
+        let wait = start(move || {
+            signals::set_mask(u64::MAX);
+            lock.lock().map(drop).unwrap();
+            signals::mask()
+        });
+        let during = masks.recv().unwrap();
+        drop(held);
+        let ours = signals::claimed().into_iter().map(signals::bit).sum::<u64>();
+        // Two are the C library's own: it lets them into every thread that it makes.
+        let of_libc = 0b11 << 31;
+        assert_eq!(during & !of_libc, wait.result() & !ours & !of_libc);
+    });
+}
