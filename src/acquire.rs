@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::courtesy::{Entrance, MOMENT};
 use super::deadline::Deadline;
+use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
 use super::holders::Holders;
 use super::ledger::{Hold, Ledger};
@@ -15,7 +16,7 @@ use super::os::{self, Descriptor};
 /// deadline over all of it (L3). The hold is not in the ledger yet.
 pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockError> {
     let deadline = Deadline::after(options.timeout);
-    let path = ledger.name().path();
+    let name = ledger.name();
     let mut acquisition = Acquisition {
         ledger,
         options,
@@ -32,7 +33,7 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
         let reused = idle.is_some();
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => acquisition.open().map_err(|failure| failure.at(path))?,
+            None => acquisition.open().map_err(|failure| refused(name, failure))?,
         };
         match acquisition.attempt(&descriptor) {
             Ok(Outcome::Granted) => {
@@ -45,14 +46,14 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
             }
             Ok(Outcome::GivenUp(waited)) => {
                 ledger.put_idle(descriptor);
-                return Err(LockError::GivenUp { path: path.into(), waited });
+                return Err(LockError::GivenUp { path: name.path().into(), waited });
             }
             Ok(Outcome::Replaced) if deadline.allows(&mut turns) => {}
-            Ok(Outcome::Replaced) => return Err(replaced().at(path)),
+            Ok(Outcome::Replaced) => return Err(refused(name, replaced())),
             // An old descriptor may have troubles of its own, a stale one on NFS for instance:
             // what a new one says counts.
             Err(_) if reused => {}
-            Err(failure) => return Err(failure.at(path)),
+            Err(failure) => return Err(refused(name, failure)),
         }
         // Here the descriptor is closed, and with it whatever lock is on it.
     }

@@ -1,10 +1,11 @@
 //! What can go wrong: somebody else holds the lock, nobody does, or the system says no.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{error, fmt, io};
 
 use super::holders::Holders;
+use super::kind::ErrorKind;
 
 /// Why a lock could not be taken or released.
 ///
@@ -51,8 +52,13 @@ pub enum LockError {
         path: PathBuf,
         /// What was being done.
         action: Action,
+        /// What sort of trouble it is.
+        kind: ErrorKind,
         /// What the system said.
         source: io::Error,
+        /// Why, and what to do about it, in a sentence for people; if more can be said than the
+        /// system did.
+        advice: Option<String>,
     },
 }
 
@@ -68,6 +74,8 @@ pub enum Action {
     Lock,
     /// Asking which file the path names now.
     Check,
+    /// Asking who holds the lock.
+    Ask,
     /// Passing the hold on to children.
     Inherit,
     /// Giving the lock back. It is given up all the same: the descriptor was closed (L6).
@@ -87,9 +95,16 @@ impl Action {
     }
 }
 
-impl Failure {
-    pub(crate) fn at(self, path: &Path) -> LockError {
-        LockError::Io { path: path.into(), action: self.action, source: self.source }
+impl LockError {
+    /// What sort of trouble it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TimedOut { .. } => ErrorKind::Contended,
+            Self::GivenUp { .. } => ErrorKind::GivenUp,
+            Self::NotLocked { .. } => ErrorKind::NotLocked,
+            Self::Io { kind, .. } => *kind,
+        }
     }
 }
 
@@ -100,6 +115,7 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Lock => "lock",
             Self::Check => "look at",
+            Self::Ask => "ask who holds",
             Self::Inherit => "pass on",
             Self::Unlock => "unlock",
         })
@@ -122,8 +138,9 @@ impl fmt::Display for LockError {
             Self::NotLocked { path } => {
                 write!(f, "cannot release unlocked lock: {}", path.display())
             }
-            Self::Io { path, action, source } => {
-                write!(f, "couldn't {action} {}: {source}", path.display())
+            Self::Io { path, action, source, advice, .. } => {
+                write!(f, "couldn't {action} {}: {source}", path.display())?;
+                advice.as_ref().map_or(Ok(()), |advice| write!(f, ": {advice}"))
             }
         }
     }

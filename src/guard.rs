@@ -1,5 +1,6 @@
 use std::io;
 
+use super::diagnosis::refused;
 use super::error::LockError;
 use super::ledger::Hold;
 use super::os;
@@ -73,7 +74,7 @@ impl Guard {
     pub fn is_current(&self) -> io::Result<bool> {
         let Some(hold) = &self.hold else { return Ok(false) };
         os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links)
-            .map_err(|failure| failure.at(self.ledger.name().path()).into())
+            .map_err(|failure| refused(self.ledger.name(), failure).into())
     }
 
     /// Passes the hold on to the programs that this process becomes or starts: it ends when this
@@ -89,14 +90,14 @@ impl Guard {
     /// [`LockError::Io`] if the system refuses (`fcntl` on Unix); the lock is released.
     /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn bequeath(mut self) -> Result<(), LockError> {
-        let path = self.ledger.name().path();
+        let name = self.ledger.name();
         let Some(hold) = self.hold.take_if(|_| !self.ledger.is_inherited()) else {
-            return Err(LockError::NotLocked { path: path.into() });
+            return Err(LockError::NotLocked { path: name.path().into() });
         };
         if let Err(failure) = os::bequeath(&hold.descriptor) {
-            let refused = failure.at(path);
+            let error = refused(name, failure);
             release_guarded(self.ledger.ledger(), hold)?;
-            return Err(refused);
+            return Err(error);
         }
         drop(hold); // Closed, not unlocked: there is a copy that the lock is on as well.
         Ok(())

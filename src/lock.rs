@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::acquire::acquire;
+use super::diagnosis::refused;
 use super::error::LockError;
 use super::guard::Guard;
 use super::holders::Holders;
@@ -263,7 +264,7 @@ impl Lock {
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
         os::holders(self.ledger.name(), &self.options, false)
-            .map_err(|failure| failure.at(self.path()))
+            .map_err(|failure| refused(self.ledger.name(), failure))
     }
 
     /// The absolute path, as it was when the handle was made (L10).

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::deadline::Deadline;
+use super::diagnosis::refused;
 use super::holders::Holders;
 use super::options::Options;
 use super::os::{self, Name};
@@ -117,7 +118,7 @@ impl Wait<'_> {
     /// What the system answers when it cannot be asked.
     pub fn holders(&self) -> io::Result<Holders> {
         os::holders(self.name, self.options, true)
-            .map_err(|failure| failure.at(self.name.path()).into())
+            .map_err(|failure| refused(self.name, failure).into())
     }
 }
 

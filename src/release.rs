@@ -1,6 +1,7 @@
 //! Out of the ledger, then out of the kernel.
 
 use super::deadline::Deadline;
+use super::diagnosis;
 use super::error::LockError;
 use super::ledger::{Hold, Ledger};
 use super::os;
@@ -28,7 +29,7 @@ fn end(ledger: &Ledger, hold: Hold) -> Result<(), LockError> {
         Err(failure) => {
             drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).
             ledger.refused();
-            Err(failure.at(ledger.name().path()))
+            Err(diagnosis::refused(ledger.name(), failure))
         }
     }
 }

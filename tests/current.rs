@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use locket::{Action, LockError, State, lock_file};
-use support::{Outcome, Peer, Scratch, is_root, skip};
+use support::{Outcome, Peer, Scratch, is_root, skip, words_of};
 
 fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
     fs::create_dir(scratch.join("dir"))?;
@@ -109,7 +109,12 @@ fn l9_who_may_not_look_is_told_so() -> Outcome {
     peer.ok("become 4242");
     fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
     let refusal = peer.refused("is_current g");
-    let message = format!("couldn't look at {}: Permission denied (os error 13)", path.display());
+    let message = format!(
+        "couldn't look at {}: {}: user 4242 may not enter {}",
+        path.display(),
+        words_of(libc::EACCES),
+        dir.display()
+    );
     assert_eq!(refusal.message, message);
     peer.ok("release_guard g");
     assert_eq!(peer.refused("acquire a").class, "open");

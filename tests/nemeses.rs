@@ -194,7 +194,8 @@ fn l8_a_full_disk() {
     for _ in 0..10 {
         let refusal = peer.refused("acquire missing");
         assert_eq!(refusal.class, "create", "{refusal:?}");
-        assert!(refusal.message.ends_with("(os error 28)"), "{refusal:?}");
+        assert!(refusal.message.contains("(os error 28): there is no room"), "{refusal:?}");
+        assert_eq!(refusal.kind, "exhausted");
         assert_eq!(peer.ok("state missing"), "unlocked");
     }
     assert_eq!(peer.descriptors(), descriptors);

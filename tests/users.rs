@@ -14,7 +14,7 @@ use std::process::Command;
 
 #[cfg(target_os = "linux")]
 use support::Strace;
-use support::{Outcome, Peer, Scratch, is_root, skip};
+use support::{Outcome, Peer, Scratch, is_root, skip, words_of};
 
 /// A peer that is another user and has that handle.
 fn user(id: u32, path: &Path, options: &str) -> Peer {
@@ -126,8 +126,15 @@ fn l8_the_create_mode_shares_or_does_not() {
     one.ok("acquire a");
     one.ok("release a");
     let refusal = other.refused("acquire a");
-    let message = format!("couldn't open {}: Permission denied (os error 13)", path.display());
-    assert_eq!((&*refusal.class, refusal.message), ("open", message));
+    let why = "user 4321 may not read it; it is 1234's (mode 0600), in a directory where everybody may \
+               make files: let its readers lock it (chmod a+r), or keep the lock file elsewhere";
+    assert_eq!(refusal.message, denied("open", &path, why));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permission"));
+}
+
+fn denied(action: &str, path: &Path, why: &str) -> String {
+    let path = path.display();
+    format!("couldn't {action} {path}: {}: {why}", words_of(libc::EACCES))
 }
 
 #[test]
@@ -162,8 +169,13 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
     let mut peer = user(1234, &path, "");
     let refusal = peer.refused("acquire a");
-    let message = format!("couldn't create {}: Permission denied (os error 13)", path.display());
-    assert_eq!((&*refusal.class, refusal.message), ("create", message));
+    let directory = scratch.path().display();
+    let why = format!(
+        "user 1234 may not make files in {directory}, which is root's (mode 0755): let somebody else \
+         make the lock file, or keep it elsewhere"
+    );
+    assert_eq!(refusal.message, denied("create", &path, &why));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permission"));
     assert!(!path.exists());
 
     // What is there can be locked.
@@ -174,8 +186,9 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o700))?;
     peer.handle("a", &path, "");
     let refusal = peer.refused("acquire a");
-    let message = format!("couldn't open {}: Permission denied (os error 13)", path.display());
-    assert_eq!((&*refusal.class, refusal.message), ("open", message));
+    let why = format!("user 1234 may not enter {directory}");
+    assert_eq!(refusal.message, denied("open", &path, &why));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permission"));
     Ok(())
 }
 

@@ -2,4 +2,5 @@
 
 pub(super) mod alarm;
 pub(super) mod holders;
+pub(super) mod mounts;
 pub(super) mod watcher;

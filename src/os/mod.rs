@@ -21,6 +21,8 @@
 //! - `holders(name, options, known_held)`: at any time; opens nothing for reading or writing, creates
 //!   nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody in the
 //!   answer, unknown if need be.
+//! - `diagnose(name, failure)`: after a failure, as soon as possible. What sort of trouble it is, and
+//!   why, as far as can be told.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
 //!   closed, which unlocks too.
 //! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit a

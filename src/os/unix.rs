@@ -1,5 +1,8 @@
 //! `open`, `flock`, `stat`, and what `fork` does to them.
 
+mod diagnosis;
+pub(super) mod users;
+
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -20,6 +23,8 @@ use crate::options::{Mode, Options};
 
 #[cfg(target_os = "linux")]
 use super::linux::{alarm::Alarm, watcher::watched};
+
+pub(crate) use diagnosis::diagnose;
 
 /// An absolute path, in the form that system calls take.
 #[derive(Clone, Debug)]

@@ -5,7 +5,9 @@ use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use crate::deadline::Deadline;
+use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
+use crate::kind::ErrorKind;
 use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
 
@@ -65,6 +67,10 @@ pub(crate) fn give_way(_: Duration) {}
 
 pub(crate) fn coarse_clock() -> Duration {
     Duration::ZERO
+}
+
+pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
+    Diagnosis { kind: ErrorKind::of(&failure.source), advice: None }
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {

@@ -25,7 +25,9 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use crate::deadline::Deadline;
+use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
+use crate::kind::ErrorKind;
 use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
 
@@ -222,6 +224,10 @@ pub(crate) fn give_way(_: Duration) {}
 
 pub(crate) fn coarse_clock() -> Duration {
     Duration::ZERO
+}
+
+pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
+    Diagnosis { kind: ErrorKind::of(&failure.source), advice: None }
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! An answer that is an error: its class, for tests to match, and its message, for people.
+//! An answer that is an error: its class and kind, for tests to match, and its message, for people.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -8,6 +8,7 @@ use locket::LockError;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     class: String,
+    kind: String,
     message: String,
 }
 
@@ -16,13 +17,13 @@ pub(crate) type Reply = Result<String, Refusal>;
 impl Refusal {
     /// The command makes no sense.
     pub(crate) fn usage(message: impl Display) -> Self {
-        Self { class: "usage".into(), message: message.to_string() }
+        Self { class: "usage".into(), kind: "none".into(), message: message.to_string() }
     }
 }
 
 impl Display for Refusal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "error {} {}", self.class, self.message)
+        write!(f, "error {} {} {}", self.class, self.kind, self.message)
     }
 }
 
@@ -34,13 +35,14 @@ impl From<LockError> for Refusal {
             LockError::Io { action, .. } => format!("{action:?}").to_lowercase(),
             _ => "unknown".into(),
         };
-        Self { class, message: error.to_string() }
+        let kind = format!("{:?}", error.kind()).to_lowercase();
+        Self { class, kind, message: error.to_string() }
     }
 }
 
 /// The system refused something that the peer did without Locket.
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self { class: "system".into(), message: error.to_string() }
+        Self { class: "system".into(), kind: "none".into(), message: error.to_string() }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) class: String,
+    pub(crate) kind: String,
     pub(crate) message: String,
 }
 
@@ -242,8 +243,9 @@ impl Answer {
         let outcome = match word {
             "ok" => Ok(rest.into()),
             "error" => {
-                let (class, message) = rest.split_once(' ')?;
-                Err(Refusal { class: class.into(), message: message.into() })
+                let (class, rest) = rest.split_once(' ')?;
+                let (kind, message) = rest.split_once(' ')?;
+                Err(Refusal { class: class.into(), kind: kind.into(), message: message.into() })
             }
             _ => return None,
         };

@@ -22,12 +22,17 @@ mod allowed;
 mod courtesy;
 #[path = "../../../src/deadline.rs"]
 mod deadline;
+#[path = "../../../src/diagnosis.rs"]
+mod diagnosis;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/error.rs"]
 mod error;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/holders.rs"]
 mod holders;
+#[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
+#[path = "../../../src/kind.rs"]
+mod kind;
 mod laws;
 #[allow(dead_code, reason = "only the build uses the texts")]
 mod mutations;

@@ -10,8 +10,10 @@ use locket_model::spec::{self, Answer, Op};
 use loom::sync::{Condvar, Mutex};
 
 use crate::deadline::Deadline;
+use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::holders::Holders;
+use crate::kind::ErrorKind;
 use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
 use crate::oracle;
@@ -290,6 +292,10 @@ pub(crate) fn coarse_clock() -> Duration {
 
 /// Anything may happen anywhere without it, too.
 pub(crate) fn give_way(_: Duration) {}
+
+pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
+    Diagnosis { kind: ErrorKind::of(&failure.source), advice: None }
+}
 
 /// Nobody asks in the model.
 #[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]

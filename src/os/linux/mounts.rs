@@ -1,0 +1,127 @@
+//! Which file system is a file on, and how is it mounted?
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::os) struct Mount {
+    /// Of the file system, major and minor: the one that the table of locks shows.
+    pub(in crate::os) device: (u32, u32),
+    pub(in crate::os) point: PathBuf,
+    /// Of the file system: `ext4`, `nfs4`.
+    pub(in crate::os) kind: String,
+    /// Of the mount and of the file system, separated by commas.
+    pub(in crate::os) options: String,
+}
+
+impl Mount {
+    /// Of the file at this path, which is not opened for reading or writing.
+    pub(in crate::os) fn at(path: &Path) -> Option<Self> {
+        let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        Self::of(&file)
+    }
+
+    /// Of an open file. (In `thread-self`: `self` is no more once the first thread has ended.)
+    pub(in crate::os) fn of(file: impl AsFd) -> Option<Self> {
+        let descriptor = file.as_fd().as_raw_fd();
+        let about = fs::read_to_string(format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?;
+        let id =
+            about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()?;
+        let mounts = fs::read("/proc/thread-self/mountinfo").ok()?;
+        Self::find(&String::from_utf8_lossy(&mounts), id)
+    }
+
+    /// `36 35 98:0 /root /where rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`
+    fn find(mounts: &str, id: u64) -> Option<Self> {
+        mounts.lines().find_map(|line| {
+            let (mount, file_system) = line.split_once(" - ")?;
+            let mut words = mount.split(' ');
+            if words.next()?.parse() != Ok(id) {
+                return None;
+            }
+            let (major, minor) = words.nth(1)?.split_once(':')?;
+            let device = (major.parse().ok()?, minor.parse().ok()?);
+            let point = unescaped(words.nth(1)?).into();
+            let options = words.next()?;
+            let mut words = file_system.split(' ');
+            let kind = words.next()?.into();
+            let options = format!("{options},{}", words.nth(1).unwrap_or_default());
+            Some(Self { device, point, kind, options })
+        })
+    }
+
+    pub(in crate::os) fn has(&self, option: &str) -> bool {
+        self.options.split(',').any(|its| its == option)
+    }
+
+    /// Is it somebody else's, who may have no locks?
+    pub(in crate::os) fn is_network(&self) -> bool {
+        let kind = self.kind.as_str();
+        kind.starts_with("nfs")
+            || kind.starts_with("fuse")
+            || matches!(kind, "cifs" | "smb3" | "9p")
+    }
+}
+
+/// Blanks are written by their octal numbers there: `\040`.
+fn unescaped(text: &str) -> String {
+    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    escapes.iter().fold(text.to_owned(), |text, (escape, blank)| text.replace(escape, blank))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "\
+22 28 0:20 / /sys rw,nosuid - sysfs sysfs rw
+128 28 0:51 / /mnt/two\\012lines\\040and\\040spaces rw - btrfs /dev/loop0 rw
+28 1 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/root rw,errors=continue
+29 28 259:1048575 /sub /large rw - xfs /dev/nvme0n1p9 rw
+30 28 0:52 / /mnt/nfs rw - nfs server:/export rw,vers=3,nolock,addr=10.0.0.1
+";
+
+    #[test]
+    fn a_mount_is_found_by_its_number() {
+        let root = Mount {
+            device: (254, 0),
+            point: "/".into(),
+            kind: "ext4".into(),
+            options: "rw,relatime,rw,errors=continue".into(),
+        };
+        assert_eq!(Mount::find(MOUNTS, 28), Some(root));
+        // Another mount's parent, and the beginning of another's number.
+        assert_eq!(Mount::find(MOUNTS, 1), None);
+        assert_eq!(Mount::find(MOUNTS, 12), None);
+    }
+
+    #[test]
+    fn devices_and_places_may_look_odd() {
+        let device = |id| Mount::find(MOUNTS, id).map(|mount| mount.device);
+        assert_eq!(device(29), Some((259, 1_048_575)));
+        assert_eq!(device(128), Some((0, 51)));
+        let point = Mount::find(MOUNTS, 128).map(|mount| mount.point);
+        assert_eq!(point, Some("/mnt/two\nlines and spaces".into()));
+    }
+
+    #[test]
+    fn network_mounts_say_so() {
+        let nfs = Mount::find(MOUNTS, 30);
+        assert!(nfs.is_some_and(|nfs| nfs.is_network() && nfs.has("nolock") && !nfs.has("lock")));
+        assert!(Mount::find(MOUNTS, 28).is_some_and(|root| !root.is_network()));
+    }
+
+    #[test]
+    fn an_open_file_is_on_some_mount() {
+        let here = Mount::at(Path::new("/proc"));
+        assert_eq!(
+            here.map(|mount| (mount.point, mount.kind)),
+            Some(("/proc".into(), "proc".into()))
+        );
+        assert_eq!(Mount::at(Path::new("/nowhere/at/all")), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! Why the system refused, and what to do about it.
+//!
+//! Asked when it has happened already, so what is found may have changed since: what is not certain
+//! is not said.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, geteuid, getrlimit};
+
+use crate::diagnosis::Diagnosis;
+use crate::error::{Action, Failure};
+use crate::kind::ErrorKind;
+use crate::os::Name;
+
+use super::users;
+
+pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
+    let Failure { action, source } = failure;
+    let kind = match (action, Errno::from_io_error(source)) {
+        (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::Path,
+        (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
+        (Action::Lock | Action::Unlock, Some(Errno::NOLCK)) if is_on_network(name.path()) => {
+            ErrorKind::Unsupported
+        }
+        (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOLCK)) => {
+            ErrorKind::Exhausted
+        }
+        _ => ErrorKind::of(source),
+    };
+    let advice = Errno::from_io_error(source).and_then(|error| advise(name.path(), *action, error));
+    Diagnosis { kind, advice }
+}
+
+fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
+    match (error, action) {
+        (Errno::MFILE, _) => Some(format!(
+            "this process has as many descriptors open as it may ({}): close some, or raise the limit \
+             (ulimit -n)",
+            getrlimit(Resource::Nofile).current?
+        )),
+        (Errno::NFILE, _) => Some(
+            "the whole system has as many files open as it may: raise the limit (sysctl fs.file-max)"
+                .into(),
+        ),
+        (Errno::NOENT | Errno::NOTDIR, Action::Create | Action::Open) => missing(path),
+        (Errno::ACCESS | Errno::PERM, Action::Create) => not_to_be_written(path),
+        (Errno::ACCESS | Errno::PERM, Action::Open | Action::Check | Action::Ask) => {
+            not_to_be_opened(path)
+        }
+        (Errno::ROFS, Action::Create) => Some(format!(
+            "{} is read-only: a lock file that is there already can be locked, but none can be made",
+            place(path)
+        )),
+        (Errno::NOSPC | Errno::DQUOT, Action::Create) => Some(format!(
+            "there is no room for one more file on {}, not even an empty one",
+            place(path)
+        )),
+        (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => {
+            Some(format!(
+                "{} may have no locks: keep lock files on a local file system",
+                place(path)
+            ))
+        }
+        (Errno::STALE, _) => Some(format!(
+            "the server of {} has no such file any more: make sure that nobody deletes lock files, or \
+             mount it again",
+            place(path)
+        )),
+        _ => None,
+    }
+}
+
+/// The first directory on the way that is not there.
+fn missing(path: &Path) -> Option<String> {
+    let mut ways: Vec<&Path> = path.ancestors().skip(1).collect();
+    ways.reverse();
+    ways.into_iter().find_map(|way| match fs::metadata(way) {
+        Ok(it) if !it.is_dir() => Some(format!("{} is not a directory", way.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Some(format!("there is no directory {}", way.display()))
+        }
+        _ => None,
+    })
+}
+
+/// The directory does not want one more file of this user's.
+fn not_to_be_written(path: &Path) -> Option<String> {
+    let directory = path.parent()?;
+    let about = fs::metadata(directory).ok();
+    let Some(about) = about else { return not_to_be_entered(path) };
+    Some(format!(
+        "user {} may not make files in {}, which is {}'s (mode {}): let somebody else make the lock \
+         file, or keep it elsewhere",
+        me(),
+        directory.display(),
+        users::name(about.uid()),
+        mode(&about)
+    ))
+}
+
+fn not_to_be_opened(path: &Path) -> Option<String> {
+    let Ok(about) = fs::metadata(path) else { return not_to_be_entered(path) };
+    let sticky = path.parent().and_then(|parent| fs::metadata(parent).ok());
+    let sticky = sticky.is_some_and(|parent| parent.mode() & 0o1002 == 0o1002);
+    let elsewhere = if sticky { ", in a directory where everybody may make files" } else { "" };
+    Some(format!(
+        "user {} may not read it; it is {}'s (mode {}){elsewhere}: let its readers lock it (chmod a+r), or \
+         keep the lock file elsewhere",
+        me(),
+        users::name(about.uid()),
+        mode(&about)
+    ))
+}
+
+/// The first directory on the way that may not be searched.
+fn not_to_be_entered(path: &Path) -> Option<String> {
+    let mut ways: Vec<&Path> = path.ancestors().collect();
+    ways.reverse();
+    let forbidden = |way: &&Path| {
+        fs::metadata(way).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let closed = ways.into_iter().find(forbidden)?.parent()?;
+    Some(format!("user {} may not enter {}", me(), closed.display()))
+}
+
+/// As whom this process opens files.
+fn me() -> String {
+    users::name(geteuid().as_raw())
+}
+
+fn mode(about: &Metadata) -> String {
+    format!("{:04o}", about.mode() & 0o7777)
+}
+
+/// The file system that the path is on, or would be, in the words of who mounted it.
+#[cfg(target_os = "linux")]
+fn place(path: &Path) -> String {
+    use crate::os::linux::mounts::Mount;
+    let Some(mount) = path.ancestors().find_map(Mount::at) else { return "its file system".into() };
+    let without_locks = ["nolock", "nobrl"].into_iter().filter(|option| mount.has(option));
+    let words: Vec<&str> = [mount.kind.as_str()].into_iter().chain(without_locks).collect();
+    format!("{} ({})", mount.point.display(), words.join(", "))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn place(_: &Path) -> String {
+    "its file system".into()
+}
+
+#[cfg(target_os = "linux")]
+fn is_on_network(path: &Path) -> bool {
+    crate::os::linux::mounts::Mount::at(path).is_some_and(|mount| mount.is_network())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_on_network(_: &Path) -> bool {
+    false
+}

@@ -1,0 +1,154 @@
+//! L12: an error says what sort of trouble it is, and to people why, and what to do about it.
+
+mod support;
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use locket::{ErrorKind, LockError, lock_file};
+use support::{Outcome, Peer, Scratch};
+
+/// What is wrong with this path.
+#[track_caller]
+fn error_of(path: impl AsRef<Path>) -> LockError {
+    lock_file(path).lock().expect_err("it is no place for a lock file")
+}
+
+/// Its text, after what the system says.
+fn advice(error: &LockError) -> &str {
+    let LockError::Io { advice: Some(advice), .. } = error else { return "" };
+    assert!(error.to_string().ends_with(&format!("): {advice}")), "{error}");
+    advice
+}
+
+#[test]
+fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotLocked);
+    let _held = lock.lock()?;
+    assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::Contended);
+    let error = lock.timeout(std::time::Duration::from_millis(1)).lock().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contended);
+    Ok(())
+}
+
+#[test]
+fn l12_a_path_that_leads_nowhere() -> Outcome {
+    let scratch = Scratch::new();
+    let long = "x".repeat(10_000);
+    let directory = scratch.join("directory");
+    fs::create_dir(&directory)?;
+    for nowhere in [Path::new(""), Path::new("a\0b"), &scratch.join(&long), &directory] {
+        assert_eq!(error_of(nowhere).kind(), ErrorKind::Path, "{nowhere:?}");
+    }
+    #[cfg(unix)]
+    {
+        let link = scratch.join("link");
+        std::os::unix::fs::symlink(&link, &link)?;
+        assert_eq!(error_of(&link).kind(), ErrorKind::Path);
+    }
+    Ok(())
+}
+
+#[test]
+fn l12_a_directory_that_is_missing() {
+    let scratch = Scratch::new();
+    let missing = scratch.join("missing");
+    for path in [missing.join("test.lock"), missing.join("further").join("test.lock")] {
+        let error = error_of(path);
+        assert_eq!(error.kind(), ErrorKind::Path, "{error}");
+        if cfg!(unix) {
+            assert_eq!(advice(&error), format!("there is no directory {}", missing.display()));
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn l12_a_file_in_place_of_a_directory() -> Outcome {
+    let scratch = Scratch::new();
+    let file = scratch.join("file");
+    File::create(&file)?;
+    let error = error_of(file.join("further").join("test.lock"));
+    assert_eq!(error.kind(), ErrorKind::Path, "{error}");
+    assert_eq!(advice(&error), format!("{} is not a directory", file.display()));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn l12_no_more_descriptors() {
+    let scratch = Scratch::new();
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("limit_files 3");
+    let refusal = peer.refused("acquire a");
+    assert_eq!(refusal.kind, "exhausted");
+    let advice = "this process has as many descriptors open as it may (3): close some, or raise the \
+                  limit (ulimit -n)";
+    assert!(refusal.message.ends_with(advice), "{refusal:?}");
+}
+
+/// What the system refuses to others than root, by their own words: see `users.rs`. What it refuses
+/// to root takes a file system to match, or strace.
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+    use support::{Strace, skip};
+
+    /// One call of a peer's that strace makes the system refuse.
+    fn refused(check: &str, calls: &str, fault: &str) -> Option<support::Refusal> {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let inject = format!("--inject={calls}:error={fault}");
+        let only = format!("--trace-path={}", path.display());
+        let mut strace = Strace::spawn(check, &[&only, &inject])?;
+        strace.peer.handle("a", &path, "");
+        Some(strace.peer.refused("acquire a"))
+    }
+
+    #[test]
+    fn l12_a_file_system_without_locks() {
+        let check = "l12_a_file_system_without_locks";
+        for (fault, kind) in
+            [("EOPNOTSUPP", "unsupported"), ("ENOSYS", "unsupported"), ("ENOLCK", "exhausted")]
+        {
+            let Some(refusal) = refused(check, "flock", fault) else { return };
+            assert_eq!((&*refusal.class, &*refusal.kind), ("lock", kind), "{refusal:?}");
+            let (_, advice) = refusal.message.rsplit_once("): ").expect("there is some advice");
+            let (place, remedy) = advice.split_once(" may have no locks: ").expect(advice);
+            // `/tmp (tmpfs)`, wherever it is.
+            assert!(place.starts_with('/') && place.ends_with(')'), "{place}");
+            assert_eq!(remedy, "keep lock files on a local file system");
+        }
+    }
+
+    #[test]
+    fn l12_a_stale_handle() {
+        let Some(refusal) = refused("l12_a_stale_handle", "?open,openat", "ESTALE") else { return };
+        assert_eq!((&*refusal.class, &*refusal.kind), ("open", "stale"), "{refusal:?}");
+        assert!(refusal.message.contains("has no such file any more"), "{refusal:?}");
+    }
+
+    #[test]
+    fn l12_a_file_system_that_is_read_only() -> Outcome {
+        let check = "l12_a_file_system_that_is_read_only";
+        if !support::is_root() {
+            skip(check, "only root may mount");
+            return Ok(());
+        }
+        let scratch = Scratch::new();
+        let mounted = scratch.join("read only");
+        fs::create_dir(&mounted)?;
+        let script = "mount -t tmpfs -o ro none \"$0\" && exec \"$@\"";
+        let directory = mounted.display().to_string();
+        let wrapper = ["unshare", "--mount", "sh", "-c", script, &directory];
+        let mut peer = Peer::under(&wrapper);
+        peer.handle("a", mounted.join("test.lock"), "");
+        let refusal = peer.refused("acquire a");
+        assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permission"), "{refusal:?}");
+        let place = format!("{directory} (tmpfs) is read-only");
+        assert!(refusal.message.contains(&place), "{refusal:?}");
+        Ok(())
+    }
+}
