@@ -42,11 +42,11 @@ mod unsupported;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::holders::holders;
+pub(crate) use linux::holders::{holders, locks_in_use};
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown_holders::holders;
+pub(crate) use unknown_holders::{holders, locks_in_use};
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]

@@ -1,7 +1,10 @@
 //! Where the system does not tell who holds a lock.
 
+use std::io;
+
 use crate::error::Failure;
 use crate::holders::{Claim, Claimant, Holders};
+use crate::in_use::LockInUse;
 use crate::options::Options;
 
 use super::Name;
@@ -10,4 +13,9 @@ use super::Name;
 pub(crate) fn holders(_: &Name, _: &Options, known_held: bool) -> Result<Holders, Failure> {
     let held = known_held.then_some(Claim { mode: None, by: Claimant::Unknown });
     Ok(Holders { held: held.into_iter().collect(), waiting: Vec::new() })
+}
+
+pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
+    let text = "who holds locks is not told on this platform";
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }
