@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::error::{Action, Failure, LockError};
-use super::holders::Holders;
+use super::holders::{Effort, Holders};
 use super::ledger::{Hold, Ledger};
 use super::observer::{Waited, Watch};
 use super::options::Options;
@@ -96,11 +96,13 @@ fn open(ledger: &Ledger, options: &Options, deadline: &Deadline) -> Result<Descr
     deadline.outlast_signals(|| os::open(ledger.name(), options, deadline))
 }
 
-/// Who was it? Whoever did not want to wait does not want to wait for the answer either.
+/// Who was it? Whoever did not want to wait does not want to wait for the answer either, which
+/// may take the system ten milliseconds.
 fn holders(ledger: &Ledger, options: &Options) -> Holders {
+    const PATIENT: Duration = Duration::from_millis(100);
     match options.timeout {
-        Some(Duration::ZERO) => Holders::default(),
-        _ => os::holders(ledger.name(), options, true).unwrap_or_default(),
+        Some(timeout) if timeout < PATIENT => Holders::default(),
+        _ => os::holders(ledger.name(), options, true, Effort::Glance).unwrap_or_default(),
     }
 }
 

@@ -24,8 +24,9 @@ pub enum LockError {
         path: PathBuf,
         /// From the call to the last attempt; zero when one attempt was all that was asked for.
         waited: Duration,
-        /// Who held it, as the system told it then. Nobody is named if one attempt was all that
-        /// was asked for: [`Lock::holders`](crate::Lock::holders) asks.
+        /// Who held it, as the system told it then: on Linux processes by number and name, and
+        /// only as far as a glance tells (a millisecond's work). Nobody is named if less than a
+        /// tenth of a second was to be waited. [`Lock::holders`](crate::Lock::holders) tells all.
         holders: Holders,
     },
     /// The observer of [`Lock::on_wait`](crate::Lock::on_wait) put an end to the wait. The state of
@@ -68,6 +69,8 @@ pub enum Action {
     Lock,
     /// Asking which file the path names now.
     Check,
+    /// Asking who holds the lock.
+    Ask,
     /// Passing the hold on to children.
     Inherit,
     /// Giving the lock back. It is given up all the same: the descriptor was closed (L6).
@@ -100,6 +103,7 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Lock => "lock",
             Self::Check => "look at",
+            Self::Ask => "ask who holds",
             Self::Inherit => "pass on",
             Self::Unlock => "unlock",
         })

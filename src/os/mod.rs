@@ -15,9 +15,10 @@
 //!   Meanwhile the observer gets its looks, without a place in the queue being lost for it.
 //! - `is_current(name, descriptor, follow_links)`: at any time. Does the path name the file of this
 //!   descriptor? The answer is worth something only while the descriptor has a lock.
-//! - `holders(name, options, known_held)`: at any time; opens nothing for reading or writing, creates
-//!   nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody in the
-//!   answer, unknown if need be.
+//! - `holders(name, options, known_held, effort)`: at any time; opens nothing for reading or writing,
+//!   creates nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody
+//!   in the answer, unknown if need be.
+//! - `locks_in_use()`: at any time; the same of all files.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
 //!   closed, which unlocks too.
 //! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit a
