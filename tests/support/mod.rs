@@ -25,4 +25,4 @@ pub(crate) use strace::{Strace, Trace};
 pub(crate) use waiting::{PATIENCE, until, until_waiting};
 
 /// Of a test: whatever went wrong where nothing should have.
-pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
