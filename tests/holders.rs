@@ -422,7 +422,7 @@ fn l12_users_see_each_other_s_holds() {
     assert_eq!(holder(&path).user.as_deref(), Some("1234"));
     let mut other = Peer::with_handle("a", &path, "timeout=100");
     other.ok("become 4321");
-    let told = format!("exclusive pid {} (locket-peer) <-", one.pid());
+    let told = format!("exclusive pid {} (locket-peer) <- nobody", one.pid());
     assert_eq!(other.ok("holders a"), told);
     let message = other.refused("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", one.pid());
@@ -443,7 +443,7 @@ fn l12_heirs_that_may_not_be_looked_into() -> Outcome {
     let mut peer = Peer::with_handle("a", &path, "timeout=100");
     peer.ok("become 1234");
     let heirs = format!("heirs of pid {}, which has ended", taker(&path)?);
-    assert_eq!(peer.ok("holders a"), format!("exclusive {heirs} <-"));
+    assert_eq!(peer.ok("holders a"), format!("exclusive {heirs} <- nobody"));
     let message = peer.refused("acquire a").message;
     assert!(message.ends_with(&format!(": held by {heirs}")), "{message}");
     Ok(())

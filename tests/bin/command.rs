@@ -149,6 +149,9 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
 }
 
 fn claims(claims: &[Claim]) -> String {
+    if claims.is_empty() {
+        return "nobody".into();
+    }
     let claim = |claim: &Claim| match claim.mode {
         Some(mode) => format!("{mode} {}", claim.by),
         None => claim.by.to_string(),

@@ -4,6 +4,7 @@
 //! script takes the lock of a descriptor that is the shell's, and ends. So the process in the table is looked
 //! into, as far as that is allowed; and if it has not got the lock, so are the others.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -11,13 +12,16 @@ use super::descriptors::{Locked, Looks};
 use super::file::Proof;
 use super::process::{self, Details, describe};
 use super::table::{Entry, Hold};
-use crate::holders::{Claim, Claimant, Effort, Holders};
-use crate::options::Mode;
+use crate::holders::{Claim, Claimant, Effort, Holders, Process};
 
 #[derive(Debug)]
 pub(super) struct Inquiry {
     looks: Looks,
     details: Details,
+    /// Whom it was asked about, and what was told.
+    known: BTreeMap<u32, Option<Process>>,
+    /// Locks may be alike: each descriptor stands for one of them.
+    counted: BTreeSet<(u32, u32)>,
 }
 
 /// Who has a lock, and on which descriptor if that was seen.
@@ -34,7 +38,8 @@ impl Inquiry {
             Effort::Glance => (200, Details::Name),
             Effort::Search => (usize::MAX, Details::All),
         };
-        Self { looks: Looks::at_most(looks), details }
+        let (known, counted) = (BTreeMap::new(), BTreeSet::new());
+        Self { looks: Looks::at_most(looks), details, known, counted }
     }
 
     /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor that
@@ -45,13 +50,8 @@ impl Inquiry {
         if found.is_empty() {
             return None;
         }
-        for holder in found {
-            let claim = Claim { mode: Some(hold.entry.mode), by: holder.by };
-            // Nothing is exclusively held twice: a table that moved was read twice.
-            if hold.entry.mode == Mode::Shared || !to.held.contains(&claim) {
-                to.held.push(claim);
-            }
-        }
+        let mode = Some(hold.entry.mode);
+        to.held.extend(found.into_iter().map(|holder| Claim { mode, by: holder.by }));
         let is_certain = proof == Proof::Numbers || seen.is_some();
         for waiter in &hold.waiting {
             let by = match waiter.pid {
@@ -67,10 +67,10 @@ impl Inquiry {
 
     /// Nobody if the lock is another file's.
     fn who_has(&mut self, lock: &Entry, proof: Proof) -> Vec<Holder> {
-        match self.looks.at(lock.pid).map(|locks| with(lock, locks)) {
+        match self.looks.at(lock.pid).map(|locks| with(lock, locks, &self.counted)) {
             Some(taker) if !taker.is_empty() => {
-                let has_it = taker.into_iter().filter(|locked| proof.is_of(locked));
-                return self.holders(has_it.take(1));
+                let has_it = taker.into_iter().find(|locked| proof.is_of(locked));
+                return self.holders(has_it);
             }
             None if proof != Proof::Numbers => return vec![unseen(Claimant::Unknown)],
             // Who may not be looked into is taken at the table's word.
@@ -82,7 +82,7 @@ impl Inquiry {
             Some(_) => {}
         }
         self.looks.everywhere();
-        let mut others = with(lock, self.looks.seen());
+        let mut others = with(lock, self.looks.seen(), &self.counted);
         // One descriptor for each process.
         others.dedup_by_key(|locked| locked.pid);
         if !others.is_empty() {
@@ -94,14 +94,20 @@ impl Inquiry {
         vec![unseen(if is_told { ended } else { Claimant::Unknown })]
     }
 
-    fn holders(&self, of: impl Iterator<Item = Locked>) -> Vec<Holder> {
-        let named =
-            |locked: Locked| self.named(locked.pid).map(|by| Holder { by, seen: Some(locked) });
-        of.filter_map(named).collect()
+    fn holders(&mut self, of: impl IntoIterator<Item = Locked>) -> Vec<Holder> {
+        let mut holders = vec![];
+        for locked in of {
+            self.counted.insert((locked.pid, locked.descriptor));
+            let by = self.named(locked.pid);
+            holders.extend(by.map(|by| Holder { by, seen: Some(locked) }));
+        }
+        holders
     }
 
-    fn named(&self, pid: u32) -> Option<Claimant> {
-        describe(pid, self.details).map(Claimant::Process)
+    fn named(&mut self, pid: u32) -> Option<Claimant> {
+        let details = self.details;
+        let process = self.known.entry(pid).or_insert_with(|| describe(pid, details));
+        process.clone().map(Claimant::Process)
     }
 
     /// The locks that the table keeps from a container because who took them has ended, or is not
@@ -131,8 +137,16 @@ impl Inquiry {
     }
 }
 
-fn with<'a>(lock: &Entry, among: impl IntoIterator<Item = &'a Locked>) -> Vec<Locked> {
-    among.into_iter().filter(|locked| locked.entry == *lock).copied().collect()
+/// The descriptors with such a lock, except those that were counted.
+fn with<'a>(
+    lock: &Entry,
+    among: impl IntoIterator<Item = &'a Locked>,
+    counted: &BTreeSet<(u32, u32)>,
+) -> Vec<Locked> {
+    let is_it = |locked: &&Locked| {
+        locked.entry == *lock && !counted.contains(&(locked.pid, locked.descriptor))
+    };
+    among.into_iter().filter(is_it).copied().collect()
 }
 
 fn unseen(by: Claimant) -> Holder {
