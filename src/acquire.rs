@@ -6,7 +6,7 @@ use super::courtesy::{Entrance, MOMENT};
 use super::deadline::Deadline;
 use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
-use super::holders::Holders;
+use super::holders::{Effort, Holders};
 use super::ledger::{Hold, Ledger};
 use super::observer::{Waited, Watch};
 use super::options::Options;
@@ -125,12 +125,14 @@ impl Acquisition<'_> {
         }
     }
 
-    /// And who was it? Whoever did not want to wait does not want to wait for the answer either.
+    /// And who was it? Whoever has not waited for long does not want to wait for the answer either,
+    /// which may take the system ten milliseconds.
     fn timed_out(&self) -> LockError {
+        const LONG: Duration = Duration::from_secs(1);
         let name = self.ledger.name();
         let holders = match self.options.timeout {
-            Some(Duration::ZERO) => Holders::default(),
-            _ => os::holders(name, self.options, true).unwrap_or_default(),
+            Some(timeout) if timeout < LONG => Holders::default(),
+            _ => os::holders(name, self.options, true, Effort::Glance).unwrap_or_default(),
         };
         LockError::TimedOut { path: name.path().into(), waited: self.deadline.waited(), holders }
     }

@@ -25,8 +25,9 @@ pub enum LockError {
         path: PathBuf,
         /// From the call to the last attempt; zero when one attempt was all that was asked for.
         waited: Duration,
-        /// Who held it, as the system told it then. Nobody is named if one attempt was all that
-        /// was asked for: [`Lock::holders`](crate::Lock::holders) asks.
+        /// Who held it, as the system told it then: on Linux processes by number and name, and
+        /// only as far as a glance tells, some milliseconds after the deadline. Nobody is named if less than a
+        /// second was to be waited. [`Lock::holders`](crate::Lock::holders) tells all.
         holders: Holders,
     },
     /// The observer of [`Lock::on_wait`](crate::Lock::on_wait) put an end to the wait. The state of

@@ -6,6 +6,15 @@ use std::time::SystemTime;
 
 use super::options::Mode;
 
+/// How much trouble an answer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Who it is, if that is told soon; of processes, their names alone.
+    Glance,
+    /// All that can be told.
+    Search,
+}
+
 /// Who held a lock and who waited for it, as the system told it at one moment.
 ///
 /// It is for people to read. By the time they do it may be over, and what the system does not tell
@@ -13,8 +22,8 @@ use super::options::Mode;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holders {
-    /// The hold, or the shared ones, in the order in which they were granted as far as that can
-    /// be told.
+    /// The hold, or the shared ones, in no particular order. A hold that several processes share
+    /// (after a `fork`) is its taker's; or, when that has ended, of each of them.
     pub held: Vec<Claim>,
     /// Who waits, the next one first.
     pub waiting: Vec<Claim>,
@@ -36,14 +45,14 @@ pub struct Claim {
 pub enum Claimant {
     /// A process that can be named.
     Process(Process),
-    /// This process took the lock and has ended since; whoever inherited its descriptor holds the
-    /// lock, and cannot be seen.
+    /// This process took the lock and has ended since; whoever shared its descriptor, a child or a
+    /// parent, holds the lock, and was not seen.
     #[non_exhaustive]
     Ended {
         /// The number it had.
         pid: u32,
     },
-    /// A process that cannot be seen from inside this container.
+    /// Somebody outside this container (namespace of processes): inside nobody has the lock.
     Outside,
     /// Somebody: the system does not tell who.
     Unknown,
@@ -57,11 +66,11 @@ pub struct Process {
     pub pid: u32,
     /// Is it this process?
     pub is_this: bool,
-    /// The name of its program, as the system keeps it: on Linux at most 15 bytes.
+    /// The name of its program, as the system keeps it: on Linux usually 15 bytes at most.
     pub name: Option<String>,
     /// The program and its arguments.
     pub command_line: Option<Vec<OsString>>,
-    /// The user's name, or number.
+    /// The name of the user as whom it runs, or the number if `/etc/passwd` has none.
     pub user: Option<String>,
     /// When it was started.
     pub started: Option<SystemTime>,
@@ -81,7 +90,7 @@ impl fmt::Display for Claimant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process(process) => process.fmt(f),
-            Self::Ended { pid } => write!(f, "children of pid {pid}, which has ended"),
+            Self::Ended { pid } => write!(f, "heirs of pid {pid}, which has ended"),
             Self::Outside => f.write_str("a process outside this container"),
             Self::Unknown => f.write_str("an unknown process"),
         }

@@ -7,7 +7,7 @@ use super::acquire::acquire;
 use super::diagnosis::refused;
 use super::error::LockError;
 use super::guard::Guard;
-use super::holders::Holders;
+use super::holders::{Effort, Holders};
 use super::ledger::{Ledger, State};
 use super::observer::{Observer, Wait};
 use super::options::{Mode, Options};
@@ -251,6 +251,14 @@ impl Lock {
     /// For people to read: by the time they do, it may be over. Takes no lock, disturbs none, and
     /// creates no file: where there is none, nobody holds its lock.
     ///
+    /// On Linux the kernel tells, in `/proc/locks` (which takes it some milliseconds), who took a lock; a process that has
+    /// let others inherit it and ended, or given it away, is not who holds it, and then the
+    /// descriptors of all processes are searched, as far as this one may look into them. A file
+    /// system on which the numbers in `/proc/locks` are ambiguous (btrfs, some overlayfs) needs
+    /// that look for every holder. A container is shown its own processes' locks only: a lock that
+    /// is held outside looks free from inside, to whoever does not try to take it. Elsewhere nobody
+    /// is told of.
+    ///
     /// # Errors
     ///
     /// [`LockError::Io`] if the system cannot be asked.
@@ -263,7 +271,7 @@ impl Lock {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
-        os::holders(self.ledger.name(), &self.options, false)
+        os::holders(self.ledger.name(), &self.options, false, Effort::Search)
             .map_err(|failure| refused(self.ledger.name(), failure))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::diagnosis::refused;
-use super::holders::Holders;
+use super::holders::{Effort, Holders};
 use super::options::Options;
 use super::os::{self, Name};
 use super::sync::{Arc, Instant};
@@ -117,7 +117,7 @@ impl Wait<'_> {
     ///
     /// What the system answers when it cannot be asked.
     pub fn holders(&self) -> io::Result<Holders> {
-        os::holders(self.name, self.options, true)
+        os::holders(self.name, self.options, true, Effort::Search)
             .map_err(|failure| refused(self.name, failure).into())
     }
 }

@@ -18,9 +18,10 @@
 //! - `coarse_clock()`: at any time. A monotonic clock that costs next to nothing and may be some
 //!   milliseconds late. It stands still where the system itself hands a lock to the one who waits.
 //! - `give_way(moment)`: at any time. Lets other threads run for so long.
-//! - `holders(name, options, known_held)`: at any time; opens nothing for reading or writing, creates
-//!   nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody in the
-//!   answer, unknown if need be.
+//! - `holders(name, options, known_held, effort)`: at any time; opens nothing for reading or writing,
+//!   creates nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody
+//!   in the answer, unknown if need be.
+//! - `locks_in_use()`: at any time; the same of all files.
 //! - `diagnose(name, failure)`: after a failure, as soon as possible. What sort of trouble it is, and
 //!   why, as far as can be told.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
@@ -47,11 +48,11 @@ mod unsupported;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::holders::holders;
+pub(crate) use linux::holders::{holders, locks_in_use};
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown_holders::holders;
+pub(crate) use unknown_holders::{holders, locks_in_use};
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]

@@ -57,7 +57,7 @@ impl Name {
         &self.path
     }
 
-    fn raw(&self, action: Action) -> Result<&CStr, Failure> {
+    pub(super) fn raw(&self, action: Action) -> Result<&CStr, Failure> {
         let raw = self.raw.as_ref();
         raw.map(CString::as_c_str)
             .map_err(|&(kind, text)| action.failed(io::Error::new(kind, text)))
@@ -100,8 +100,7 @@ fn open_or_create(path: &CStr, options: &Options) -> Result<File, Failure> {
     match open_existing(path, options) {
         Err(Errno::NOENT) => create(path, options),
         Err(Errno::LOOP) if !options.follow_links && is_link(path) => {
-            let text = "it is a symbolic link, which this handle does not follow";
-            Err(Action::Open.failed(io::Error::new(io::ErrorKind::InvalidInput, text)))
+            Err(Action::Open.failed(not_followed()))
         }
         opened => opened.map_err(|error| Action::Open.failed(error)),
     }
@@ -133,6 +132,11 @@ fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errn
     #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
     let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as rustix::fs::RawMode);
     rustix::fs::open(path, flags, mode).map(File::from)
+}
+
+pub(super) fn not_followed() -> io::Error {
+    let text = "it is a symbolic link, which this handle does not follow";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 fn is_link(path: &CStr) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use locket::{Lock, LockError, State};
+use locket::{Claim, Lock, LockError, State};
 
 use super::foreign::{Ask, Foreign};
 #[cfg(unix)]
@@ -85,6 +85,10 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         ["try_acquire", name] => silent(lock(name)?.try_acquire()),
         ["release", name] => silent(lock(name)?.release()),
         ["state", name] => Ok(state(lock(name)?.state())),
+        ["holders", name] => {
+            let holders = lock(name)?.holders()?;
+            Ok(format!("{} <- {}", claims(&holders.held), claims(&holders.waiting)))
+        }
 
         ["open_foreign", name, path] => {
             let foreign = Arc::new(Foreign::open(words::path(path)?)?);
@@ -142,6 +146,17 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
 
         _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
     }
+}
+
+fn claims(claims: &[Claim]) -> String {
+    if claims.is_empty() {
+        return "nobody".into();
+    }
+    let claim = |claim: &Claim| match claim.mode {
+        Some(mode) => format!("{mode} {}", claim.by),
+        None => claim.by.to_string(),
+    };
+    claims.iter().map(claim).collect::<Vec<_>>().join(", ")
 }
 
 fn put_guard(

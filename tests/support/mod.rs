@@ -25,7 +25,7 @@ pub(crate) use strace::{Strace, Trace};
 pub(crate) use waiting::{PATIENCE, until, until_waiting};
 
 /// Of a test: whatever went wrong where nothing should have.
-pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// What the system says of an error; each C library has words of its own.
 pub(crate) fn words_of(code: i32) -> String {

@@ -12,7 +12,7 @@ use loom::sync::{Condvar, Mutex};
 use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
-use crate::holders::Holders;
+use crate::holders::{Effort, Holders};
 use crate::kind::ErrorKind;
 use crate::observer::{Waited, Watch};
 use crate::options::{Mode, Options};
@@ -299,7 +299,7 @@ pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
 
 /// Nobody asks in the model.
 #[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
-pub(crate) fn holders(_: &Name, _: &Options, _: bool) -> Result<Holders, Failure> {
+pub(crate) fn holders(_: &Name, _: &Options, _: bool, _: Effort) -> Result<Holders, Failure> {
     Ok(Holders::default())
 }
 

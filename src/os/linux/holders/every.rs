@@ -1,0 +1,72 @@
+//! All locks there are.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::descriptors::Locked;
+use super::file::Proof;
+use super::inquiry::Inquiry;
+use super::table;
+use crate::holders::{Effort, Holders};
+use crate::in_use::LockInUse;
+
+/// A file by what `stat` says of it, as far as it can be asked. The table's numbers may be those of several.
+type Identity = Option<(u64, u64)>;
+
+pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
+    let mut inquiry = Inquiry::new(Effort::Search);
+    let mut holds = table::read()?;
+    holds.extend(inquiry.unlisted());
+    let mut locks: Vec<(LockInUse, Identity)> = vec![];
+    for hold in &holds {
+        let mut holders = Holders::default();
+        let seen = inquiry.add(&mut holders, hold, Proof::Numbers);
+        if holders.held.is_empty() {
+            continue;
+        }
+        let (path, deleted) = seen.as_ref().map_or((None, false), place);
+        let (device, inode) = (hold.entry.file.device, hold.entry.file.inode);
+        let lock = LockInUse { path, deleted, device, inode, holders };
+        let identity = seen.and_then(|locked| identity(locked.link()));
+        match locks.iter_mut().find(|known| is_same(known, &lock, identity)) {
+            Some(known) => join(known, lock, identity),
+            None => locks.push((lock, identity)),
+        }
+    }
+    Ok(locks.into_iter().map(|(lock, _)| lock).collect())
+}
+
+fn is_same(known: &(LockInUse, Identity), lock: &LockInUse, identity: Identity) -> bool {
+    let numbers = |lock: &LockInUse| (lock.device, lock.inode);
+    numbers(&known.0) == numbers(lock)
+        && (known.1 == identity || known.1.is_none() || identity.is_none())
+}
+
+/// Another hold of the same file.
+fn join(known: &mut (LockInUse, Identity), lock: LockInUse, identity: Identity) {
+    known.1 = known.1.or(identity);
+    if known.0.path.is_none() {
+        (known.0.path, known.0.deleted) = (lock.path, lock.deleted);
+    }
+    known.0.holders.held.extend(lock.holders.held);
+    known.0.holders.waiting.extend(lock.holders.waiting);
+}
+
+fn identity(path: impl AsRef<Path>) -> Identity {
+    fs::metadata(path).ok().map(|stat| (stat.dev(), stat.ino()))
+}
+
+/// Where the file of a descriptor is or was, and whether it was: the kernel marks the path then, with
+/// words that a path may end with as well.
+fn place(locked: &Locked) -> (Option<PathBuf>, bool) {
+    let Ok(path) = fs::read_link(locked.link()) else { return (None, false) };
+    let was = path.as_os_str().as_bytes().strip_suffix(b" (deleted)");
+    match was.map(|was| OsString::from_vec(was.into())) {
+        Some(was) if identity(&path) != identity(locked.link()) => (Some(was.into()), true),
+        _ => (Some(path), false),
+    }
+}

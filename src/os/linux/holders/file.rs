@@ -1,0 +1,129 @@
+//! Which file of the table is it that a path names?
+
+use std::ffi::CStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::{FileType, OFlags, Stat, major, minor};
+use rustix::io::Errno;
+
+use super::descriptors::Locked;
+use super::table::{FileId, ask};
+use crate::os::unix::not_followed;
+
+/// The file that a path names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LockFile {
+    pub(super) id: FileId,
+    pub(super) proof: Proof,
+}
+
+/// What it takes to say that a lock is of that file and of no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The numbers in the table are its own.
+    Numbers,
+    /// Others may have the same ones: subvolumes of btrfs and layers of overlayfs number their
+    /// files by themselves, and the table knows neither. `stat` does: its device and inode.
+    Stat(u64, u64),
+}
+
+impl LockFile {
+    /// `None` if there is none. It is not opened for reading or writing, and not created.
+    pub(super) fn find(path: &CStr, follow_links: bool) -> io::Result<Option<Self>> {
+        let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, !follow_links);
+        let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let stat = rustix::fs::fstat(&file)?;
+        if !follow_links && FileType::from_raw_mode(stat.st_mode).is_symlink() {
+            return Err(not_followed());
+        }
+        Self::of(&file, &stat).map(Some)
+    }
+
+    /// The mount of the descriptor tells the device that the table shows. It is asked for in
+    /// `thread-self`, since `self` is no more once the first thread has ended.
+    fn of(file: &OwnedFd, stat: &Stat) -> io::Result<Self> {
+        let about = ask(&format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
+        let of_stat = FileId { device: device(stat.st_dev), inode: stat.st_ino };
+        // Kernels before 5.14 do not tell the inode.
+        let inode = number(&about, "ino:").unwrap_or(stat.st_ino);
+        let mount = number(&about, "mnt_id:");
+        let mounts = ask("/proc/thread-self/mountinfo")?;
+        let mounted = mount.and_then(|mount| device_of_mount(&mounts, mount));
+        let id = FileId { device: mounted.unwrap_or(of_stat.device), inode };
+        // A mount that is not listed (of another namespace, or unmounted already) proves nothing.
+        let is_proof = mounted.is_some() && id == of_stat;
+        let stat = Proof::Stat(stat.st_dev, stat.st_ino);
+        Ok(Self { id, proof: if is_proof { Proof::Numbers } else { stat } })
+    }
+}
+
+impl Proof {
+    /// Is this descriptor, which has a lock of the same numbers, one of the file?
+    pub(super) fn is_of(self, locked: &Locked) -> bool {
+        match self {
+            Self::Numbers => true,
+            Self::Stat(device, inode) => {
+                let stat = fs::metadata(locked.link());
+                stat.is_ok_and(|stat| (stat.dev(), stat.ino()) == (device, inode))
+            }
+        }
+    }
+}
+
+fn device(number: u64) -> (u32, u32) {
+    (major(number), minor(number))
+}
+
+/// The number after a word at the beginning of a line.
+fn number(about: &str, word: &str) -> Option<u64> {
+    about.lines().find_map(|line| line.strip_prefix(word))?.trim().parse().ok()
+}
+
+/// The device of a mount's file system: `36 35 98:0 /root /where options ...`.
+fn device_of_mount(mounts: &str, mount: u64) -> Option<(u32, u32)> {
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        if words.next()?.parse() != Ok(mount) {
+            return None;
+        }
+        let (major, minor) = words.nth(1)?.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_a_descriptor() {
+        let about = "pos:\t0\nflags:\t012100000\nmnt_id:\t28\nino:\t18446744073709551615\n";
+        assert_eq!(number(about, "mnt_id:"), Some(28));
+        assert_eq!(number(about, "ino:"), Some(u64::MAX));
+        assert_eq!(number("pos:\t0\n", "ino:"), None);
+    }
+
+    #[test]
+    fn devices_of_mounts() {
+        let mounts = "\
+22 28 0:20 / /sys rw,nosuid - sysfs sysfs rw
+128 28 0:51 / /mnt/two\\012lines\\040and\\040spaces rw - btrfs /dev/loop0 rw
+28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
+29 28 259:1048575 /sub /large rw - xfs /dev/nvme0n1p9 rw
+";
+        assert_eq!(device_of_mount(mounts, 28), Some((254, 0)));
+        assert_eq!(device_of_mount(mounts, 128), Some((0, 51)));
+        assert_eq!(device_of_mount(mounts, 29), Some((259, 1_048_575)));
+        // Another mount's parent, and the beginning of another's number.
+        assert_eq!(device_of_mount(mounts, 1), None);
+        assert_eq!(device_of_mount(mounts, 12), None);
+    }
+}

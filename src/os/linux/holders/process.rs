@@ -1,0 +1,171 @@
+//! What `/proc` tells of a process.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::descriptors::{is_gone, numbers_in};
+use super::table::read_text;
+use super::users;
+use crate::holders::Process;
+
+/// How much is to be told of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Details {
+    /// Its name. What more there is may have to be waited for: the arguments are in the process's
+    /// own memory, which it may be busy changing.
+    Name,
+    All,
+}
+
+/// The numbers of all processes that are shown here, in order.
+pub(super) fn all() -> io::Result<Vec<u32>> {
+    numbers_in("/proc")
+}
+
+/// `None` if it has ended.
+pub(super) fn describe(pid: u32, details: Details) -> Option<Process> {
+    let stat = match read_text(&format!("/proc/{pid}/stat")) {
+        Err(error) if is_gone(&error) && !exists(pid) => return None,
+        text => text.ok(),
+    };
+    let stat = stat.as_deref().and_then(Stat::parse);
+    if stat.as_ref().is_some_and(Stat::has_ended) {
+        return None;
+    }
+    let all = details == Details::All;
+    Some(Process {
+        pid,
+        is_this: this() == Some(pid),
+        command_line: all.then(|| command_line(pid)).flatten(),
+        user: all.then(|| user(pid)).flatten(),
+        started: stat.as_ref().filter(|_| all).and_then(|stat| started(stat.start)),
+        name: stat.map(|stat| stat.name.into()),
+    })
+}
+
+/// Is it over with this process, even if nobody has buried it yet?
+pub(super) fn has_ended(pid: u32) -> bool {
+    describe(pid, Details::Name).is_none()
+}
+
+/// This process's number in the namespace of `/proc`, which need not be its own.
+fn this() -> Option<u32> {
+    fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
+}
+
+/// Is there such a process? It may not be shown (`hidepid`).
+fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| matches!(test_kill_process(pid), Ok(()) | Err(Errno::PERM)))
+}
+
+/// `/proc/PID/stat`: `4242 (name) S 1 ...`. The name may have anything in it, parentheses too.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat<'a> {
+    name: &'a str,
+    state: &'a str,
+    threads: u32,
+    /// In ticks since the machine was started.
+    start: u64,
+}
+
+impl<'a> Stat<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (before, after) = text.rsplit_once(") ")?;
+        let (_, name) = before.split_once(" (")?;
+        // The first is the third of proc(5)'s list.
+        let mut words = after.split_ascii_whitespace();
+        let state = words.next()?;
+        let threads = words.nth(16)?.parse().ok()?;
+        let start = words.nth(1)?.parse().ok()?;
+        Some(Self { name, state, threads, start })
+    }
+
+    /// A dead first thread alone does not end a process.
+    fn has_ended(&self) -> bool {
+        matches!(self.state, "Z" | "X") && self.threads <= 1
+    }
+}
+
+fn command_line(pid: u32) -> Option<Vec<OsString>> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    arguments(&bytes)
+}
+
+/// Each ends with a NUL; there are none of a kernel's thread.
+fn arguments(bytes: &[u8]) -> Option<Vec<OsString>> {
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    let arguments = bytes.split(|&byte| byte == 0).map(|word| OsString::from_vec(word.into()));
+    (!bytes.is_empty()).then(|| arguments.collect())
+}
+
+fn user(pid: u32) -> Option<String> {
+    let process = fs::metadata(format!("/proc/{pid}")).ok()?;
+    Some(users::name(process.uid()))
+}
+
+fn started(ticks: u64) -> Option<SystemTime> {
+    let per_second = rustix::param::clock_ticks_per_second();
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(per_second.max(1));
+    let start = Duration::from_nanos(u64::try_from(nanos).ok()?);
+    let now = Duration::try_from(clock_gettime(ClockId::Boottime)).ok()?;
+    SystemTime::now().checked_sub(now.saturating_sub(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: &str = "S 1 7 7 0 -1 4194560 2141 0 5 0 12 7 0 0 20 0 3 0 987654321 9 8";
+
+    #[test]
+    fn names_may_be_anything() {
+        for name in ["cargo", "a b", "(sd-pam)", ") S 1 (", "two\nlines", "", ")"] {
+            let text = format!("42 ({name}) {REST}\n");
+            let expected = Stat { name, state: "S", threads: 3, start: 987_654_321 };
+            assert_eq!(Stat::parse(&text), Some(expected), "{name}");
+        }
+        assert_eq!(Stat::parse("42 (cargo) S 1"), None);
+    }
+
+    #[test]
+    fn a_process_ends_with_its_last_thread() {
+        let stat = |state, threads| Stat { name: "", state, threads, start: 0 };
+        assert!(stat("Z", 1).has_ended());
+        assert!(!stat("Z", 2).has_ended());
+        assert!(!stat("D", 1).has_ended());
+    }
+
+    #[test]
+    fn arguments_are_between_nuls() {
+        let of = |bytes| arguments(bytes).map(|arguments| arguments.join(",".as_ref()));
+        assert_eq!(of(b"sh\0-c\0\0a b\0"), Some("sh,-c,,a b".into()));
+        assert_eq!(of(b"title: without an end"), Some("title: without an end".into()));
+        assert_eq!(of(b""), None);
+    }
+
+    #[test]
+    fn this_process() {
+        let this = describe(std::process::id(), Details::All);
+        let is_now = |start: SystemTime| start.elapsed().is_ok_and(|age| age.as_secs() < 3600);
+        let this = this.as_ref();
+        assert!(this.is_some_and(|it| it.is_this && it.started.is_some_and(is_now)), "{this:?}");
+        assert!(this.is_some_and(|it| it.user.is_some() && it.name.is_some()), "{this:?}");
+        let given: Vec<_> = std::env::args_os().collect();
+        assert_eq!(this.and_then(|it| it.command_line.as_ref()), Some(&given));
+    }
+
+    #[test]
+    fn nobody_has_such_a_number() {
+        assert_eq!(describe(u32::MAX, Details::All), None);
+        assert_eq!(describe(i32::MAX.unsigned_abs(), Details::All), None);
+    }
+}

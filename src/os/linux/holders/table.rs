@@ -1,0 +1,189 @@
+//! The kernel's table of locks, `/proc/locks`.
+//!
+//! ```text
+//! 1: FLOCK  ADVISORY  WRITE 4242 fe:00:1234 0 EOF      a hold
+//! 1: -> FLOCK  ADVISORY  WRITE 4343 fe:00:1234 0 EOF   who waits for it
+//! 1:  -> FLOCK  ADVISORY  READ 4444 fe:00:1234 0 EOF   who waits for that one
+//! 2: POSIX  ADVISORY  WRITE 630 fe:00:5678 0 0         another kind of lock
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::options::Mode;
+
+/// A file, by the numbers of its file system's device and of its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileId {
+    pub(super) device: (u32, u32),
+    pub(super) inode: u64,
+}
+
+/// What one line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) mode: Mode,
+    /// The process that asked for the lock; 0 if it cannot be seen from here.
+    pub(super) pid: u32,
+    pub(super) file: FileId,
+    /// For how many others it waits, one behind the other; 0 if it waits no more.
+    pub(super) depth: usize,
+}
+
+/// A lock that is held, and those who wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    pub(super) entry: Entry,
+    pub(super) waiting: Vec<Entry>,
+}
+
+/// All `flock(2)` locks there are.
+pub(super) fn read() -> io::Result<Vec<Hold>> {
+    Ok(holds(&ask("/proc/locks")?))
+}
+
+/// A file of `/proc`, with reads as large as the kernel answers them: between two of them its
+/// table may change. Names in it are in any encoding; what is read here is ASCII.
+pub(super) fn read_text(path: &str) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(0x2000);
+    File::open(path)?.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file of `/proc` without which nothing can be told: an error says which.
+pub(super) fn ask(path: &str) -> io::Result<String> {
+    read_text(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}
+
+fn holds(text: &str) -> Vec<Hold> {
+    let mut holds: Vec<Hold> = vec![];
+    for entry in text.lines().filter_map(entry) {
+        match holds.last_mut() {
+            Some(hold) if entry.depth > 0 && hold.entry.file == entry.file => {
+                hold.waiting.push(entry);
+            }
+            // Its hold was not shown.
+            _ if entry.depth > 0 => {}
+            _ => holds.push(Hold { entry, waiting: vec![] }),
+        }
+    }
+    // They are shown as a tree. Who is woken first is who waits for the fewest.
+    for hold in &mut holds {
+        hold.waiting.sort_by_key(|entry| entry.depth);
+    }
+    holds
+}
+
+/// A line of the table, or of a descriptor's `lock:` lines, if it is about a `flock(2)` lock.
+pub(super) fn entry(line: &str) -> Option<Entry> {
+    let (_, line) = line.split_once(": ")?;
+    let (indent, words) = line.split_once("->").unwrap_or(("", line));
+    let depth = if words.len() == line.len() { 0 } else { indent.len() + 1 };
+    let mut words = words.split_ascii_whitespace();
+    if words.next() != Some("FLOCK") {
+        return None;
+    }
+    let mode = match words.nth(1)? {
+        "READ" => Mode::Shared,
+        "WRITE" => Mode::Exclusive,
+        _ => return None,
+    };
+    // Of a lock that another machine told of, the number is negative.
+    let pid = words.next()?.parse().unwrap_or(0);
+    Some(Entry { mode, pid, file: file(words.next()?)?, depth })
+}
+
+/// `fe:00:1234`: the device in hexadecimal, the inode in decimal.
+fn file(word: &str) -> Option<FileId> {
+    let (device, inode) = word.rsplit_once(':')?;
+    let (major, minor) = device.split_once(':')?;
+    let hex = |digits| u32::from_str_radix(digits, 16).ok();
+    Some(FileId { device: (hex(major)?, hex(minor)?), inode: inode.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: FileId = FileId { device: (0xfe, 0), inode: 1234 };
+
+    const fn an(mode: Mode, pid: u32, depth: usize) -> Entry {
+        Entry { mode, pid, file: FILE, depth }
+    }
+
+    #[test]
+    fn holds_and_who_waits_for_them() {
+        let text = "\
+1: POSIX  ADVISORY  WRITE 630 fe:00:1234 0 0
+1: -> POSIX  ADVISORY  WRITE 631 fe:00:1234 0 0
+2: FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF
+2: -> FLOCK  ADVISORY  WRITE 43 fe:00:1234 0 EOF
+2:  -> FLOCK  ADVISORY  READ 44 fe:00:1234 0 EOF
+3: LEASE  ACTIVE    READ 45 fe:00:1234 0 EOF
+4: OFDLCK ADVISORY  READ -1 fe:00:1234 0 EOF
+5: FLOCK  ADVISORY  READ 46 00:19:7 0 EOF
+";
+        let other = FileId { device: (0, 0x19), inode: 7 };
+        let (exclusive, shared) = (Mode::Exclusive, Mode::Shared);
+        let waiting = vec![an(exclusive, 43, 1), an(shared, 44, 2)];
+        let expected = [
+            Hold { entry: an(exclusive, 42, 0), waiting },
+            Hold { entry: Entry { file: other, ..an(shared, 46, 0) }, waiting: vec![] },
+        ];
+        assert_eq!(holds(text), expected);
+    }
+
+    /// Readers who came before a writer are let in before it, all of them.
+    #[test]
+    fn waiters_are_in_the_order_of_their_turns() {
+        let text = "\
+1: FLOCK  ADVISORY  WRITE 1 fe:00:1234 0 EOF
+1: -> FLOCK  ADVISORY  READ 2 fe:00:1234 0 EOF
+1:  -> FLOCK  ADVISORY  WRITE 4 fe:00:1234 0 EOF
+1:   -> FLOCK  ADVISORY  WRITE 5 fe:00:1234 0 EOF
+1: -> FLOCK  ADVISORY  READ 3 fe:00:1234 0 EOF
+";
+        let pids = |hold: &Hold| hold.waiting.iter().map(|entry| entry.pid).collect::<Vec<_>>();
+        assert_eq!(holds(text).iter().map(pids).collect::<Vec<_>>(), [[2, 3, 4, 5]]);
+    }
+
+    #[test]
+    fn a_descriptor_s_line() {
+        let line = "lock:\t1: FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF";
+        assert_eq!(entry(line), Some(an(Mode::Exclusive, 42, 0)));
+        assert_eq!(entry("lock:\t1: POSIX  ADVISORY  WRITE 42 fe:00:1234 0 EOF"), None);
+        assert_eq!(entry("flags:\t02100002"), None);
+    }
+
+    #[test]
+    fn large_numbers() {
+        let line = "1: FLOCK  ADVISORY  READ 4194304 103:fffff:18446744073709551615 0 EOF";
+        let file = FileId { device: (0x103, 0xf_ffff), inode: u64::MAX };
+        assert_eq!(entry(line), Some(Entry { file, ..an(Mode::Shared, 4_194_304, 0) }));
+    }
+
+    #[test]
+    fn who_cannot_be_seen_is_nobody_s_number() {
+        for pid in ["0", "-7"] {
+            let line = format!("1: -> FLOCK  ADVISORY  WRITE {pid} fe:00:1234 0 EOF");
+            assert_eq!(entry(&line), Some(an(Mode::Exclusive, 0, 1)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_is_left_out() {
+        for line in ["", "1:", "1: FLOCK", "1: FLOCK  ADVISORY  WRITE 42 <none>:0 0 EOF"] {
+            assert_eq!(entry(line), None, "{line}");
+        }
+        // A waiter without its hold.
+        assert_eq!(holds("1: -> FLOCK  ADVISORY  WRITE 43 fe:00:1234 0 EOF"), []);
+    }
+
+    /// Devices are told apart by both numbers, and in this order.
+    #[test]
+    fn a_device_swapped_is_another() {
+        let file = |word| entry(&format!("1: FLOCK  ADVISORY  WRITE 42 {word} 0 EOF"));
+        assert_ne!(file("fe:01:1234"), file("01:fe:1234"));
+        assert_eq!(file("08:10:5").map(|it| it.file.device), Some((8, 16)));
+    }
+}

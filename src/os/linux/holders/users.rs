@@ -1,0 +1,34 @@
+//! The names of users.
+
+use super::table::read_text;
+
+/// A user's name, or the number of one who is not in `/etc/passwd`. (The C library could ask the
+/// network; and may not be called from every thread of every program.)
+pub(super) fn name(id: u32) -> String {
+    let users = read_text("/etc/passwd").unwrap_or_default();
+    find(&users, id).map_or_else(|| id.to_string(), Into::into)
+}
+
+/// `name:password:number:...`
+fn find(users: &str, id: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut words = line.split(':');
+        let name = words.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        (words.nth(1)?.parse() == Ok(id)).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_number() {
+        let users = "# 7:x:7\nroot:x:0:0::/root:/bin/sh\n+::::::\nten:*:10:1\nodd\none:x:1:10::\n";
+        assert_eq!(find(users, 0), Some("root"));
+        assert_eq!(find(users, 1), Some("one"));
+        assert_eq!(find(users, 10), Some("ten"));
+        assert_eq!(find(users, 7), None);
+        assert_eq!(find("", 0), None);
+    }
+}
