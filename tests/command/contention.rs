@@ -2,17 +2,37 @@
 //! - The command does not run without the lock.
 //! - One deadline: what passes before the wait is part of it.
 //! - Shared holds are beside each other, and not beside an exclusive one.
+//! - The message names the holder, and a long wait is told every ten seconds.
 //! - The lock file is created if it is missing, and otherwise left as it is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
 use crate::running::has;
 use crate::running::{HOLD, LOCKET, Running, locket_run};
-use crate::support::{Scratch, until_waiting};
+use crate::support::{PATIENCE, Scratch, until_waiting};
+
+/// What is said of a holder: who it is, where the system tells.
+fn held_by(holder: &Running) -> String {
+    if cfg!(target_os = "linux") {
+        format!("held by pid {} (sh)", holder.pid())
+    } else {
+        "locked by somebody else".into()
+    }
+}
+
+fn at_the_end(holder: &Running) -> String {
+    if cfg!(target_os = "linux") { format!(": {}", held_by(holder)) } else { String::new() }
+}
+
+fn late(path: &Path, timeout: &str, holder: &Running) -> String {
+    let by = at_the_end(holder);
+    format!("locket: couldn't lock {} within {timeout}{by}\n", path.display())
+}
 
 #[test]
 fn no_time_to_wait_is_one_attempt() {
@@ -21,7 +41,7 @@ fn no_time_to_wait_is_one_attempt() {
     let holder = Running::holder(&path);
     for options in [&["-n"][..], &["-w", "0"], &["-w", "0ms"]] {
         let refused = locket_run().args(options).arg(&path).args(["--", "echo", "ran"]).assert();
-        let text = format!("locket: {} is locked by somebody else\n", path.display());
+        let text = format!("locket: {} is {}\n", path.display(), held_by(&holder));
         refused.code(75).stdout("").stderr(text);
     }
     assert_eq!(holder.end(), Some(1));
@@ -32,11 +52,10 @@ fn no_time_to_wait_is_one_attempt() {
 fn a_timeout_is_never_early() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
+    let holder = Running::holder(&path);
     let start = Instant::now();
     let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
-    let text = format!("locket: couldn't lock {} within 100ms\n", path.display());
-    refused.code(75).stdout("").stderr(text);
+    refused.code(75).stdout("").stderr(late(&path, "100ms", &holder));
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
@@ -56,7 +75,21 @@ fn a_waiter_runs_its_command_when_the_lock_is_free() {
     }
 }
 
-/// The first attempt is made to take longer than there is time: no wait may begin after it.
+/// Where nobody looks, a short wait is not worth a line, and a long one one every ten seconds.
+#[test]
+fn a_long_wait_is_told_every_ten_seconds() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let output =
+        locket_run().timeout(PATIENCE * 3).args(["-w", "10.5"]).arg(&path).arg("true").output();
+    let text = String::from_utf8(output.expect("it should run").stderr).expect("it is text");
+    let by = at_the_end(&holder);
+    let waiting = format!("locket: waiting 10s for {}{by}\n", path.display());
+    assert_eq!(text, waiting + &late(&path, "10.5s", &holder));
+}
+
+/// The first attempt is made to take longer than there is time: then none is left to wait.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_time_before_the_wait_counts() {
@@ -76,7 +109,10 @@ fn the_time_before_the_wait_counts() {
             .arg("true")
             .status();
         assert_eq!(status.expect("strace should run").code(), Some(75));
-        fs::read_to_string(log).expect("strace should have written it").contains("timer_settime")
+        let log = fs::read_to_string(log).expect("strace should have written it");
+        // An alarm that is set to ring at once leaves no time.
+        let at_once = "it_value={tv_sec=0, tv_nsec=1}";
+        log.lines().any(|line| line.contains("timer_settime(") && !line.contains(at_once))
     };
     assert!(!waits("50ms", "inject=flock:delay_exit=60000:when=1"));
     // The check itself, which must see a wait; a busy machine needs more time to come to it.

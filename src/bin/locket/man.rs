@@ -28,9 +28,10 @@ pub(crate) fn man(options: &ManOptions) -> Result<i32, Failure> {
 
 fn page(command: Command, codes: Codes) -> io::Result<String> {
     let has_commands = command.has_subcommands();
-    let man = Man::new(command).manual("Locket");
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
+    let name = command.get_display_name().unwrap_or("locket");
+    let title = format!(".TH {name} 1 \"\" \"locket {}\" Locket\n", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command);
+    let mut page = title.into_bytes();
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
