@@ -55,6 +55,14 @@ impl Running {
         holder
     }
 
+    /// Starts `locket run` with these options and `true`, and hears what locket says.
+    #[track_caller]
+    pub(crate) fn heard(options: &[&str], path: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" run "$@" true 2>&1"#, LOCKET]).args(options).arg(path);
+        Self::start(&mut command)
+    }
+
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = command
@@ -78,7 +86,12 @@ impl Running {
 
     #[track_caller]
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the process should say something")
+        self.line_within(PATIENCE)
+    }
+
+    #[track_caller]
+    pub(crate) fn line_within(&self, patience: Duration) -> String {
+        self.lines.recv_timeout(patience).expect("the process should say something")
     }
 
     /// All that is left to be said, when nobody is there any more to say it.

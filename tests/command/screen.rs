@@ -67,11 +67,17 @@ impl Terminal {
     /// Waits until something is on the screen.
     #[track_caller]
     pub(crate) fn until_shown(&mut self, text: &str) {
+        self.until_seen(text, |seen| seen.contains(text));
+    }
+
+    /// Waits until all that was shown so far is as it should be.
+    #[track_caller]
+    pub(crate) fn until_seen(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let start = Instant::now();
-        while !self.seen.contains(text) {
+        while !is_so(&self.seen) {
             match self.screen.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
                 Ok(more) => self.seen += &String::from_utf8_lossy(&more),
-                Err(error) => panic!("{text:?} should be on the screen ({error}): {:?}", self.seen),
+                Err(error) => panic!("{what:?} should be on the screen ({error}): {:?}", self.seen),
             }
         }
     }
