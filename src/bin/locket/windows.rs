@@ -65,6 +65,7 @@ impl LiveLine {
 pub(crate) enum Leaving {}
 
 impl Leaving {
+    #[allow(clippy::needless_pass_by_value, reason = "as on Unix")]
     pub(crate) fn tidy(line: Arc<LiveLine>) -> Self {
         match *line {}
     }
