@@ -308,3 +308,29 @@ fn an_answer_that_cannot_be_written_is_71() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.starts_with("locket: couldn't write the answer: "), "{text}");
 }
+
+#[test]
+fn a_system_that_does_not_tell_is_71() {
+    if !has("a_system_that_does_not_tell_is_71", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "").expect("the directory is ours");
+    let shown = path.to_str().expect("it is text");
+    let asked = |inject: &str, question: &str| {
+        let mut run = Command::new("strace");
+        run.args(["-f", "-qq", "-o", "/dev/null", "-P", "/proc/locks", "-e", inject]);
+        let output = run.args([LOCKET, "status", question]).output().expect("strace should run");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let refused = "inject=openat,open:error=EACCES";
+    let (code, text) = asked(refused, shown);
+    assert_eq!(code, Some(71), "{text}");
+    assert!(text.starts_with(&format!("locket: couldn't ask who holds {shown}: ")), "{text}");
+    let (code, text) = asked(refused, "--all");
+    assert_eq!(code, Some(71), "{text}");
+    assert!(text.starts_with("locket: couldn't tell which locks are in use: "), "{text}");
+    // Nothing injected, nothing refused.
+    assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(1));
+}

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use crate::running::has;
 use crate::running::{LOCKET, Running, is_free, make_script};
 use crate::support::{PATIENCE, Scratch, until_waiting};
 
@@ -114,4 +116,23 @@ fn what_cannot_be_opened_is_66() {
         assert_eq!(output.status.code(), Some(66));
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("locket: couldn't open "));
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_system_that_refuses_is_71() {
+    if !has("a_system_that_refuses_is_71", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    std::fs::write(&path, "").expect("the directory is ours");
+    let code = |inject: &str| {
+        let mut run = Command::new("strace");
+        run.args(["-f", "-qq", "-o", "/dev/null", "-e", inject, LOCKET, "wait"]).arg(&path);
+        run.output().expect("strace should run").status.code()
+    };
+    assert_eq!(code("inject=flock:error=ENOLCK"), Some(71));
+    // Nothing injected, nothing refused.
+    assert_eq!(code("inject=flock:delay_exit=1"), Some(0));
 }

@@ -17,8 +17,11 @@ pub(crate) use wait::WaitOptions;
 pub(crate) use waiting::Waiting;
 
 /// An inter-process lock named by a file.
+///
+/// All programs that use the same file share one lock, flock(1) among them. The system frees it when
+/// its holder dies.
 #[derive(Debug, Parser)]
-#[command(name = "locket", version, propagate_version = true)]
+#[command(name = "locket", version, propagate_version = true, subcommand_value_name = "COMMAND")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) task: Task,
