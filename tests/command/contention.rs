@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -16,24 +15,6 @@ use crate::running::has;
 use crate::running::{HOLD, LOCKET, Running, locket_run};
 use crate::support::{PATIENCE, Scratch, until_waiting};
 
-/// What is said of a holder: who it is, where the system tells.
-fn held_by(holder: &Running) -> String {
-    if cfg!(target_os = "linux") {
-        format!("held by pid {} (sh)", holder.pid())
-    } else {
-        "locked by somebody else".into()
-    }
-}
-
-fn at_the_end(holder: &Running) -> String {
-    if cfg!(target_os = "linux") { format!(": {}", held_by(holder)) } else { String::new() }
-}
-
-fn late(path: &Path, timeout: &str, holder: &Running) -> String {
-    let by = at_the_end(holder);
-    format!("locket: couldn't lock {} within {timeout}{by}\n", path.display())
-}
-
 #[test]
 fn no_time_to_wait_is_one_attempt() {
     let scratch = Scratch::new();
@@ -41,8 +22,7 @@ fn no_time_to_wait_is_one_attempt() {
     let holder = Running::holder(&path);
     for options in [&["-n"][..], &["-w", "0"], &["-w", "0ms"]] {
         let refused = locket_run().args(options).arg(&path).args(["--", "echo", "ran"]).assert();
-        let text = format!("locket: {} is {}\n", path.display(), held_by(&holder));
-        refused.code(75).stdout("").stderr(text);
+        refused.code(75).stdout("").stderr(holder.said_of_held(&path));
     }
     assert_eq!(holder.end(), Some(1));
     locket_run().arg("-n").arg(&path).args(["--", "echo", "ran"]).assert().code(0).stdout("ran\n");
@@ -55,7 +35,7 @@ fn a_timeout_is_never_early() {
     let holder = Running::holder(&path);
     let start = Instant::now();
     let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
-    refused.code(75).stdout("").stderr(late(&path, "100ms", &holder));
+    refused.code(75).stdout("").stderr(holder.said_of_late(&path, "100ms"));
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
@@ -85,7 +65,7 @@ fn a_long_wait_is_told_every_ten_seconds() {
     let start = Instant::now();
     let line = waiter.line_within(PATIENCE * 2);
     assert!(line.starts_with("locket: waiting 1"), "ten seconds and something: {line}");
-    assert!(line.ends_with(&format!("s for {}{}", path.display(), at_the_end(&holder))), "{line}");
+    assert!(line.ends_with(&format!("s for {}{}", path.display(), holder.named())), "{line}");
     assert!(start.elapsed() > Duration::from_secs(9));
     holder.end();
     assert_eq!(waiter.wait().code(), Some(0));

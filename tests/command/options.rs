@@ -59,7 +59,7 @@ fn nonblock() {
 fn timeout() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
+    let holder = Running::holder(&path);
     let spellings = [
         &["-w", "0.02"][..],
         &["-w.02"],
@@ -71,8 +71,7 @@ fn timeout() {
     ];
     for spelling in spellings {
         let refused = locket_run().args(spelling).arg(&path).arg("true").assert();
-        let text = format!("locket: couldn't lock {} within 20ms\n", path.display());
-        refused.code(75).stderr(text);
+        refused.code(75).stderr(holder.said_of_late(&path, "20ms"));
     }
 }
 

@@ -84,6 +84,30 @@ impl Running {
         self.process.id()
     }
 
+    /// How it is named as a holder, where the system tells who holds a lock.
+    pub(crate) fn named(&self) -> String {
+        if cfg!(target_os = "linux") {
+            format!(": held by pid {} (sh)", self.pid())
+        } else {
+            String::new()
+        }
+    }
+
+    /// What `-n` says of a lock that it holds.
+    pub(crate) fn said_of_held(&self, path: &Path) -> String {
+        let by = if cfg!(target_os = "linux") {
+            format!("held by pid {} (sh)", self.pid())
+        } else {
+            "locked by somebody else".into()
+        };
+        format!("locket: {} is {by}\n", path.display())
+    }
+
+    /// What `run -w` says of a lock that it holds.
+    pub(crate) fn said_of_late(&self, path: &Path, timeout: &str) -> String {
+        format!("locket: couldn't lock {} within {timeout}{}\n", path.display(), self.named())
+    }
+
     #[track_caller]
     pub(crate) fn line(&self) -> String {
         self.line_within(PATIENCE)

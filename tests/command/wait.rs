@@ -88,16 +88,9 @@ fn it_gives_up_as_run_does() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
-    let (shown, pid) = (path.display(), holder.pid());
-    let (at_once, late) = if cfg!(target_os = "linux") {
-        (format!("held by pid {pid} (sh)"), format!(": held by pid {pid} (sh)"))
-    } else {
-        ("locked by somebody else".into(), String::new())
-    };
     let start = Instant::now();
-    let at_once = format!("locket: {shown} is {at_once}\n");
-    let late = format!("locket: {shown} was not free within 150ms{late}\n");
-    locket_wait(&["-n"], &path).assert().code(75).stderr(at_once);
+    locket_wait(&["-n"], &path).assert().code(75).stderr(holder.said_of_held(&path));
+    let late = format!("locket: {} was not free within 150ms{}\n", path.display(), holder.named());
     locket_wait(&["-w", "150ms"], &path).assert().code(75).stderr(late);
     assert!(start.elapsed() >= Duration::from_millis(150));
     locket_wait(&["-n", "-E", "3"], &path).assert().code(3);

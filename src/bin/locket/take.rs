@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use locket::{Guard, Lock, LockError};
+use locket::{Guard, Holders, Lock, LockError};
 
 use super::args::Waiting;
 use super::report::Report;
 #[cfg(unix)]
 use super::unix::Leaving;
-use super::voice::Tone;
+use super::voice::{Tone, held_by, named, say};
 #[cfg(windows)]
 use super::windows::Leaving;
 
@@ -43,28 +43,42 @@ impl Request<'_> {
                 Ok(Taken::Held(guard))
             }
             Err(LockError::TimedOut { holders, .. }) => {
-                match self.waiting.timeout() {
-                    None | Some(Duration::ZERO) => {
-                        // Asked after the fact: they may be gone by now.
-                        let holders = self.lock.holders().unwrap_or_default();
-                        self.tone.contended(self.lock.path(), &holders);
-                    }
-                    Some(timeout) => {
-                        let text = (self.late)(&self.lock.path().display(), timeout);
-                        self.tone.late(&text, &holders);
-                    }
-                }
+                self.say_refused(holders);
                 Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
             }
             Err(error) => Err(error),
         }
     }
 
+    /// The exit code says it too.
+    fn say_refused(&self, mut holders: Holders) {
+        if self.tone == Tone::Quiet {
+            return;
+        }
+        if holders.held.is_empty() {
+            // Who waits for a moment only does not ask. They may be gone by now.
+            holders = self.lock.holders().unwrap_or_default();
+        }
+        let path = self.lock.path().display();
+        match (self.waiting.timeout(), named(&holders)) {
+            (None | Some(Duration::ZERO), Some(names)) => {
+                say(format_args!("{path} is held by {names}"));
+            }
+            (None | Some(Duration::ZERO), None) => {
+                say(format_args!("{path} is locked by somebody else"));
+            }
+            (Some(timeout), _) => {
+                say((self.late)(&path, timeout) + &held_by(&holders));
+            }
+        }
+    }
+
     fn lock(&self) -> Result<Guard, LockError> {
-        let timeout = self.waiting.timeout();
-        let lock = self.lock.clone().timeout(timeout);
-        let report = Report::new(self.tone, self.shown).filter(|_| timeout != Some(Duration::ZERO));
-        let Some(report) = report else { return lock.lock() };
+        let lock = self.lock.clone().timeout(self.waiting.timeout());
+        if self.waiting.timeout() == Some(Duration::ZERO) {
+            return lock.lock();
+        }
+        let Some(report) = Report::new(self.tone, self.shown) else { return lock.lock() };
         // Until the wait is over and the screen as it was.
         let _leaving = report.line().map(Leaving::tidy);
         let lock = lock.observe_every(report.period());

@@ -25,23 +25,6 @@ impl Tone {
             say(format_args!("locked {} after {waited:.1?}", path.display()));
         }
     }
-
-    /// At the first attempt. The exit code says it too.
-    pub(crate) fn contended(self, path: &Path, holders: &Holders) {
-        let path = path.display();
-        match named(holders) {
-            _ if self == Self::Quiet => {}
-            Some(holders) => say(format_args!("{path} is held by {holders}")),
-            None => say(format_args!("{path} is locked by somebody else")),
-        }
-    }
-
-    /// At the deadline. The exit code says it too.
-    pub(crate) fn late(self, text: &str, holders: &Holders) {
-        if self != Self::Quiet {
-            say(format_args!("{text}{}", held_by(holders)));
-        }
-    }
 }
 
 /// The end of a sentence; nothing, if there is nobody to name.
@@ -49,7 +32,8 @@ pub(crate) fn held_by(holders: &Holders) -> String {
     named(holders).map(|holders| format!(": held by {holders}")).unwrap_or_default()
 }
 
-fn named(holders: &Holders) -> Option<&Holders> {
+/// `None` if nobody of them can be named.
+pub(crate) fn named(holders: &Holders) -> Option<&Holders> {
     holders.held.iter().any(|claim| claim.by != Claimant::Unknown).then_some(holders)
 }
 
