@@ -39,7 +39,9 @@ fn page(command: Command, codes: Codes) -> io::Result<String> {
     if has_commands {
         man.render_subcommands_section(&mut page)?;
     }
-    Ok(String::from_utf8_lossy(&page).into_owned() + &exit_status(codes) + SEE_ALSO)
+    let see_also = if has_commands { "" } else { ".BR locket (1),\n" };
+    let page = String::from_utf8_lossy(&page).into_owned();
+    Ok(page + &exit_status(codes) + ".SH \"SEE ALSO\"\n" + see_also + FLOCK)
 }
 
 /// A hyphen in roff is no minus.
@@ -51,8 +53,7 @@ fn exit_status(codes: Codes) -> String {
     entries.fold(heading.into(), |section, entry| section + &entry)
 }
 
-const SEE_ALSO: &str = "\
-.SH \"SEE ALSO\"
+const FLOCK: &str = "\
 .BR flock (1),
 .BR flock (2)
 ";

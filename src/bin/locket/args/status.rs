@@ -37,6 +37,6 @@ pub(crate) struct StatusOptions {
     pub(crate) quiet: bool,
 
     /// The lock files
-    #[arg(required_unless_present = "all", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "all", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
 }
