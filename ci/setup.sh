@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The tests talk to strangers (strace, Python's locks, flock(1), file systems): this installs them on a fresh Debian machine, as root.
+# The tests talk to strangers (strace, Python's locks, flock(1), file systems, shells, roff): this installs them on a fresh Debian machine, as root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 declare -A packages=([strace]=strace [flock]=util-linux [script]=bsdutils [gcc]=gcc [mkfs.ext4]=e2fsprogs
-    [mkfs.btrfs]=btrfs-progs [mkfs.xfs]=xfsprogs)
+    [mkfs.btrfs]=btrfs-progs [mkfs.xfs]=xfsprogs
+    [zsh]=zsh [fish]=fish [groff]=groff-base [mandoc]=mandoc)
 missing=()
 for tool in "${!packages[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")

@@ -91,6 +91,24 @@ impl Lock {
         Self { options: Options { follow_links: false, ..self.options }, ..self }
     }
 
+    /// Creates no lock file. Where there is none, an acquisition is a [`LockError::Io`] whose source
+    /// is of the kind [`NotFound`](std::io::ErrorKind::NotFound); a wait ends with it when the file
+    /// is deleted (L9). For those who want to know whether the lock of a file is free, and leave
+    /// nothing behind.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// let error = std::io::Error::from(locket::lock_file(&path).no_create().lock().unwrap_err());
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// assert!(!path.exists());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn no_create(self) -> Self {
+        Self { options: Options { create: false, ..self.options }, ..self }
+    }
+
     /// The permissions of the lock file if it has to be created, before the umask: 0o666 by
     /// default. A file that exists keeps its own (L8). No effect on Windows.
     #[must_use = "an option is of the handle that it returns"]

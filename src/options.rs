@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) signals: bool,
     /// May the last component of the path be a symbolic link?
     pub(crate) follow_links: bool,
+    /// May the file be created? If not, there must be one.
+    pub(crate) create: bool,
     /// The mode of a file that is created, before the umask.
     pub(crate) create_mode: u32,
     /// Who is told of a wait, if anybody.
@@ -53,6 +55,7 @@ impl Options {
         retry_period: Duration::from_millis(50),
         signals: true,
         follow_links: true,
+        create: true,
         create_mode: 0o666,
         observer: None,
         observe_every: Duration::from_secs(1),

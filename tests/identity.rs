@@ -237,3 +237,21 @@ fn l9_what_a_waiter_finds_may_be_no_lock_file() -> Outcome {
     }
     Ok(())
 }
+
+/// Who makes no file has nothing left to wait for when it is gone.
+#[test]
+fn l9_a_deleted_file_ends_the_wait_of_who_makes_none() -> Outcome {
+    let scratch = Scratch::new();
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
+    holder.ok("acquire a");
+    let waiter = scratch.lock().no_create();
+    let waiting = std::thread::spawn(move || waiter.lock().map(drop));
+    until_waiting(std::process::id(), &scratch.lock_path(), 1);
+    fs::remove_file(scratch.lock_path())?;
+    holder.ok("release a");
+    let outcome = waiting.join().map_err(|_| "the waiter panicked")?;
+    let Err(error) = outcome else { panic!("there was something to lock") };
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
+    assert!(!scratch.lock_path().exists());
+    Ok(())
+}

@@ -43,6 +43,25 @@ fn l12_a_directory_is_no_lock_file() {
 }
 
 #[test]
+fn l8_who_wants_no_file_made_makes_none() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock().no_create();
+    for outcome in [lock.lock().map(drop), lock.acquire()] {
+        let Err(error) = outcome else { panic!("there was something to lock") };
+        assert!(matches!(error, LockError::Io { action: Action::Open, .. }), "{error}");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
+    }
+    assert!(!scratch.lock_path().exists());
+    File::create(scratch.lock_path())?;
+    lock.lock()?.release()?;
+    // The others do.
+    fs::remove_file(scratch.lock_path())?;
+    scratch.lock().lock()?.release()?;
+    assert!(scratch.lock_path().exists());
+    Ok(())
+}
+
+#[test]
 fn l12_a_missing_parent_is_not_made() {
     let scratch = Scratch::new();
     let missing = scratch.join("missing");

@@ -5,8 +5,8 @@
 //! - `generation()`: at any time, in any process: how many forks lie between this process and the
 //!   one that loaded the library.
 //! - `open(name, options, deadline) → Descriptor`: at any time. A descriptor of its own, without a
-//!   lock, closed on `exec`. Creates the file if there is none, and otherwise leaves it as it is
-//!   (L8). Where others can keep a file to themselves (Windows), it sleeps until they are done, or
+//!   lock, closed on `exec`. Creates the file if there is none, unless the options forbid that, and
+//!   otherwise leaves it as it is (L8). Where others can keep a file to themselves (Windows), it sleeps until they are done, or
 //!   until the deadline. Fails with `Interrupted` when a signal came first.
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
 //! - `wait(descriptor, options, deadline, watch) → granted?`: on a descriptor without a lock, after

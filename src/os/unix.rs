@@ -98,7 +98,7 @@ pub(crate) fn open(name: &Name, options: &Options, _: &Deadline) -> Result<Descr
 
 fn open_or_create(path: &CStr, options: &Options) -> Result<File, Failure> {
     match open_existing(path, options) {
-        Err(Errno::NOENT) => create(path, options),
+        Err(Errno::NOENT) if options.create => create(path, options),
         Err(Errno::LOOP) if !options.follow_links && is_link(path) => {
             Err(Action::Open.failed(not_followed()))
         }

@@ -111,7 +111,7 @@ fn passes(error: &io::Error) -> bool {
 
 fn open_or_create(path: &Path, options: &Options) -> Result<File, Failure> {
     let file = match open_with(path, options, false) {
-        Err(error) if is_missing(&error) => {
+        Err(error) if options.create && is_missing(&error) => {
             open_with(path, options, true).map_err(|error| Action::Create.failed(error))?
         }
         opened => opened.map_err(|error| Action::Open.failed(error))?,

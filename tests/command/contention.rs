@@ -2,6 +2,7 @@
 //! - The command does not run without the lock.
 //! - One deadline: what passes before the wait is part of it.
 //! - Shared holds are beside each other, and not beside an exclusive one.
+//! - The message names the holder, and a long wait is told every ten seconds.
 //! - The lock file is created if it is missing, and otherwise left as it is.
 
 use std::fs;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use crate::running::has;
 use crate::running::{HOLD, LOCKET, Running, locket_run};
-use crate::support::{Scratch, until_waiting};
+use crate::support::{PATIENCE, Scratch, until_waiting};
 
 #[test]
 fn no_time_to_wait_is_one_attempt() {
@@ -21,8 +22,7 @@ fn no_time_to_wait_is_one_attempt() {
     let holder = Running::holder(&path);
     for options in [&["-n"][..], &["-w", "0"], &["-w", "0ms"]] {
         let refused = locket_run().args(options).arg(&path).args(["--", "echo", "ran"]).assert();
-        let text = format!("locket: {} is locked by somebody else\n", path.display());
-        refused.code(75).stdout("").stderr(text);
+        refused.code(75).stdout("").stderr(holder.said_of_held(&path));
     }
     assert_eq!(holder.end(), Some(1));
     locket_run().arg("-n").arg(&path).args(["--", "echo", "ran"]).assert().code(0).stdout("ran\n");
@@ -32,11 +32,10 @@ fn no_time_to_wait_is_one_attempt() {
 fn a_timeout_is_never_early() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
+    let holder = Running::holder(&path);
     let start = Instant::now();
     let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
-    let text = format!("locket: couldn't lock {} within 100ms\n", path.display());
-    refused.code(75).stdout("").stderr(text);
+    refused.code(75).stdout("").stderr(holder.said_of_late(&path, "100ms"));
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
@@ -56,7 +55,23 @@ fn a_waiter_runs_its_command_when_the_lock_is_free() {
     }
 }
 
-/// The first attempt is made to take longer than there is time: no wait may begin after it.
+/// Where nobody looks, a short wait is not worth a line, and a long one is one every ten seconds.
+#[test]
+fn a_long_wait_is_told_every_ten_seconds() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let mut waiter = Running::heard(&[], &path);
+    let start = Instant::now();
+    let line = waiter.line_within(PATIENCE * 2);
+    assert!(line.starts_with("locket: waiting 1"), "ten seconds and something: {line}");
+    assert!(line.ends_with(&format!("s for {}{}", path.display(), holder.named())), "{line}");
+    assert!(start.elapsed() > Duration::from_secs(9));
+    holder.end();
+    assert_eq!(waiter.wait().code(), Some(0));
+}
+
+/// The first attempt is made to take longer than there is time: then none is left to wait.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_time_before_the_wait_counts() {
@@ -76,7 +91,10 @@ fn the_time_before_the_wait_counts() {
             .arg("true")
             .status();
         assert_eq!(status.expect("strace should run").code(), Some(75));
-        fs::read_to_string(log).expect("strace should have written it").contains("timer_settime")
+        let log = fs::read_to_string(log).expect("strace should have written it");
+        // An alarm that is set to ring at once leaves no time.
+        let at_once = "it_value={tv_sec=0, tv_nsec=1}";
+        log.lines().any(|line| line.contains("timer_settime(") && !line.contains(at_once))
     };
     assert!(!waits("50ms", "inject=flock:delay_exit=60000:when=1"));
     // The check itself, which must see a wait; a busy machine needs more time to come to it.

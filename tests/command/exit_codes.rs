@@ -52,6 +52,16 @@ fn wrong_arguments_are_64() {
         &["run", "-E", "-1", path, "true"],
         &["run", "-o", "-F", path, "true"],
         &["run", "--quiet", "--verbose", path, "true"],
+        &["wait"],
+        &["wait", path, path],
+        &["wait", "-x", path],
+        &["wait", "-n", "-w", "1", path],
+        &["status"],
+        &["status", "--all", path],
+        &["status", "--json", "--quiet", path],
+        &["completions"],
+        &["completions", "nosuch"],
+        &["man", "nosuch"],
     ];
     for arguments in wrong {
         let output = assert_cmd::Command::new(LOCKET).args(arguments).output();

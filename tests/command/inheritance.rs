@@ -95,12 +95,16 @@ fn signals(launcher: &[&str], program: &[&str]) -> [u64; 2] {
     command.args(launcher).args(program).args(["cat", "/proc/self/status"]);
     let text = String::from_utf8(command.output().expect("it should run").stdout);
     let text = text.expect("it is text");
-    ["SigBlk:", "SigIgn:"].map(|name| {
-        let line = text.lines().find(|line| line.starts_with(name)).expect("Linux tells it");
-        let mask = u64::from_str_radix(line[name.len()..].trim(), 16).expect("it is a mask");
-        // 32 and 33 are the C library's own, whose posix_spawn ignores them in the child.
-        mask & !(0b11 << 31)
-    })
+    ["SigBlk:", "SigIgn:"]
+        .map(|name| mask(text.lines().find(|line| line.starts_with(name)).expect("Linux tells it")))
+}
+
+/// The signals of a line, without 32 and 33. They are the C library's own: its `posix_spawn` ignores
+/// them in the child, and its threads need them.
+#[cfg(target_os = "linux")]
+pub(crate) fn mask(line: &str) -> u64 {
+    let (_, mask) = line.split_once(':').expect("Linux tells them so");
+    u64::from_str_radix(mask.trim(), 16).expect("it is a mask") & !(0b11 << 31)
 }
 
 #[test]
@@ -141,9 +145,9 @@ fn signals_are_as_they_were_after_a_wait() {
             until_waiting(run.pid(), scratch.lock_path().as_path(), 1);
             holder.end();
         }
-        let lines = [run.line(), run.line(), run.line()];
+        let masks = [run.line(), run.line(), run.line()].map(|line| mask(&line));
         assert_eq!(run.wait().code(), Some(0));
-        lines
+        masks
     };
     let free = said(&["-w", "1h"], false);
     assert_eq!(said(&["-w", "1h"], true), free);

@@ -11,9 +11,15 @@ mod becoming;
 mod beside;
 mod contention;
 mod exit_codes;
+mod generated;
 mod inheritance;
 mod interop;
 mod options;
 mod running;
 #[cfg(target_os = "linux")]
+mod screen;
+#[cfg(target_os = "linux")]
+mod status;
+#[cfg(target_os = "linux")]
 mod terminal;
+mod wait;

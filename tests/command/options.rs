@@ -59,7 +59,7 @@ fn nonblock() {
 fn timeout() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
+    let holder = Running::holder(&path);
     let spellings = [
         &["-w", "0.02"][..],
         &["-w.02"],
@@ -71,8 +71,7 @@ fn timeout() {
     ];
     for spelling in spellings {
         let refused = locket_run().args(spelling).arg(&path).arg("true").assert();
-        let text = format!("locket: couldn't lock {} within 20ms\n", path.display());
-        refused.code(75).stderr(text);
+        refused.code(75).stderr(holder.said_of_late(&path, "20ms"));
     }
 }
 
@@ -132,19 +131,23 @@ fn verbose_says_what_happens_and_quiet_nothing() {
     };
     assert_eq!(text(&[]), "");
     assert_eq!(text(&["--quiet"]), "");
+    assert_eq!(text(&["-q"]), "");
     let locked = text(&["--verbose"]);
     assert!(locked.starts_with(&format!("locket: locked {} after ", path.display())), "{locked}");
     assert_eq!(locked.lines().count(), 1);
 
-    let _holder = Running::holder(&path);
+    let holder = Running::holder(&path);
     assert_eq!(text(&["--quiet", "-n"]), "");
     assert_eq!(text(&["--quiet", "-w", "1ms"]), "");
-    let waited = text(&["--verbose", "-w", "1ms"]);
-    let path = path.display();
-    assert_eq!(
-        waited,
-        format!("locket: waiting for {path}\nlocket: couldn't lock {path} within 1ms\n")
-    );
+
+    let mut waiter = Running::heard(&["--verbose"], &path);
+    let said = waiter.line();
+    assert!(said.starts_with("locket: waiting "), "{said}");
+    assert!(said.contains(&format!(" for {}", path.display())), "{said}");
+    holder.end();
+    let said = waiter.line();
+    assert!(said.starts_with(&format!("locket: locked {} after ", path.display())), "{said}");
+    assert_eq!(waiter.wait().code(), Some(0));
 }
 
 #[test]

@@ -55,6 +55,14 @@ impl Running {
         holder
     }
 
+    /// Starts `locket run` with these options and `true`, and hears what locket says.
+    #[track_caller]
+    pub(crate) fn heard(options: &[&str], path: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" run "$@" true 2>&1"#, LOCKET]).args(options).arg(path);
+        Self::start(&mut command)
+    }
+
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = command
@@ -76,9 +84,38 @@ impl Running {
         self.process.id()
     }
 
+    /// How it is named as a holder, where the system tells who holds a lock.
+    pub(crate) fn named(&self) -> String {
+        if cfg!(target_os = "linux") {
+            format!(": held by pid {} (sh)", self.pid())
+        } else {
+            String::new()
+        }
+    }
+
+    /// What `-n` says of a lock that it holds.
+    pub(crate) fn said_of_held(&self, path: &Path) -> String {
+        let by = if cfg!(target_os = "linux") {
+            format!("held by pid {} (sh)", self.pid())
+        } else {
+            "locked by somebody else".into()
+        };
+        format!("locket: {} is {by}\n", path.display())
+    }
+
+    /// What `run -w` says of a lock that it holds.
+    pub(crate) fn said_of_late(&self, path: &Path, timeout: &str) -> String {
+        format!("locket: couldn't lock {} within {timeout}{}\n", path.display(), self.named())
+    }
+
     #[track_caller]
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the process should say something")
+        self.line_within(PATIENCE)
+    }
+
+    #[track_caller]
+    pub(crate) fn line_within(&self, patience: Duration) -> String {
+        self.lines.recv_timeout(patience).expect("the process should say something")
     }
 
     /// All that is left to be said, when nobody is there any more to say it.

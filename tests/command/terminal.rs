@@ -1,149 +1,250 @@
 //! At a terminal:
-//! - a wait says what it waits for, before it begins, and only there;
+//! - a wait is told in a line that says for what, for how long and for whom, and is gone when the wait
+//!   is over, by whatever end;
+//! - a terminal that cannot erase gets lines that stay; one that is somebody else's is left alone;
 //! - Ctrl-C reaches the command once, and ends locket only with it.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
+use std::time::Duration;
 
-use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::Signal;
 
-use crate::running::{HOLD, LOCKET, Running, has, is_free, locket_run};
-use crate::support::{PATIENCE, Scratch, until, until_waiting};
+use crate::inheritance::mask;
+use crate::running::{HOLD, LOCKET, Running, has, is_free};
+use crate::screen::{Terminal, left};
+use crate::support::{Scratch, until, until_waiting};
 
-/// The two sides of a terminal. Not by openpty(3), which lets the processes that other tests start
-/// inherit them: the terminal would never be seen to be given up.
-fn open_terminal() -> io::Result<(File, File)> {
-    let keys = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
-    grantpt(&keys)?;
-    unlockpt(&keys)?;
-    let no_terminal_of_ours = OFlag::O_NOCTTY.bits();
-    let mut options = File::options();
-    options.read(true).write(true).custom_flags(no_terminal_of_ours);
-    let programs = options.open(ptsname_r(&keys)?)?;
-    Ok((OwnedFd::from(keys).into(), programs))
+/// Somebody who waits, at this terminal and of this kind.
+fn waiter(terminal: &Terminal, kind: &str, options: &[&str], path: &Path) -> Command {
+    let mut command = Command::new(LOCKET);
+    command.arg("run").args(options).arg(path).args(["sh", "-c", HOLD]);
+    command.env("TERM", kind).stderr(terminal.side());
+    command
 }
 
-/// The side of a terminal at which somebody sits.
-struct Terminal {
-    keys: File,
-    /// The other side, open for as long as more programs may want it.
-    programs: Option<File>,
-    screen: Receiver<Vec<u8>>,
-    seen: String,
-}
+/// What a line that changes begins with.
+const DRAWN: &str = "\r\x1b[2K\x1b[?7llocket: ";
 
-impl Terminal {
-    #[track_caller]
-    fn new() -> Self {
-        let (keys, programs) = open_terminal().expect("there should be a terminal to be had");
-        let mut output = keys.try_clone().expect("there should be room for a descriptor");
-        let (tell, screen) = mpsc::channel();
-        thread::spawn(move || {
-            let mut buffer = [0; 1024];
-            // It fails when the last program has closed its side.
-            while let Ok(count @ 1..) = output.read(&mut buffer) {
-                if tell.send(buffer[..count].into()).is_err() {
-                    break;
-                }
-            }
+#[test]
+fn a_wait_is_a_line_that_changes_and_is_gone_in_the_end() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for options in [&[][..], &["-w", "1h"], &["-o"], &["--verbose"]] {
+        let holder = Running::holder(&path);
+        let mut terminal = Terminal::new();
+        let waiter = Running::start(&mut waiter(&terminal, "xterm", options, &path));
+        let end = format!("for {}: held by pid {} (sh)\x1b[?7h", path.display(), holder.pid());
+        terminal.until_seen("a line that changes", |seen| {
+            let texts = seen.split(DRAWN).filter(|text| text.ends_with(&end));
+            texts.collect::<BTreeSet<_>>().len() >= 3
         });
-        Self { keys, programs: Some(programs), screen, seen: String::new() }
-    }
-
-    fn side(&self) -> Stdio {
-        let side = self.programs.as_ref().expect("it is open");
-        side.try_clone().expect("there should be room for a descriptor").into()
-    }
-
-    #[track_caller]
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
-    }
-
-    /// Waits until something is on the screen.
-    #[track_caller]
-    fn until_shown(&mut self, text: &str) {
-        while !self.seen.contains(text) {
-            match self.screen.recv_timeout(PATIENCE) {
-                Ok(more) => self.seen += &String::from_utf8_lossy(&more),
-                Err(error) => panic!("{text:?} should be on the screen ({error}): {:?}", self.seen),
-            }
-        }
-    }
-
-    /// All that was shown, when no program has the terminal any more.
-    #[track_caller]
-    fn all(mut self) -> String {
-        self.programs = None;
-        loop {
-            match self.screen.recv_timeout(PATIENCE) {
-                Ok(more) => self.seen += &String::from_utf8_lossy(&more),
-                Err(RecvTimeoutError::Disconnected) => return self.seen,
-                Err(RecvTimeoutError::Timeout) => panic!("somebody keeps the terminal"),
-            }
+        until_waiting(waiter.pid(), &path, 1);
+        holder.end();
+        waiter.line();
+        waiter.end();
+        let left = left(&terminal.all());
+        match options {
+            ["--verbose"] => assert!(left.concat().starts_with("locket: locked "), "{left:?}"),
+            _ => assert_eq!(left, [""; 0]),
         }
     }
 }
 
 #[test]
-fn a_wait_says_what_it_waits_for() {
+fn the_line_has_the_path_as_it_was_given_and_is_one_line() {
     let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    for options in [&[][..], &["-w", "1h"], &["-o"]] {
-        let holder = Running::holder(&path);
-        let mut terminal = Terminal::new();
-        let mut command = Command::new(LOCKET);
-        command.arg("run").args(options).arg(&path).args(["sh", "-c", HOLD]);
-        let waiter = Running::start(command.stderr(terminal.side()));
-        drop(command);
-        let expected = format!("locket: waiting for {}\r\n", path.display());
-        terminal.until_shown(&expected);
-        until_waiting(waiter.pid(), &path, 1);
-        holder.end();
-        waiter.line();
-        waiter.end();
-        assert_eq!(terminal.all(), expected);
-    }
+    let _holder = Running::holder(&scratch.join("a\n\x1b[2Jb"));
+    let mut terminal = Terminal::new();
+    let mut command = waiter(&terminal, "xterm", &[], Path::new("a\n\x1b[2Jb"));
+    let waiter = Running::start(command.current_dir(scratch.path()));
+    drop(command);
+    terminal.until_shown(r"waiting for a\n\u{1b}[2Jb: held by ");
+    drop(waiter);
 }
 
-/// What is shown on a terminal until the command has ended.
+/// What is left on a terminal when a command that is never run has ended.
 #[track_caller]
-fn shown(options: &[&str], path: &std::path::Path, code: i32) -> String {
+fn refused(kind: &str, options: &[&str], path: &Path) -> Vec<String> {
     let terminal = Terminal::new();
-    let mut command = Command::new(LOCKET);
-    command.arg("run").args(options).arg(path).arg("true").stderr(terminal.side());
-    let status = command.status().expect("it should run");
+    let mut command = waiter(&terminal, kind, options, path);
+    assert_eq!(command.status().expect("it should run").code(), Some(75));
     drop(command);
-    assert_eq!(status.code(), Some(code));
-    terminal.all()
+    left(&terminal.all())
+}
+
+#[test]
+fn what_a_wait_comes_to_is_left() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let by = format!("by pid {} (sh)", holder.pid());
+    let shown = path.display();
+    assert_eq!(refused("xterm", &["-n"], &path), [format!("locket: {shown} is held {by}")]);
+    let late = format!("locket: couldn't lock {shown} within 200ms: held {by}");
+    assert_eq!(refused("xterm", &["-w", "200ms"], &path), [late]);
+    assert_eq!(refused("xterm", &["-w", "200ms", "--quiet"], &path), [""; 0]);
+}
+
+#[test]
+fn a_terminal_that_cannot_erase_gets_a_line_that_stays() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for kind in ["dumb", ""] {
+        let holder = Running::holder(&path);
+        let by = format!(" for {}: held by pid {} (sh)", path.display(), holder.pid());
+        let mut terminal = Terminal::new();
+        let waiter = Running::start(&mut waiter(&terminal, kind, &[], &path));
+        terminal.until_shown(&format!("{by}\r\n"));
+        holder.end();
+        waiter.end();
+        let shown = terminal.all();
+        assert!(shown.starts_with("locket: waiting") && shown.ends_with(&format!("{by}\r\n")));
+        assert_eq!(shown.lines().count(), 1, "{shown:?}");
+    }
 }
 
 #[test]
 fn no_wait_says_nothing() {
     let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    assert_eq!(shown(&[], &path, 0), "");
-    assert_eq!(shown(&["-w", "1h"], &path, 0), "");
+    let terminal = Terminal::new();
+    let mut command = waiter(&terminal, "xterm", &["-w", "1h"], &scratch.lock_path());
+    Running::start(&mut command).end();
+    drop(command);
+    assert_eq!(terminal.all(), "");
+}
 
-    let _holder = Running::holder(&path);
-    assert!(!shown(&["-n"], &path, 75).contains("waiting"));
-    assert_eq!(shown(&["-w", "1ms", "--quiet"], &path, 75), "");
-    assert!(shown(&["-w", "1ms"], &path, 75).contains("waiting"));
+/// `locket run` as the first process of a terminal, with a signal as it is or ignored.
+#[track_caller]
+fn at(terminal: &Terminal, signals: &str, options: &[&str], path: &Path) -> Session {
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "env", "--default-signal", signals, LOCKET, "run"]).args(options);
+    command.arg(path).args(["sh", "-c", "echo ran; read _"]).env("TERM", "xterm");
+    command.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
+    Session(command.spawn().expect("it should start"))
+}
+
+fn has_sessions(check: &str) -> bool {
+    has(check, "setsid", &["--version"]) && has(check, "env", &["--default-signal", "true"])
 }
 
 #[test]
-fn a_wait_says_nothing_where_nobody_looks() {
+fn who_ends_a_wait_leaves_no_line() {
+    if !has_sessions("who_ends_a_wait_leaves_no_line") {
+        return;
+    }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _holder = Running::holder(&path);
-    let run = locket_run().args(["-w", "1ms"]).arg(&path).arg("true").assert();
-    run.code(75).stderr(format!("locket: couldn't lock {} within 1ms\n", path.display()));
+    for options in [&[][..], &["-o"], &["-w", "1h"]] {
+        let mut terminal = Terminal::new();
+        let mut session = at(&terminal, "--default-signal", options, &path);
+        terminal.until_shown("locket: waiting ");
+        terminal.press("\x03");
+        assert_eq!(session.ended().signal(), Some(Signal::SIGINT as i32));
+        assert_eq!(left(&terminal.all()), [""; 0]);
+    }
+    // By whoever ends it.
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let mut terminal = Terminal::new();
+        let mut waiter = Running::start(&mut waiter(&terminal, "xterm", &[], &path));
+        terminal.until_shown("locket: waiting ");
+        waiter.signal(signal);
+        assert_eq!(waiter.wait().signal(), Some(signal as i32));
+        assert_eq!(left(&terminal.all()), [""; 0]);
+    }
+}
+
+#[test]
+fn who_ignores_an_interrupt_waits_on() {
+    if !has_sessions("who_ignores_an_interrupt_waits_on") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let mut terminal = Terminal::new();
+    let mut session = at(&terminal, "--ignore-signal=INT", &[], &path);
+    terminal.until_shown("locket: waiting ");
+    for _ in 0..3 {
+        terminal.press("\x03");
+    }
+    terminal.until_shown("^C");
+    terminal.until_seen("a line drawn anew", |seen| {
+        let after = seen.rsplit("^C").next().unwrap_or_default();
+        after.contains(DRAWN)
+    });
+    holder.end();
+    terminal.until_shown("ran\r\n");
+    terminal.press("end\n");
+    assert_eq!(session.ended().code(), Some(0));
+}
+
+/// The mask and the actions are the command's as they were the caller's.
+#[test]
+fn a_wait_at_a_terminal_leaves_the_signals_as_they_were() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let signals = |after_a_wait: bool| {
+        let holder = after_a_wait.then(|| Running::holder(&path));
+        let mut terminal = Terminal::new();
+        let mut command = Command::new(LOCKET);
+        command.arg("run").arg(&path).args(["grep", "^Sig[BCI]", "/proc/self/status"]);
+        let mut run = Running::start(command.env("TERM", "xterm").stderr(terminal.side()));
+        drop(command);
+        if let Some(holder) = holder {
+            terminal.until_shown("locket: waiting ");
+            holder.end();
+        }
+        assert_eq!(run.wait().code(), Some(0));
+        run.rest().iter().map(|line| mask(line)).collect::<Vec<_>>()
+    };
+    let plain = Command::new("grep").args(["^Sig[BCI]", "/proc/self/status"]).output();
+    let plain = String::from_utf8(plain.expect("it should run").stdout).expect("it is text");
+    let plain: Vec<u64> = plain.lines().map(mask).collect();
+    assert_eq!(plain.len(), 3);
+    assert_eq!(signals(false), plain);
+    assert_eq!(signals(true), plain);
+}
+
+/// What is shown of a wait by a shell's job: one that has a group of its own, and the screen or not.
+#[track_caller]
+fn shown_by_a_job(in_background: bool) -> String {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let mut terminal = Terminal::new();
+    let script = r#""$0" run "$1" echo ran."#;
+    let script = if in_background { format!("{script} & wait $!") } else { format!("{script}; :") };
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "sh", "-m", "-c", &script, LOCKET]).arg(&path).env("TERM", "xterm");
+    command.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
+    let mut session = Session(command.spawn().expect("it should start"));
+    drop(command);
+    let lock = locket::lock_file(&path);
+    until("somebody waits", || lock.holders().is_ok_and(|it| it.waiting.len() == 1));
+    if in_background {
+        thread::sleep(Duration::from_millis(100));
+    } else {
+        terminal.until_shown("locket: waiting ");
+    }
+    holder.end();
+    terminal.until_shown("ran.");
+    session.ended();
+    terminal.all()
+}
+
+#[test]
+fn in_the_background_the_screen_is_left_alone() {
+    if has_sessions("in_the_background_the_screen_is_left_alone") {
+        let shown = shown_by_a_job(true);
+        assert!(!shown.contains("locket") && !shown.contains('\x1b'), "{shown:?}");
+        // The check itself.
+        assert!(shown_by_a_job(false).contains(DRAWN));
+    }
 }
 
 /// Counts the interrupts, and ends with their number when it is told to.
@@ -158,6 +259,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Session {
+    /// Its status, when it has ended by itself.
+    #[track_caller]
+    fn ended(&mut self) -> ExitStatus {
+        until("the command ends", || self.0.try_wait().expect("it is our child").is_some());
+        self.0.wait().expect("it is our child")
     }
 }
 
@@ -181,15 +291,14 @@ fn interrupt(options: &[&str]) {
         assert!(!is_free(&path));
     }
     terminal.press("end\n");
-    until("the command ends", || run.0.try_wait().expect("it is our child").is_some());
-    assert_eq!(run.0.wait().expect("it is our child").code(), Some(20));
+    assert_eq!(run.ended().code(), Some(20));
     assert!(is_free(&path));
 }
 
 #[test]
 fn an_interrupt_reaches_the_command_once() {
     let check = "an_interrupt_reaches_the_command_once";
-    if has(check, "setsid", &["--version"]) && has(check, "env", &["--default-signal", "true"]) {
+    if has_sessions(check) {
         interrupt(&[]);
         interrupt(&["-o"]);
     }

@@ -5,6 +5,9 @@ use std::io;
 use locket::{Action, LockError};
 
 pub(crate) const DONE: i32 = 0;
+/// Of `locket status`. As grep(1): what was asked about is there, or it is not.
+pub(crate) const HELD: i32 = 0;
+pub(crate) const FREE: i32 = 1;
 /// `EX_USAGE`. Not 2, which too many commands exit with themselves.
 pub(crate) const USAGE: i32 = 64;
 /// `EX_NOINPUT`, as flock(1): scripts made for it go on working. (`EX_CANTCREAT`, 73, would split
@@ -19,16 +22,50 @@ pub(crate) const CANNOT_RUN: i32 = 126;
 /// As every shell.
 pub(crate) const NOT_FOUND: i32 = 127;
 
-pub(crate) const HELP: &str = "\
-Exit codes:
-   64  the arguments are wrong
-   66  the lock file cannot be opened or created
-   71  the system refuses: no locking on this file system, no more processes
-   75  somebody else holds the lock (-n, -w); -E sets another code
-  126  the command cannot be run
-  127  the command is not found
-Every other code is the command's own: 128 + N, as shells say it, if a signal N
-ended it.";
+/// The codes of a command, each with its meaning.
+pub(crate) type Codes = &'static [(&'static str, &'static str)];
+
+pub(crate) const OF_RUN: Codes = &[
+    ("64", "the arguments are wrong"),
+    ("66", "the lock file cannot be opened or created"),
+    ("71", "the system refuses: no locking on this file system, no more processes"),
+    ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
+    ("126", "the command cannot be run"),
+    ("127", "the command is not found"),
+    ("others", "the command's own: 128 + N, as shells say it, if a signal N ended it"),
+];
+
+pub(crate) const OF_WAIT: Codes = &[
+    ("0", "the lock was free, or there is no such file"),
+    ("64", "the arguments are wrong"),
+    ("66", "the lock file cannot be opened"),
+    ("71", "the system refuses: no locking on this file system"),
+    ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
+];
+
+pub(crate) const OF_STATUS: Codes = &[
+    ("0", "somebody holds the lock; of several, one of them"),
+    ("1", "nobody does, or there is no such file"),
+    ("64", "the arguments are wrong"),
+    ("66", "the lock file cannot be looked at"),
+    ("71", "the system does not tell"),
+];
+
+/// The codes of the command with this name; none, if it has none worth telling.
+pub(crate) fn codes(command: &str) -> Codes {
+    match command {
+        "run" => OF_RUN,
+        "wait" => OF_WAIT,
+        "status" => OF_STATUS,
+        _ => &[],
+    }
+}
+
+pub(crate) fn help(codes: Codes) -> String {
+    let lines: Vec<String> =
+        codes.iter().map(|(code, meaning)| format!("\n  {code:>6}  {meaning}")).collect();
+    format!("Exit codes:{}", lines.concat())
+}
 
 /// Why locket has no command's status to exit with.
 #[derive(Debug)]
@@ -59,7 +96,6 @@ impl Failure {
         Self { code, text: format!("couldn't run {program}: {error}") }
     }
 
-    #[cfg_attr(windows, allow(dead_code, reason = "Windows has no such case"))]
     pub(crate) fn of_system(action: &str, error: &io::Error) -> Self {
         Self { code: REFUSED, text: format!("couldn't {action}: {error}") }
     }

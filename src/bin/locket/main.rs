@@ -1,17 +1,30 @@
 //! The command `locket`: a lock for shell scripts.
 //!
-//! `main` → `args` → `run` → `take` (the lock, by one deadline) → `unix` or `windows` (the command
-//! under it). `exit` says which status means what, `voice` is all that is said on the way.
+//! `main` → `args` → one of
+//! - `run` → `take` (the lock, by one deadline; `report` tells of the wait) → `unix` or `windows`
+//!   (the command under it),
+//! - `wait` → `take`,
+//! - `status` (who holds it),
+//! - `completions` and `man`, both made of `args`.
+//!
+//! `exit` says which status means what, `voice` is all that is said on standard error.
 
 mod args;
+mod completions;
 mod exit;
+mod man;
+mod output;
 mod program;
+mod report;
 mod run;
+mod span;
+mod status;
 mod take;
 mod timeout;
 #[cfg(unix)]
 mod unix;
 mod voice;
+mod wait;
 #[cfg(windows)]
 mod windows;
 
@@ -20,14 +33,26 @@ use std::process;
 use clap::Parser;
 
 use args::{Args, Task};
+use exit::Failure;
 
 fn main() {
     process::exit(match Args::try_parse() {
-        Ok(Args { task: Task::Run(options) }) => run::run(&options),
+        Ok(Args { task }) => perform(&task).unwrap_or_else(|failure| voice::fail(&failure)),
         Err(answer) => {
             // Help, a version, or what is wrong with the arguments. Nobody may be there to read it.
             let _ = answer.print();
             if answer.use_stderr() { exit::USAGE } else { exit::DONE }
         }
     });
+}
+
+/// Returns the status to exit with; never, where this process becomes a command.
+fn perform(task: &Task) -> Result<i32, Failure> {
+    match task {
+        Task::Run(options) => run::run(options),
+        Task::Wait(options) => wait::wait(options),
+        Task::Status(options) => status::status(options),
+        Task::Completions(options) => completions::completions(options),
+        Task::Man(options) => man::man(options),
+    }
 }

@@ -1,35 +1,29 @@
 //! `locket run`: a command under a lock.
 
-use locket::LockError;
+use locket::lock_file;
 
 use super::args::RunOptions;
 use super::exit::Failure;
-use super::take::take;
+use super::take::{Request, Taken};
 #[cfg(unix)]
 use super::unix as system;
-use super::voice::say;
 #[cfg(windows)]
 use super::windows as system;
 
 /// Returns the status to exit with; never, where this process becomes the command.
-pub(crate) fn run(options: &RunOptions) -> i32 {
-    let guard = match take(options) {
-        Ok(guard) => guard,
-        Err(LockError::TimedOut { path, .. }) => {
-            options.tone().contended(&path, options.timeout());
-            return options.conflict_exit_code.into();
-        }
-        Err(error) => return fail(&error.into()),
+pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
+    let lock = lock_file(&options.file);
+    let lock = if options.shared { lock.shared() } else { lock };
+    let request = Request {
+        lock,
+        shown: &options.file,
+        waiting: &options.waiting,
+        tone: options.tone(),
+        late: |path, time| format!("couldn't lock {path} within {time:?}"),
     };
-    let ended = if options.close {
-        system::run_beside(guard, options.program())
-    } else {
-        system::run_with(guard, options.program())
-    };
-    ended.unwrap_or_else(|failure| fail(&failure))
-}
-
-fn fail(failure: &Failure) -> i32 {
-    say(&failure.text);
-    failure.code
+    match request.take()? {
+        Taken::Held(guard) if options.close => system::run_beside(guard, options.program()),
+        Taken::Held(guard) => system::run_with(guard, options.program()),
+        Taken::Not(code) => Ok(code),
+    }
 }

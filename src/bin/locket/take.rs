@@ -1,26 +1,91 @@
 //! Taking the lock, and saying so.
 
+use std::fmt::Display;
+use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use locket::{Guard, LockError, lock_file};
+use locket::{Guard, Holders, Lock, LockError};
 
-use super::args::RunOptions;
+use super::args::Waiting;
+use super::report::Report;
+#[cfg(unix)]
+use super::unix::Leaving;
+use super::voice::{Tone, held_by, named, say};
+#[cfg(windows)]
+use super::windows::Leaving;
 
-/// One deadline from here on: what is done before the wait is part of it.
-pub(crate) fn take(options: &RunOptions) -> Result<Guard, LockError> {
-    let start = Instant::now();
-    let timeout = options.timeout();
-    let lock = lock_file(&options.file);
-    let lock = if options.shared { lock.shared() } else { lock };
+/// A lock that is wanted.
+pub(crate) struct Request<'a> {
+    pub(crate) lock: Lock,
+    /// Its path, as it was given.
+    pub(crate) shown: &'a Path,
+    pub(crate) waiting: &'a Waiting,
+    pub(crate) tone: Tone,
+    /// What there is to say of a lock, by its path, that was held for too long.
+    pub(crate) late: fn(&dyn Display, Duration) -> String,
+}
 
-    let guard = match lock.try_lock() {
-        Err(LockError::TimedOut { .. }) if timeout != Some(Duration::ZERO) => {
-            options.tone().waiting(lock.path());
-            let left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-            lock.clone().timeout(left).lock()?
+/// What became of it.
+pub(crate) enum Taken {
+    Held(Guard),
+    /// Somebody else holds it, which has been said: the status to exit with.
+    Not(i32),
+}
+
+impl Request<'_> {
+    /// One deadline, and one place in the queue.
+    pub(crate) fn take(&self) -> Result<Taken, LockError> {
+        let start = Instant::now();
+        match self.lock() {
+            Ok(guard) => {
+                self.tone.locked(self.lock.path(), start.elapsed());
+                Ok(Taken::Held(guard))
+            }
+            Err(LockError::TimedOut { holders, .. }) => {
+                self.say_refused(holders);
+                Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
+            }
+            Err(error) => Err(error),
         }
-        answer => answer?,
-    };
-    options.tone().locked(lock.path(), start.elapsed());
-    Ok(guard)
+    }
+
+    /// The exit code says it too.
+    fn say_refused(&self, mut holders: Holders) {
+        if self.tone == Tone::Quiet {
+            return;
+        }
+        if holders.held.is_empty() {
+            // Who waits for a moment only does not ask. They may be gone by now.
+            holders = self.lock.holders().unwrap_or_default();
+        }
+        let path = self.lock.path().display();
+        match (self.waiting.timeout(), named(&holders)) {
+            (None | Some(Duration::ZERO), Some(names)) => {
+                say(format_args!("{path} is held by {names}"));
+            }
+            (None | Some(Duration::ZERO), None) => {
+                say(format_args!("{path} is locked by somebody else"));
+            }
+            (Some(timeout), _) => {
+                say((self.late)(&path, timeout) + &held_by(&holders));
+            }
+        }
+    }
+
+    fn lock(&self) -> Result<Guard, LockError> {
+        let lock = self.lock.clone().timeout(self.waiting.timeout());
+        if self.waiting.timeout() == Some(Duration::ZERO) {
+            return lock.lock();
+        }
+        let Some(report) = Report::new(self.tone, self.shown) else { return lock.lock() };
+        // Until the wait is over and the screen as it was.
+        let _leaving = report.line().map(Leaving::tidy);
+        let lock = lock.observe_every(report.period());
+        let lock = lock.on_wait(move |wait| {
+            report.tell(wait);
+            ControlFlow::Continue(())
+        });
+        lock.lock()
+    }
 }

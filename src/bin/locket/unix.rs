@@ -1,7 +1,10 @@
-//! The command under the lock, on Unix: in place of this process, or beside it.
+//! The command under the lock, on Unix: in place of this process, or beside it. And the terminal
+//! during the wait.
 
 mod beside;
 mod child;
+mod leaving;
+mod live;
 mod replace;
 mod signals;
 
@@ -14,6 +17,9 @@ use rustix::io::Errno;
 
 use super::exit::Failure;
 use super::program::Program;
+
+pub(crate) use leaving::Leaving;
+pub(crate) use live::LiveLine;
 
 /// Becomes the program, which inherits the lock.
 pub(crate) fn run_with(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {

@@ -1,51 +1,75 @@
 //! All that locket says: single lines on stderr. Stdout is the command's.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
+
+use locket::{Claimant, Holders};
+
+use super::exit::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// Errors only.
     Quiet,
-    /// Also what somebody before a terminal wants to know.
+    /// Also what somebody who waits wants to know.
     Plain,
     /// Also how it went.
     Verbose,
 }
 
 impl Tone {
-    /// A silent wait looks like a hang.
-    pub(crate) fn waiting(self, path: &Path) {
-        let told = match self {
-            Self::Quiet => false,
-            Self::Plain => io::stderr().is_terminal(),
-            Self::Verbose => true,
-        };
-        if told {
-            say(format_args!("waiting for {}", path.display()));
-        }
-    }
-
     pub(crate) fn locked(self, path: &Path, waited: Duration) {
         if self == Self::Verbose {
             say(format_args!("locked {} after {waited:.1?}", path.display()));
         }
     }
+}
 
-    /// The exit code says it too.
-    pub(crate) fn contended(self, path: &Path, timeout: Option<Duration>) {
-        let path = path.display();
-        match timeout {
-            _ if self == Self::Quiet => {}
-            None | Some(Duration::ZERO) => say(format_args!("{path} is locked by somebody else")),
-            Some(timeout) => say(format_args!("couldn't lock {path} within {timeout:?}")),
-        }
-    }
+/// The end of a sentence; nothing, if there is nobody to name.
+pub(crate) fn held_by(holders: &Holders) -> String {
+    named(holders).map(|holders| format!(": held by {holders}")).unwrap_or_default()
+}
+
+/// `None` if nobody of them can be named.
+pub(crate) fn named(holders: &Holders) -> Option<&Holders> {
+    holders.held.iter().any(|claim| claim.by != Claimant::Unknown).then_some(holders)
+}
+
+/// Returns the status to exit with.
+pub(crate) fn fail(failure: &Failure) -> i32 {
+    say(&failure.text);
+    failure.code
 }
 
 /// One write, so that lines of several processes stay whole. Nobody may be there to read it.
 pub(crate) fn say(text: impl Display) {
-    let _ = io::stderr().write_all(format!("locket: {text}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("locket: {}\n", plain(&text.to_string())).as_bytes());
+}
+
+/// One line, whatever is in it: the names of files and programs are other people's, and could move
+/// the cursor or worse.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        assert_eq!(plain("a b\u{e4}"), "a b\u{e4}");
+        assert_eq!(plain("a\r\n\tb"), r"a\r\n\tb");
+        assert_eq!(plain("\x1b[2J\x7f\u{9b}"), r"\u{1b}[2J\u{7f}\u{9b}");
+    }
 }

@@ -1,9 +1,11 @@
 //! The command under the lock, on Windows: always beside this process, whose handle it does not
-//! inherit.
+//! inherit. A wait is told in lines that stay.
 
 use std::env;
+use std::fmt::Display;
 use std::os::windows::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 
 use locket::Guard;
 
@@ -43,5 +45,28 @@ fn command(program: Program<'_>) -> Command {
             command.args(["/d", "/s", "/c"]).raw_arg(quoted);
             command
         }
+    }
+}
+
+/// A line that nobody could erase if Ctrl-C ended this process is better not drawn.
+#[derive(Debug)]
+pub(crate) enum LiveLine {}
+
+impl LiveLine {
+    pub(crate) fn of_terminal() -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn draw(&self, _: impl Display) {
+        match *self {}
+    }
+}
+
+pub(crate) enum Leaving {}
+
+impl Leaving {
+    #[allow(clippy::needless_pass_by_value, reason = "as on Unix")]
+    pub(crate) fn tidy(line: Arc<LiveLine>) -> Self {
+        match *line {}
     }
 }

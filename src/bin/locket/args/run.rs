@@ -1,0 +1,92 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser, ValueHint};
+
+use crate::exit;
+use crate::program::Program;
+use crate::voice::Tone;
+
+use super::Waiting;
+
+/// Run a command under the lock of a file.
+///
+/// Waits for the lock, becomes the command, and so exits with its status. The lock is held until
+/// the command has ended, and every program it started that is still running. The file is created
+/// if it is missing, and never written to, truncated or deleted.
+///
+/// A wait is told on standard error: at a terminal in a line that is gone when the wait is over,
+/// elsewhere in one line every ten seconds.
+#[derive(Debug, Parser)]
+#[command(
+    display_name = "locket",
+    after_long_help = exit::help(exit::OF_RUN),
+    args_override_self = true,
+    group = ArgGroup::new("program").args(["string", "command"]).required(true),
+    override_usage = "locket run [OPTIONS] <FILE> [--] <COMMAND>...\n       \
+                      locket run [OPTIONS] <FILE> -c <STRING>"
+)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option on the command line")]
+pub(crate) struct RunOptions {
+    /// Share the lock with other shared holders
+    #[arg(short, long, overrides_with = "exclusive")]
+    pub(crate) shared: bool,
+
+    /// Hold the lock alone (the default)
+    #[arg(short = 'x', short_alias = 'e', long, overrides_with = "shared")]
+    exclusive: bool,
+
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+
+    /// Do not let the command inherit the lock: stay, and hold it until the command ends
+    ///
+    /// What the command leaves running in the background does not keep the lock. Meanwhile locket
+    /// passes HUP, INT, QUIT, TERM, USR1, USR2 and ALRM on to the command (INT and QUIT unless it
+    /// is the terminal that sends them, to both). If locket itself is killed with KILL, the lock
+    /// is free although the command goes on.
+    #[arg(short = 'o', long)]
+    pub(crate) close: bool,
+
+    /// Become the command (the default), as with `flock --no-fork`
+    #[arg(short = 'F', long, conflicts_with = "close")]
+    no_fork: bool,
+
+    /// Run this string by $SHELL, or /bin/sh (on Windows by cmd)
+    #[arg(short = 'c', long = "command", value_name = "STRING")]
+    #[arg(value_hint = ValueHint::CommandString)]
+    string: Option<OsString>,
+
+    /// Say when a wait begins, when the lock was taken, and how long that took
+    #[arg(long, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// Say nothing, not even that somebody else holds the lock; errors are still told
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// The lock file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+impl RunOptions {
+    pub(crate) fn program(&self) -> Program<'_> {
+        match &self.string {
+            Some(string) => Program::Shell(string),
+            None => Program::Arguments(&self.command),
+        }
+    }
+
+    pub(crate) fn tone(&self) -> Tone {
+        match (self.quiet, self.verbose) {
+            (true, _) => Tone::Quiet,
+            (false, true) => Tone::Verbose,
+            (false, false) => Tone::Plain,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+use std::path::PathBuf;
+
+use clap::{Parser, ValueHint};
+
+use crate::exit;
+
+/// Tell who holds the lock of a file, and who waits for it.
+///
+/// The answer is the system's at one moment, and may be over when it is read. Neither the lock nor
+/// the file is touched, and there need not be a file. Nobody outside of this container is seen.
+#[derive(Debug, Parser)]
+#[command(
+    display_name = "locket",
+    after_long_help = exit::help(exit::OF_STATUS),
+    args_override_self = true,
+    override_usage = "locket status [OPTIONS] <FILE>...\n       \
+                      locket status [OPTIONS] --all"
+)]
+pub(crate) struct StatusOptions {
+    /// Tell of all locks that are in use, as far as they can be seen
+    #[arg(short, long, conflicts_with = "files")]
+    pub(crate) all: bool,
+
+    /// Tell it as JSON
+    ///
+    /// One object, with the array `locks`. Each lock has `path`, `state` ("held" or "free"), `exists`,
+    /// and the arrays `held` and `waiting`, the next one first. Each of their members has `mode`
+    /// ("exclusive" or "shared"), `by` ("process", "ended": it has, and left the lock to others;
+    /// "outside": of this container; "unknown"), `pid`, `name`, `command` (an array), `user` and
+    /// `started` (seconds since 1970). What the system does not tell is null. More may be added,
+    /// nothing taken away.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Say nothing: the exit code tells; errors are still told
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+
+    /// The lock files
+    #[arg(required_unless_present = "all", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+}

@@ -1,0 +1,56 @@
+//! The answer for programs. `locket status --help` describes it: whoever reads it relies on that.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use locket::{Claim, Claimant};
+use serde_json::{Value, json};
+
+use super::subject::Subject;
+
+pub(super) fn of(subjects: &[Subject]) -> String {
+    let locks: Vec<Value> = subjects.iter().map(lock).collect();
+    format!("{:#}\n", json!({ "locks": locks }))
+}
+
+fn lock(subject: &Subject) -> Value {
+    let claims = |claims: &[Claim]| claims.iter().map(claim).collect::<Vec<_>>();
+    json!({
+        "path": subject.path.as_deref().map(|path| path.to_string_lossy()),
+        "exists": subject.exists,
+        "state": if subject.is_held() { "held" } else { "free" },
+        "held": claims(&subject.holders.held),
+        "waiting": claims(&subject.holders.waiting),
+    })
+}
+
+fn claim(claim: &Claim) -> Value {
+    let by = match &claim.by {
+        Claimant::Process(_) => "process",
+        Claimant::Ended { .. } => "ended",
+        Claimant::Outside => "outside",
+        _ => "unknown",
+    };
+    let process = match &claim.by {
+        Claimant::Process(process) => Some(process),
+        _ => None,
+    };
+    let pid = match &claim.by {
+        Claimant::Process(process) => Some(process.pid),
+        Claimant::Ended { pid, .. } => Some(*pid),
+        _ => None,
+    };
+    let command = process.and_then(|it| it.command_line.as_ref());
+    json!({
+        "mode": claim.mode.map(|mode| mode.to_string()),
+        "by": by,
+        "pid": pid,
+        "name": process.and_then(|it| it.name.as_ref()),
+        "command": command.map(|it| it.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>()),
+        "user": process.and_then(|it| it.user.as_ref()),
+        "started": process.and_then(|it| it.started).and_then(seconds),
+    })
+}
+
+fn seconds(time: SystemTime) -> Option<u64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}

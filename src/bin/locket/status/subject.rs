@@ -1,0 +1,62 @@
+//! A lock that is asked about, and the answer.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use locket::{Holders, LockInUse, lock_file, locks_in_use};
+
+use crate::exit::{Failure, NO_FILE, REFUSED};
+
+pub(super) struct Subject {
+    /// Its path: as it was given, or else as its holder has it.
+    pub(super) shown: PathBuf,
+    /// In full, if it can be told.
+    pub(super) path: Option<PathBuf>,
+    /// Is the file there?
+    pub(super) exists: bool,
+    pub(super) holders: Holders,
+}
+
+impl Subject {
+    pub(super) fn of(file: &Path) -> Result<Self, Failure> {
+        if !cfg!(target_os = "linux") {
+            // It would look like nobody.
+            let text = "this system does not tell (locket wait -n tells whether it is free)";
+            let text = format!("couldn't tell who holds {}: {text}", file.display());
+            return Err(Failure { code: REFUSED, text });
+        }
+        let lock = lock_file(file);
+        let exists = match fs::metadata(lock.path()) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => {
+                let text = format!("couldn't look at {}: {error}", lock.path().display());
+                return Err(Failure { code: NO_FILE, text });
+            }
+        };
+        let holders = lock.holders()?;
+        Ok(Self { shown: file.into(), path: Some(lock.path().into()), exists, holders })
+    }
+
+    /// In the order of their paths.
+    pub(super) fn all() -> Result<Vec<Self>, Failure> {
+        let locks = locks_in_use()
+            .map_err(|error| Failure::of_system("tell which locks are in use", &error))?;
+        let mut subjects: Vec<Self> = locks.into_iter().map(Self::of_lock).collect();
+        subjects.sort_by(|one, other| one.shown.cmp(&other.shown));
+        Ok(subjects)
+    }
+
+    fn of_lock(lock: LockInUse) -> Self {
+        let LockInUse { path, deleted, device: (major, minor), inode, holders, .. } = lock;
+        let shown = path.clone().unwrap_or_else(|| {
+            format!("(unknown path: inode {inode} of device {major}:{minor})").into()
+        });
+        Self { shown, path, exists: !deleted, holders }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        !self.holders.held.is_empty()
+    }
+}

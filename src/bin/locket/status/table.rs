@@ -1,0 +1,89 @@
+//! The answer for people.
+
+use std::ffi::OsString;
+use std::time::SystemTime;
+
+use anstyle::{AnsiColor, Style};
+use locket::{Claim, Claimant, Process};
+
+use crate::span::Span;
+use crate::voice::plain;
+
+use super::subject::Subject;
+
+const HELD: Style = AnsiColor::Yellow.on_default().bold();
+const FREE: Style = AnsiColor::Green.on_default().bold();
+
+/// Of a command, in characters: what is longer is for `--json`.
+const WIDEST: usize = 60;
+
+type Row = [String; 6];
+
+pub(super) fn of(subjects: &[Subject]) -> String {
+    subjects.iter().map(|subject| heading(subject) + &table(subject)).collect()
+}
+
+fn heading(subject: &Subject) -> String {
+    let path = plain(&subject.shown.to_string_lossy());
+    let missing = if subject.exists { "" } else { " (no such file)" };
+    let (state, style) = if subject.is_held() { ("held", HELD) } else { ("free", FREE) };
+    format!("{path}: {style}{state}{style:#}{missing}\n")
+}
+
+fn table(subject: &Subject) -> String {
+    let held = subject.holders.held.iter().map(|claim| row("held", claim));
+    let waiting = subject.holders.waiting.iter().map(|claim| row("waiting", claim));
+    let mut rows = vec![["", "MODE", "PID", "USER", "RUNNING", "COMMAND"].map(String::from)];
+    rows.extend(held.chain(waiting));
+    if rows.len() == 1 {
+        return String::new();
+    }
+    let widths = widths(&rows);
+    rows.iter().map(|row| line(row, widths)).collect()
+}
+
+fn row(state: &str, claim: &Claim) -> Row {
+    let unknown = || "-".to_string();
+    let mode = claim.mode.map_or_else(unknown, |mode| mode.to_string());
+    let [pid, user, running, command] = match &claim.by {
+        Claimant::Process(process) => [
+            process.pid.to_string(),
+            process.user.as_deref().map_or_else(unknown, plain),
+            running(process).unwrap_or_else(unknown),
+            command(process).unwrap_or_else(unknown),
+        ],
+        Claimant::Ended { pid, .. } => {
+            [pid.to_string(), unknown(), unknown(), "(ended, and left the lock to others)".into()]
+        }
+        by => [unknown(), unknown(), unknown(), format!("({by})")],
+    };
+    [state.into(), mode, pid, user, running, command]
+}
+
+fn running(process: &Process) -> Option<String> {
+    let since = SystemTime::now().duration_since(process.started?).ok()?;
+    Some(Span(since).to_string())
+}
+
+/// A process without a command line is called as ps(1) does it.
+fn command(process: &Process) -> Option<String> {
+    let words = process.command_line.as_deref().unwrap_or_default();
+    if words.is_empty() {
+        return process.name.as_ref().map(|name| format!("[{}]", plain(name)));
+    }
+    let line = plain(&words.join(&OsString::from(" ")).to_string_lossy());
+    let cut = line.char_indices().nth(WIDEST).map(|(at, _)| at);
+    Some(cut.map_or_else(|| line.clone(), |at| format!("{}…", &line[..at])))
+}
+
+fn widths(rows: &[Row]) -> [usize; 6] {
+    std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    })
+}
+
+fn line(row: &Row, widths: [usize; 6]) -> String {
+    let [state, mode, pid, user, running, command] = row;
+    let [w0, w1, w2, w3, w4, _] = widths;
+    format!("  {state:w0$}  {mode:w1$}  {pid:>w2$}  {user:w3$}  {running:>w4$}  {command}\n")
+}

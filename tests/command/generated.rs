@@ -1,0 +1,123 @@
+//! What is made of the description of the arguments:
+//! - completions, which each shell understands;
+//! - the manual, a page for each command, which roff and man(1) read without a complaint.
+
+use std::process::{Command, Stdio};
+
+use crate::running::{LOCKET, has};
+use crate::support::{PATIENCE, Scratch};
+
+#[track_caller]
+fn made(arguments: &[&str]) -> String {
+    let mut command = assert_cmd::Command::new(LOCKET);
+    let output = command.args(arguments).timeout(PATIENCE).output().expect("it should run");
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+/// All that a program says when it has read a text.
+#[track_caller]
+fn read_by(program: &str, arguments: &[&str], text: &str) -> String {
+    let mut command = assert_cmd::Command::new(program);
+    let output = command.args(arguments).write_stdin(text).output().expect("it should run");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = made(&["completions", shell]);
+        for word in ["status", "conflict-exit-code", "completions"] {
+            assert!(script.contains(word), "{shell} does not know {word}:\n{script}");
+        }
+    }
+}
+
+#[test]
+fn shells_understand_their_completions() {
+    for (shell, load) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let check = format!("shells_understand_their_completions ({shell})");
+        if !has(&check, shell, &["-c", ":"]) {
+            continue;
+        }
+        let script = made(&["completions", shell]);
+        assert_eq!(read_by(shell, &[load], &script), "", "{shell}");
+        // The check itself.
+        assert_ne!(read_by(shell, &[load], &(script + "\nif (")), "", "{shell}");
+    }
+}
+
+/// In a shell that has loaded them.
+#[test]
+fn bash_completes() {
+    if !has("bash_completes", "bash", &["-c", ":"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let script = scratch.join("locket.bash");
+    std::fs::write(&script, made(&["completions", "bash"])).expect("the directory is ours");
+    let complete = r#". "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _locket locket "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[@]}""#;
+    let completed = |words: &[&str]| {
+        let mut command = Command::new("bash");
+        command.args(["-c", complete]).arg(&script).arg("locket").args(words);
+        let output = command.stderr(Stdio::null()).output().expect("it should run");
+        String::from_utf8(output.stdout).expect("it is text").trim_end().to_string()
+    };
+    assert_eq!(completed(&["st"]), "status");
+    assert_eq!(completed(&["status", "--j"]), "--json");
+    assert_eq!(completed(&["run", "--ver"]), "--verbose --version");
+}
+
+const PAGES: [&[&str]; 6] = [
+    &["man"],
+    &["man", "run"],
+    &["man", "wait"],
+    &["man", "status"],
+    &["man", "completions"],
+    &["man", "man"],
+];
+
+#[test]
+fn every_command_has_a_page() {
+    for page in PAGES {
+        let text = made(page);
+        let name = ["locket"].iter().chain(&page[1..]).copied().collect::<Vec<_>>().join("-");
+        assert!(text.starts_with(&format!(".TH {name} 1 ")), "{text}");
+        let has_codes = matches!(page[1..], ["run" | "wait" | "status"]);
+        assert_eq!(text.contains("\n.SH \"EXIT STATUS\"\n"), has_codes, "{text}");
+    }
+    let commands = made(&["--help"]);
+    let pages = made(&["man"]);
+    for command in ["run", "wait", "status", "completions", "man"] {
+        assert!(commands.contains(&format!("\n  {command} ")), "{commands}");
+        assert!(pages.contains(&format!(r"locket\-{command}(1)")), "{pages}");
+    }
+}
+
+#[test]
+fn roff_has_no_complaint() {
+    for (program, arguments) in [
+        ("groff", &["-man", "-Tutf8", "-ww", "-b", "-z"][..]),
+        // Nobody knows the date of a page that is made when it is read; and the list of shells has
+        // more breaks than it needs.
+        ("mandoc", &["-T", "lint", "-W", "warning"]),
+    ] {
+        let check = format!("roff_has_no_complaint ({program})");
+        if !has(&check, "sh", &["-c", &format!("command -v {program}")]) {
+            continue;
+        }
+        let complaints = |text: &str| {
+            let said = read_by(program, arguments, text);
+            let known = ["missing date", "skipping paragraph macro: br "];
+            let new = said.lines().filter(|line| !known.iter().any(|it| line.contains(it)));
+            new.map(String::from).collect::<Vec<_>>()
+        };
+        for page in PAGES {
+            assert_eq!(complaints(&made(page)), [""; 0], "{program} of {page:?}");
+        }
+        // The check itself.
+        assert_ne!(complaints(&(made(&["man"]) + ".NOSUCH\n")), [""; 0], "{program}");
+    }
+}

@@ -1,0 +1,138 @@
+//! A terminal at which a test sits, and what is left on its screen.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Instant;
+
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+
+use crate::support::PATIENCE;
+
+/// The two sides of a terminal. Not by openpty(3), which lets the processes that other tests start
+/// inherit them: the terminal would never be seen to be given up.
+fn open_terminal() -> io::Result<(File, File)> {
+    let keys = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&keys)?;
+    unlockpt(&keys)?;
+    let no_terminal_of_ours = OFlag::O_NOCTTY.bits();
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(no_terminal_of_ours);
+    let programs = options.open(ptsname_r(&keys)?)?;
+    Ok((OwnedFd::from(keys).into(), programs))
+}
+
+/// The side of a terminal at which somebody sits.
+pub(crate) struct Terminal {
+    keys: File,
+    /// The other side, open for as long as more programs may want it.
+    programs: Option<File>,
+    screen: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        let (keys, programs) = open_terminal().expect("there should be a terminal to be had");
+        let mut output = keys.try_clone().expect("there should be room for a descriptor");
+        let (tell, screen) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 1024];
+            // It fails when the last program has closed its side.
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                if tell.send(buffer[..count].into()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { keys, programs: Some(programs), screen, seen: String::new() }
+    }
+
+    pub(crate) fn side(&self) -> Stdio {
+        let side = self.programs.as_ref().expect("it is open");
+        side.try_clone().expect("there should be room for a descriptor").into()
+    }
+
+    #[track_caller]
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
+    }
+
+    /// Waits until something is on the screen.
+    #[track_caller]
+    pub(crate) fn until_shown(&mut self, text: &str) {
+        self.until_seen(text, |seen| seen.contains(text));
+    }
+
+    /// Waits until all that was shown so far is as it should be.
+    #[track_caller]
+    pub(crate) fn until_seen(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let start = Instant::now();
+        while !is_so(&self.seen) {
+            match self.screen.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
+                Ok(more) => self.seen += &String::from_utf8_lossy(&more),
+                Err(error) => panic!("{what:?} should be on the screen ({error}): {:?}", self.seen),
+            }
+        }
+    }
+
+    /// All that was shown, when no program has the terminal any more.
+    #[track_caller]
+    pub(crate) fn all(mut self) -> String {
+        self.programs = None;
+        loop {
+            match self.screen.recv_timeout(PATIENCE) {
+                Ok(more) => self.seen += &String::from_utf8_lossy(&more),
+                Err(RecvTimeoutError::Disconnected) => return self.seen,
+                Err(RecvTimeoutError::Timeout) => panic!("somebody keeps the terminal"),
+            }
+        }
+    }
+}
+
+/// The lines on the screen after all that was shown. A sequence that no test expects stays as it is.
+pub(crate) fn left(shown: &str) -> Vec<String> {
+    const SEQUENCES: [&str; 3] = ["\x1b[2K", "\x1b[?7l", "\x1b[?7h"];
+    let mut lines = vec![Vec::new()];
+    let mut column = 0;
+    let mut rest = shown;
+    while let Some(next) = rest.chars().next() {
+        let line = lines.last_mut().expect("there is one");
+        if let Some(sequence) = SEQUENCES.into_iter().find(|it| rest.starts_with(it)) {
+            if sequence == SEQUENCES[0] {
+                line.clear();
+            }
+            rest = &rest[sequence.len()..];
+            continue;
+        }
+        rest = &rest[next.len_utf8()..];
+        match next {
+            '\r' => column = 0,
+            '\n' => lines.push(Vec::new()),
+            shown => {
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = shown;
+                column += 1;
+            }
+        }
+    }
+    let lines = lines.into_iter().map(|line| line.into_iter().collect::<String>());
+    let lines = lines.map(|line| line.trim_end().to_string());
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// The screen itself, on which what is not erased stays.
+#[test]
+fn what_is_not_erased_is_left() {
+    assert_eq!(left("\r\x1b[2K\x1b[?7lone\x1b[?7h\r\x1b[2K"), [""; 0]);
+    assert_eq!(left("\r\x1b[2K\x1b[?7lone\x1b[?7h"), ["one"]);
+    assert_eq!(left("long line\rone"), ["oneg line"]);
+    assert_eq!(left("one\r\n\x1b[2Ktwo"), ["one", "two"]);
+    assert_eq!(left("\x1b[1mone"), ["\x1b[1mone"]);
+}

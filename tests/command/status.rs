@@ -1,0 +1,336 @@
+//! `locket status`:
+//! - tells who holds a lock and who waits for it, to people and, as JSON, to programs;
+//! - exits with 0 if somebody holds it, with 1 if nobody does, and otherwise says what is wrong;
+//! - never touches the lock, nor makes a file;
+//! - has colours for a terminal whose user wants them, and nothing from a file's name.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::running::{LOCKET, Running, has, locket_run};
+use crate::screen::Terminal;
+use crate::support::{PATIENCE, Scratch, is_root, until_waiting};
+
+fn locket_status() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(LOCKET);
+    command.arg("status").timeout(PATIENCE);
+    command
+}
+
+/// What is said of a file, and the code.
+#[track_caller]
+fn told(options: &[&str], path: &Path) -> (String, Option<i32>) {
+    let output = locket_status().args(options).arg(path).output().expect("it should run");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    (String::from_utf8(output.stdout).expect("it is text"), output.status.code())
+}
+
+#[track_caller]
+fn parsed(options: &[&str], path: &Path) -> Value {
+    serde_json::from_str(&told(&[&["--json"], options].concat(), path).0).expect("it is JSON")
+}
+
+/// The words of a line; of a command the first.
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn a_free_lock() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let shown = path.display().to_string();
+    let missing = scratch.join("nosuch/x.lock");
+    assert_eq!(told(&[], &path), (format!("{shown}: free (no such file)\n"), Some(1)));
+    assert_eq!(
+        told(&[], &missing),
+        (format!("{}: free (no such file)\n", missing.display()), Some(1))
+    );
+    let json = &parsed(&[], &path)["locks"][0];
+    assert_eq!((&json["exists"], &json["state"]), (&false.into(), &"free".into()));
+    assert!(!path.exists(), "it was only asked about");
+
+    fs::write(&path, "precious").expect("the directory is ours");
+    assert_eq!(told(&[], &path), (format!("{shown}: free\n"), Some(1)));
+    assert_eq!(told(&["--quiet"], &path), (String::new(), Some(1)));
+    assert_eq!(parsed(&[], &path)["locks"][0]["exists"], true);
+    assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+}
+
+#[test]
+fn who_holds_it_and_who_waits() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let waiters = [&["-x"][..], &["-s"]].map(|options| {
+        let mut run = Command::new(LOCKET);
+        let waiter = Running::start(run.arg("run").args(options).arg(&path).arg("true"));
+        until_waiting(waiter.pid(), &path, 1);
+        waiter
+    });
+    let (text, code) = told(&[], &path);
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = text.lines().collect();
+    let [heading, titles, held, first, second] = lines[..] else { panic!("{text}") };
+    assert_eq!(heading, format!("{}: held", path.display()));
+    assert_eq!(words(titles), ["MODE", "PID", "USER", "RUNNING", "COMMAND"]);
+    let pid = holder.pid().to_string();
+    assert_eq!(words(held)[..3], ["held", "exclusive", &pid]);
+    assert!(held.ends_with("  sh -c echo $$; read _"), "{held}");
+    for (line, mode, waiter) in [(first, "exclusive", &waiters[0]), (second, "shared", &waiters[1])]
+    {
+        assert_eq!(words(line)[..3], ["waiting", mode, &waiter.pid().to_string()]);
+    }
+    assert_eq!(told(&["-q"], &path), (String::new(), Some(0)));
+}
+
+#[test]
+fn the_same_as_json() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let mut run = Command::new(LOCKET);
+    let waiter = Running::start(run.arg("run").arg("-s").arg(&path).arg("true"));
+    until_waiting(waiter.pid(), &path, 1);
+
+    let json = parsed(&[], &path);
+    let lock = &json["locks"][0];
+    assert_eq!(lock["path"], *path.to_string_lossy());
+    assert_eq!((&lock["exists"], &lock["state"]), (&true.into(), &"held".into()));
+    let held = lock["held"].as_array().expect("it is an array");
+    let waiting = lock["waiting"].as_array().expect("it is an array");
+    let [held, waiting] = [&held[..], &waiting[..]].map(|it| match it {
+        [claim] => claim,
+        several => panic!("one was expected: {several:?}"),
+    });
+    assert_eq!((&held["pid"], &held["mode"]), (&holder.pid().into(), &"exclusive".into()));
+    assert_eq!((&held["by"], &held["name"]), (&"process".into(), &"sh".into()));
+    assert_eq!(held["command"], serde_json::json!(["sh", "-c", "echo $$; read _"]));
+    let user = Command::new("id").arg("-un").output().expect("it should run").stdout;
+    assert_eq!(held["user"], *String::from_utf8_lossy(&user).trim_end());
+    let now = std::time::UNIX_EPOCH.elapsed().expect("it is later than that").as_secs();
+    let started = held["started"].as_u64().expect("it is a number");
+    assert!((now - 60..=now + 1).contains(&started), "{started} is not about {now}");
+    assert_eq!((&waiting["pid"], &waiting["mode"]), (&waiter.pid().into(), &"shared".into()));
+}
+
+/// What is documented is there, whether there is something to say or not.
+#[test]
+fn the_shape_of_the_json_is_as_documented() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let help = locket_status().arg("--help").output().expect("it should run").stdout;
+    let help = String::from_utf8(help).expect("it is text");
+    let keys = |value: &Value| -> Vec<String> {
+        value.as_object().expect("it is an object").keys().cloned().collect()
+    };
+    let json = parsed(&[], &path);
+    let (lock, claim) = (&json["locks"][0], &json["locks"][0]["held"][0]);
+    assert_eq!(keys(&json), ["locks"]);
+    assert_eq!(keys(lock), ["exists", "held", "path", "state", "waiting"]);
+    assert_eq!(keys(claim), ["by", "command", "mode", "name", "pid", "started", "user"]);
+    for key in [keys(&json), keys(lock), keys(claim)].concat() {
+        assert!(help.contains(&format!("`{key}`")), "{key} is not documented:\n{help}");
+    }
+}
+
+#[test]
+fn shared_holders_are_all_told() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let readers = [(); 2].map(|()| Running::holder_with(&path, &["-s"]));
+    let (text, code) = told(&[], &path);
+    assert_eq!(code, Some(0));
+    for reader in &readers {
+        let pid = reader.pid().to_string();
+        let its = |line: &&str| words(line)[..3] == ["held", "shared", &pid];
+        assert_eq!(text.lines().skip(2).filter(its).count(), 1, "{text}");
+    }
+    // Nobody was in their way, nor they in anybody's.
+    locket_run().arg("-sn").arg(&path).arg("true").assert().code(0);
+}
+
+/// Holders come and go under its eyes, and none of them meets anybody.
+#[test]
+fn nobody_is_disturbed() {
+    if !has("nobody_is_disturbed", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "").expect("the directory is ours");
+    let calls = |arguments: &[&str]| {
+        let log = scratch.join("log");
+        let mut run = Command::new("strace");
+        run.args(["-f", "-qq", "-e", "trace=flock,openat,open,creat", "-o"]).arg(&log);
+        run.arg(LOCKET).args(arguments).stdout(std::process::Stdio::null());
+        run.status().expect("strace should run");
+        let log = fs::read_to_string(log).expect("strace should have written it");
+        let shown = path.to_string_lossy();
+        // To look at a file is not to open it.
+        let opened = |line: &&str| line.contains(&*shown) && !line.contains("O_PATH");
+        log.lines().filter(|line| line.contains("flock(") || opened(line)).count()
+    };
+    let shown = path.to_str().expect("it is text");
+    assert_eq!(calls(&["status", shown]), 0);
+    // The check itself.
+    assert_ne!(calls(&["wait", shown]), 0);
+}
+
+#[test]
+fn several_files_are_held_if_one_is() {
+    let scratch = Scratch::new();
+    let (free, path) = (scratch.join("free.lock"), scratch.lock_path());
+    let holder = Running::holder(&path);
+    let mut status = locket_status();
+    let output = status.current_dir(scratch.path()).args(["free.lock", "test.lock"]).output();
+    let output = output.expect("it should run");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text.starts_with("free.lock: free (no such file)\ntest.lock: held\n"), "{text}");
+    holder.end();
+    locket_status().arg("-q").arg(&free).arg(&path).assert().code(1);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let below = path.join("x.lock");
+    let output = locket_status().arg(&below).arg(&path).output().expect("it should run");
+    assert_eq!(output.status.code(), Some(66));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with(&format!("locket: couldn't look at {}: ", below.display())), "{text}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.starts_with(&format!("{}: held\n", path.display())), "{told}");
+    // Quiet or not.
+    let quiet = locket_status().arg("-q").arg(&below).output().expect("it should run");
+    assert_eq!((quiet.status.code(), quiet.stderr.is_empty()), (Some(66), false));
+}
+
+/// Whoever may not open the file may still ask.
+#[test]
+fn an_unreadable_file_is_told_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let launcher = if is_root() { &powerless[..] } else { &["env"] };
+    if !has("an_unreadable_file_is_told_of", launcher[0], &[&launcher[1..], &["true"]].concat()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    let asked = |task: &[&str]| {
+        let mut run = Command::new(launcher[0]);
+        run.args(&launcher[1..]).arg(LOCKET).args(task).arg(&path);
+        run.output().expect("it should run")
+    };
+    let output = asked(&["status"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(&format!("  {}  ", holder.pid())), "{text}");
+    // The check itself: it may not be opened.
+    assert_eq!(asked(&["wait", "-n"]).status.code(), Some(66));
+}
+
+#[test]
+fn all_locks_in_use() {
+    let scratch = Scratch::new();
+    let (path, free) = (scratch.lock_path(), scratch.join("free.lock"));
+    fs::write(&free, "").expect("the directory is ours");
+    let holder = Running::holder(&path);
+    let listed = || {
+        let output = locket_status().args(["--all", "--json"]).output().expect("it should run");
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+        let json: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        json["locks"].as_array().expect("it is an array").clone()
+    };
+    let is = |lock: &Value, path: &Path| lock["path"] == *path.to_string_lossy();
+    let locks = listed();
+    let found: Vec<&Value> = locks.iter().filter(|lock| is(lock, &path)).collect();
+    let [lock] = found[..] else { panic!("{path:?} should be there once: {locks:?}") };
+    assert_eq!((&lock["state"], &lock["exists"]), (&"held".into(), &true.into()));
+    assert_eq!(lock["held"][0]["pid"], holder.pid());
+    assert!(!locks.iter().any(|lock| is(lock, &free)));
+
+    let output = locket_status().arg("--all").output().expect("it should run");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.lines().any(|line| line == format!("{}: held", path.display())), "{text}");
+    holder.end();
+    assert!(!listed().iter().any(|lock| is(lock, &path)));
+}
+
+/// What a terminal is shown of a free lock.
+#[track_caller]
+fn shown(kind: &str, no_colour: Option<&str>, file: &str) -> String {
+    let scratch = Scratch::new();
+    let terminal = Terminal::new();
+    let mut command = Command::new(LOCKET);
+    command.args(["status", file]).current_dir(scratch.path()).stdout(terminal.side());
+    command.env("TERM", kind).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.envs(no_colour.map(|value| ("NO_COLOR", value)));
+    assert_eq!(command.status().expect("it should run").code(), Some(1));
+    drop(command);
+    terminal.all()
+}
+
+#[test]
+fn colours_are_for_a_terminal_whose_user_wants_them() {
+    let plain = "x.lock: free (no such file)\r\n";
+    assert_eq!(
+        shown("xterm", None, "x.lock"),
+        "x.lock: \x1b[1m\x1b[32mfree\x1b[0m (no such file)\r\n"
+    );
+    assert_eq!(shown("xterm", Some("1"), "x.lock"), plain);
+    assert_eq!(shown("dumb", None, "x.lock"), plain);
+}
+
+#[test]
+fn a_name_cannot_write_on_the_screen() {
+    assert!(shown("xterm", None, "a\n\x1b[31mb").starts_with(r"a\n\u{1b}[31mb: "));
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_71() {
+    let scratch = Scratch::new();
+    let full = fs::File::options().write(true).open("/dev/full").expect("it should be there");
+    let mut command = Command::new(LOCKET);
+    let output = command.arg("status").arg(scratch.lock_path()).stdout(full).output();
+    let output = output.expect("it should run");
+    assert_eq!(output.status.code(), Some(71));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with("locket: couldn't write the answer: "), "{text}");
+}
+
+#[test]
+fn a_system_that_does_not_tell_is_71() {
+    if !has("a_system_that_does_not_tell_is_71", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::write(&path, "").expect("the directory is ours");
+    let shown = path.to_str().expect("it is text");
+    let asked = |inject: &str, question: &str| {
+        let mut run = Command::new("strace");
+        run.args(["-f", "-qq", "-o", "/dev/null", "-P", "/proc/locks", "-e", inject]);
+        let output = run.args([LOCKET, "status", question]).output().expect("strace should run");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let refused = "inject=openat,open:error=EACCES";
+    let (code, text) = asked(refused, shown);
+    assert_eq!(code, Some(71), "{text}");
+    assert!(text.starts_with(&format!("locket: couldn't ask who holds {shown}: ")), "{text}");
+    let (code, text) = asked(refused, "--all");
+    assert_eq!(code, Some(71), "{text}");
+    assert!(text.starts_with("locket: couldn't tell which locks are in use: "), "{text}");
+    // Nothing injected, nothing refused.
+    assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(1));
+}
