@@ -26,3 +26,8 @@ pub(crate) use waiting::{PATIENCE, until, until_waiting};
 
 /// Of a test: whatever went wrong where nothing should have.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+
+/// What the system says of an error; each C library has words of its own.
+pub(crate) fn words_of(code: i32) -> String {
+    std::io::Error::from_raw_os_error(code).to_string()
+}
