@@ -37,7 +37,7 @@
 mod linux;
 #[cfg(unix)]
 mod unix;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod unknown_holders;
 #[cfg(not(any(unix, windows)))]
 mod unsupported;
@@ -48,9 +48,11 @@ mod windows;
 pub(crate) use linux::holders::holders;
 #[cfg(unix)]
 pub(crate) use unix::*;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use unknown_holders::holders;
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
+#[cfg(windows)]
+pub(crate) use windows::holders::holders;
 #[cfg(windows)]
 pub(crate) use windows::*;
