@@ -2,11 +2,15 @@
 
 mod support;
 
-use std::fs::{self, File};
+use std::fs;
+#[cfg(unix)]
+use std::fs::File;
 use std::path::Path;
 
 use locket::{ErrorKind, LockError, lock_file};
-use support::{Outcome, Peer, Scratch};
+#[cfg(unix)]
+use support::Peer;
+use support::{Outcome, Scratch};
 
 /// What is wrong with this path.
 #[track_caller]

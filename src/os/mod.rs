@@ -40,7 +40,7 @@
 mod linux;
 #[cfg(unix)]
 mod unix;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod unknown_holders;
 #[cfg(not(any(unix, windows)))]
 mod unsupported;
@@ -51,9 +51,11 @@ mod windows;
 pub(crate) use linux::holders::{holders, locks_in_use};
 #[cfg(unix)]
 pub(crate) use unix::*;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use unknown_holders::{holders, locks_in_use};
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
+#[cfg(windows)]
+pub(crate) use windows::holders::{holders, locks_in_use};
 #[cfg(windows)]
 pub(crate) use windows::*;

@@ -131,6 +131,13 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             Ok(String::new())
         }
 
+        _ => run_here(world, words),
+    }
+}
+
+/// What not every system has.
+fn run_here(world: &World, words: &[&str]) -> Reply {
+    match *words {
         #[cfg(unix)]
         ["fork", name] => forked::fork(world, name),
         #[cfg(unix)]
@@ -143,6 +150,11 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         ["limit_files", limit] => process::limit_files(limit),
         #[cfg(unix)]
         ["umask", mask] => process::umask(mask),
+
+        #[cfg(windows)]
+        ["ignore_ctrl_c"] => process::ignore_ctrl_c(),
+        #[cfg(windows)]
+        ["has_seen_ctrl_c"] => Ok(process::has_seen_ctrl_c().to_string()),
 
         _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
     }

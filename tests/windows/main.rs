@@ -8,6 +8,7 @@
 mod support;
 
 mod command;
+mod holders;
 mod identity;
 mod inheritance;
 mod opening;
@@ -15,4 +16,5 @@ mod ranges;
 mod reference;
 mod sharing;
 mod system;
+mod telling;
 mod waiting;

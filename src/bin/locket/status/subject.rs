@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use locket::{Holders, LockInUse, lock_file, locks_in_use};
 
-use crate::exit::{Failure, NO_FILE, REFUSED};
+use crate::exit::{Failure, NO_FILE};
 
 pub(super) struct Subject {
     /// Its path: as it was given, or else as its holder has it.
@@ -20,12 +20,6 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn of(file: &Path) -> Result<Self, Failure> {
-        if !cfg!(target_os = "linux") {
-            // It would look like nobody.
-            let text = "this system does not tell (locket wait -n tells whether it is free)";
-            let text = format!("couldn't tell who holds {}: {text}", file.display());
-            return Err(Failure { code: REFUSED, text });
-        }
         let lock = lock_file(file);
         let exists = match fs::metadata(lock.path()) {
             Ok(_) => true,

@@ -1,0 +1,41 @@
+//! The command where the system does not tell who holds a lock:
+//! - `locket status` says that it cannot know, and not that nobody does;
+//! - `locket wait` and a refused `locket run` know that somebody does, and name nobody.
+
+use std::path::Path;
+
+use crate::support::{Outcome, PATIENCE, Scratch};
+
+/// The code, and all that was said.
+fn locket(arguments: &[&str], path: &Path) -> Result<(Option<i32>, String), std::io::Error> {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_locket"));
+    let output = command.args(arguments).arg(path).timeout(PATIENCE).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+#[test]
+fn l12_status_does_not_guess() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let (code, said) = locket(&["status"], &path)?;
+    assert_eq!(code, Some(71), "{said}");
+    assert!(said.contains("this system does not tell"), "{said}");
+    assert!(!path.exists());
+    Ok(())
+}
+
+#[test]
+fn wait_tells_whether_it_is_free() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    assert_eq!(locket(&["wait", "-n"], &path)?, (Some(0), String::new()));
+    assert!(!path.exists());
+    let held = scratch.lock().lock()?;
+    let refused = |text: &str| (Some(75), format!("locket: {}{text}\n", path.display()));
+    assert_eq!(locket(&["wait", "-n"], &path)?, refused(" is locked by somebody else"));
+    assert_eq!(locket(&["wait", "-w", "150ms"], &path)?, refused(" was not free within 150ms"));
+    held.release()?;
+    assert_eq!(locket(&["wait"], &path)?, (Some(0), String::new()));
+    Ok(())
+}
