@@ -136,7 +136,8 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
 }
 
 /// What not every system has.
-fn run_here(world: &World, words: &[&str]) -> Reply {
+#[cfg_attr(not(unix), allow(unused_variables, reason = "none of it is there"))]
+fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
     match *words {
         #[cfg(unix)]
         ["fork", name] => forked::fork(world, name),
