@@ -57,6 +57,12 @@ fn a_posix_lock_is_convicted_in_one_process() {
 }
 
 #[test]
+fn a_child_that_unlocks_its_parent_is_convicted() {
+    let shape = Shape { subject: Subject::Freeing, ..SHAPE };
+    convict("a lock that a child takes from its parent", "L1 Exclusion", &shape, true);
+}
+
+#[test]
 fn a_kernel_that_lies_is_convicted() {
     if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
         return skip("a_kernel_that_lies_is_convicted", "strace is missing, or may not trace");

@@ -4,8 +4,10 @@
 //!   lock, as `locket-model` judges it.
 //! - L1, by no clock: whoever is in the critical section finds nobody's witness there, and its count
 //!   is nobody else's.
+//! - L11: a child that is forked in the middle of that holds nothing, ends no hold of its parent's, and
+//!   uses the lock as any other process.
 //! - L9: exclusion is per file, whatever happens to its name, and a guard tells what happened.
-//! - The harness itself: four locks that are none are convicted.
+//! - The harness itself: five locks that are none are convicted.
 //!
 //! `LOCKET_STRESS=SECONDS` makes it longer, `LOCKET_STRESS_SEED=NUMBER` begins with the round of
 //! that seed: the same processes doing the same turns, though never at the same instants.
@@ -17,6 +19,7 @@ mod clock;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod children;
 mod controls;
 mod evidence;
 mod free_running;
