@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::{Peer, Scratch, is_alive, kill, word};
 
 #[test]
@@ -310,4 +312,25 @@ fn l11_waiting_at_the_fork() {
     assert_eq!(parent.refused("child c try_acquire a").class, "timed_out", "the parent's");
     parent.ok("release a");
     parent.ok("child c try_acquire a");
+}
+
+/// A grant that is turned down, since the path names another file by then, is not left with a child
+/// that was born during the wait: whoever comes next in that queue moves on as well (L9).
+#[test]
+fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut parent = Peer::with_handle("a", &path, "");
+    parent.start_waiting("w", "acquire a", &path);
+    let mut next = Peer::with_handle("a", &path, "");
+    next.start_waiting("w", "acquire a", &path);
+    parent.ok("fork c");
+    fs::write(scratch.join("other"), "").expect("the directory is ours");
+    fs::rename(scratch.join("other"), &path).expect("the directory is ours");
+    holder.ok("release a");
+    parent.wait_ok("w");
+    parent.ok("release a");
+    next.wait_ok("w");
 }

@@ -37,7 +37,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "identity_not_checked_after_a_wait",
         file: "acquire",
-        edits: &[("Waited::Granted if is_current()? =>", "Waited::Granted if true =>")],
+        edits: &[("Waited::Granted if is_current(true)? =>", "Waited::Granted if true =>")],
     },
     Mutation {
         name: "no_last_attempt",
