@@ -154,7 +154,7 @@ impl Program {
     }
 
     pub(crate) fn childhood(&mut self) -> Childhood {
-        let lingers = Pace::Sleep(self.micros(0..20_000));
+        let lingers = Pace::Sleep(self.micros(0..30_000));
         let (before, after) = match self.random.random_range(0..3) {
             0 => (lingers, Pace::AtOnce),
             1 => (Pace::AtOnce, lingers),

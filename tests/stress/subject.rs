@@ -42,7 +42,7 @@ impl Subject {
     /// How many of its holds it takes for one to see a child born; `None` if its processes have none.
     pub(crate) fn holds_a_child(self) -> Option<u32> {
         match self {
-            Self::Locket => Some(48),
+            Self::Locket => Some(24),
             Self::Freeing => Some(8),
             _ => None,
         }

@@ -83,7 +83,7 @@ impl fmt::Display for Tally {
              {contended} met an exclusive holder, {timed_out} timed out; {counted} counted alone; \
              {kills} killed (of them {killed_holders} with a hold, {killed_waiters} in a wait; \
              {left} witnesses left), {stops} stopped; {forks} forked ({killed_children} of them killed, \
-             {orphaned} killed parents with children who lived on); worst wait {wait:?}, worst lateness {late:?}"
+             {orphaned} parents were survived by theirs); worst wait {wait:?}, worst lateness {late:?}"
         )
     }
 }

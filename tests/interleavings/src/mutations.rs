@@ -13,6 +13,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "identity_not_checked",
         file: "acquire",
         edits: &[
+            ("if granted && !matches!(answer, Ok(true)) {", "if granted && answer.is_err() {"),
             ("(false, _) => return", "(false, false) => return"),
             ("(true, true) => return", "(_, true) => return"),
         ],
