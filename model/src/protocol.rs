@@ -48,9 +48,11 @@
 //!
 //! # Left out
 //!
-//! `fork`; errors of `open` and `stat`; programs that wait for the lock while they hold it themselves
-//! (they wait for ever, and that is their doing). A deadline passes when it is looked at, not before:
-//! that covers every order of deadline and grant.
+//! `fork`; errors of `open` and `stat`; the moment for which a process that has taken the lock again
+//! and again stays away before its next acquisition (it delays a step, and changes none); programs
+//! that wait for the lock while they hold it themselves (they wait for ever, and that is their
+//! doing). A deadline passes when it is looked at, not before: that covers every order of deadline
+//! and grant.
 
 mod acquire;
 mod faults;

@@ -54,8 +54,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "deadline_anew_for_each_file",
         file: "acquire",
         edits: &[(
-            "        let is_current = || {",
-            "        let deadline: &Deadline = { let _ = deadline; Box::leak(Box::new(Deadline::after(options.timeout))) };\n        let is_current = || {",
+            "        let is_current = |granted: bool| {",
+            "        let deadline: &Deadline = { let _ = deadline; Box::leak(Box::new(Deadline::after(options.timeout))) };\n        let is_current = |granted: bool| {",
         )],
     },
     Mutation {
