@@ -241,6 +241,25 @@ fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
     }
 }
 
+/// The same of what another thread was waiting for.
+#[test]
+fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "timeout=60000");
+    let mut parent = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    parent.start_waiting("w", "acquire a", &path);
+    let child = parent.ok("fork c");
+    parent.ok("child c linger 30000");
+    holder.ok("release a");
+    parent.wait_ok("w");
+    parent.kill();
+    holder.start_waiting("w", "acquire a", &path);
+    kill(&child);
+    holder.wait_ok("w");
+}
+
 /// A guard that the child drops is closed there: the child is not in the way of its parent's death.
 #[test]
 fn l7_a_child_can_let_go_of_an_inherited_guard() {
