@@ -55,7 +55,7 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
             Err(_) if reused => {}
             Err(failure) => return Err(refused(name, failure)),
         }
-        // Here the descriptor is closed, and with it whatever lock is on it.
+        // Here the descriptor is closed. No lock is on it any more.
     }
 }
 
@@ -99,14 +99,19 @@ impl Acquisition<'_> {
     /// worth something only for the file that the path names: to wait for another would be in vain.
     fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
         let Self { ledger, options, deadline, watch, entrance } = self;
-        let is_current = || {
-            let follow_links = options.follow_links;
-            deadline.outlast_signals(|| os::is_current(ledger.name(), descriptor, follow_links))
+        let is_current = |granted: bool| {
+            let look = || os::is_current(ledger.name(), descriptor, options.follow_links);
+            let answer = deadline.outlast_signals(look);
+            if granted && !matches!(answer, Ok(true)) {
+                // A child that was forked meanwhile has a copy: closed, the lock would live on in it.
+                let _ = os::unlock(descriptor);
+            }
+            answer
         };
         loop {
             let last = deadline.passed();
             let granted = deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))?;
-            match (is_current()?, granted) {
+            match (is_current(granted)?, granted) {
                 (false, _) => return Ok(Outcome::Replaced),
                 (true, true) => return Ok(Outcome::Granted),
                 (true, false) if last => return Ok(Outcome::Contended),
@@ -117,7 +122,7 @@ impl Acquisition<'_> {
                 *watch = Watch::begin(ledger.name(), options, deadline);
             }
             match os::wait(descriptor, options, deadline, watch.as_mut())? {
-                Waited::Granted if is_current()? => return Ok(Outcome::Granted),
+                Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 Waited::Granted => return Ok(Outcome::Replaced),
                 Waited::GivenUp(waited) => return Ok(Outcome::GivenUp(waited)),
                 Waited::Woken => {}

@@ -95,8 +95,9 @@
 //!
 //! A forked child starts with every lock unlocked and may use the handles that it inherited. It
 //! inherits the parent's locked descriptors too, as every child does: a hold that existed at the
-//! moment of the fork and is then lost by the parent's *death* lasts until the child exits or
-//! executes a program. (A release ends it at once.) Later holds do not have that weakness.
+//! moment of the fork, or was being waited for, and is then lost by the parent's *death* lasts until
+//! the child exits or executes a program. (A release ends it at once.) Acquisitions that begin later
+//! do not have that weakness.
 //!
 //! # Questions
 //!

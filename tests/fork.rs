@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::{Peer, Scratch, is_alive, kill, word};
 
 #[test]
@@ -239,6 +241,25 @@ fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
     }
 }
 
+/// The same of what another thread was waiting for.
+#[test]
+fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "timeout=60000");
+    let mut parent = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    parent.start_waiting("w", "acquire a", &path);
+    let child = parent.ok("fork c");
+    parent.ok("child c linger 30000");
+    holder.ok("release a");
+    parent.wait_ok("w");
+    parent.kill();
+    holder.start_waiting("w", "acquire a", &path);
+    kill(&child);
+    holder.wait_ok("w");
+}
+
 /// A guard that the child drops is closed there: the child is not in the way of its parent's death.
 #[test]
 fn l7_a_child_can_let_go_of_an_inherited_guard() {
@@ -310,4 +331,25 @@ fn l11_waiting_at_the_fork() {
     assert_eq!(parent.refused("child c try_acquire a").class, "timed_out", "the parent's");
     parent.ok("release a");
     parent.ok("child c try_acquire a");
+}
+
+/// A grant that is turned down, since the path names another file by then, is not left with a child
+/// that was born during the wait: whoever comes next in that queue moves on as well (L9).
+#[test]
+fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let mut parent = Peer::with_handle("a", &path, "");
+    parent.start_waiting("w", "acquire a", &path);
+    let mut next = Peer::with_handle("a", &path, "");
+    next.start_waiting("w", "acquire a", &path);
+    parent.ok("fork c");
+    fs::write(scratch.join("other"), "").expect("the directory is ours");
+    fs::rename(scratch.join("other"), &path).expect("the directory is ours");
+    holder.ok("release a");
+    parent.wait_ok("w");
+    parent.ok("release a");
+    next.wait_ok("w");
 }

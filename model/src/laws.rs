@@ -122,6 +122,12 @@ pub(crate) fn check_step(
             "holds a file that the path did not name since the grant".into()
         })?;
     }
+    let next = &to.processes[step.process].threads[step.thread];
+    let decides_to_wait = next.place == Place::Block && it.place != Place::Block;
+    let named = it.descriptor.is_some_and(|own| from.names == Some(own.file));
+    rule(!decides_to_wait || named, "L9 no sleep in vain", || {
+        "decides to wait for a file that the path does not name".into()
+    })?;
     if !protocol.refinement {
         return Ok(());
     }

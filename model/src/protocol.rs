@@ -5,15 +5,18 @@
 //!         └─ without ─────▶ Open ──▶ Try
 //!
 //! Try ────┬─ granted ──────────────────────────────▶ Check
-//!         ├─ contended ───▶ Block ─┬─ granted ─────▶ Check
-//!         │                        └─▶ Queued ─┬───▶ Check      granted
-//!         │                                    └───▶ Try        interrupted at the deadline
+//!         ├─ contended ────────────────────────────▶ Look
 //!         └─ contended, at the deadline ───────────▶ CheckLate
+//! Block ──┬─ granted ──────────────────────────────▶ Check
+//!         └─▶ Queued ─┬─ granted ──────────────────▶ Check
+//!                     └─ interrupted at the deadline ▶ Try
 //!
 //! Check ──┬─ the path still names the file ────────▶ Record ─▶ held
 //!         └─ moved ───────▶ Reopen ────────────────▶ Open       within the same deadline
+//! Look ───┬─ the path still names the file ────────▶ Block
+//!         └─ moved ───────▶ Reopen ────────────────▶ Open       never to wait for it in vain
 //! CheckLate ┬─ the path still names the file ──────▶ Retire ─▶ (Close) ─▶ timed out
-//!           └─ moved ─────▶ Reopen ────────────────▶ Open
+//!           └─ moved ─────▶ Reopen ────────────────▶ Open       unlocks, if granted, and closes
 //!
 //! release ┬─ takes a hold out of the ledger ───────▶ Unlock
 //!         └─ finds none ───────────────────────────▶ not locked
@@ -35,6 +38,8 @@
 //! - Promised: a waiter can always still get in, by what the others have begun and by nothing else;
 //!   among those who wait, first come first served (as far as the system's queue is: Linux's lets a
 //!   waiter that was woken in vain queue again, and for that instant one may slip in before it).
+//! - Promised: if the path has not changed since its call, not even those who hold a file that the path
+//!   named before it are needed for that.
 //! - Not promised: that it *will* get in. A process that locks again at once may do so for ever
 //!   before the waiter that was woken runs; readers whose holds overlap may keep a writer out for
 //!   ever. The explorer shows both as endless stories.
@@ -43,9 +48,11 @@
 //!
 //! # Left out
 //!
-//! `fork`; errors of `open` and `stat`; programs that wait for the lock while they hold it themselves
-//! (they wait for ever, and that is their doing). A deadline passes when it is looked at, not before:
-//! that covers every order of deadline and grant.
+//! `fork`; errors of `open` and `stat`; the moment for which a process that has taken the lock again
+//! and again stays away before its next acquisition (it delays a step, and changes none); programs
+//! that wait for the lock while they hold it themselves (they wait for ever, and that is their
+//! doing). A deadline passes when it is looked at, not before: that covers every order of deadline
+//! and grant.
 
 mod acquire;
 mod faults;

@@ -49,6 +49,8 @@ pub enum Place {
     Open,
     /// Tries without blocking.
     Try,
+    /// Was refused; looks whether it would wait for the file that the path names.
+    Look,
     /// Blocks in the system.
     Block,
     /// Is in the system's queue.
@@ -108,6 +110,8 @@ pub struct Ghost {
     pub refused: bool,
     /// The path named its file at some moment since the grant.
     pub named: bool,
+    /// Of the marked thread: the path has not changed since it called.
+    pub undisturbed: bool,
     /// The thread on which the liveness checkers look; at most one.
     pub watched: bool,
     /// How often others were granted a lock that is in its way, while it was queued.
@@ -192,6 +196,8 @@ pub enum Bug {
     SkipsCheck,
     /// No look at the path if the descriptor was a spare.
     TrustsSpare,
+    /// No look at the path before it blocks.
+    SleepsWithoutLooking,
     /// Returns at the deadline without a last attempt.
     NoLastAttempt,
     /// A new deadline for each file it waits for.

@@ -4,7 +4,7 @@ use crate::explorer::{Broken, System};
 use crate::laws;
 use crate::protocol::{Action, Client, Protocol, Step};
 use crate::spec::Outcome;
-use crate::state::{Patience, Place, State, Thread};
+use crate::state::{Patience, Place, Process, State, Thread};
 
 impl System for Protocol {
     type State = State;
@@ -42,11 +42,22 @@ impl Protocol {
     #[must_use]
     pub fn waits(state: &State) -> bool {
         let wants = |it: &Thread| match it.place {
-            Place::Open | Place::Try | Place::Block | Place::Queued | Place::Reopen => !it.overdue,
+            Place::Open
+            | Place::Try
+            | Place::Look
+            | Place::Block
+            | Place::Queued
+            | Place::Reopen => !it.overdue,
             Place::Check | Place::Record => true,
             _ => false,
         };
         Self::watched(state).is_some_and(|it| it.call.patience != Patience::Once && wants(it))
+    }
+
+    /// [`waits`](Self::waits), and the path has been the same since the marked thread called.
+    #[must_use]
+    pub fn waits_undisturbed(state: &State) -> bool {
+        Self::waits(state) && Self::watched(state).is_some_and(|it| it.ghost.undisturbed)
     }
 
     /// The marked thread has got a hold.
@@ -69,6 +80,19 @@ impl Protocol {
                 | Action::Crashes
                 | Action::Renames(_)
         )
+    }
+
+    /// [`is_expected`](Self::is_expected), and not the end of a hold of a file that the path does not
+    /// name: whoever holds that may do so for ever.
+    #[must_use]
+    pub fn is_expected_at_the_path(from: &State, step: &Step) -> bool {
+        let Process { ledger, threads, .. } = &from.processes[step.process];
+        let ended = match step.action {
+            Action::TakesGuard => threads[step.thread].descriptor,
+            Action::Takes => ledger.kept.first().map(|kept| kept.descriptor),
+            _ => None,
+        };
+        Self::is_expected(from, step) && ended.is_none_or(|own| Some(own.file) == from.names)
     }
 
     /// What the call returns, if this step ends one.

@@ -7,6 +7,7 @@
 //! PROCESS THREAD changed FILE A B        a count changed under a shared hold
 //! PROCESS THREAD current | replaced      what a guard said of its file
 //! PROCESS THREAD missed MESSAGE          there was no directory for the lock file
+//! PROCESS THREAD born | ended            a child, and the whole of its life
 //! PROCESS THREAD failed MESSAGE          what must not happen
 //! ```
 
@@ -21,6 +22,9 @@ pub(crate) struct Evidence {
     pub(crate) current: usize,
     pub(crate) replaced: usize,
     pub(crate) missed: usize,
+    /// Children.
+    pub(crate) born: BTreeSet<u32>,
+    pub(crate) ended: usize,
     /// Different files.
     pub(crate) files: usize,
 }
@@ -59,11 +63,27 @@ pub(crate) fn examine(text: &str, killed: &BTreeSet<u32>) -> Evidence {
             ["current"] => evidence.current += 1,
             ["replaced"] => evidence.replaced += 1,
             ["missed", ..] => evidence.missed += 1,
+            ["born"] => _ = process.parse().map(|process| evidence.born.insert(process)),
+            ["ended"] => evidence.ended += 1,
             _ => evidence.problems.push(format!("{who}: {}", what.join(" "))),
         }
     }
     evidence.files = files.len();
     evidence
+}
+
+/// The children whose lives were cut short.
+pub(crate) fn cut_short(text: &str) -> BTreeSet<u32> {
+    let mut lives = BTreeSet::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            [process, _, "born"] => lives.extend(process.parse::<u32>()),
+            [process, _, "ended"] => lives.retain(|it| process.parse() != Ok(*it)),
+            _ => {}
+        }
+    }
+    lives
 }
 
 /// The process of a witness, which is named PROCESS.THREAD.TIME; zero is none.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
-use locket_model::{Attempt, Call, Mode, Outcome, Return, Wait};
+use locket_model::{Attempt, Call, Kill, Mode, Outcome, Return, Wait};
 
 use super::clock;
 use super::orders::Orders;
@@ -80,6 +80,11 @@ impl Log {
         let (process, thread) = (self.process, self.thread);
         let call = Call { process, thread, path, guard, attempt, called, returned };
         write(&mut self.calls, call);
+    }
+
+    /// This thread's child.
+    pub(crate) fn killed(&mut self, kill: Kill) {
+        write(&mut self.calls, kill);
     }
 
     /// See [`evidence`](super::evidence).

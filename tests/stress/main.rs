@@ -4,11 +4,14 @@
 //!   lock, as `locket-model` judges it.
 //! - L1, by no clock: whoever is in the critical section finds nobody's witness there, and its count
 //!   is nobody else's.
+//! - L11: a child that is forked in the middle of it holds nothing, ends no hold of its parent's,
+//!   and uses the lock as any other process does.
 //! - L9: exclusion is per file, whatever happens to its name, and a guard tells what happened.
-//! - The harness itself: four locks that are none are convicted.
+//! - The harness itself: locks that are none are convicted.
 //!
-//! `LOCKET_STRESS=SECONDS` makes it longer, `LOCKET_STRESS_SEED=NUMBER` begins with the round of
-//! that seed: the same processes doing the same turns, though never at the same instants.
+//! `LOCKET_STRESS=SECONDS` is how long it lasts at least, `LOCKET_STRESS_SEED=NUMBER` begins with
+//! the round of that seed: the same processes doing the same turns, though never at the same
+//! instants.
 #![cfg(all(feature = "stress", target_os = "linux"))]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -17,6 +20,7 @@ mod clock;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod children;
 mod controls;
 mod evidence;
 mod free_running;

@@ -1,10 +1,17 @@
-//! Kills workers, one by one and all at once, and stops them for a while.
+//! Kills workers, with and without their children, one by one and all at once, and stops them for a
+//! while.
+//!
+//! Whoever has lost its parent is ours to bury: a killed worker's holds may last as long as the last
+//! of its children (L11), so it counts as gone when they are.
 
 use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -17,21 +24,22 @@ use super::clock;
 use super::orders::Orders;
 use super::support::{PATIENCE, until};
 
-/// The workers of a round, in one process group.
+/// The workers of a round, each in a process group of its own with its children.
 pub(crate) struct Crowd {
     orders: Orders,
     wrapper: &'static [&'static str],
     workers: Vec<(u32, Child)>,
-    /// The group is named by its first process, and there is one as long as it has members.
-    group: i32,
     pub(crate) kills: Vec<Kill>,
+    /// How many of them had children who lived on.
+    pub(crate) orphaned: usize,
     pub(crate) stops: usize,
 }
 
 impl Crowd {
     pub(crate) fn start(orders: Orders, wrapper: &'static [&'static str], count: u32) -> Self {
+        set_child_subreaper(true).expect("whoever asks may bury orphans");
         let mut crowd =
-            Self { orders, wrapper, workers: vec![], group: 0, kills: vec![], stops: 0 };
+            Self { orders, wrapper, workers: vec![], kills: vec![], orphaned: 0, stops: 0 };
         for _ in 0..count {
             crowd.add();
         }
@@ -45,16 +53,10 @@ impl Crowd {
 
     fn add(&mut self) {
         self.orders.process += 1;
-        if self.workers.is_empty() {
-            self.group = 0;
-        }
         let mut command: Command = self.orders.command(self.wrapper);
         // The harness of the worker has nothing to say, but what went wrong.
-        command.stdout(std::process::Stdio::null()).process_group(self.group);
+        command.stdout(std::process::Stdio::null()).process_group(0);
         let worker = command.spawn().expect("a worker should start");
-        if self.group == 0 {
-            self.group = pid(&worker).as_raw();
-        }
         self.workers.push((self.orders.process, worker));
     }
 
@@ -69,8 +71,12 @@ impl Crowd {
                     self.kill_all();
                     (0..count).for_each(|_| self.add());
                 }
-                1..7 => {
-                    self.kill(victim);
+                1..4 => {
+                    self.kill(victim, kill);
+                    self.add();
+                }
+                4..7 => {
+                    self.kill(victim, killpg);
                     self.add();
                 }
                 _ => self.stop(victim, Duration::from_millis(random.random_range(1..40))),
@@ -82,7 +88,8 @@ impl Crowd {
         clock::now() + 300_000_000 < self.orders.until
     }
 
-    fn kill(&mut self, victim: usize) {
+    /// Alone, or with its children.
+    fn kill(&mut self, victim: usize, kill: impl Fn(Pid, Signal) -> nix::Result<()>) {
         let (process, worker) = self.workers.swap_remove(victim);
         let after = clock::now();
         // An unburied child's id is its own, dead or alive.
@@ -92,7 +99,9 @@ impl Crowd {
 
     fn kill_all(&mut self) {
         let after = clock::now();
-        killpg(Pid::from_raw(self.group), Signal::SIGKILL).expect("the workers are our children");
+        for (_, worker) in &self.workers {
+            killpg(pid(worker), Signal::SIGKILL).expect("the worker is our child");
+        }
         for (process, worker) in std::mem::take(&mut self.workers) {
             self.bury(process, worker, after);
         }
@@ -100,6 +109,7 @@ impl Crowd {
 
     fn bury(&mut self, process: u32, mut worker: Child, after: u64) {
         let status = worker.wait().expect("the worker is our child");
+        self.orphaned += usize::from(bury_orphans(pid(&worker)));
         if status.signal() == Some(9) {
             self.kills.push(Kill { process, after, before: clock::now() });
         } else {
@@ -136,10 +146,31 @@ impl Drop for Crowd {
     /// A test that fails leaves nobody behind.
     fn drop(&mut self) {
         for (_, worker) in &mut self.workers {
-            let _ = worker.kill();
+            let _ = killpg(pid(worker), Signal::SIGKILL);
             let _ = worker.wait();
         }
     }
+}
+
+/// Those whom a worker has left behind: they are ours since its end, and their own is near. Did any
+/// of them live on?
+fn bury_orphans(parent: Pid) -> bool {
+    let group = Pid::from_raw(-parent.as_raw());
+    let mut lived_on = false;
+    until("the end of a child whose parent was killed", || {
+        loop {
+            match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => {
+                    lived_on = true;
+                    return false;
+                }
+                Ok(WaitStatus::Exited(_, 0) | WaitStatus::Signaled(_, Signal::SIGKILL, _)) => {}
+                Err(Errno::ECHILD) => return true,
+                status => panic!("an orphan's end: {status:?}"),
+            }
+        }
+    });
+    lived_on
 }
 
 fn pid(worker: &Child) -> Pid {

@@ -8,12 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use locket_model::timeline::{draw, explain};
-use locket_model::{Fault, History, Verdict, judge};
+use locket_model::{Fault, History, Kill, Verdict, judge};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::children::parent_of;
 use super::clock;
-use super::evidence::{Evidence, examine};
+use super::evidence::{Evidence, cut_short, examine};
 use super::mistreatment::Crowd;
 use super::moving::Mover;
 use super::orders::Orders;
@@ -39,6 +40,8 @@ pub(crate) struct Round {
     pub(crate) verdict: Verdict,
     pub(crate) evidence: Evidence,
     pub(crate) processes: u32,
+    /// Killed workers whose children lived on.
+    pub(crate) orphaned: usize,
     pub(crate) stops: usize,
     pub(crate) moves: usize,
 }
@@ -78,18 +81,24 @@ impl Round {
     }
 
     fn judged(directory: &Path, crowd: &Crowd, moves: usize) -> Self {
-        let killed: BTreeSet<u32> = crowd.kills.iter().map(|kill| kill.process).collect();
-        let calls = read(directory, "calls", &killed);
+        let mut killed: BTreeSet<u32> = crowd.kills.iter().map(|kill| kill.process).collect();
+        let (calls, seen) = (read(directory, "calls", &killed), read(directory, "seen", &killed));
         let mut history = History::parse(&calls).expect("the log should be a history");
-        history.kills.clone_from(&crowd.kills);
+        history.kills.extend(&crowd.kills);
+        let cut_short = cut_short(&seen);
+        for &child in &cut_short {
+            let kill = lost_kill(&history, child);
+            history.kills.extend(kill);
+        }
+        killed.extend(cut_short);
         history.check().expect("the kills should fit the calls");
         let mut verdict = judge(&history);
         if moves > 0 {
             verdict.faults.retain(|fault| !is_explained_by_a_passing_hold(&history, fault));
         }
-        let evidence = examine(&read(directory, "seen", &killed), &killed);
-        let (processes, stops) = (crowd.processes(), crowd.stops);
-        Self { history, verdict, evidence, processes, stops, moves }
+        let evidence = examine(&seen, &killed);
+        let (processes, orphaned, stops) = (crowd.processes(), crowd.orphaned, crowd.stops);
+        Self { history, verdict, evidence, processes, orphaned, stops, moves }
     }
 
     pub(crate) fn is_clean(&self) -> bool {
@@ -136,7 +145,18 @@ fn is_explained_by_a_passing_hold(history: &History, fault: &Fault) -> bool {
     })
 }
 
-/// The logs of one kind. The last line of a killed process may be torn, and nobody else's.
+/// Of a child that nobody says was killed, because who killed it was killed as well, or is the same.
+/// It was alive when it was last seen, and gone when its parent was buried.
+fn lost_kill(history: &History, process: u32) -> Option<Kill> {
+    let kill_of = |process| history.kills.iter().find(|kill| kill.process == process);
+    let parents = kill_of(parent_of(process)?)?;
+    let calls = history.calls.iter().filter(|call| call.process == process);
+    let after = calls.map(|call| call.returned.map_or(call.called, |end| end.at)).max()?;
+    kill_of(process).is_none().then_some(Kill { process, after, before: parents.before })
+}
+
+/// The logs of one kind. The last line of a killed process may be torn, or a child's, and nobody
+/// else's.
 fn read(directory: &Path, kind: &str, killed: &BTreeSet<u32>) -> String {
     let mut all = String::new();
     for entry in fs::read_dir(directory).expect("the directory is ours").flatten() {
@@ -148,8 +168,9 @@ fn read(directory: &Path, kind: &str, killed: &BTreeSet<u32>) -> String {
         }
         let text = fs::read_to_string(entry.path()).expect("the log is ours");
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let was_killed = process.parse().is_ok_and(|process| killed.contains(&process));
-        assert!(whole == text.len() || was_killed, "{name} is torn: {:?}", &text[whole..]);
+        let may_be_killed =
+            process.parse().is_ok_and(|it| killed.contains(&it) || parent_of(it).is_some());
+        assert!(whole == text.len() || may_be_killed, "{name} is torn: {:?}", &text[whole..]);
         all.push_str(&text[..whole]);
     }
     all

@@ -21,6 +21,8 @@ pub(crate) enum Subject {
     Unlinking,
     /// The other kind of lock that Unix has, which threads of one process share.
     Posix,
+    /// Unlocks in a child what its parent holds.
+    Freeing,
     /// Locks for itself alone, and says "held" for no reason, too.
     Refusing,
 }
@@ -29,12 +31,22 @@ pub(crate) enum Hold {
     Guard(Guard),
     File(File),
     Unlinking(File, PathBuf),
+    Freeing(File),
     Nothing,
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Locket, Self::Nothing, Self::Unlinking, Self::Posix, Self::Refusing];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Locket, Self::Nothing, Self::Unlinking, Self::Posix, Self::Freeing, Self::Refusing];
+
+    /// How many of its holds it takes for one to see a child born; `None` if its processes have none.
+    pub(crate) fn holds_a_child(self) -> Option<u32> {
+        match self {
+            Self::Locket => Some(24),
+            Self::Freeing => Some(8),
+            _ => None,
+        }
+    }
 
     /// `None`: it was held by somebody else, at the deadline too.
     pub(crate) fn lock(self, lock: &Lock, ask: Ask) -> Result<Option<Hold>, LockError> {
@@ -43,11 +55,10 @@ impl Subject {
             Self::Locket => answer(lock.lock().map(Hold::Guard)),
             Self::Nothing => Ok(Some(Hold::Nothing)),
             Self::Unlinking => {
-                let hold = attempt_by_deadline(path, ask, |file| {
-                    flock(file, FlockOperation::NonBlockingLockExclusive)
-                });
+                let hold = attempt_by_deadline(path, ask, try_flock);
                 Ok(hold?.map(|file| Hold::Unlinking(file, path.into())))
             }
+            Self::Freeing => Ok(attempt_by_deadline(path, ask, try_flock)?.map(Hold::Freeing)),
             Self::Posix => {
                 let hold = attempt_by_deadline(path, ask, |file| {
                     fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
@@ -111,6 +122,10 @@ fn attempt_by_deadline(
     }
 }
 
+fn try_flock(file: &File) -> Result<(), Errno> {
+    flock(file, FlockOperation::NonBlockingLockExclusive)
+}
+
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
@@ -128,6 +143,7 @@ impl Hold {
                 let _ = fs::remove_file(path);
                 drop(file);
             }
+            Self::Freeing(file) => flock(file, FlockOperation::Unlock).expect("it is locked"),
             Self::File(file) => drop(file),
             Self::Nothing => {}
         }

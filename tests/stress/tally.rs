@@ -22,6 +22,9 @@ pub(crate) struct Tally {
     pub(crate) kills: usize,
     pub(crate) killed_holders: usize,
     pub(crate) killed_waiters: usize,
+    pub(crate) forks: usize,
+    pub(crate) killed_children: usize,
+    pub(crate) orphaned: usize,
     pub(crate) stops: usize,
     pub(crate) left_by_killed: usize,
     pub(crate) worst_wait: u64,
@@ -46,10 +49,23 @@ impl Tally {
         let (holders, waiters) = killed(history);
         self.killed_holders += holders;
         self.killed_waiters += waiters;
+        self.forks += evidence.born.len();
+        self.killed_children += evidence.born.len() - evidence.ended;
+        self.orphaned += round.orphaned;
         self.stops += round.stops;
         self.left_by_killed += evidence.left_by_killed;
         self.worst_wait = self.worst_wait.max(verdict.longest_wait);
         self.worst_lateness = self.worst_lateness.max(lateness(history));
+    }
+
+    /// Has all happened that the random programs and their mistreatment are there for?
+    pub(crate) fn has_everything(&self) -> bool {
+        let Self { contended, timed_out, shared, counted, killed_holders, killed_waiters, .. } =
+            *self;
+        let Self { kills, left_by_killed, stops, forks, killed_children, orphaned, .. } = *self;
+        let met = [contended, timed_out, shared, counted, killed_holders, killed_waiters];
+        let suffered = [kills, left_by_killed, stops, forks, killed_children, orphaned];
+        met.into_iter().chain(suffered).all(|count| count > 0)
     }
 }
 
@@ -57,6 +73,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rounds, processes, calls, holds, shared, timed_out, contended, .. } = self;
         let Self { counted, kills, killed_holders, killed_waiters, stops, .. } = self;
+        let Self { forks, killed_children, orphaned, .. } = self;
         let left = self.left_by_killed;
         let millis = |nanos| Duration::from_millis(nanos / 1_000_000);
         let (wait, late) = (millis(self.worst_wait), millis(self.worst_lateness));
@@ -65,7 +82,8 @@ impl fmt::Display for Tally {
             "{rounds} rounds, {processes} processes, {calls} calls: {holds} holds ({shared} shared), \
              {contended} met an exclusive holder, {timed_out} timed out; {counted} counted alone; \
              {kills} killed (of them {killed_holders} with a hold, {killed_waiters} in a wait; \
-             {left} witnesses left), {stops} stopped; worst wait {wait:?}, worst lateness {late:?}"
+             {left} witnesses left), {stops} stopped; {forks} forked ({killed_children} of them killed, \
+             {orphaned} parents were survived by theirs); worst wait {wait:?}, worst lateness {late:?}"
         )
     }
 }

@@ -1,18 +1,22 @@
 //! A worker: its threads take turns until the time is over.
 
+mod childhood;
+
 use std::io;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use locket::{Lock, LockError, State, lock_file};
 use locket_model::{Mode, Outcome};
 
+use super::children::{self, Child, Fate};
 use super::clock;
 use super::held;
 use super::log::Log;
 use super::orders::Orders;
 use super::program::{Ask, Pace, Patience, Program, Turn};
-use super::subject::{Hold, Subject, answer, handle};
+use super::subject::{Hold, answer, handle};
 use super::terrain::{Place, Terrain, inode};
 
 pub(crate) fn work(orders: &Orders) {
@@ -24,10 +28,7 @@ pub(crate) fn work(orders: &Orders) {
         }
     });
     // What is held for the process ends with it, but here by calls that the log tells of.
-    let mut last = Worker::new(orders, &places, orders.threads);
-    for (number, _) in places.iter().enumerate().filter(|(_, place)| place.is_wild) {
-        while last.release(number) == Outcome::Released {}
-    }
+    Worker::new(orders, &places, orders.threads).release_the_wild();
 }
 
 struct Worker<'a> {
@@ -38,6 +39,9 @@ struct Worker<'a> {
     log: Log,
     thread: u32,
     guards: u64,
+    /// Those that live, and how many there were.
+    children: Vec<Child>,
+    born: u32,
 }
 
 type Tried<T> = Result<Option<T>, LockError>;
@@ -48,26 +52,43 @@ impl<'a> Worker<'a> {
             orders,
             places,
             handles: places.iter().map(|place| lock_file(&place.path)).collect(),
-            program: Program::new(orders, thread, orders.subject != Subject::Locket),
+            program: Program::new(orders, thread),
             log: Log::new(orders, thread),
             thread,
             guards: 0,
+            children: vec![],
+            born: 0,
         }
     }
 
     fn work(mut self) {
         while clock::now() < self.orders.until {
-            match self.program.turn() {
-                Turn::Guarded { place, ask, hold } => self.guarded(place, ask, hold),
-                Turn::Kept { place, ask, hold } => self.kept(place, ask, hold),
-                Turn::WildAcquire { place, ask } => _ = self.acquire(place, ask),
-                Turn::WildRelease { place } => _ = self.release(place),
-                Turn::Rest(pace) => pace.pass(),
-            }
+            self.look_after_children();
+            self.turn();
+        }
+        while !self.children.is_empty() {
+            self.look_after_children();
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn guarded(&mut self, number: usize, ask: Ask, hold: Pace) {
+    fn turn(&mut self) {
+        match self.program.turn() {
+            Turn::Guarded { place, ask, hold, child } => self.guarded(place, ask, hold, child),
+            Turn::Kept { place, ask, hold, child } => self.kept(place, ask, hold, child),
+            Turn::WildAcquire { place, ask } => _ = self.acquire(place, ask),
+            Turn::WildRelease { place } => _ = self.release(place),
+            Turn::Rest(pace) => pace.pass(),
+        }
+    }
+
+    fn release_the_wild(&mut self) {
+        for (number, _) in self.places.iter().enumerate().filter(|(_, place)| place.is_wild) {
+            while self.release(number) == Outcome::Released {}
+        }
+    }
+
+    fn guarded(&mut self, number: usize, ask: Ask, hold: Pace, child: Option<Fate>) {
         let guard = u64::from(self.thread) << 32 | self.guards;
         self.guards += 1;
         let place = &self.places[number];
@@ -86,6 +107,9 @@ impl<'a> Worker<'a> {
             |(tried, file)| (*file, outcome_of(tried)),
         );
         let Some(got) = self.got(tried) else { return };
+        if let Some(me) = self.bears(child) {
+            children::live(|| self.grow_up(me, Some(got)));
+        }
         match file {
             Some(file) => {
                 self.evidence(number, file, ask, hold);
@@ -102,9 +126,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn kept(&mut self, number: usize, ask: Ask, hold: Pace) {
+    fn kept(&mut self, number: usize, ask: Ask, hold: Pace, child: Option<Fate>) {
         if !self.acquire(number, ask) {
             return;
+        }
+        if let Some(me) = self.bears(child) {
+            children::live(|| self.grow_up(me, None));
         }
         if let Some(file) = self.places[number].file {
             let state = self.handles[number].state();

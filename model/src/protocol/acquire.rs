@@ -35,6 +35,7 @@ impl Steps<'_> {
             it.begun += u8::from(matches!(self.protocol.client, Client::Script(_)));
             it.descriptor = ledger.spares.pop();
             it.place = if it.descriptor.is_some() { Place::Try } else { Place::Open };
+            it.ghost.undisturbed = it.ghost.watched;
             it.ghost.spare = self.protocol.bug == Some(Bug::TrustsSpare) && it.descriptor.is_some();
         });
     }
@@ -54,8 +55,18 @@ impl Steps<'_> {
             });
         }
         if !last {
-            self.local(who, Action::Refused(file, mode, false), |it, _| it.place = Place::Block);
+            let blind = self.protocol.bug == Some(Bug::SleepsWithoutLooking);
+            let place = if blind { Place::Block } else { Place::Look };
+            self.local(who, Action::Refused(file, mode, false), |it, _| it.place = place);
         }
+    }
+
+    /// Refused, by the file that the path names?
+    pub(super) fn look(&mut self, who: (usize, usize), own: Descriptor, then: Place) {
+        let named = self.state.names == Some(own.file);
+        let action = if named { Action::StillNamed } else { Action::Moved };
+        let place = if named { then } else { Place::Reopen };
+        self.local(who, action, |it, _| it.place = place);
     }
 
     pub(super) fn grant(&mut self, who: (usize, usize), action: Action) {

@@ -53,6 +53,7 @@ impl Steps<'_> {
                     let granted = matches!(it.place, Place::Check | Place::Record | Place::Reopen)
                         && it.descriptor.is_some_and(|own| own.lock.is_some());
                     it.ghost.named |= granted && target.is_some() && file == target;
+                    it.ghost.undisturbed = false;
                 }
             });
         }

@@ -96,11 +96,9 @@ impl<'a> Steps<'a> {
                     self.local(who, Action::Moved, |it, _| it.place = Place::Reopen);
                 }
             }
+            (Place::Look, Some(own)) => self.look(who, own, Place::Block),
             (Place::CheckLate, Some(own)) => {
-                let named = self.state.names == Some(own.file);
-                let action = if named { Action::StillNamed } else { Action::Moved };
-                let place = if named { Place::Retire(Outcome::TimedOut) } else { Place::Reopen };
-                self.local(who, action, |it, _| it.place = place);
+                self.look(who, own, Place::Retire(Outcome::TimedOut));
             }
             (Place::Reopen, Some(own)) => self.reopen(who, own),
             (Place::Record, Some(own)) => self.record(who, it, own),

@@ -137,7 +137,7 @@ fn l7_a_killed_holder_frees_the_lock() {
 }
 
 #[test]
-#[ignore = "minutes: run by ci/deep.sh"]
+#[ignore = "hundreds of thousands of executions: run by ci/deep.sh"]
 fn deep_a_killed_process_of_two_threads() {
     let hold = [Guard(Exclusive, ForEver), DropGuard];
     check(
@@ -183,15 +183,15 @@ fn l12_an_interrupted_wait_goes_on() {
 }
 
 #[test]
-#[ignore = "minutes: run by ci/deep.sh"]
+#[ignore = "hundreds of thousands of executions: run by ci/deep.sh"]
 fn deep_four_processes_take_turns() {
     let steps = [Acquire(Exclusive, ForEver), Release];
     check("four processes", &one([1, 2, 3, 4].map(|process| thread(process, &steps)).to_vec()));
 }
 
 #[test]
-#[ignore = "minutes: run by ci/deep.sh"]
-fn deep_two_processes_of_two_threads_with_replacement() {
+#[ignore = "hundreds of thousands of executions: run by ci/deep.sh"]
+fn deep_two_processes_of_three_threads_with_replacement() {
     let steps = [Acquire(Exclusive, ForEver), Release];
     let mut actors: Vec<_> = [1, 1, 2].map(|process| thread(process, &steps)).to_vec();
     actors.push(Actor::Replace);

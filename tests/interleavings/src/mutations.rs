@@ -13,6 +13,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "identity_not_checked",
         file: "acquire",
         edits: &[
+            ("if granted && !matches!(answer, Ok(true)) {", "if granted && answer.is_err() {"),
             ("(false, _) => return", "(false, false) => return"),
             ("(true, true) => return", "(_, true) => return"),
         ],
@@ -37,7 +38,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "identity_not_checked_after_a_wait",
         file: "acquire",
-        edits: &[("Waited::Granted if is_current()? =>", "Waited::Granted if true =>")],
+        edits: &[("Waited::Granted if is_current(true)? =>", "Waited::Granted if true =>")],
     },
     Mutation {
         name: "no_last_attempt",
@@ -53,8 +54,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "deadline_anew_for_each_file",
         file: "acquire",
         edits: &[(
-            "        let is_current = || {",
-            "        let deadline: &Deadline = { let _ = deadline; Box::leak(Box::new(Deadline::after(options.timeout))) };\n        let is_current = || {",
+            "        let is_current = |granted: bool| {",
+            "        let deadline: &Deadline = { let _ = deadline; Box::leak(Box::new(Deadline::after(options.timeout))) };\n        let is_current = |granted: bool| {",
         )],
     },
     Mutation {
