@@ -269,23 +269,29 @@ impl Lock {
     /// For people to read: by the time they do, it may be over. Takes no lock, disturbs none, and
     /// creates no file: where there is none, nobody holds its lock.
     ///
-    /// On Linux the kernel tells, in `/proc/locks` (which takes it some milliseconds), who took a lock; a process that has
-    /// let others inherit it and ended, or given it away, is not who holds it, and then the
-    /// descriptors of all processes are searched, as far as this one may look into them. A file
-    /// system on which the numbers in `/proc/locks` are ambiguous (btrfs, some overlayfs) needs
-    /// that look for every holder. A container is shown its own processes' locks only: a lock that
-    /// is held outside looks free from inside, to whoever does not try to take it. Elsewhere nobody
-    /// is told of.
+    /// On Linux the kernel tells, in `/proc/locks` (which takes it some milliseconds), who took a
+    /// lock; a process that has let others inherit it and ended, or given it away, is not who holds
+    /// it, and then the descriptors of all processes are searched, as far as this one may look into
+    /// them. A file system on which the numbers in `/proc/locks` are ambiguous (btrfs, some
+    /// overlayfs) needs that look for every holder. A container is shown its own processes' locks
+    /// only: a lock that is held outside looks free from inside, to whoever does not try to take
+    /// it. Elsewhere the system does not tell, and this is always an error.
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] if the system cannot be asked.
+    /// [`LockError::Io`] if the system cannot be asked, of the kind
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) everywhere but on Linux.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("my_app.lock");
-    /// let lock = locket::lock_file(&path);
-    /// assert!(lock.holders()?.held.is_empty());
+    /// let held = locket::lock_file(&path).lock()?;
+    /// # #[cfg(target_os = "linux")]
+    /// assert_eq!(held_by(&path)?, format!("this process (pid {})", std::process::id()));
+    ///
+    /// fn held_by(path: &std::path::Path) -> Result<String, locket::LockError> {
+    ///     Ok(locket::lock_file(path).holders()?.to_string())
+    /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {

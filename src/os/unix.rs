@@ -220,7 +220,11 @@ fn block(
     let alarm = Alarm::set(remaining.unwrap_or(Duration::MAX))?;
     match watch {
         None => Some(lock(descriptor, options.mode)),
-        Some(watch) => watched(&alarm, watch, || lock(descriptor, options.mode)),
+        Some(watch) => {
+            // Refused, it ends with the descriptor.
+            let give_back = || drop(unlock(descriptor));
+            watched(&alarm, watch, || lock(descriptor, options.mode), give_back)
+        }
     }
 }
 

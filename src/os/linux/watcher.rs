@@ -14,11 +14,13 @@ use crate::observer::{Waited, Watch};
 
 use super::alarm::{Alarm, Ringer};
 
-/// Sleeps under the eyes of the observer. `None` if there is no thread to be had for it.
+/// Sleeps under the eyes of the observer. `None` if there is no thread to be had for it. What was
+/// granted while the observer panicked is given back before that goes on here.
 pub(in crate::os) fn watched(
     alarm: &Alarm,
     watch: &mut Watch<'_>,
     sleep: impl FnOnce() -> io::Result<Waited>,
+    give_back: impl FnOnce(),
 ) -> Option<io::Result<Waited>> {
     let over = AtomicBool::new(false);
     let ringer = alarm.ringer();
@@ -38,7 +40,12 @@ pub(in crate::os) fn watched(
         let slept = sleep();
         over.store(true, Ordering::Release);
         watcher.thread().unpark();
-        let given_up = watcher.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let given_up = watcher.join().unwrap_or_else(|panic| {
+            if slept.is_ok() {
+                give_back();
+            }
+            resume_unwind(panic)
+        });
         Some(match (slept, given_up) {
             (Err(_), Some(waited)) => Ok(Waited::GivenUp(waited)),
             (slept, _) => slept,
