@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use locket::{Claim, Claimant, LockError, Mode, Process, lock_file};
-use support::{Outcome, Peer, Scratch, is_root, skip, until, until_waiting};
+use support::{Outcome, PATIENCE, Peer, Scratch, is_root, skip, until, until_waiting};
 
 /// The processes that hold or wait, and how; all of them must be told.
 #[track_caller]
@@ -201,7 +201,9 @@ fn an_observer_may_ask() -> Outcome {
     let observer = move |wait: &locket::Wait<'_>| {
         // It is called when the wait begins, which may be before it is in the queue.
         match wait.holders() {
-            Ok(holders) if holders.waiting.len() < 2 => ControlFlow::Continue(()),
+            Ok(holders) if holders.waiting.len() < 2 && wait.waited() < PATIENCE => {
+                ControlFlow::Continue(())
+            }
             holders => {
                 *tell.lock().expect("nobody panics with it") = Some(holders);
                 ControlFlow::Break(())
@@ -343,6 +345,34 @@ fn l12_a_number_used_again_is_not_named() -> Outcome {
     assert_eq!(holder(&path).pid, shell.pid());
     let message = Peer::with_handle("a", &path, "timeout=100").refused("acquire a").message;
     assert!(!message.contains(&format!("held by pid {} ", double.pid())), "{message}");
+    Ok(())
+}
+
+/// A lock that goes from hand to hand is told to be whose it is, or somebody's; never another's.
+#[test]
+fn l12_nobody_else_is_ever_named() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peers = [0; 3].map(|_| Peer::with_handle("a", &path, ""));
+    for peer in &mut peers {
+        peer.ok("start w repeat 1000000 acquire a ; release a");
+    }
+    let pids = peers.each_ref().map(Peer::pid);
+    let mut named = 0;
+    for _ in 0..200 {
+        let holders = scratch.lock().holders()?;
+        for claim in holders.held.iter().chain(&holders.waiting) {
+            if let Claimant::Process(process) = &claim.by {
+                assert!(pids.contains(&process.pid), "{holders:?}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 0, "this checks nothing");
+    for peer in &mut peers {
+        peer.ok("stop w");
+        peer.wait_ok("w");
+    }
     Ok(())
 }
 
