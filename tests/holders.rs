@@ -220,7 +220,8 @@ fn an_observer_may_ask() -> Outcome {
     Ok(())
 }
 
-/// A shell that holds the lock as shells do: flock(1) takes it, on the shell's descriptor, and ends.
+/// A shell that holds the lock as shells do: flock(1) takes it, on the shell's descriptor, and
+/// ends.
 struct Shell(Child);
 
 impl Shell {
@@ -516,7 +517,7 @@ fn all_locks_in_use() -> Outcome {
     for holders in [&mut alone, &mut among] {
         pids(&holders.held);
         holders.held.sort_by_key(|claim| claim.by.to_string());
-        // It is reckoned from the time of day and that since the machine was started, each a little later.
+        // It is reckoned from two clocks, each time anew.
         for claim in holders.held.iter_mut().chain(&mut holders.waiting) {
             let Claimant::Process(process) = &mut claim.by else { panic!("who is {claim:?}?") };
             process.started = None;

@@ -100,13 +100,15 @@ fn l12_tmpfs() {
 
 #[test]
 fn l12_ext4() {
-    let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; mount -o loop $0/image $0";
+    let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; \
+                mount -o loop $0/image $0";
     told_to_all("l12_ext4", make);
 }
 
 #[test]
 fn l12_xfs() {
-    let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; mount -o loop $0/image $0";
+    let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; \
+                mount -o loop $0/image $0";
     told_to_all("l12_xfs", make);
 }
 
@@ -158,6 +160,23 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     assert_eq!(asked(&mut asker, other), exclusive(&holder));
 }
 
+/// A child has both, since its parent closed them.
+#[track_caller]
+fn told_apart_as_a_child_s(world: &World, files: [&Path; 2]) {
+    let mut parent = world.peer();
+    for (name, path) in ["one", "other"].into_iter().zip(files) {
+        parent.ok(&format!("open_foreign {name} {}", word(path)));
+        parent.ok(&format!("lock_foreign {name} exclusive"));
+    }
+    let child = parent.ok("fork c");
+    parent.ok("close_foreign one");
+    parent.ok("close_foreign other");
+    for path in files {
+        let told = format!("exclusive pid {child} (locket-peer) <- nobody");
+        assert_eq!(asked(&mut world.peer(), path), told);
+    }
+}
+
 /// A path into the world, from outside.
 fn world_path(world: &World, path: &Path) -> PathBuf {
     format!("/proc/{}/root{}", world.0.pid(), path.display()).into()
@@ -178,6 +197,7 @@ fn l12_subvolumes_of_btrfs() {
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
     assert!(one.1 == other.1 && one.0 != other.0, "the files are unlike: this checks nothing");
     told_apart(&world, [&files[0], &files[1]]);
+    told_apart_as_a_child_s(&world, [&files[0], &files[1]]);
 }
 
 /// Layers on two file systems, whose inodes have the same numbers.
