@@ -28,19 +28,20 @@ pub struct LockInUse {
 /// all others, whatever program took it; in no particular order.
 ///
 /// On Linux: the `flock(2)` locks in `/proc/locks`, which shows a container its own processes'
-/// only. For people to read, like [`Lock::holders`](crate::Lock::holders).
+/// only. Locks of files whose numbers are alike there (btrfs, overlayfs) are told apart as far as
+/// their holders may be looked into. For people to read, like
+/// [`Lock::holders`](crate::Lock::holders).
 ///
 /// # Errors
 ///
 /// What the system answers when it cannot be asked; [`io::ErrorKind::Unsupported`] where it has
 /// nothing to ask (everywhere but on Linux).
 ///
-/// ```no_run
-/// for lock in locket::locks_in_use()? {
-///     let path = lock.path.unwrap_or_default();
-///     println!("{}: held by {}", path.display(), lock.holders);
+/// ```
+/// match locket::locks_in_use() {
+///     Ok(locks) => locks.iter().for_each(|lock| println!("{:?}: {}", lock.path, lock.holders)),
+///     Err(error) => eprintln!("the locks in use cannot be told: {error}"),
 /// }
-/// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn locks_in_use() -> io::Result<Vec<LockInUse>> {
     os::locks_in_use()

@@ -269,13 +269,15 @@ impl Lock {
     /// For people to read: by the time they do, it may be over. Takes no lock, disturbs none, and
     /// creates no file: where there is none, nobody holds its lock.
     ///
-    /// On Linux the kernel tells, in `/proc/locks` (which takes it some milliseconds), who took a
-    /// lock; a process that has let others inherit it and ended, or given it away, is not who holds
-    /// it, and then the descriptors of all processes are searched, as far as this one may look into
-    /// them. A file system on which the numbers in `/proc/locks` are ambiguous (btrfs, some
-    /// overlayfs) needs that look for every holder. A container is shown its own processes' locks
-    /// only: a lock that is held outside looks free from inside, to whoever does not try to take
-    /// it. Elsewhere the system does not tell, and this is always an error.
+    /// On Linux the kernel tells in `/proc/locks` who *took* a lock, which costs it some
+    /// milliseconds. Whoever has ended since, or has closed a descriptor that others inherited, is
+    /// not who holds it: then the descriptors of all processes are searched, as far as this one
+    /// may look into them. Where the numbers in `/proc/locks` are ambiguous (btrfs, some
+    /// overlayfs) every holder is looked into; who may not be is [unknown](crate::Claimant).
+    ///
+    /// A container (namespace of processes) is shown its own processes' locks only: what is held
+    /// outside looks free from inside, unless one waits for it. Other systems do not tell, and
+    /// this is always an error.
     ///
     /// # Errors
     ///

@@ -83,7 +83,7 @@ fn told_to_all(check: &str, make: &str) {
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
     holder.handle("a", &path, "");
-    waiter.handle("a", &path, "timeout=100");
+    waiter.handle("a", &path, "timeout=1000");
     assert_eq!(asked(&mut waiter, &path), NOBODY);
     holder.ok("acquire a");
     assert_eq!(asked(&mut waiter, &path), exclusive(&holder));
@@ -100,13 +100,15 @@ fn l12_tmpfs() {
 
 #[test]
 fn l12_ext4() {
-    let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; mount -o loop $0/image $0";
+    let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; \
+                mount -o loop $0/image $0";
     told_to_all("l12_ext4", make);
 }
 
 #[test]
 fn l12_xfs() {
-    let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; mount -o loop $0/image $0";
+    let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; \
+                mount -o loop $0/image $0";
     told_to_all("l12_xfs", make);
 }
 
@@ -143,7 +145,7 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     let waiting =
         exclusive(&second).replace("nobody", exclusive(&waiter).trim_end_matches(" <- nobody"));
     assert_eq!(asked(&mut asker, other), waiting);
-    asker.handle("hasty", other, "timeout=100");
+    asker.handle("hasty", other, "timeout=1000");
     let message = asker.refused("lock hasty g").message;
     let end = format!(": held by pid {} (locket-peer)", second.pid());
     assert!(message.ends_with(&end), "{message}");
@@ -156,6 +158,23 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     holder.ok("lock other h");
     assert_eq!(asked(&mut asker, one), exclusive(&holder));
     assert_eq!(asked(&mut asker, other), exclusive(&holder));
+}
+
+/// A child has both, since its parent closed them.
+#[track_caller]
+fn told_apart_as_a_child_s(world: &World, files: [&Path; 2]) {
+    let mut parent = world.peer();
+    for (name, path) in ["one", "other"].into_iter().zip(files) {
+        parent.ok(&format!("open_foreign {name} {}", word(path)));
+        parent.ok(&format!("lock_foreign {name} exclusive"));
+    }
+    let child = parent.ok("fork c");
+    parent.ok("close_foreign one");
+    parent.ok("close_foreign other");
+    for path in files {
+        let told = format!("exclusive pid {child} (locket-peer) <- nobody");
+        assert_eq!(asked(&mut world.peer(), path), told);
+    }
 }
 
 /// A path into the world, from outside.
@@ -178,6 +197,7 @@ fn l12_subvolumes_of_btrfs() {
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
     assert!(one.1 == other.1 && one.0 != other.0, "the files are unlike: this checks nothing");
     told_apart(&world, [&files[0], &files[1]]);
+    told_apart_as_a_child_s(&world, [&files[0], &files[1]]);
 }
 
 /// Layers on two file systems, whose inodes have the same numbers.
@@ -236,7 +256,7 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
     assert_eq!(inside.pid(), 1, "it is no container: this checks nothing");
     let mut outside = Peer::with_handle("a", &path, "timeout=60000");
     outside.ok("lock a g");
-    inside.handle("a", &path, "timeout=100");
+    inside.handle("a", &path, "timeout=1000");
     let message = inside.refused("acquire a").message;
     assert!(message.ends_with(": held by a process outside this container"), "{message}");
     // A table without a word is no proof that there is a holder.
@@ -267,7 +287,7 @@ fn l12_heirs_inside_of_the_container() {
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), &script) else {
         return;
     };
-    inside.handle("a", scratch.lock_path(), "timeout=100");
+    inside.handle("a", scratch.lock_path(), "timeout=1000");
     let told = inside.ok("holders a");
     assert!(told.starts_with("exclusive pid ") && told.ends_with(" (sleep) <- nobody"), "{told}");
     let message = inside.refused("acquire a").message;
@@ -306,7 +326,7 @@ fn l12_processes_that_are_hidden() {
     let mut stranger = world.stranger();
     let told = format!("exclusive pid {} <- nobody", holder.pid());
     assert_eq!(asked(&mut stranger, &path), told);
-    stranger.handle("a", &path, "timeout=100");
+    stranger.handle("a", &path, "timeout=1000");
     let message = stranger.refused("acquire a").message;
     assert!(message.ends_with(&format!(": held by pid {}", holder.pid())), "{message}");
 }
@@ -321,7 +341,7 @@ fn l12_without_proc_nobody_is_known() {
     let mut holder = Peer::spawn();
     holder.ok(&format!("open_foreign f {}", word(&path)));
     holder.ok("lock_foreign f exclusive");
-    peer.handle("a", &path, "timeout=100");
+    peer.handle("a", &path, "timeout=1000");
     let message = peer.refused("acquire a").message;
     assert!(message.ends_with(": held by an unknown process"), "{message}");
     let refusal = peer.refused("holders a");

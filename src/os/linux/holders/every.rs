@@ -14,7 +14,8 @@ use super::table;
 use crate::holders::{Effort, Holders};
 use crate::in_use::LockInUse;
 
-/// A file by what `stat` says of it, as far as it can be asked. The table's numbers may be those of several.
+/// A file by what `stat` says of it, as far as it can be asked: the table's numbers may be those of
+/// several.
 type Identity = Option<(u64, u64)>;
 
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
@@ -60,8 +61,8 @@ fn identity(path: impl AsRef<Path>) -> Identity {
     fs::metadata(path).ok().map(|stat| (stat.dev(), stat.ino()))
 }
 
-/// Where the file of a descriptor is or was, and whether it was: the kernel marks the path then, with
-/// words that a path may end with as well.
+/// Where the file of a descriptor is or was, and whether it was: the kernel marks the path then,
+/// with words that a path may end with as well.
 fn place(locked: &Locked) -> (Option<PathBuf>, bool) {
     let Ok(path) = fs::read_link(locked.link()) else { return (None, false) };
     let was = path.as_os_str().as_bytes().strip_suffix(b" (deleted)");

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::descriptors::Locked;
 use super::table::{FileId, ask};
+use crate::os::linux::mounts::Mount;
 use crate::os::unix::not_followed;
 
 /// The file that a path names.
@@ -54,9 +55,7 @@ impl LockFile {
         let of_stat = FileId { device: device(stat.st_dev), inode: stat.st_ino };
         // Kernels before 5.14 do not tell the inode.
         let inode = number(&about, "ino:").unwrap_or(stat.st_ino);
-        let mount = number(&about, "mnt_id:");
-        let mounts = ask("/proc/thread-self/mountinfo")?;
-        let mounted = mount.and_then(|mount| device_of_mount(&mounts, mount));
+        let mounted = Mount::of(file).map(|mount| mount.device);
         let id = FileId { device: mounted.unwrap_or(of_stat.device), inode };
         // A mount that is not listed (of another namespace, or unmounted already) proves nothing.
         let is_proof = mounted.is_some() && id == of_stat;
@@ -87,18 +86,6 @@ fn number(about: &str, word: &str) -> Option<u64> {
     about.lines().find_map(|line| line.strip_prefix(word))?.trim().parse().ok()
 }
 
-/// The device of a mount's file system: `36 35 98:0 /root /where options ...`.
-fn device_of_mount(mounts: &str, mount: u64) -> Option<(u32, u32)> {
-    mounts.lines().find_map(|line| {
-        let mut words = line.split(' ');
-        if words.next()?.parse() != Ok(mount) {
-            return None;
-        }
-        let (major, minor) = words.nth(1)?.split_once(':')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,24 +93,7 @@ mod tests {
     #[test]
     fn numbers_of_a_descriptor() {
         let about = "pos:\t0\nflags:\t012100000\nmnt_id:\t28\nino:\t18446744073709551615\n";
-        assert_eq!(number(about, "mnt_id:"), Some(28));
         assert_eq!(number(about, "ino:"), Some(u64::MAX));
         assert_eq!(number("pos:\t0\n", "ino:"), None);
-    }
-
-    #[test]
-    fn devices_of_mounts() {
-        let mounts = "\
-22 28 0:20 / /sys rw,nosuid - sysfs sysfs rw
-128 28 0:51 / /mnt/two\\012lines\\040and\\040spaces rw - btrfs /dev/loop0 rw
-28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
-29 28 259:1048575 /sub /large rw - xfs /dev/nvme0n1p9 rw
-";
-        assert_eq!(device_of_mount(mounts, 28), Some((254, 0)));
-        assert_eq!(device_of_mount(mounts, 128), Some((0, 51)));
-        assert_eq!(device_of_mount(mounts, 29), Some((259, 1_048_575)));
-        // Another mount's parent, and the beginning of another's number.
-        assert_eq!(device_of_mount(mounts, 1), None);
-        assert_eq!(device_of_mount(mounts, 12), None);
     }
 }

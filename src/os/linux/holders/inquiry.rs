@@ -1,8 +1,8 @@
 //! From what the table says to who it is.
 //!
 //! The table names who *took* a lock, and often that is not who holds it: `flock 9` in a shell
-//! script takes the lock of a descriptor that is the shell's, and ends. So the process in the table is looked
-//! into, as far as that is allowed; and if it has not got the lock, so are the others.
+//! script takes the lock of a descriptor that is the shell's, and ends. So the process in the table
+//! is looked into, as far as that is allowed; and if it has not got the lock, so are the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -42,8 +42,8 @@ impl Inquiry {
         Self { looks: Looks::at_most(looks), details, known, counted }
     }
 
-    /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor that
-    /// has it, if one was seen.
+    /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor
+    /// that has it, if one was seen.
     pub(super) fn add(&mut self, to: &mut Holders, hold: &Hold, proof: Proof) -> Option<Locked> {
         let found = self.who_has(&hold.entry, proof);
         let seen = found.iter().find_map(|holder| holder.seen);
@@ -83,10 +83,11 @@ impl Inquiry {
         }
         self.looks.everywhere();
         let mut others = with(lock, self.looks.seen(), &self.counted);
-        // One descriptor for each process.
-        others.dedup_by_key(|locked| locked.pid);
         if !others.is_empty() {
-            return self.holders(others.into_iter().filter(|locked| proof.is_of(locked)));
+            others.retain(|locked| proof.is_of(locked));
+            // One descriptor for each process.
+            others.dedup_by_key(|locked| locked.pid);
+            return self.holders(others);
         }
         let has_ended = lock.pid != 0 && process::has_ended(lock.pid);
         let is_told = proof == Proof::Numbers && has_ended;

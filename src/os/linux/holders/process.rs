@@ -13,8 +13,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::descriptors::{is_gone, numbers_in};
 use super::table::read_text;
-use super::users;
 use crate::holders::Process;
+use crate::os::unix::users;
 
 /// How much is to be told of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +61,12 @@ fn this() -> Option<u32> {
     fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
 }
 
-/// Is there such a process? It may not be shown (`hidepid`).
+/// Is there such a process? It may not be shown (`hidepid`). A `/proc` with numbers of another
+/// namespace hides nobody of ours.
 fn exists(pid: u32) -> bool {
+    if this() != Some(std::process::id()) {
+        return false;
+    }
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| matches!(test_kill_process(pid), Ok(()) | Err(Errno::PERM)))
 }
