@@ -116,7 +116,7 @@ impl Drop for Here {
 fn told(result: Result<(), LockError>, done: Outcome) -> Told {
     match result {
         Ok(()) => Told::Call(done),
-        Err(LockError::TimedOut { .. }) => Told::Call(Outcome::TimedOut),
+        Err(LockError::TimedOut { waited, .. }) => Told::TimedOut(waited),
         Err(LockError::NotLocked { .. }) => Told::Call(Outcome::NotLocked),
         Err(error) => Told::Trouble(error.to_string()),
     }

@@ -171,7 +171,7 @@ fn acquisition(handle: &str, keep: Keep) -> String {
 fn told(answer: &Answer, done: Outcome) -> Told {
     match answer.class() {
         "ok" => Told::Call(done),
-        "timed_out" => Told::Call(Outcome::TimedOut),
+        "timed_out" => Told::TimedOut(answer.took()),
         "not_locked" => Told::Call(Outcome::NotLocked),
         _ => Told::Trouble(format!("{answer:?}")),
     }

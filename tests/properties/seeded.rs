@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use locket_model::spec::{Mode, Outcome, Process, State};
 use tempfile::TempDir;
@@ -97,7 +98,7 @@ impl Broken {
             }
             BrokenLock::SharedTimesOut if mode == Mode::Shared => {
                 if let Some(State::HeldShared(_)) = self.lock.state(place, step.process, via) {
-                    return Ok(Told::Call(Outcome::TimedOut));
+                    return Ok(Told::TimedOut(Duration::MAX));
                 }
             }
             BrokenLock::TrustsItsDescriptor => return self.acquire_first_file(place, step),

@@ -1,6 +1,7 @@
 //! What may happen, in words: a list of steps reads as a story.
 
 use std::fmt::{self, Debug, Display, Formatter};
+use std::time::Duration;
 
 use locket_model::spec::{Mode, Outcome, Path, Process};
 
@@ -165,6 +166,8 @@ pub(crate) struct Step {
 pub(crate) enum Told {
     Nothing,
     Call(Outcome),
+    /// A call timed out, after so long by its own account.
+    TimedOut(Duration),
     Current(bool),
     Waits,
     /// Something that no law allows here.
@@ -271,6 +274,7 @@ impl Display for Told {
                 Outcome::NotLocked => "not locked",
                 Outcome::Refused => "refused",
             }),
+            Self::TimedOut(after) => write!(f, "timed out after {after:?}"),
             Self::Current(true) => f.write_str("current"),
             Self::Current(false) => f.write_str("replaced"),
             Self::Waits => f.write_str("waits"),
