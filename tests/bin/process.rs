@@ -17,6 +17,29 @@ pub(crate) fn spawn(program: &str, arguments: &[&str]) -> Reply {
     Ok(command.spawn()?.id().to_string())
 }
 
+#[cfg(windows)]
+pub(crate) use windows::{has_seen_ctrl_c, ignore_ctrl_c};
+
+#[cfg(windows)]
+mod windows {
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::refusal::Reply;
+
+    static SEEN: AtomicBool = AtomicBool::new(false);
+
+    /// Ctrl-Break too.
+    pub(crate) fn ignore_ctrl_c() -> Reply {
+        ctrlc::set_handler(|| SEEN.store(true, Ordering::Relaxed)).map_err(io::Error::other)?;
+        Ok(String::new())
+    }
+
+    pub(crate) fn has_seen_ctrl_c() -> bool {
+        SEEN.load(Ordering::Relaxed)
+    }
+}
+
 #[cfg(unix)]
 pub(crate) use unix::{become_user, limit_files, umask};
 

@@ -86,6 +86,7 @@ impl Place {
     }
 
     #[cfg(not(unix))]
+    #[allow(clippy::unused_self, reason = "nothing is changed there")]
     pub(crate) fn change(&self, _: Change) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -20,5 +20,6 @@ pub(crate) trait Subject {
     fn still_waits(&mut self, place: &Place, waiter: &Waiter) -> bool;
 
     /// The process ids, by number.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nobody can look there"))]
     fn processes(&self) -> Vec<(Process, u32)>;
 }

@@ -56,7 +56,14 @@ impl Peer {
     #[track_caller]
     pub(crate) fn under(wrapper: &[&str]) -> Self {
         let program = [wrapper, &[env!("CARGO_BIN_EXE_locket-peer")]].concat();
-        let mut process = Command::new(program[0])
+        let mut command = Command::new(program[0]);
+        // Told to the whole group, Ctrl-Break is not told to the tests.
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(
+            &mut command,
+            windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP,
+        );
+        let mut process = command
             .args(&program[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -203,10 +210,28 @@ impl Peer {
         self.process.wait().expect("the peer should be gone");
     }
 
+    /// The program that started the peer, or became it.
+    pub(crate) fn wrapper(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9` of the program that started the peer, and its body buried.
+    #[track_caller]
+    pub(crate) fn kill_wrapper(&mut self) {
+        assert_ne!(self.pid, self.process.id(), "the peer itself would be killed");
+        self.process.kill().expect("it should be there to be killed");
+        self.process.wait().expect("it should be gone");
+    }
+
+    /// The end of its input, and so of the peer, sooner or later.
+    pub(crate) fn hang_up(&mut self) {
+        self.input = None;
+    }
+
     /// The end of its input, and so of the peer.
     #[track_caller]
     pub(crate) fn end(mut self) {
-        self.input = None;
+        self.hang_up();
         assert!(self.has_ended_by(Instant::now() + PATIENCE), "the peer should end");
     }
 

@@ -13,6 +13,7 @@ mod inheritance;
 mod opening;
 mod ranges;
 mod reference;
+mod running;
 mod sharing;
 mod system;
 mod waiting;

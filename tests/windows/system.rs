@@ -14,6 +14,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     FileDispositionInfo, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx,
     SYNCHRONIZE, SetFileInformationByHandle, UnlockFileEx,
 };
+use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
 use windows_sys::Win32::System::IO::{CancelSynchronousIo, OVERLAPPED};
 use windows_sys::Win32::System::Threading::{
     GetProcessHandleCount, OpenProcess, PROCESS_QUERY_INFORMATION, WaitForSingleObject,
@@ -104,6 +105,12 @@ pub(crate) fn delete_at_last_close(path: &Path) -> io::Result<()> {
 pub(crate) fn cancel<T>(thread: &JoinHandle<T>) {
     // SAFETY: the handle is open as long as the thread is borrowed.
     unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
+}
+
+/// Of the console's keys the one that only a process group may be told of.
+pub(crate) fn press_ctrl_break(group: u32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    done(unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, group) })
 }
 
 pub(crate) fn handles_of(pid: u32) -> io::Result<u32> {

@@ -1,5 +1,7 @@
-//! The command under the lock, on Windows: always beside this process, whose handle it does not
-//! inherit. A wait is told in lines that stay.
+//! The command under the lock, on Windows: always beside this process, which cannot become another
+//! one, nor give its lock away. A wait is told in lines that stay.
+
+mod leash;
 
 use std::env;
 use std::fmt::Display;
@@ -11,21 +13,47 @@ use locket::Guard;
 
 use super::exit::Failure;
 use super::program::Program;
+use leash::Leash;
 
+/// Holds the lock until the program has ended, and whatever it started.
 pub(crate) fn run_with(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
-    run_beside(guard, program)
+    run(program, |leash| {
+        leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
+        drop(guard);
+        Ok(())
+    })
 }
 
-/// Holds the lock until the program has ended.
+/// Holds the lock until the program has ended. What it left behind goes on.
 pub(crate) fn run_beside(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
+    run(program, |leash| {
+        drop(guard);
+        leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
+    })
+}
+
+/// Returns the program's exit code after `at_end`. If this process is killed before, the system ends
+/// all that runs under the lock: nobody works on without it.
+fn run(
+    program: Program<'_>,
+    at_end: impl FnOnce(&Leash) -> Result<(), Failure>,
+) -> Result<i32, Failure> {
+    let leash = Leash::put_on().map_err(|e| Failure::of_system("tie the command to locket", &e))?;
+    outlive_ctrl_c().map_err(|e| Failure::of_system("handle Ctrl-C", &e))?;
+
     let mut command = command(program);
     let ended = command
         .status()
         .map_err(|error| Failure::of_start(&command.get_program().to_string_lossy(), &error))?;
-    drop(guard);
+    at_end(&leash)?;
     ended.code().ok_or_else(|| {
         Failure::of_system("learn how the command ended", &std::io::ErrorKind::InvalidData.into())
     })
+}
+
+/// The console tells everybody who is in it. Whether the command ends is the command's to decide.
+fn outlive_ctrl_c() -> std::io::Result<()> {
+    ctrlc::set_handler(|| {}).map_err(std::io::Error::other)
 }
 
 fn command(program: Program<'_>) -> Command {
