@@ -61,20 +61,22 @@ fn l1_a_reader_and_a_writer_exclude_each_other() -> Outcome {
 fn l1_a_writer_waits_for_every_reader() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut readers = [(); 3].map(|()| Peer::with_handle("a", &path, "shared"));
-    for reader in &mut readers {
-        reader.ok("lock a g");
+    for options in ["", "timeout=60000"] {
+        let mut readers = [(); 3].map(|()| Peer::with_handle("a", &path, "shared"));
+        for reader in &mut readers {
+            reader.ok("lock a g");
+        }
+        let mut writer = Peer::with_handle("a", &path, options);
+        writer.start_waiting("w", "acquire a", &path);
+        let [first, second, last] = &mut readers;
+        first.ok("drop_guard g");
+        writer.assert_waiting("w");
+        second.ok("release_guard g");
+        writer.assert_waiting("w");
+        last.ok("drop_guard g");
+        writer.wait_ok("w");
+        assert!(readers.iter_mut().all(|reader| !reader.finds_free("a")));
     }
-    let mut writer = Peer::with_handle("a", &path, "timeout=60000");
-    writer.start_waiting("w", "acquire a", &path);
-    let [first, second, last] = &mut readers;
-    first.ok("drop_guard g");
-    writer.assert_waiting("w");
-    second.ok("release_guard g");
-    writer.assert_waiting("w");
-    last.ok("drop_guard g");
-    writer.wait_ok("w");
-    assert!(readers.iter_mut().all(|reader| !reader.finds_free("a")));
 }
 
 #[test]
