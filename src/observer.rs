@@ -1,4 +1,5 @@
 //! Somebody who is told of a wait while it lasts.
+#![cfg_attr(not(any(unix, windows)), allow(dead_code, reason = "nobody waits there"))]
 
 use std::fmt;
 use std::io;

@@ -37,9 +37,9 @@ fn assert_refused(path: impl AsRef<Path>, action: Action, reason: &str) {
 #[test]
 fn l12_a_directory_is_no_lock_file() {
     let scratch = Scratch::new();
-    assert_refused(scratch.path(), Action::Open, "Is a directory (os error 21)");
-    assert_refused(scratch.join("."), Action::Open, "Is a directory (os error 21)");
-    assert_refused("/", Action::Open, "Is a directory (os error 21)");
+    assert_refused(scratch.path(), Action::Open, &words_of(libc::EISDIR));
+    assert_refused(scratch.join("."), Action::Open, &words_of(libc::EISDIR));
+    assert_refused("/", Action::Open, &words_of(libc::EISDIR));
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn l12_paths_that_no_file_can_have() {
     assert_refused(scratch.join("a\0b"), Action::Open, "the path has a NUL byte in it");
     assert!(!scratch.join("a").exists(), "it does not end at the NUL");
     let long = scratch.join(&"x".repeat(256));
-    assert_refused(long, Action::Open, "File name too long (os error 36)");
+    assert_refused(long, Action::Open, &words_of(libc::ENAMETOOLONG));
     let deep = scratch.join(&"x/".repeat(2100));
-    assert_refused(deep.join("x"), Action::Open, "File name too long (os error 36)");
+    assert_refused(deep.join("x"), Action::Open, &words_of(libc::ENAMETOOLONG));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn l12_a_loop_of_links_leads_nowhere() -> Outcome {
     let scratch = Scratch::new();
     symlink("one", scratch.join("other"))?;
     symlink("other", scratch.join("one"))?;
-    let reason = "Too many levels of symbolic links (os error 40)";
+    let reason = &words_of(libc::ELOOP);
     assert_refused(scratch.join("one"), Action::Open, reason);
     assert_refused(scratch.join("one/test.lock"), Action::Open, reason);
     Ok(())
@@ -126,7 +126,7 @@ fn l12_a_socket_is_no_lock_file() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _listener = UnixListener::bind(&path)?;
-    assert_refused(&path, Action::Open, "No such device or address (os error 6)");
+    assert_refused(&path, Action::Open, &words_of(libc::ENXIO));
     Ok(())
 }
 
@@ -168,7 +168,7 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
     lock_file(scratch.join("new")).no_follow().lock()?.release()?;
     // A loop on the way is what it is.
     let error = lock_file(scratch.join("loop/x")).no_follow().lock().expect_err("it leads nowhere");
-    assert!(error.to_string().contains("Too many levels"), "{error}");
+    assert!(error.to_string().ends_with(&words_of(libc::ELOOP)), "{error}");
     Ok(())
 }
 

@@ -79,6 +79,8 @@ fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
             turns.extend(turn.take());
         } else if call.contains("F_GETFD") {
             // The standard library's own check, before it closes a descriptor in a debug build.
+        } else if cfg!(target_env = "musl") && is_for_memory(call) {
+            // Its allocator gives back at once what the peer's own words needed.
         } else if let Some(turn) = &mut turn {
             turn.push(classify(call, path));
             // For a moment, by as many calls as fit in.
@@ -86,6 +88,10 @@ fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
         }
     }
     turns
+}
+
+fn is_for_memory(call: &str) -> bool {
+    ["brk(", "mmap(", "munmap(", "madvise("].iter().any(|name| call.starts_with(name))
 }
 
 fn classify(call: &str, path: &str) -> Call {

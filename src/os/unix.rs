@@ -225,6 +225,7 @@ fn block(
 }
 
 #[cfg(not(target_os = "linux"))]
+#[allow(clippy::needless_pass_by_value, reason = "Linux's form")]
 fn block(
     descriptor: &Descriptor,
     options: &Options,
