@@ -54,6 +54,9 @@ pub enum Claimant {
     },
     /// Somebody outside this container (namespace of processes): inside nobody has the lock.
     Outside,
+    /// Somebody: the system does not tell who, but that these other processes have the file open
+    /// (Windows). One of them may well be it; another may only have it open.
+    OpenIn(Vec<Process>),
     /// Somebody: the system does not tell who.
     Unknown,
 }
@@ -92,6 +95,11 @@ impl fmt::Display for Claimant {
             Self::Process(process) => process.fmt(f),
             Self::Ended { pid } => write!(f, "heirs of pid {pid}, which has ended"),
             Self::Outside => f.write_str("a process outside this container"),
+            Self::OpenIn(openers) => {
+                f.write_str("an unknown process (the file is open in ")?;
+                some_of(openers, f)?;
+                f.write_str(")")
+            }
             Self::Unknown => f.write_str("an unknown process"),
         }
     }
@@ -101,14 +109,19 @@ impl fmt::Display for Claimant {
 /// there are none.
 impl fmt::Display for Holders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 3;
-        for (at, claim) in self.held.iter().take(NAMED).enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", claim.by)?;
-        }
-        match self.held.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+        let claimants: Vec<_> = self.held.iter().map(|claim| &claim.by).collect();
+        some_of(&claimants, f)
+    }
+}
+
+fn some_of(all: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const NAMED: usize = 3;
+    for (at, one) in all.iter().take(NAMED).enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        write!(f, "{comma}{one}")?;
+    }
+    match all.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }

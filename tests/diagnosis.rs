@@ -2,11 +2,13 @@
 
 mod support;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use locket::{ErrorKind, LockError, lock_file};
-use support::{Outcome, Peer, Scratch};
+#[cfg(unix)]
+use support::Peer;
+use support::{Outcome, Scratch};
 
 /// What is wrong with this path.
 #[track_caller]
@@ -69,7 +71,7 @@ fn l12_a_directory_that_is_missing() {
 fn l12_a_file_in_place_of_a_directory() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
-    File::create(&file)?;
+    fs::File::create(&file)?;
     let error = error_of(file.join("further").join("test.lock"));
     assert_eq!(error.kind(), ErrorKind::Path, "{error}");
     assert_eq!(advice(&error), format!("{} is not a directory", file.display()));

@@ -51,9 +51,13 @@ mod windows;
 pub(crate) use linux::holders::{holders, locks_in_use};
 #[cfg(unix)]
 pub(crate) use unix::*;
+#[cfg(not(any(target_os = "linux", windows)))]
+pub(crate) use unknown_holders::holders;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown_holders::{holders, locks_in_use};
+pub(crate) use unknown_holders::locks_in_use;
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
+#[cfg(windows)]
+pub(crate) use windows::holders::holders;
 #[cfg(windows)]
 pub(crate) use windows::*;

@@ -4,6 +4,7 @@
 //! it lasts the system lets no other descriptor write the file, nor read it if the lock is
 //! exclusive; opening, renaming and deleting it stay possible.
 
+pub(super) mod holders;
 mod identity;
 mod pauses;
 

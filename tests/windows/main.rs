@@ -8,6 +8,7 @@
 mod support;
 
 mod command;
+mod holders;
 mod identity;
 mod inheritance;
 mod opening;

@@ -1,0 +1,74 @@
+//! - L12: who holds a lock is not guessed at. The system tells who has the file open.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use locket::{Claimant, Holders, LockError};
+
+use crate::support::{Outcome, Peer, Scratch, word};
+use crate::system::is_real_windows;
+
+/// What one who waits is told.
+#[track_caller]
+fn holders_of(scratch: &Scratch) -> Holders {
+    let (tell, told) = mpsc::channel();
+    let waiter = scratch.lock().on_wait(move |wait| {
+        let _ = tell.send(wait.holders());
+        ControlFlow::Break(())
+    });
+    assert!(matches!(waiter.lock(), Err(LockError::GivenUp { .. })), "it is held");
+    told.recv().expect("the wait was looked at").expect("the system can be asked")
+}
+
+#[track_caller]
+fn the_only(holders: &Holders) -> &Claimant {
+    assert_eq!((holders.held.len(), holders.waiting.len()), (1, 0), "{holders:?}");
+    assert_eq!(holders.held[0].mode, None);
+    &holders.held[0].by
+}
+
+#[test]
+fn l12_who_has_the_file_open_is_told() {
+    if !is_real_windows("l12_who_has_the_file_open_is_told", "Wine has no Restart Manager") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
+    holder.ok("acquire a");
+    let holders = holders_of(&scratch);
+    let Claimant::OpenIn(openers) = the_only(&holders) else { panic!("{holders:?}") };
+    let [opener] = &openers[..] else { panic!("{openers:?}") };
+    assert_eq!((opener.pid, opener.is_this), (holder.pid(), false));
+    assert!(opener.name.as_deref().is_some_and(|name| name.contains("locket-peer")));
+    let age = opener.started.and_then(|started| SystemTime::now().duration_since(started).ok());
+    assert!(age.is_some_and(|age| age < Duration::from_secs(600)), "{opener:?}");
+    assert!(holders.to_string().contains(&format!("pid {}", holder.pid())), "{holders}");
+}
+
+/// This process holds the lock, and another one has the file open: that one is no holder.
+#[test]
+fn l12_who_has_the_file_open_is_not_said_to_hold_the_lock() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    let mut opener = Peer::spawn();
+    opener.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
+    let holders = holders_of(&scratch);
+    assert!(matches!(the_only(&holders), Claimant::OpenIn(_) | Claimant::Unknown), "{holders:?}");
+    assert!(holders.to_string().starts_with("an unknown process"), "{holders}");
+    Ok(())
+}
+
+/// Who asks without having waited is told nothing that might be wrong, and nothing happens.
+#[test]
+fn l12_asking_disturbs_nobody() -> Outcome {
+    let scratch = Scratch::new();
+    assert!(scratch.lock().holders()?.held.is_empty());
+    assert!(!scratch.lock_path().exists(), "no file is made");
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
+    holder.ok("acquire a");
+    scratch.lock().holders()?;
+    holder.ok("release a");
+    scratch.lock().try_lock()?.release()?;
+    Ok(())
+}
