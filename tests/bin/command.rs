@@ -145,9 +145,7 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         ["umask", mask] => process::umask(mask),
 
         #[cfg(windows)]
-        ["ignore_ctrl_c"] => process::ignore_ctrl_c(),
-        #[cfg(windows)]
-        ["has_seen_ctrl_c"] => Ok(process::has_seen_ctrl_c().to_string()),
+        ["ctrl_c", verb] => process::ctrl_c(verb),
 
         _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
     }

@@ -179,9 +179,9 @@ fn l1_locket_outlives_ctrl_c() -> Outcome {
     let scratch = Scratch::new();
     for options in BOTH_WAYS {
         let mut command = holder(&scratch.lock_path(), options);
-        command.ok("ignore_ctrl_c");
+        command.ok("ctrl_c ignore");
         press_ctrl_break(command.wrapper())?;
-        until("the command is told", || command.ok("has_seen_ctrl_c") == "true");
+        until("the command is told", || command.ok("ctrl_c seen") == "true");
         assert!(!is_free(&scratch), "the command goes on");
         command.end();
     }
