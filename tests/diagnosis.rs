@@ -3,8 +3,6 @@
 mod support;
 
 use std::fs;
-#[cfg(unix)]
-use std::fs::File;
 use std::path::Path;
 
 use locket::{ErrorKind, LockError, lock_file};
@@ -73,7 +71,7 @@ fn l12_a_directory_that_is_missing() {
 fn l12_a_file_in_place_of_a_directory() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
-    File::create(&file)?;
+    fs::File::create(&file)?;
     let error = error_of(file.join("further").join("test.lock"));
     assert_eq!(error.kind(), ErrorKind::Path, "{error}");
     assert_eq!(advice(&error), format!("{} is not a directory", file.display()));

@@ -40,7 +40,7 @@
 mod linux;
 #[cfg(unix)]
 mod unix;
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(not(target_os = "linux"))]
 mod unknown_holders;
 #[cfg(not(any(unix, windows)))]
 mod unsupported;
@@ -52,10 +52,12 @@ pub(crate) use linux::holders::{holders, locks_in_use};
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(not(any(target_os = "linux", windows)))]
-pub(crate) use unknown_holders::{holders, locks_in_use};
+pub(crate) use unknown_holders::holders;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use unknown_holders::locks_in_use;
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]
-pub(crate) use windows::holders::{holders, locks_in_use};
+pub(crate) use windows::holders::holders;
 #[cfg(windows)]
 pub(crate) use windows::*;

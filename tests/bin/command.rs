@@ -153,9 +153,7 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         ["umask", mask] => process::umask(mask),
 
         #[cfg(windows)]
-        ["ignore_ctrl_c"] => process::ignore_ctrl_c(),
-        #[cfg(windows)]
-        ["has_seen_ctrl_c"] => Ok(process::has_seen_ctrl_c().to_string()),
+        ["ctrl_c", verb] => process::ctrl_c(verb),
 
         _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
     }

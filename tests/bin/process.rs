@@ -18,25 +18,27 @@ pub(crate) fn spawn(program: &str, arguments: &[&str]) -> Reply {
 }
 
 #[cfg(windows)]
-pub(crate) use windows::{has_seen_ctrl_c, ignore_ctrl_c};
+pub(crate) use windows::ctrl_c;
 
 #[cfg(windows)]
 mod windows {
     use std::io;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::super::refusal::Reply;
+    use super::super::refusal::{Refusal, Reply};
 
     static SEEN: AtomicBool = AtomicBool::new(false);
 
-    /// Ctrl-Break too.
-    pub(crate) fn ignore_ctrl_c() -> Reply {
-        ctrlc::set_handler(|| SEEN.store(true, Ordering::Relaxed)).map_err(io::Error::other)?;
-        Ok(String::new())
-    }
-
-    pub(crate) fn has_seen_ctrl_c() -> bool {
-        SEEN.load(Ordering::Relaxed)
+    pub(crate) fn ctrl_c(verb: &str) -> Reply {
+        match verb {
+            "ignore" => {
+                let see = || SEEN.store(true, Ordering::Relaxed);
+                ctrlc::set_handler(see).map_err(io::Error::other)?;
+                Ok(String::new())
+            }
+            "seen" => Ok(SEEN.load(Ordering::Relaxed).to_string()),
+            _ => Err(Refusal::usage(format_args!("what is `{verb}`?"))),
+        }
     }
 }
 

@@ -1,189 +1,41 @@
-//! `locket run`: the same promises as on Unix (`tests/command/`), kept by other means.
-//!
-//! - L1, L7: whoever works under the lock does not outlive it, even if locket is killed.
-//! - L11: the command inherits no descriptor of the lock.
+//! The command where the system does not tell who holds a lock:
+//! - `locket status` says that it cannot know, and not that nobody does;
+//! - `locket wait` and a refused `locket run` know that somebody does, and name nobody.
 
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, until, word};
-use crate::system::{is_alive, is_real_windows, open, press_ctrl_break};
+use crate::support::{Outcome, PATIENCE, Scratch};
 
-const LOCKET: &str = env!("CARGO_BIN_EXE_locket");
-const BOTH_WAYS: [&[&str]; 2] = [&[], &["-o"]];
-
-fn locket_run() -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(LOCKET);
-    command.arg("run").timeout(PATIENCE);
-    command
-}
-
-/// A command that holds the lock, and does what it is told.
-#[track_caller]
-fn holder(path: &Path, options: &[&str]) -> Peer {
-    let path = path.to_str().expect("it is text");
-    Peer::under(&[&[LOCKET, "run"], options, &[path, "--"]].concat())
-}
-
-#[track_caller]
-fn is_free(scratch: &Scratch) -> bool {
-    match scratch.lock().try_lock() {
-        Ok(guard) => guard.release().is_ok(),
-        Err(locket::LockError::TimedOut { .. }) => false,
-        Err(error) => panic!("neither free nor held: {error}"),
-    }
+/// The code, and all that was said.
+fn locket(arguments: &[&str], path: &Path) -> Result<(Option<i32>, String), std::io::Error> {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_locket"));
+    let output = command.args(arguments).arg(path).timeout(PATIENCE).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
 }
 
 #[test]
-fn the_code_is_the_commands_own() {
-    let scratch = Scratch::new();
-    for options in BOTH_WAYS {
-        for code in [0, 1, 64, 75, 259, -1] {
-            let exit = format!("exit {code}");
-            for command in [&["cmd", "/c", &exit][..], &["-c", &exit]] {
-                let mut run = locket_run();
-                run.args(options).arg(scratch.lock_path()).args(command);
-                run.assert().code(code).stdout("").stderr("");
-            }
-            assert!(is_free(&scratch));
-        }
-    }
-}
-
-#[test]
-fn each_failure_has_its_code() {
+fn l12_status_does_not_guess() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in BOTH_WAYS {
-        let run = |path: &Path, command: &str, code| {
-            let run = locket_run().args(options).arg(path).arg(command).assert().code(code);
-            let text = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-            assert!(run.get_output().stdout.is_empty(), "nothing ran");
-            assert_eq!(text.lines().count(), 1, "{text}");
-            text
-        };
-        let missing = scratch.join("nosuch").join("x.lock");
-        assert!(run(&missing, "hostname", 66).contains("couldn't create"));
-        assert!(run(scratch.path(), "hostname", 66).contains("couldn't open"));
-        assert!(run(&path, "no-such-command", 127).contains("couldn't run no-such-command: "));
-        let plain = scratch.join("plain.exe");
-        std::fs::write(&plain, "no program").expect("the directory is ours");
-        let plain = plain.to_str().expect("it is text");
-        assert!(run(&path, plain, 126).contains("couldn't run "));
-        assert!(is_free(&scratch), "what cannot be run holds no lock");
-    }
-    assert_cmd::Command::new(LOCKET).args(["run", "--nosuch"]).assert().code(64);
-}
-
-#[test]
-fn a_string_is_for_cmd() {
-    let scratch = Scratch::new();
-    let run = |string: &str| locket_run().arg(scratch.lock_path()).args(["-c", string]).assert();
-    run("echo one& echo two").code(0).stdout("one\r\ntwo\r\n");
-    run(r#"echo "a  b""#).code(0).stdout("\"a  b\"\r\n");
-}
-
-#[test]
-fn l2_l3_contention_is_told() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    for options in BOTH_WAYS {
-        let holder = holder(&path, options);
-        for (options, code) in [(&["-n"][..], 75), (&["-w", "20ms"], 75), (&["-nE", "9"], 9)] {
-            let mut run = locket_run();
-            run.args(options).arg(&path).args(["cmd", "/c", "echo ran"]);
-            let refused = run.assert().code(code).stdout("");
-            assert_ne!(refused.get_output().stderr, b"");
-        }
-        holder.end();
-        locket_run().args(["-n"]).arg(&path).args(["cmd", "/c", "exit 3"]).assert().code(3);
-    }
-}
-
-#[test]
-fn l1_shared_holds_stand_beside_each_other() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let _reader = holder(&path, &["-s"]);
-    locket_run().args(["-s", "-n"]).arg(&path).args(["cmd", "/c", "exit 3"]).assert().code(3);
-    locket_run().args(["-x", "-n"]).arg(&path).args(["cmd", "/c", "exit 3"]).assert().code(75);
-}
-
-/// A process of a peer's that waits for a lock, and so lives until that is free.
-#[track_caller]
-fn waiter_at(gate: &Path, peer: &mut Peer) -> u32 {
-    let child = format!("spawn {} run {} cmd /c exit", word(LOCKET), word(gate));
-    peer.ok(&child).parse().expect("a process id is a number")
-}
-
-#[test]
-fn l1_the_lock_is_held_as_long_as_what_the_command_started() -> Outcome {
-    let scratch = Scratch::new();
-    let gate = scratch.join("gate.lock");
-    let closed = locket::lock_file(&gate).lock()?;
-    let mut command = holder(&scratch.lock_path(), &[]);
-    let child = waiter_at(&gate, &mut command);
-    command.hang_up();
-    until("the command ends", || !is_alive(command.pid()));
-    thread::sleep(Duration::from_millis(200));
-    assert!(!is_free(&scratch) && is_alive(child), "it was started under the lock");
-    closed.release()?;
-    until("the lock is free", || is_free(&scratch));
-    assert!(!is_alive(child));
-    command.end();
+    let (code, said) = locket(&["status"], &path)?;
+    assert_eq!(code, Some(71), "{said}");
+    assert!(said.contains("this system does not tell"), "{said}");
+    assert!(!path.exists());
     Ok(())
 }
 
 #[test]
-fn l11_on_request_what_is_left_behind_does_not_keep_the_lock() -> Outcome {
+fn wait_tells_whether_it_is_free() -> Outcome {
     let scratch = Scratch::new();
-    let gate = scratch.join("gate.lock");
-    let closed = locket::lock_file(&gate).lock()?;
-    let mut command = holder(&scratch.lock_path(), &["-o"]);
-    let child = waiter_at(&gate, &mut command);
-    command.end();
-    // Nobody else may have it open: only if nobody has it open already, this is granted.
-    assert!(open(&scratch.lock_path(), 0).is_ok(), "the last descriptor is closed");
-    assert!(is_alive(child), "it was left alone");
-    closed.release()?;
-    until("the child ends", || !is_alive(child));
-    Ok(())
-}
-
-/// Nobody works on without the lock: neither the command, nor what it started, be it by another
-/// locket.
-#[test]
-fn l7_who_kills_locket_ends_the_command() -> Outcome {
-    let scratch = Scratch::new();
-    let gate = scratch.join("gate.lock");
-    let _closed = locket::lock_file(&gate).lock()?;
-    for options in BOTH_WAYS {
-        let mut command = holder(&scratch.lock_path(), options);
-        let child = waiter_at(&gate, &mut command);
-        assert!(is_alive(child) && !is_free(&scratch));
-        command.kill_wrapper();
-        until("the command ends", || !is_alive(command.pid()));
-        until("the command's child ends", || !is_alive(child));
-        until("the lock is free", || is_free(&scratch));
-    }
-    Ok(())
-}
-
-/// The command takes no notice of it, and locket has to hold the lock for it.
-#[test]
-fn l1_locket_outlives_ctrl_c() -> Outcome {
-    if !is_real_windows("l1_locket_outlives_ctrl_c", "Wine has no console without a terminal") {
-        return Ok(());
-    }
-    let scratch = Scratch::new();
-    for options in BOTH_WAYS {
-        let mut command = holder(&scratch.lock_path(), options);
-        command.ok("ignore_ctrl_c");
-        press_ctrl_break(command.wrapper())?;
-        until("the command is told", || command.ok("has_seen_ctrl_c") == "true");
-        assert!(!is_free(&scratch), "the command goes on");
-        command.end();
-    }
+    let path = scratch.lock_path();
+    assert_eq!(locket(&["wait", "-n"], &path)?, (Some(0), String::new()));
+    assert!(!path.exists());
+    let held = scratch.lock().lock()?;
+    let refused = |text: &str| (Some(75), format!("locket: {}{text}\n", path.display()));
+    assert_eq!(locket(&["wait", "-n"], &path)?, refused(" is locked by somebody else"));
+    assert_eq!(locket(&["wait", "-w", "150ms"], &path)?, refused(" was not free within 150ms"));
+    held.release()?;
+    assert_eq!(locket(&["wait"], &path)?, (Some(0), String::new()));
     Ok(())
 }

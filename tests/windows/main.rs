@@ -14,7 +14,7 @@ mod inheritance;
 mod opening;
 mod ranges;
 mod reference;
+mod running;
 mod sharing;
 mod system;
-mod telling;
 mod waiting;

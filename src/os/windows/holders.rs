@@ -1,7 +1,6 @@
 //! Who has the lock file open, as the Restart Manager tells it. Which of them has locked it, the
 //! system tells nobody: whoever only has it open, a waiter or a virus scanner, is no holder.
 
-use std::io;
 use std::iter;
 use std::os::windows::ffi::OsStrExt;
 use std::path::Path;
@@ -15,33 +14,28 @@ use windows_sys::Win32::System::RestartManager::{
     RmStartSession,
 };
 
-use crate::error::{Action, Failure};
-use crate::holders::{Claim, Claimant, Effort, Holders, Process};
-use crate::in_use::LockInUse;
+use crate::error::Failure;
+use crate::holders::{Claimant, Effort, Holders, Process};
 use crate::options::Options;
+use crate::os::unknown_holders;
 
 use super::Name;
 
 /// Does somebody hold the lock, if that is not known? Nobody can tell who does not try to take it.
 pub(crate) fn holders(
     name: &Name,
-    _: &Options,
+    options: &Options,
     known_held: bool,
-    _: Effort,
+    effort: Effort,
 ) -> Result<Holders, Failure> {
-    if !known_held {
-        return Err(Action::Ask.failed(not_told()));
+    let mut holders = unknown_holders::holders(name, options, known_held, effort)?;
+    // The Restart Manager takes its time, and writes to the registry.
+    if effort == Effort::Search {
+        for claim in &mut holders.held {
+            claim.by = somebody(name.path());
+        }
     }
-    let held = vec![Claim { mode: None, by: somebody(name.path()) }];
-    Ok(Holders { held, waiting: vec![] })
-}
-
-pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
-    Err(not_told())
-}
-
-fn not_told() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "this system does not tell")
+    Ok(holders)
 }
 
 /// That this process has it open says nothing.
