@@ -63,10 +63,12 @@ fn l4_who_looks_for_himself_loses_his_place() {
         told.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     });
     let (tell, left) = mpsc::channel();
+    let (call, back) = mpsc::channel();
     let first = start(move || {
         let error = lock.lock().unwrap_err();
         tell.send(()).unwrap();
         assert!(matches!(error, LockError::GivenUp { .. }), "{error}");
+        back.recv().unwrap();
         lock.lock().unwrap()
     });
     until_waiting(std::process::id(), &path, 1);
@@ -74,6 +76,9 @@ fn l4_who_looks_for_himself_loses_his_place() {
     second.start_waiting("w", "acquire a", &path);
     say.send(()).unwrap();
     left.recv().unwrap();
+    // Who stood behind one who leaves is woken, and queues again.
+    until_waiting(second.pid(), &path, 1);
+    call.send(()).unwrap();
     until_waiting(std::process::id(), &path, 1);
     drop(held);
     second.wait_ok("w");
