@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
@@ -63,10 +64,12 @@ fn l4_who_looks_for_himself_loses_his_place() {
         told.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     });
     let (tell, left) = mpsc::channel();
+    let (call, back) = mpsc::channel();
     let first = start(move || {
         let error = lock.lock().unwrap_err();
         tell.send(()).unwrap();
         assert!(matches!(error, LockError::GivenUp { .. }), "{error}");
+        back.recv().unwrap();
         lock.lock().unwrap()
     });
     until_waiting(std::process::id(), &path, 1);
@@ -74,6 +77,9 @@ fn l4_who_looks_for_himself_loses_his_place() {
     second.start_waiting("w", "acquire a", &path);
     say.send(()).unwrap();
     left.recv().unwrap();
+    // Who stood behind one who leaves is woken, and queues again.
+    until_waiting(second.pid(), &path, 1);
+    call.send(()).unwrap();
     until_waiting(std::process::id(), &path, 1);
     drop(held);
     second.wait_ok("w");
@@ -141,14 +147,23 @@ fn l3_without_a_thread_to_spare() {
     let (lock, looks) = observed(scratch.lock().timeout(timeout));
     let lock = lock.retry_period(MILLISECOND);
     let mut refused = 0;
-    let refuse = |_: &_| {
+    let mut refuse = |_: &_| {
         refused += 1;
         Answer::Fail(libc::EAGAIN)
     };
-    let took = probe(&[libc::SYS_clone3, libc::SYS_clone], refuse, move || timed(&lock));
+    let took = probe(&[libc::SYS_clone3, libc::SYS_clone], &mut refuse, move || timed(&lock));
     took.assert_timed_out(timeout);
-    assert!(refused > 0);
-    assert!(looks.try_iter().count() > 1);
+    assert!(looks.try_iter().count() > 0);
+
+    let left = AtomicU32::new(10);
+    let lock = scratch.lock().timeout(HOUR).retry_period(MILLISECOND).observe_every(MILLISECOND);
+    let lock = lock.on_wait(move |_| match left.fetch_sub(1, Ordering::SeqCst) {
+        1 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let took = probe(&[libc::SYS_clone3, libc::SYS_clone], &mut refuse, move || timed(&lock));
+    assert!(matches!(took.result, Err(LockError::GivenUp { .. })), "{took:?}");
+    assert!(refused > 1);
 }
 
 /// A host whose threads block all signals finds them blocked in the observer's, too: but for ours,
