@@ -11,13 +11,17 @@ use super::support::PATIENCE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// Asleep in the kernel's queue, where the system can wake a waiter at its deadline.
+    #[cfg(target_os = "linux")]
     Kernel,
     /// Trying again every millisecond.
     Retry,
 }
 
 impl Way {
+    #[cfg(target_os = "linux")]
     pub(crate) const BOTH: [Self; 2] = [Self::Kernel, Self::Retry];
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) const BOTH: [Self; 1] = [Self::Retry];
 
     /// The period is short, so that a process in want of signals or timers is not slow either.
     pub(crate) fn of(self, lock: Lock) -> Lock {
@@ -25,6 +29,7 @@ impl Way {
         super::alone::suffer_want();
         let lock = lock.retry_period(Duration::from_millis(1));
         match self {
+            #[cfg(target_os = "linux")]
             Self::Kernel => lock,
             Self::Retry => lock.without_signals(),
         }
