@@ -1,5 +1,7 @@
 //! - L12: who holds a lock is not guessed at. The system tells who has the file open.
 
+use std::ops::ControlFlow;
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use locket::{Claimant, Holders, LockError};
@@ -7,13 +9,16 @@ use locket::{Claimant, Holders, LockError};
 use crate::support::{Outcome, Peer, Scratch, word};
 use crate::system::is_real_windows;
 
-/// What one who waits in vain is told.
+/// What one who waits is told.
 #[track_caller]
 fn holders_of(scratch: &Scratch) -> Holders {
-    match scratch.lock().timeout(Duration::from_millis(200)).lock() {
-        Err(LockError::TimedOut { holders, .. }) => holders,
-        other => panic!("it is held: {other:?}"),
-    }
+    let (tell, told) = mpsc::channel();
+    let waiter = scratch.lock().on_wait(move |wait| {
+        let _ = tell.send(wait.holders());
+        ControlFlow::Break(())
+    });
+    assert!(matches!(waiter.lock(), Err(LockError::GivenUp { .. })), "it is held");
+    told.recv().expect("the wait was looked at").expect("the system can be asked")
 }
 
 #[track_caller]

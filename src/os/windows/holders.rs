@@ -27,13 +27,17 @@ pub(crate) fn holders(
     name: &Name,
     _: &Options,
     known_held: bool,
-    _: Effort,
+    effort: Effort,
 ) -> Result<Holders, Failure> {
     if !known_held {
         return Err(Action::Ask.failed(not_told()));
     }
-    let held = vec![Claim { mode: None, by: somebody(name.path()) }];
-    Ok(Holders { held, waiting: vec![] })
+    let by = match effort {
+        // An inquiry takes its time, and writes to the registry.
+        Effort::Glance => Claimant::Unknown,
+        Effort::Search => somebody(name.path()),
+    };
+    Ok(Holders { held: vec![Claim { mode: None, by }], waiting: vec![] })
 }
 
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {

@@ -15,6 +15,9 @@ use super::Waiting;
 /// the command has ended, and every program it started that is still running. The file is created
 /// if it is missing, and never written to, truncated or deleted.
 ///
+/// On Windows locket stays until the command has ended, and every program it started; if locket is
+/// killed, the system ends them with it.
+///
 /// A wait is told on standard error: at a terminal in a line that is gone when the wait is over,
 /// elsewhere in one line every ten seconds.
 #[derive(Debug, Parser)]
@@ -44,7 +47,7 @@ pub(crate) struct RunOptions {
     /// What the command leaves running in the background does not keep the lock. Meanwhile locket
     /// passes HUP, INT, QUIT, TERM, USR1, USR2 and ALRM on to the command (INT and QUIT unless it
     /// is the terminal that sends them, to both). If locket itself is killed with KILL, the lock
-    /// is free although the command goes on.
+    /// is free although the command goes on; on Windows the command ends with it.
     #[arg(short = 'o', long)]
     pub(crate) close: bool,
 
