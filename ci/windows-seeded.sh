@@ -13,7 +13,6 @@ export CARGO_TARGET_DIR=$PWD/target/windows-seeded/build
 rm -rf "$tree"
 mkdir -p "$tree"
 git ls-files --cached --others --exclude-standard -z | xargs -0 cp --parents -t "$tree"
-original=$PWD
 cd "$tree"
 
 chosen=("$@")
@@ -41,7 +40,7 @@ run() {
 seed() {
     local name=$1 test=$2 file=$3 from=$4 to=$5 text rest start=$SECONDS
     [[ ${#chosen[@]} = 0 || " ${chosen[*]} " == *" $name "* ]] || return 0
-    text=$(<"$original/$file")
+    text=$(<"$file")
     rest=${text//"$from"/}
     ((${#text} - ${#rest} == ${#from})) || { echo "$0: $name: not there exactly once: $from" >&2; exit 1; }
     grep -qF "| $name | \`${test#*::}\`" tests/windows/README.md || { echo "$0: tests/windows/README.md lacks $name" >&2; exit 1; }
@@ -54,8 +53,7 @@ seed() {
     else
         echo "caught $name, by $test ($((SECONDS - start)) s)"
     fi
-    cp "$original/$file" "$file"
-    touch "$file"
+    printf '%s\n' "$text" >"$file"
     seeded=$((seeded + 1))
 }
 
