@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use nix::sys::pthread::pthread_kill;
+use nix::sys::pthread::{Pthread, pthread_kill};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 
 use super::live::LiveLine;
@@ -72,7 +72,7 @@ impl Tidying {
     /// A signal that has come since is taken when the mask is as it was.
     fn end(self) {
         self.is_over.store(true, Ordering::Release);
-        if pthread_kill(self.thread.as_pthread_t(), OVER).is_ok() {
+        if pthread_kill(self.thread.as_pthread_t() as Pthread, OVER).is_ok() {
             let _ = self.thread.join();
         }
         let _ = self.before.thread_set_mask();
