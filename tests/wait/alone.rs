@@ -6,6 +6,7 @@ use std::sync::Once;
 
 use super::signals;
 use super::support::PATIENCE;
+use super::support::PATIENCE;
 use super::ways::start;
 
 const ALONE: &str = "LOCKET_WAIT_ALONE";
