@@ -134,12 +134,12 @@ impl Acquisition<'_> {
     /// which may take the system ten milliseconds.
     fn timed_out(&self) -> LockError {
         const LONG: Duration = Duration::from_secs(1);
-        let name = self.ledger.name();
+        let (name, waited) = (self.ledger.name(), self.deadline.waited());
         let holders = match self.options.timeout {
             Some(timeout) if timeout < LONG => Holders::default(),
             _ => os::holders(name, self.options, true, Effort::Glance).unwrap_or_default(),
         };
-        LockError::TimedOut { path: name.path().into(), waited: self.deadline.waited(), holders }
+        LockError::TimedOut { path: name.path().into(), waited, holders }
     }
 }
 

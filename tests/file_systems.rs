@@ -9,7 +9,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::{Peer, Scratch, skip};
+use support::{Peer, Scratch, skip, words_of};
 
 /// A peer that sees a file system of its own at the directory, made as the script says.
 fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
@@ -44,8 +44,12 @@ fn l1_a_read_only_file_system() {
     assert!(one.finds_free("a"));
     let refusal = one.refused("acquire missing");
     assert_eq!(refusal.class, "create");
-    let reason = "Read-only file system (os error 30)";
-    let path = scratch.join("missing");
+    let (path, place) = (scratch.join("missing"), scratch.path().display());
+    let reason = format!(
+        "{}: {place} (tmpfs) is read-only: a lock file that is there already can be locked, but none \
+         can be made",
+        words_of(libc::EROFS)
+    );
     assert_eq!(refusal.message, format!("couldn't create {}: {reason}", path.display()));
     assert!(!scratch.lock_path().exists(), "it was a file system of the peer's own");
 }
@@ -58,8 +62,11 @@ fn l12_a_full_file_system() {
     peer.handle("a", scratch.lock_path(), "");
     let refusal = peer.refused("acquire a");
     assert_eq!(refusal.class, "create");
-    let reason = "No space left on device (os error 28)";
-    let path = scratch.lock_path();
+    let (path, place) = (scratch.lock_path(), scratch.path().display());
+    let reason = format!(
+        "{}: there is no room for one more file on {place} (tmpfs), not even an empty one",
+        words_of(libc::ENOSPC)
+    );
     assert_eq!(refusal.message, format!("couldn't create {}: {reason}", path.display()));
     assert_eq!(peer.ok("state a"), "unlocked");
     // What is there can be locked.

@@ -139,7 +139,7 @@ fn l12_a_timeout_names_the_holder() {
     for options in ["timeout=1000", "timeout=1000 shared", "timeout=1000 without_signals"] {
         let refusal = Peer::with_handle("a", &path, options).refused("acquire a");
         let start = format!("couldn't lock {} within 1", path.display());
-        let end = format!("ms: held by pid {} (locket-peer)", holder.pid());
+        let end = format!("s: held by pid {} (locket-peer)", holder.pid());
         let message = refusal.message;
         assert!(message.starts_with(&start) && message.ends_with(&end), "{message}");
     }
