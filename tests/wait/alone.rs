@@ -6,7 +6,6 @@ use std::sync::Once;
 
 use super::signals;
 use super::support::PATIENCE;
-use super::support::PATIENCE;
 use super::ways::start;
 
 const ALONE: &str = "LOCKET_WAIT_ALONE";
