@@ -167,7 +167,7 @@ fn l3_the_timer_fires_before_the_wait() {
             std::thread::spawn(move || {
                 until("the thread is held up", || stall::HELD_UP.load(Ordering::SeqCst));
                 std::thread::sleep(timeout * 2);
-                assert_eq!(threads::timers_of(tid), 1, "the timer is there");
+                until("the list shows the timer", || threads::timers_of(tid) == 1);
                 stall::GO_ON.store(true, Ordering::SeqCst);
             });
         }

@@ -26,7 +26,7 @@ fn l4_a_timed_waiter_sleeps_in_the_queue() {
     });
     let tid = tid.recv().unwrap();
     until_waiting(std::process::id(), &scratch.lock_path(), 1);
-    assert_eq!(threads::timers_of(tid), 1);
+    until("the list of timers shows its one", || threads::timers_of(tid) == 1);
     let status = || fs::read_to_string(format!("/proc/self/task/{tid}/status")).unwrap();
     let switches = || threads::field(&status(), "voluntary_ctxt_switches");
     until("it sleeps, for longer than anybody's retry period", || {
