@@ -11,8 +11,9 @@ use super::descriptors::Locked;
 use super::file::Proof;
 use super::inquiry::Inquiry;
 use super::table;
-use crate::holders::{Effort, Holders};
+use crate::holders::{Claim, Effort, Holders};
 use crate::in_use::LockInUse;
+use crate::options::Mode;
 
 /// A file by what `stat` says of it, as far as it can be asked: the table's numbers may be those of
 /// several.
@@ -53,8 +54,14 @@ fn join(known: &mut (LockInUse, Identity), lock: LockInUse, identity: Identity) 
     if known.0.path.is_none() {
         (known.0.path, known.0.deleted) = (lock.path, lock.deleted);
     }
-    known.0.holders.held.extend(lock.holders.held);
-    known.0.holders.waiting.extend(lock.holders.waiting);
+    let told = &mut known.0.holders;
+    // An exclusive hold is one, however often the table shows it.
+    let is_twice = |claim: &Claim| claim.mode == Some(Mode::Exclusive) && told.held.contains(claim);
+    if lock.holders.held.iter().any(is_twice) {
+        return;
+    }
+    told.held.extend(lock.holders.held);
+    told.waiting.extend(lock.holders.waiting);
 }
 
 fn identity(path: impl AsRef<Path>) -> Identity {

@@ -13,6 +13,7 @@ use super::file::Proof;
 use super::process::{self, Details, describe};
 use super::table::{Entry, Hold};
 use crate::holders::{Claim, Claimant, Effort, Holders, Process};
+use crate::options::Mode;
 
 #[derive(Debug)]
 pub(super) struct Inquiry {
@@ -45,6 +46,11 @@ impl Inquiry {
     /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor
     /// that has it, if one was seen.
     pub(super) fn add(&mut self, to: &mut Holders, hold: &Hold, proof: Proof) -> Option<Locked> {
+        // An exclusive hold is one. What is in the table twice was moved in it while it was read.
+        let is_exclusive = hold.entry.mode == Mode::Exclusive;
+        if is_exclusive && proof == Proof::Numbers && !to.held.is_empty() {
+            return None;
+        }
         let found = self.who_has(&hold.entry, proof);
         let seen = found.iter().find_map(|holder| holder.seen);
         if found.is_empty() {
@@ -159,4 +165,29 @@ fn unseen(by: Claimant) -> Holder {
 fn in_container() -> bool {
     const FIRST: u64 = 0xefff_fffc;
     fs::metadata("/proc/thread-self/ns/pid").is_ok_and(|namespace| namespace.ino() != FIRST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::FileId;
+    use super::*;
+
+    /// A lock of this process's that it has not got: somebody's, as far as can be told.
+    fn told(mode: Mode, times: usize) -> usize {
+        let file = FileId { device: (0, 0), inode: 0 };
+        let entry = Entry { mode, pid: std::process::id(), file, depth: 0 };
+        let hold = Hold { entry, waiting: vec![] };
+        let mut inquiry = Inquiry::new(Effort::Glance);
+        let mut holders = Holders::default();
+        for _ in 0..times {
+            inquiry.add(&mut holders, &hold, Proof::Numbers);
+        }
+        holders.held.len()
+    }
+
+    #[test]
+    fn an_exclusive_hold_is_one_however_often_the_table_shows_it() {
+        assert_eq!(told(Mode::Exclusive, 3), 1);
+        assert_eq!(told(Mode::Shared, 3), 3);
+    }
 }
