@@ -83,10 +83,22 @@ impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.name, self.is_this) {
             (_, true) => write!(f, "this process (pid {})", self.pid),
-            (Some(name), _) => write!(f, "pid {} ({name})", self.pid),
+            (Some(name), _) => write!(f, "pid {} ({})", self.pid, plain(name)),
             (None, _) => write!(f, "pid {}", self.pid),
         }
     }
+}
+
+/// A program chooses its own name, and could move the cursor of whoever reads it.
+fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            c if c.is_control() => plain.extend(c.escape_default()),
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 impl fmt::Display for Claimant {
@@ -123,5 +135,24 @@ fn some_of(all: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result
     match all.len().saturating_sub(NAMED) {
         0 => Ok(()),
         more => write!(f, " and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Process;
+
+    #[test]
+    fn a_name_moves_no_cursor() {
+        let named = |name: &str| Process {
+            pid: 7,
+            is_this: false,
+            name: Some(name.into()),
+            command_line: None,
+            user: None,
+            started: None,
+        };
+        assert_eq!(named("caf\u{e9} 1").to_string(), "pid 7 (caf\u{e9} 1)");
+        assert_eq!(named("a\n\u{1b}[2J").to_string(), r"pid 7 (a\n\u{1b}[2J)");
     }
 }
