@@ -1,0 +1,268 @@
+//! What is told to who asks, and that asking leaves all as it was (L4, L8, L13).
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use locket::{Claimant, Mode, lock_file};
+
+use super::support::{Outcome, Peer, Scratch, is_root, skip, until, until_waiting};
+use super::{holder, pids};
+
+#[test]
+fn l8_nobody_holds_what_is_missing() -> Outcome {
+    let scratch = Scratch::new();
+    for path in [scratch.lock_path(), scratch.join("missing/test.lock")] {
+        assert_eq!(lock_file(&path).holders()?, locket::Holders::default());
+        assert!(!path.exists());
+    }
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 0);
+    Ok(())
+}
+
+#[test]
+fn l8_a_free_lock_is_nobody_s() -> Outcome {
+    let scratch = Scratch::new();
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("acquire a");
+    peer.ok("release a");
+    assert_eq!(scratch.lock().holders()?, locket::Holders::default());
+    Ok(())
+}
+
+#[test]
+fn what_is_told_of_a_holder() -> Outcome {
+    let scratch = Scratch::new();
+    let before = SystemTime::now();
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("acquire a");
+    let holder = holder(&scratch.lock_path());
+    assert_eq!(holder.pid, peer.pid());
+    assert!(!holder.is_this);
+    assert_eq!(holder.name.as_deref(), Some("locket-peer"));
+    let program = env!("CARGO_BIN_EXE_locket-peer").into();
+    assert_eq!(holder.command_line, Some(vec![program]));
+    let user = String::from_utf8(Command::new("id").arg("-un").output()?.stdout)?;
+    assert_eq!(holder.user.as_deref(), Some(user.trim()));
+    // The kernel counts in ticks of 10 ms.
+    let tick = Duration::from_millis(20);
+    let started = holder.started.ok_or("when did it start?")?;
+    assert!(started + tick >= before && started <= SystemTime::now() + tick, "{holder:?}");
+    Ok(())
+}
+
+#[test]
+fn every_reader_is_told() -> Outcome {
+    let scratch = Scratch::new();
+    let mut readers: Vec<_> =
+        (0..5).map(|_| Peer::with_handle("a", scratch.lock_path(), "shared")).collect();
+    for reader in &mut readers {
+        reader.ok("acquire a");
+    }
+    let mut told = pids(&scratch.lock().holders()?.held);
+    told.sort_by_key(|&(_, pid)| pid);
+    let mut expected: Vec<_> = readers.iter().map(|it| (Mode::Shared, it.pid())).collect();
+    expected.sort_by_key(|&(_, pid)| pid);
+    assert_eq!(told, expected);
+    Ok(())
+}
+
+#[test]
+fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let modes = [Mode::Exclusive, Mode::Exclusive, Mode::Shared, Mode::Exclusive];
+    let mut waiters = vec![];
+    for mode in modes {
+        let options = if mode == Mode::Shared { "shared timeout=60000" } else { "timeout=60000" };
+        let mut waiter = Peer::with_handle("a", &path, options);
+        waiter.start_waiting("w", "acquire a", &path);
+        waiters.push(waiter);
+    }
+    let expected: Vec<_> = modes.into_iter().zip(waiters.iter().map(Peer::pid)).collect();
+    for _ in 0..20 {
+        let holders = scratch.lock().holders()?;
+        assert_eq!(pids(&holders.held), [(Mode::Exclusive, holder.pid())]);
+        assert_eq!(pids(&holders.waiting), expected);
+    }
+    let mut last = holder;
+    for mut waiter in waiters {
+        last.ok("release a");
+        waiter.wait_ok("w");
+        assert_eq!(self::holder(&path).pid, waiter.pid());
+        last = waiter;
+    }
+    Ok(())
+}
+
+/// A lock that goes from hand to hand is told to be whose it is, or somebody's; never another's.
+#[test]
+fn l12_nobody_else_is_ever_named() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peers = [0; 3].map(|_| Peer::with_handle("a", &path, ""));
+    for peer in &mut peers {
+        peer.ok("start w repeat 1000000 acquire a ; release a");
+    }
+    let pids = peers.each_ref().map(Peer::pid);
+    let mut named = 0;
+    for _ in 0..200 {
+        let holders = scratch.lock().holders()?;
+        for claim in holders.held.iter().chain(&holders.waiting) {
+            if let Claimant::Process(process) = &claim.by {
+                assert!(pids.contains(&process.pid), "{holders:?}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 0, "this checks nothing");
+    for peer in &mut peers {
+        peer.ok("stop w");
+        peer.wait_ok("w");
+    }
+    Ok(())
+}
+
+/// A process whose first thread has ended has its descriptors all the same.
+#[test]
+fn l12_a_process_outlives_its_first_thread() -> Outcome {
+    const PROGRAM: &str = "import ctypes, fcntl, os, sys, threading\n\
+        def hold():\n    print(flush=True)\n    sys.stdin.read()\n    os._exit(0)\n\
+        file = open(sys.argv[1], 'w')\n\
+        fcntl.flock(file, fcntl.LOCK_EX)\n\
+        threading.Thread(target=hold).start()\n\
+        ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n";
+    let check = "l12_a_process_outlives_its_first_thread";
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let spawned = Command::new("python3")
+        .args(["-c", PROGRAM])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut python) = spawned else {
+        skip(check, "python3 is missing");
+        return Ok(());
+    };
+    let mut line = String::new();
+    BufReader::new(python.stdout.as_mut().ok_or("it is piped")?).read_line(&mut line)?;
+    until("the first thread has ended", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", python.id()));
+        stat.is_ok_and(|stat| stat.contains(") Z "))
+    });
+    assert_eq!(holder(&path).pid, python.id());
+    drop(python.stdin.take());
+    python.wait()?;
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_waits_is_its_process() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock()?;
+    thread::scope(|threads| {
+        threads.spawn(|| scratch.lock().lock());
+        until_waiting(process::id(), &path, 1);
+        let waiting = scratch.lock().holders().map(|holders| holders.waiting);
+        drop(held);
+        assert_eq!(pids(&waiting?), [(Mode::Exclusive, process::id())]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_link_that_is_not_followed_is_refused() {
+    let scratch = Scratch::new();
+    let link = scratch.join("link");
+    std::os::unix::fs::symlink(scratch.lock_path(), &link).expect("the directory is ours");
+    let mut peer = Peer::with_handle("a", &link, "no_follow");
+    let refusal = peer.refused("holders a");
+    assert_eq!(refusal.class, "ask");
+    let reason = "it is a symbolic link, which this handle does not follow";
+    let message = format!("couldn't ask who holds {}: {reason}", link.display());
+    assert_eq!(refusal.message, message);
+}
+
+#[test]
+fn l12_users_see_each_other_s_holds() {
+    let check = "l12_users_see_each_other_s_holds";
+    if !is_root() {
+        return skip(check, "only root may become somebody else");
+    }
+    let scratch = Scratch::sticky();
+    let path = scratch.lock_path();
+    let mut one = Peer::with_handle("a", &path, "");
+    one.ok("become 1234");
+    one.ok("acquire a");
+    assert_eq!(holder(&path).user.as_deref(), Some("1234"));
+    let mut other = Peer::with_handle("a", &path, "timeout=1000");
+    other.ok("become 4321");
+    let told = format!("exclusive pid {} (locket-peer) <- nobody", one.pid());
+    assert_eq!(other.ok("holders a"), told);
+    let message = other.refused("acquire a").message;
+    let end = format!(": held by pid {} (locket-peer)", one.pid());
+    assert!(message.ends_with(&end), "{message}");
+}
+
+#[test]
+fn l13_asking_leaves_nothing_behind() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let mut peer = Peer::with_handle("a", &path, "");
+    peer.handle("missing", scratch.join("missing"), "");
+    holder.ok("acquire a");
+    let (descriptors, threads) = (peer.descriptors(), peer.threads());
+    peer.ok("repeat 100 holders a ; holders missing");
+    assert_eq!((peer.descriptors(), peer.threads()), (descriptors, threads));
+    assert_eq!(peer.ok("state a"), "unlocked");
+}
+
+#[test]
+fn all_locks_in_use() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut readers = [0; 2].map(|_| Peer::with_handle("a", &path, "shared"));
+    for reader in &mut readers {
+        reader.ok("acquire a");
+    }
+    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+    waiter.start_waiting("w", "acquire a", &path);
+    let of = |path: &Path| -> Outcome<Vec<locket::LockInUse>> {
+        let mut locks = locket::locks_in_use()?;
+        locks.retain(|lock| lock.path.as_deref() == Some(path));
+        Ok(locks)
+    };
+    let locks = of(&path)?;
+    let [lock] = &locks[..] else { return Err(format!("one lock: {locks:?}").into()) };
+    assert!(!lock.deleted);
+    assert_eq!(lock.inode, std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path)?));
+    let (mut alone, mut among) = (scratch.lock().holders()?, lock.holders.clone());
+    for holders in [&mut alone, &mut among] {
+        pids(&holders.held);
+        holders.held.sort_by_key(|claim| claim.by.to_string());
+        // It is reckoned from two clocks, each time anew.
+        for claim in holders.held.iter_mut().chain(&mut holders.waiting) {
+            let Claimant::Process(process) = &mut claim.by else { panic!("who is {claim:?}?") };
+            process.started = None;
+        }
+    }
+    assert_eq!(alone, among);
+    assert_eq!(pids(&among.waiting), [(Mode::Exclusive, waiter.pid())]);
+
+    fs::rename(&path, scratch.join("test.lock (deleted)"))?;
+    let locks = of(&scratch.join("test.lock (deleted)"))?;
+    assert!(matches!(&locks[..], [lock] if !lock.deleted), "{locks:?}");
+    fs::rename(scratch.join("test.lock (deleted)"), &path)?;
+    fs::remove_file(&path)?;
+    let locks = of(&path)?;
+    assert!(matches!(&locks[..], [lock] if lock.deleted), "{locks:?}");
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! L12: what is told to who waits or has waited.
+
+use std::ops::ControlFlow;
+use std::process;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use locket::{LockError, Mode, lock_file};
+
+use super::support::{Outcome, PATIENCE, Peer, Scratch};
+use super::{holder, pids};
+
+#[test]
+fn l12_a_timeout_names_the_holder() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    for options in ["timeout=1000", "timeout=1000 shared", "timeout=1000 without_signals"] {
+        let refusal = Peer::with_handle("a", &path, options).refused("acquire a");
+        let start = format!("couldn't lock {} within 1", path.display());
+        let end = format!("s: held by pid {} (locket-peer)", holder.pid());
+        let message = refusal.message;
+        assert!(message.starts_with(&start) && message.ends_with(&end), "{message}");
+    }
+}
+
+#[test]
+fn l12_a_timeout_counts_many_holders() {
+    let scratch = Scratch::new();
+    let mut readers: Vec<_> =
+        (0..5).map(|_| Peer::with_handle("a", scratch.lock_path(), "shared")).collect();
+    for reader in &mut readers {
+        reader.ok("acquire a");
+    }
+    let message =
+        Peer::with_handle("a", scratch.lock_path(), "timeout=1000").refused("acquire a").message;
+    assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
+    assert!(message.ends_with(" (locket-peer) and 2 more"), "{message}");
+}
+
+/// To ask takes longer than that.
+#[test]
+fn l12_a_short_timeout_names_nobody() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    let message = Peer::with_handle("a", &path, "timeout=99").refused("acquire a").message;
+    assert!(message.ends_with("ms"), "{message}");
+    let message = Peer::with_handle("a", &path, "").refused("try_acquire a").message;
+    assert!(message.ends_with("it is held elsewhere"), "{message}");
+}
+
+#[test]
+fn this_process_is_told_as_such() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    let holder = holder(&scratch.lock_path());
+    assert!(holder.is_this);
+    assert_eq!(holder.pid, process::id());
+    let error = scratch.lock().timeout(Duration::from_secs(1)).lock().expect_err("it is held");
+    let end = format!(": held by this process (pid {})", process::id());
+    assert!(error.to_string().ends_with(&end), "{error}");
+    let LockError::TimedOut { holders, .. } = error else { return Err(error.into()) };
+    assert_eq!(pids(&holders.held), [(Mode::Exclusive, process::id())]);
+    Ok(())
+}
+
+/// An observer sees the others' wait and the one that it observes.
+#[test]
+fn an_observer_may_ask() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+    holder.ok("acquire a");
+    waiter.start_waiting("w", "acquire a", &path);
+    let told = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&told);
+    let observer = move |wait: &locket::Wait<'_>| {
+        // It is called when the wait begins, which may be before it is in the queue.
+        match wait.holders() {
+            Ok(holders) if holders.waiting.len() < 2 && wait.waited() < PATIENCE => {
+                ControlFlow::Continue(())
+            }
+            holders => {
+                *tell.lock().expect("nobody panics with it") = Some(holders);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let lock = lock_file(&path).on_wait(observer).observe_every(Duration::from_millis(1));
+    assert!(matches!(lock.lock(), Err(LockError::GivenUp { .. })));
+    let holders =
+        told.lock().expect("nobody panics with it").take().ok_or("nothing was told")??;
+    assert_eq!(pids(&holders.held), [(Mode::Exclusive, holder.pid())]);
+    let waiting = [waiter.pid(), process::id()].map(|pid| (Mode::Exclusive, pid));
+    assert_eq!(pids(&holders.waiting), waiting);
+    Ok(())
+}
