@@ -94,7 +94,9 @@
 //! - If there is no signal or no timer left (`RLIMIT_SIGPENDING`), a timed wait retries every
 //!   [`Lock::retry_period`], as it does on other systems.
 //!
-//! - An observer ([`Lock::on_wait`]) is called on a thread of its own while the wait lasts.
+//! - An observer ([`Lock::on_wait`]) is called on a thread of its own while the wait lasts. A wait
+//!   that is observed has a timer even without a timeout; its signal is sent when the observer puts an
+//!   end to the wait.
 //!
 //! # fork
 //!

@@ -3,7 +3,7 @@
 //! Only a signal interrupts `flock`. So a timer of the kernel's sends this thread one real-time
 //! signal at the deadline, whose handler does nothing and does not ask for the call to be
 //! restarted: `flock` returns `EINTR`. Between the waits there is neither timer nor signal, and
-//! during a wait there is a signal only if its deadline passes.
+//! during a wait there is a signal only if its deadline passes, or its observer puts an end to it.
 
 use std::hint;
 use std::marker::PhantomData;
