@@ -26,14 +26,14 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
     };
     let mut turns = 0;
     loop {
-        let (idle, gives_way) = ledger.take_idle();
-        if gives_way {
+        if ledger.gives_way() {
             acquisition.give_way();
         }
+        let idle = ledger.take_idle();
         let reused = idle.is_some();
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => acquisition.open().map_err(|failure| refused(name, failure))?,
+            None => Box::new(acquisition.open().map_err(|failure| refused(name, failure))?),
         };
         match acquisition.attempt(&descriptor) {
             Ok(Outcome::Granted) => {
@@ -94,9 +94,10 @@ impl Acquisition<'_> {
         deadline.outlast_signals(|| os::open(name, self.options, deadline))
     }
 
-    /// Tries, sleeps, tries again. The clock is read once a turn, and before the try: the deadline
-    /// has an attempt of its own, in case the lock came free as the wait was ending. Every answer is
-    /// worth something only for the file that the path names: to wait for another would be in vain.
+    /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
+    /// the deadline has an attempt of its own, in case the lock came free as the wait was ending.
+    /// Every answer is worth something only for the file that the path names: to wait for another
+    /// would be in vain.
     fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
         let Self { ledger, options, deadline, watch, entrance } = self;
         let is_current = |granted: bool| {
@@ -108,8 +109,8 @@ impl Acquisition<'_> {
             }
             answer
         };
+        let mut last = matches!(deadline, Deadline::Passed);
         loop {
-            let last = deadline.passed();
             let granted = deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))?;
             match (is_current(granted)?, granted) {
                 (false, _) => return Ok(Outcome::Replaced),
@@ -125,7 +126,7 @@ impl Acquisition<'_> {
                 Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 Waited::Granted => return Ok(Outcome::Replaced),
                 Waited::GivenUp(waited) => return Ok(Outcome::GivenUp(waited)),
-                Waited::Woken => {}
+                Waited::Woken => last = deadline.passed(),
             }
         }
     }

@@ -9,15 +9,17 @@
 //! Nobody can tell whether anybody waits. If the lock is still free after that moment, nobody did,
 //! most likely, and the next tenure is twice as long: who is alone pauses ever more rarely.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long to stay away: a few times what it takes to wake a thread on another processor.
 pub(crate) const MOMENT: Duration = Duration::from_micros(50);
 
-/// The tick of the coarse clocks of most systems.
-const SHORTEST: Duration = Duration::from_millis(4);
+/// Milliseconds: the tick of the coarse clocks of most systems.
+const SHORTEST: usize = 4;
 /// So long may a waiter be kept out by one who had been alone for a while.
-const LONGEST: Duration = Duration::from_millis(256);
+const LONGEST: usize = 256;
 
 /// How an acquisition came by its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +32,53 @@ pub(crate) enum Entrance {
     Queued,
 }
 
-/// The present tenure of a process. Times are of [`os::coarse_clock`](super::os).
+/// The present tenure of a process. Times are milliseconds of [`os::coarse_clock`](super::os).
+///
+/// Threads change it without regard for each other: whatever comes of that, somebody gives way a
+/// little early or late.
 #[derive(Debug)]
 pub(crate) struct Courtesy {
-    since: Duration,
-    tenure: Duration,
+    since: AtomicUsize,
+    tenure: AtomicUsize,
     /// The tenure was over at this release.
-    over: Option<Duration>,
+    over: AtomicUsize,
 }
 
+/// In [`Courtesy::over`]: it is not over.
+const NOT_OVER: usize = usize::MAX;
+
 impl Courtesy {
-    pub(crate) const fn new(now: Duration) -> Self {
-        Self { since: now, tenure: SHORTEST, over: None }
+    pub(crate) const fn new(now: usize) -> Self {
+        Self {
+            since: AtomicUsize::new(now),
+            tenure: AtomicUsize::new(SHORTEST),
+            over: AtomicUsize::new(NOT_OVER),
+        }
     }
 
     /// The lock was released.
-    pub(crate) fn released(&mut self, now: Duration) {
-        self.over = (now.saturating_sub(self.since) >= self.tenure).then_some(now);
+    pub(crate) fn released(&self, now: usize) {
+        let so_far = now.wrapping_sub(self.since.load(Relaxed));
+        if so_far >= self.tenure.load(Relaxed) {
+            self.over.store(now, Relaxed);
+        }
     }
 
     /// Should the acquisition that begins now stay away for a moment? Once for each tenure, and not
     /// if it is some time since the release.
-    pub(crate) fn is_due(&mut self, now: impl FnOnce() -> Duration) -> bool {
-        self.over.take().is_some_and(|released| released == now())
+    pub(crate) fn is_due(&self, now: impl FnOnce() -> usize) -> bool {
+        self.over.load(Relaxed) != NOT_OVER && self.over.swap(NOT_OVER, Relaxed) == now()
     }
 
     /// The lock was taken.
-    pub(crate) fn entered(&mut self, how: Entrance, now: impl FnOnce() -> Duration) {
-        self.tenure = match how {
+    pub(crate) fn entered(&self, how: Entrance, now: impl FnOnce() -> usize) {
+        let tenure = match how {
             Entrance::AtOnce => return,
-            Entrance::InVain => LONGEST.min(self.tenure * 2),
+            Entrance::InVain => LONGEST.min(self.tenure.load(Relaxed) * 2),
             Entrance::Queued => SHORTEST,
         };
-        self.since = now();
+        self.tenure.store(tenure, Relaxed);
+        self.since.store(now(), Relaxed);
     }
 }
 
@@ -73,20 +89,20 @@ mod tests {
     /// A process that holds the lock for a millisecond at a time and is back at once.
     struct Busy {
         courtesy: Courtesy,
-        now: Duration,
+        now: usize,
     }
 
     impl Busy {
         fn new() -> Self {
-            Self { courtesy: Courtesy::new(Duration::ZERO), now: Duration::ZERO }
+            Self { courtesy: Courtesy::new(0), now: 0 }
         }
 
         /// How long it has the lock until it gives way.
-        fn tenure(&mut self, then: Entrance) -> Duration {
-            let mut tenure = Duration::ZERO;
+        fn tenure(&mut self, then: Entrance) -> usize {
+            let mut tenure = 0;
             loop {
-                tenure += Duration::from_millis(1);
-                self.now += Duration::from_millis(1);
+                tenure += 1;
+                self.now += 1;
                 self.courtesy.released(self.now);
                 if self.courtesy.is_due(|| self.now) {
                     self.courtesy.entered(then, || self.now);
@@ -116,7 +132,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_later_does_not_pause() {
-        let mut busy = Busy::new();
+        let busy = Busy::new();
         busy.courtesy.released(SHORTEST);
         assert!(!busy.courtesy.is_due(|| SHORTEST * 2));
         assert!(!busy.courtesy.is_due(|| SHORTEST), "it was due once");

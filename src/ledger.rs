@@ -3,18 +3,21 @@
 //! The kernel is the arbiter; the ledger only remembers. An acquisition is entered after the
 //! kernel has granted it and taken out before the kernel is told to end it, so that what the
 //! ledger calls held, the kernel holds.
+//!
+//! Each transition is one atomic step of the tally. Only the holds that nobody else keeps need a
+//! lock around them, since they are a queue.
 
 use std::collections::VecDeque;
 
 use super::courtesy::{Courtesy, Entrance};
 use super::options::Mode;
 use super::os::{self, Descriptor, Name};
-use super::sync::{Arc, Mutex};
+use super::sync::{Arc, Mutex, Register, Slot};
 
 /// A descriptor while the kernel's lock is on it.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    pub(crate) descriptor: Descriptor,
+    pub(crate) descriptor: Box<Descriptor>,
     pub(crate) mode: Mode,
     pub(crate) entrance: Entrance,
 }
@@ -48,18 +51,12 @@ pub enum State {
 pub(crate) struct Ledger {
     name: Name,
     generation: u32,
-    book: Mutex<Book>,
-}
-
-#[derive(Debug)]
-struct Book {
-    exclusive: usize,
-    shared: usize,
-    /// The holds of `acquire`, oldest first: `release` ends them in this order.
-    kept: VecDeque<Kept>,
+    tally: Register<Tally>,
+    /// The holds of `acquire`, oldest first: `release` ends them in this order. They come and go
+    /// together with their part of the tally, under this lock.
+    kept: Mutex<VecDeque<Kept>>,
     /// One descriptor without a lock is kept for reuse (L13).
-    idle: Option<Descriptor>,
-    release_failed: bool,
+    idle: Slot<Descriptor>,
     courtesy: Courtesy,
 }
 
@@ -71,46 +68,72 @@ pub(crate) struct Kept {
     _ledger: Arc<Ledger>,
 }
 
-impl Book {
-    fn count(&mut self, mode: Mode) -> &mut usize {
+/// How many holds there are, of guards and kept ones.
+///
+/// As large as a pointer, which every processor changes in one step. No process has more
+/// descriptors than half of it can count, but for one of 32 bits with 65,536 holds of one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(not(target_pointer_width = "64"), repr(align(4)))]
+struct Tally {
+    exclusive: Count,
+    shared: Count,
+}
+
+#[cfg(target_pointer_width = "64")]
+type Count = u32;
+#[cfg(not(target_pointer_width = "64"))]
+type Count = u16;
+
+impl Tally {
+    const UNLOCKED: Self = Self { exclusive: 0, shared: 0 };
+    /// No holds, and an error: written as a number of holds that nobody has.
+    const RELEASED_ERROR: Self = Self { exclusive: Count::MAX, shared: 0 };
+
+    fn plus(self, mode: Mode) -> Self {
+        let Self { exclusive, shared } =
+            if self == Self::RELEASED_ERROR { Self::UNLOCKED } else { self };
         match mode {
-            Mode::Exclusive => &mut self.exclusive,
-            Mode::Shared => &mut self.shared,
+            Mode::Exclusive => Self { exclusive: exclusive.wrapping_add(1), shared },
+            Mode::Shared => Self { exclusive, shared: shared.wrapping_add(1) },
         }
     }
 
-    fn enter(&mut self, hold: &Hold) {
-        *self.count(hold.mode) += 1;
-        self.release_failed = false;
-        self.courtesy.entered(hold.entrance, os::coarse_clock);
-    }
-
-    /// Takes a descriptor back, unless there is one already: then it is the caller's to close.
-    fn put_idle(&mut self, descriptor: Descriptor) -> Option<Descriptor> {
-        if self.idle.is_some() {
-            return Some(descriptor);
+    fn minus(self, mode: Mode) -> Self {
+        let Self { exclusive, shared } = self;
+        match mode {
+            Mode::Exclusive => Self { exclusive: exclusive.wrapping_sub(1), shared },
+            Mode::Shared => Self { exclusive, shared: shared.wrapping_sub(1) },
         }
-        self.idle = Some(descriptor);
-        None
     }
 
-    /// A failed release shows in the state only when it leaves nothing held.
-    fn fail_release(&mut self) {
-        self.release_failed = self.exclusive + self.shared == 0;
+    /// A failed release shows only when it leaves nothing held.
+    fn after_failed_release(self) -> Self {
+        if self == Self::UNLOCKED { Self::RELEASED_ERROR } else { self }
+    }
+}
+
+impl From<Tally> for State {
+    fn from(tally: Tally) -> Self {
+        match tally {
+            Tally::UNLOCKED => Self::Unlocked,
+            Tally::RELEASED_ERROR => Self::ReleasedError,
+            Tally { exclusive: 0, shared } => Self::HeldShared(shared as usize),
+            Tally { .. } => Self::HeldExclusive,
+        }
     }
 }
 
 impl Ledger {
     pub(crate) fn new(name: Name) -> Self {
-        let book = Book {
-            exclusive: 0,
-            shared: 0,
-            kept: VecDeque::new(),
-            idle: None,
-            release_failed: false,
+        Self {
+            name,
+            generation: os::generation(),
+            tally: Register::new(Tally::UNLOCKED),
+            kept: Mutex::new(VecDeque::new()),
+            idle: Slot::empty(),
             courtesy: Courtesy::new(os::coarse_clock()),
-        };
-        Self { name, generation: os::generation(), book: Mutex::new(book) }
+        }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -123,72 +146,66 @@ impl Ledger {
     }
 
     pub(crate) fn state(&self) -> State {
-        let book = self.book.lock();
-        match (book.exclusive, book.shared, book.release_failed) {
-            (0, 0, false) => State::Unlocked,
-            (0, 0, true) => State::ReleasedError,
-            (0, holds, _) => State::HeldShared(holds),
-            (_, _, _) => State::HeldExclusive,
-        }
+        self.tally.get().into()
     }
 
     /// Unlocked, or released-error → held, by a guard.
     pub(crate) fn enter(&self, hold: &Hold) {
-        self.book.lock().enter(hold);
+        self.tally.update(|tally| tally.plus(hold.mode));
+        self.courtesy.entered(hold.entrance, os::coarse_clock);
     }
 
     /// Held → one hold less: a guard's is about to end.
     pub(crate) fn leave(&self, mode: Mode) {
-        *self.book.lock().count(mode) -= 1;
+        self.tally.update(|tally| tally.minus(mode));
     }
 
     /// Unlocked, or released-error → held, until some thread takes the hold out to end it.
     pub(crate) fn keep(ledger: &Arc<Self>, hold: Hold) {
-        let mut book = ledger.book.lock();
-        book.enter(&hold);
-        book.kept.push_back(Kept { hold, _ledger: Arc::clone(ledger) });
+        let mut kept = ledger.kept.lock();
+        ledger.enter(&hold);
+        kept.push_back(Kept { hold, _ledger: Arc::clone(ledger) });
     }
 
     /// Held → one hold less: the oldest kept one, which is the caller's to end. Whoever gets
     /// `None` released what nobody keeps: → released-error.
     pub(crate) fn take_kept(&self) -> Option<Kept> {
-        let mut book = self.book.lock();
-        let kept = book.kept.pop_front();
-        match &kept {
-            Some(kept) => *book.count(kept.hold.mode) -= 1,
-            None => book.fail_release(),
+        let mut kept = self.kept.lock();
+        let oldest = kept.pop_front();
+        match &oldest {
+            Some(oldest) => self.leave(oldest.hold.mode),
+            None => self.fail_release(),
         }
-        kept
+        oldest
     }
 
-    /// → released-error: the system refused to end a hold, which was given up all the same.
-    pub(crate) fn refused(&self) {
-        self.book.lock().fail_release();
+    /// → released-error, if nothing is held: there was nothing to release, or the system refused
+    /// to end a hold, which was given up all the same.
+    pub(crate) fn fail_release(&self) {
+        self.tally.update(Tally::after_failed_release);
     }
 
-    /// A descriptor without a lock, for reuse; and is it time to let others have the lock for once?
+    /// A descriptor without a lock, for reuse.
     ///
     /// A descriptor that was open at a `fork` is shared with the child for good: no death of ours
     /// would end a hold on it (L7), so it is not used again.
-    pub(crate) fn take_idle(&self) -> (Option<Descriptor>, bool) {
-        let (idle, gives_way) = {
-            let mut book = self.book.lock();
-            (book.idle.take(), book.courtesy.is_due(os::coarse_clock))
-        };
-        (idle.filter(|descriptor| !descriptor.is_shared_by_fork()), gives_way)
+    pub(crate) fn take_idle(&self) -> Option<Box<Descriptor>> {
+        self.idle.take().filter(|descriptor| !descriptor.is_shared_by_fork())
     }
 
-    /// Takes a descriptor back, or closes it if there is one already.
-    pub(crate) fn put_idle(&self, descriptor: Descriptor) {
-        let _surplus = self.book.lock().put_idle(descriptor);
+    /// Takes a descriptor back. If there is one already, that one is closed.
+    pub(crate) fn put_idle(&self, descriptor: Box<Descriptor>) {
+        let _surplus = self.idle.put(descriptor);
     }
 
     /// The same, for the descriptor of a hold that has ended.
-    pub(crate) fn put_released(&self, descriptor: Descriptor) {
-        let _surplus = {
-            let mut book = self.book.lock();
-            book.courtesy.released(os::coarse_clock());
-            book.put_idle(descriptor)
-        };
+    pub(crate) fn put_released(&self, descriptor: Box<Descriptor>) {
+        self.courtesy.released(os::coarse_clock());
+        self.put_idle(descriptor);
+    }
+
+    /// Is it time to let others have the lock for once?
+    pub(crate) fn gives_way(&self) -> bool {
+        self.courtesy.is_due(os::coarse_clock)
     }
 }

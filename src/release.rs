@@ -28,7 +28,7 @@ fn end(ledger: &Ledger, hold: Hold) -> Result<(), LockError> {
         }
         Err(failure) => {
             drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).
-            ledger.refused();
+            ledger.fail_release();
             Err(diagnosis::refused(ledger.name(), failure))
         }
     }

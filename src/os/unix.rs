@@ -1,5 +1,6 @@
 //! `open`, `flock`, `stat`, and what `fork` does to them.
 
+pub(super) mod clock;
 mod diagnosis;
 pub(super) mod users;
 
@@ -201,8 +202,8 @@ pub(crate) fn wait(
     Ok(Waited::Woken)
 }
 
-/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if no
-/// signal would come in time.
+/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if there
+/// is no time left, or no signal would come in time.
 #[cfg(target_os = "linux")]
 fn block(
     descriptor: &Descriptor,
@@ -210,14 +211,12 @@ fn block(
     deadline: &Deadline,
     watch: Option<&mut Watch<'_>>,
 ) -> Option<io::Result<Waited>> {
-    let remaining = deadline.remaining();
-    if remaining.is_none() && watch.is_none() {
-        return Some(lock(descriptor, options.mode));
-    }
-    if !options.signals {
-        return None;
-    }
-    let alarm = Alarm::set(remaining.unwrap_or(Duration::MAX))?;
+    let alarm = match (deadline.remaining(), &watch) {
+        (None, None) => return Some(lock(descriptor, options.mode)),
+        (Some(Duration::ZERO), _) => return None,
+        (remaining, _) if options.signals => Alarm::set(remaining.unwrap_or(Duration::MAX))?,
+        _ => return None,
+    };
     match watch {
         None => Some(lock(descriptor, options.mode)),
         Some(watch) => {
@@ -269,12 +268,13 @@ pub(crate) fn give_way(moment: Duration) {
     }
 }
 
-pub(crate) fn coarse_clock() -> Duration {
+pub(crate) fn coarse_clock() -> usize {
     #[cfg(target_os = "linux")]
-    let clock = rustix::time::ClockId::MonotonicCoarse;
+    let clock = libc::CLOCK_MONOTONIC_COARSE;
     #[cfg(not(target_os = "linux"))]
-    let clock = rustix::time::ClockId::Monotonic;
-    rustix::time::clock_gettime(clock).try_into().unwrap_or_default()
+    let clock = libc::CLOCK_MONOTONIC;
+    #[allow(clippy::cast_possible_truncation, reason = "it may wrap")]
+    clock::read(clock).map_or(0, |time| time.as_millis() as usize)
 }
 
 /// CIFS says `EACCES` where others say `EWOULDBLOCK`. Elsewhere `EACCES` is what it says: a

@@ -13,9 +13,8 @@ use crate::subjects::shipped::Code;
 
 use std::collections::BTreeSet;
 
-/// At which look at the clock the deadline can pass: before the first attempt, before the wait,
-/// as the wait begins.
-const LOOKS: [u32; 3] = [2, 3, 4];
+/// At which look at the clock the deadline can pass: before the wait begins, or in the midst of it.
+const LOOKS: [u32; 2] = [2, 3];
 
 fn thread(process: u32, steps: &[Step]) -> Actor {
     Actor::Thread(process, steps.to_vec())

@@ -48,7 +48,10 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "wait_taken_for_granted",
         file: "acquire",
-        edits: &[("Waited::Woken => {}", "Waited::Woken => return Ok(Outcome::Granted),")],
+        edits: &[(
+            "Waited::Woken => last = deadline.passed(),",
+            "Waited::Woken => return Ok(Outcome::Granted),",
+        )],
     },
     Mutation {
         name: "deadline_anew_for_each_file",
@@ -69,7 +72,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "refusal_not_recorded",
         file: "release",
-        edits: &[("            ledger.refused();", "")],
+        edits: &[("            ledger.fail_release();", "")],
     },
     Mutation {
         name: "refused_descriptor_reused",
@@ -91,45 +94,42 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "guard_released_by_release",
         file: "ledger",
         edits: &[(
-            "            None => book.fail_release(),",
-            "            None => { book.exclusive = 0; book.shared = 0; book.fail_release(); }",
+            "            None => self.fail_release(),",
+            "            None => self.tally.update(|_| Tally::RELEASED_ERROR),",
         )],
     },
     Mutation {
         name: "error_forgotten",
         file: "ledger",
-        edits: &[(
-            "        self.release_failed = self.exclusive + self.shared == 0;",
-            "        self.release_failed = false;",
-        )],
+        edits: &[("if self == Self::UNLOCKED { Self::RELEASED_ERROR } else { self }", "self")],
     },
     Mutation {
         name: "error_remembered_too_long",
         file: "ledger",
         edits: &[(
-            "        self.release_failed = false;\n        self.courtesy",
-            "        self.courtesy",
+            "            if self == Self::RELEASED_ERROR { Self::UNLOCKED } else { self };",
+            "            self;",
         )],
     },
     Mutation {
         name: "shared_counted_as_exclusive",
         file: "ledger",
         edits: &[(
-            "            Mode::Shared => &mut self.shared,",
-            "            Mode::Shared => &mut self.exclusive,",
+            "Mode::Shared => Self { exclusive, shared: shared.wrapping_add(1) },",
+            "Mode::Shared => Self { exclusive: exclusive.wrapping_add(1), shared },",
         )],
     },
     Mutation {
         name: "newest_kept_hold_first",
         file: "ledger",
-        edits: &[("book.kept.pop_front()", "book.kept.pop_back()")],
+        edits: &[("kept.pop_front()", "kept.pop_back()")],
     },
     Mutation {
         name: "surplus_descriptor_left_open",
         file: "ledger",
         edits: &[(
-            "            return Some(descriptor);",
-            "            std::mem::forget(descriptor);\n            return None;",
+            "let _surplus = self.idle.put(descriptor);",
+            "std::mem::forget(self.idle.put(descriptor));",
         )],
     },
     Mutation {
@@ -144,8 +144,16 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "entered_in_two_steps",
         file: "ledger",
         edits: &[(
-            "        let mut book = ledger.book.lock();\n        book.enter(&hold);",
-            "        ledger.book.lock().enter(&hold);\n        let mut book = ledger.book.lock();",
+            "        let mut kept = ledger.kept.lock();\n        ledger.enter(&hold);",
+            "        ledger.enter(&hold);\n        let mut kept = ledger.kept.lock();",
+        )],
+    },
+    Mutation {
+        name: "left_in_two_steps",
+        file: "ledger",
+        edits: &[(
+            "self.tally.update(|tally| tally.minus(mode));",
+            "let tally = self.tally.get().minus(mode);\n        self.tally.update(|_| tally);",
         )],
     },
     Mutation {

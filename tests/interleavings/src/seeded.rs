@@ -82,7 +82,7 @@ seeded! {
         with(threads(&[(1, &GUARDED), (2, &GUARDED)]), Actor::Replace)
         => "records a hold on a file that the path does not name";
     no_last_attempt on Sound:
-        threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)])
+        threads(&[(1, &[Guard(Exclusive, Until(2)), DropGuard]), (2, &GUARDED)])
         => "timed out without an attempt at the deadline";
     wait_taken_for_granted on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)])
@@ -122,6 +122,9 @@ seeded! {
     entered_in_two_steps on Sound:
         threads(&[(1, &TURN), (1, &[Release])])
         => "a release ended with NotLocked after Some(Taken";
+    left_in_two_steps on Sound:
+        threads(&[(1, &[Guard(Shared, ForEver), DropGuard]), (1, &[Guard(Shared, ForEver), DropGuard])])
+        => "the ledger says HeldShared(1), the model Unlocked";
     surplus_descriptor_left_open on Sound:
         threads(&[(1, &[Guard(Shared, ForEver), Guard(Shared, ForEver), DropGuard, DropGuard])])
         => "2 descriptors are open for 0 holds";

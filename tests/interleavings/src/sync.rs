@@ -44,6 +44,44 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
+/// One atomic step is where a step of the model's happens, too.
+#[derive(Debug)]
+pub(crate) struct Register<T>(loom::sync::Mutex<T>);
+
+impl<T: Copy> Register<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn get(&self) -> T {
+        *self.0.lock().expect("no thread of the model panics under a lock")
+    }
+
+    pub(crate) fn update(&self, change: impl Fn(T) -> T) {
+        let mut value = self.0.lock().expect("no thread of the model panics under a lock");
+        *value = change(*value);
+        oracle::step_announced();
+    }
+}
+
+/// No step of the model's happens here: what is in it holds no lock.
+#[derive(Debug)]
+pub(crate) struct Slot<T>(loom::sync::Mutex<Option<Box<T>>>);
+
+impl<T> Slot<T> {
+    pub(crate) fn empty() -> Self {
+        Self(loom::sync::Mutex::new(None))
+    }
+
+    pub(crate) fn take(&self) -> Option<Box<T>> {
+        self.0.lock().expect("no thread of the model panics under a lock").take()
+    }
+
+    pub(crate) fn put(&self, thing: Box<T>) -> Option<Box<T>> {
+        self.0.lock().expect("no thread of the model panics under a lock").replace(thing)
+    }
+}
+
 /// The plan of this thread's clock: how many looks from now is it past every deadline?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(Duration);
