@@ -193,6 +193,26 @@ fn state_and_release_of_nothing_make_no_calls() {
     assert_eq!(turns, [[], [], []]);
 }
 
+/// Whoever asks the kernel, past the C library, what the process was started with is told of code
+/// that valgrind has put something else in the place of, and falls over it.
+#[test]
+fn programs_survive_in_valgrind() {
+    let Some(mut strace) = Strace::spawn("programs_survive_in_valgrind", &[]) else { return };
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    strace.peer.handle("a", &path, "");
+    strace.peer.handle("timed", &path, "timeout=1000");
+    strace.peer.ok("acquire a");
+    strace.peer.refused("acquire timed");
+    strace.peer.ok("holders a");
+    let trace = strace.end();
+    // An older strace knows `PR_GET_AUXV` by its number only.
+    let ways = ["PR_GET_AUXV", "0x41555856", "/auxv"];
+    let asks = |call: &&str| ways.iter().any(|way| call.contains(way));
+    assert_eq!(trace.calls().find(asks), None);
+    assert_ne!(trace.count("/proc/locks"), 0, "the counter-proof: what is asked for is seen");
+}
+
 /// The counter-proof: a sleep is seen.
 #[test]
 fn a_wait_makes_other_calls() {

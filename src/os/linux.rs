@@ -3,4 +3,5 @@
 pub(super) mod alarm;
 pub(super) mod holders;
 pub(super) mod mounts;
+mod proc;
 pub(super) mod watcher;

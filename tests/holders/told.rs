@@ -1,5 +1,6 @@
 //! L12: what is told to who waits or has waited.
 
+use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::process;
 use std::sync::{Arc, Mutex};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use locket::{LockError, Mode, lock_file};
 
-use super::support::{Outcome, PATIENCE, Peer, Scratch};
+use super::support::{Outcome, PATIENCE, Peer, Scratch, Strace};
 use super::{holder, pids};
 
 #[test]
@@ -37,6 +38,44 @@ fn l12_a_timeout_counts_many_holders() {
         Peer::with_handle("a", scratch.lock_path(), "timeout=1000").refused("acquire a").message;
     assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
     assert!(message.ends_with(" (locket-peer) and 2 more"), "{message}");
+}
+
+/// As a rule a holder has opened the file by the same path: then little has to be read. The others
+/// are named all the same.
+#[test]
+fn l12_whoever_opened_another_path_is_named_too() -> Outcome {
+    let check = "l12_whoever_opened_another_path_is_named_too";
+    let scratch = Scratch::new();
+    let (path, other) = (scratch.lock_path(), scratch.join("other name"));
+    File::create(&path)?;
+    fs::hard_link(&path, &other)?;
+    for (taken, mounts_read) in [(&path, false), (&other, true)] {
+        let mut holder = Peer::with_handle("a", taken, "");
+        holder.ok("acquire a");
+        let Some(mut waiter) = Strace::spawn(check, &[]) else { return Ok(()) };
+        waiter.peer.handle("a", &path, "timeout=1000");
+        let message = waiter.peer.refused("acquire a").message;
+        let end = format!(": held by pid {} (locket-peer)", holder.pid());
+        assert!(message.ends_with(&end), "{message}");
+        let trace = waiter.end();
+        assert_eq!(trace.count("/mountinfo") > 0, mounts_read, "{}", taken.display());
+        assert_ne!(trace.count("/fdinfo/"), 0);
+    }
+    Ok(())
+}
+
+/// One process may have several of the holds.
+#[test]
+fn l12_a_timeout_counts_holds_of_one_process() {
+    let scratch = Scratch::new();
+    let mut reader = Peer::with_handle("a", scratch.lock_path(), "shared");
+    reader.ok("acquire a");
+    reader.ok("acquire a");
+    let message =
+        Peer::with_handle("a", scratch.lock_path(), "timeout=1000").refused("acquire a").message;
+    let pid = reader.pid();
+    let end = format!("held by pid {pid} (locket-peer), pid {pid} (locket-peer)");
+    assert!(message.ends_with(&end), "{message}");
 }
 
 /// To ask takes longer than that.

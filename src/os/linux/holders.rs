@@ -9,6 +9,7 @@ mod table;
 
 use std::ffi::CStr;
 use std::io;
+use std::path::Path;
 
 use crate::error::{Action, Failure};
 use crate::holders::{Claim, Claimant, Effort, Holders};
@@ -28,6 +29,11 @@ pub(crate) fn holders(
     effort: Effort,
 ) -> Result<Holders, Failure> {
     let path = name.raw(Action::Ask)?;
+    if effort == Effort::Glance {
+        if let Ok(Some(holders)) = glance(name.path(), path, options.follow_links) {
+            return Ok(holders);
+        }
+    }
     let found = settled(|| look(path, options.follow_links, known_held, effort));
     match found {
         Err(_) if known_held => Ok(held_by(Claimant::Unknown)),
@@ -35,14 +41,30 @@ pub(crate) fn holders(
     }
 }
 
+/// Most lock files have the number that `stat` tells, and most holders opened them by the same path:
+/// then little has to be read. `None` if that does not tell who has all of the lock.
+fn glance(spelling: &Path, path: &CStr, follow_links: bool) -> io::Result<Option<Holders>> {
+    let Some(file) = LockFile::presumed(path, follow_links)? else { return Ok(None) };
+    let mut inquiry = Inquiry::at_first_sight(spelling);
+    let mut holders = Holders::default();
+    for hold in table::read()?.into_iter().filter(|hold| hold.entry.file == file.id) {
+        inquiry.add(&mut holders, &hold, file.proof);
+    }
+    let all_told = !holders.held.is_empty() && !holders.held.iter().any(is_missing);
+    Ok(all_told.then_some(holders))
+}
+
 /// The table moves while it is read, and processes end before they are looked at: where somebody
 /// is missing, a second look tells.
 fn settled(mut look: impl FnMut() -> io::Result<Holders>) -> io::Result<Holders> {
-    let is_missing = |claim: &Claim| !matches!(claim.by, Claimant::Process(_));
     match look() {
         Ok(holders) if holders.held.iter().any(is_missing) => look(),
         found => found,
     }
+}
+
+fn is_missing(claim: &Claim) -> bool {
+    !matches!(claim.by, Claimant::Process(_))
 }
 
 fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io::Result<Holders> {

@@ -1,10 +1,11 @@
 //! Which file system is a file on, and how is it mounted?
 
-use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::proc::read_text;
 
 /// A line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +29,13 @@ impl Mount {
     /// Of an open file. (In `thread-self`: `self` is no more once the first thread has ended.)
     pub(in crate::os) fn of(file: impl AsFd) -> Option<Self> {
         let descriptor = file.as_fd().as_raw_fd();
-        let about = fs::read_to_string(format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?;
-        let id =
-            about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()?;
-        let mounts = fs::read("/proc/thread-self/mountinfo").ok()?;
-        Self::find(&String::from_utf8_lossy(&mounts), id)
+        Self::told_by(&read_text(&format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?)
+    }
+
+    /// Of an open file, by its `fdinfo`.
+    pub(in crate::os) fn told_by(about: &str) -> Option<Self> {
+        let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+        Self::find(&read_text("/proc/thread-self/mountinfo").ok()?, id.parse().ok()?)
     }
 
     /// `36 35 98:0 /root /where rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`

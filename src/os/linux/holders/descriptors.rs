@@ -4,13 +4,19 @@
 //! which names who took it; whoever else has the description holds the lock too.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::process;
-use super::table::{Entry, entry, read_text};
+use super::table::{Entry, entry};
+use crate::os::linux::proc::read_text;
 
 /// A descriptor with a `flock(2)` lock on it.
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +42,25 @@ pub(super) struct Looks {
     seen: BTreeMap<u32, Option<Vec<Locked>>>,
     /// Were all of them looked at, and was nothing left out?
     everywhere: Option<bool>,
+    /// What was opened by another path is not looked at.
+    only: Option<PathBuf>,
 }
 
 impl Looks {
     pub(super) fn at_most(limit: usize) -> Self {
-        Self { left: limit, seen: BTreeMap::new(), everywhere: None }
+        Self { left: limit, seen: BTreeMap::new(), everywhere: None, only: None }
+    }
+
+    /// At the processes that are asked for, and no others.
+    pub(super) fn at_one_file(path: &Path, limit: usize) -> Self {
+        let only = Some(path.to_path_buf());
+        Self { left: limit, seen: BTreeMap::new(), everywhere: Some(false), only }
     }
 
     /// The locks of a process; none if there is no such process, `None` if that cannot be told.
     pub(super) fn at(&mut self, pid: u32) -> Option<&[Locked]> {
-        let left = &mut self.left;
-        self.seen.entry(pid).or_insert_with(|| locks_of(pid, left)).as_deref()
+        let (left, only) = (&mut self.left, self.only.as_deref());
+        self.seen.entry(pid).or_insert_with(|| locks_of(pid, only, left)).as_deref()
     }
 
     /// Looks at every process, the latest first. Could all be seen?
@@ -73,10 +87,10 @@ impl Looks {
     }
 }
 
-fn locks_of(pid: u32, left: &mut usize) -> Option<Vec<Locked>> {
+fn locks_of(pid: u32, only: Option<&Path>, left: &mut usize) -> Option<Vec<Locked>> {
     spend(left)?;
-    match in_directory(pid, &format!("/proc/{pid}/fdinfo"), left) {
-        Ok(Some((0, _))) => of_threads(pid, left),
+    match in_process(pid, &format!("/proc/{pid}"), only, left) {
+        Ok(Some((0, _))) => of_threads(pid, only, left),
         Ok(looked) => looked.map(|(_, locks)| locks),
         // What has ended has nothing. What is hidden may have.
         Err(_) => process::has_ended(pid).then(Vec::new),
@@ -84,11 +98,11 @@ fn locks_of(pid: u32, left: &mut usize) -> Option<Vec<Locked>> {
 }
 
 /// A process whose first thread has ended shows its descriptors in the others alone.
-fn of_threads(pid: u32, left: &mut usize) -> Option<Vec<Locked>> {
+fn of_threads(pid: u32, only: Option<&Path>, left: &mut usize) -> Option<Vec<Locked>> {
     let threads = numbers_in(&format!("/proc/{pid}/task")).unwrap_or_default();
     for thread in threads {
         spend(left)?;
-        match in_directory(pid, &format!("/proc/{pid}/task/{thread}/fdinfo"), left) {
+        match in_process(pid, &format!("/proc/{pid}/task/{thread}"), only, left) {
             Ok(Some((0, _))) | Err(_) => {}
             looked => return looked.ok().flatten().map(|(_, locks)| locks),
         }
@@ -97,26 +111,53 @@ fn of_threads(pid: u32, left: &mut usize) -> Option<Vec<Locked>> {
 }
 
 /// How many descriptors there are, and the locks on them. `None` if they are too many.
-fn in_directory(
+fn in_process(
     pid: u32,
-    directory: &str,
+    process: &str,
+    only: Option<&Path>,
     left: &mut usize,
 ) -> io::Result<Option<(usize, Vec<Locked>)>> {
-    let descriptors = numbers_in(directory)?;
+    let descriptors = numbers_in(&format!("{process}/fdinfo"))?;
+    let opened = only.and_then(|only| Some((only, Opened::by(process).ok()?)));
+    let is_other = |descriptor| {
+        let opened = opened.as_ref();
+        opened.is_some_and(|(only, opened)| opened.path(descriptor).is_some_and(|is| is != *only))
+    };
     let mut locks = vec![];
     for &descriptor in &descriptors {
         if spend(left).is_none() {
             return Ok(None);
         }
-        let about = match read_text(&format!("{directory}/{descriptor}")) {
+        if is_other(descriptor) {
+            continue;
+        }
+        let about = match read_text(&format!("{process}/fdinfo/{descriptor}")) {
             Err(error) if is_gone(&error) => continue,
             about => about?,
         };
         let lines = about.lines().filter(|line| line.starts_with("lock:"));
         let entries = lines.filter_map(entry);
         locks.extend(entries.map(|entry| Locked { pid, descriptor, entry }));
+        if only.is_some() && !locks.is_empty() {
+            break; // Whoever looks for one file is told of one lock on it.
+        }
     }
     Ok(Some((descriptors.len(), locks)))
+}
+
+/// The files that a process has open, by their paths.
+struct Opened(OwnedFd);
+
+impl Opened {
+    fn by(process: &str) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(format!("{process}/fd"), flags, Mode::empty())?))
+    }
+
+    fn path(&self, descriptor: u32) -> Option<PathBuf> {
+        let link = rustix::fs::readlinkat(&self.0, descriptor.to_string(), vec![]).ok()?;
+        Some(OsString::from_vec(link.into_bytes()).into())
+    }
 }
 
 /// `None` if no look is left.

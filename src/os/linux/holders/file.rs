@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{FileType, OFlags, Stat, major, minor};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat, major, minor};
 use rustix::io::Errno;
 
 use super::descriptors::Locked;
@@ -48,6 +48,19 @@ impl LockFile {
         Self::of(&file, &stat).map(Some)
     }
 
+    /// By `stat` alone, which may know the file by other numbers than the table does.
+    pub(super) fn presumed(path: &CStr, follow_links: bool) -> io::Result<Option<Self>> {
+        let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        match rustix::fs::statat(CWD, path, flags) {
+            Ok(stat) => {
+                let id = FileId { device: device(stat.st_dev), inode: stat.st_ino };
+                Ok(Some(Self { id, proof: Proof::Stat(stat.st_dev, stat.st_ino) }))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The mount of the descriptor tells the device that the table shows. It is asked for in
     /// `thread-self`, since `self` is no more once the first thread has ended.
     fn of(file: &OwnedFd, stat: &Stat) -> io::Result<Self> {
@@ -55,7 +68,7 @@ impl LockFile {
         let of_stat = FileId { device: device(stat.st_dev), inode: stat.st_ino };
         // Kernels before 5.14 do not tell the inode.
         let inode = number(&about, "ino:").unwrap_or(stat.st_ino);
-        let mounted = Mount::of(file).map(|mount| mount.device);
+        let mounted = Mount::told_by(&about).map(|mount| mount.device);
         let id = FileId { device: mounted.unwrap_or(of_stat.device), inode };
         // A mount that is not listed (of another namespace, or unmounted already) proves nothing.
         let is_proof = mounted.is_some() && id == of_stat;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use super::descriptors::{Locked, Looks};
 use super::file::Proof;
@@ -25,6 +26,10 @@ pub(super) struct Inquiry {
     counted: BTreeSet<(u32, u32)>,
 }
 
+/// Whoever has waited until the deadline is not to wait much longer: some hundred looks take half a
+/// millisecond.
+const GLANCE: usize = 200;
+
 /// Who has a lock, and on which descriptor if that was seen.
 struct Holder {
     by: Claimant,
@@ -32,15 +37,18 @@ struct Holder {
 }
 
 impl Inquiry {
-    /// Whoever has waited until the deadline is not to wait much longer: some hundred looks take
-    /// half a millisecond.
     pub(super) fn new(effort: Effort) -> Self {
         let (looks, details) = match effort {
-            Effort::Glance => (200, Details::Name),
+            Effort::Glance => (GLANCE, Details::Name),
             Effort::Search => (usize::MAX, Details::All),
         };
         let (known, counted) = (BTreeMap::new(), BTreeSet::new());
         Self { looks: Looks::at_most(looks), details, known, counted }
+    }
+
+    /// Of those alone who opened the file by this path, and of them who took the locks.
+    pub(super) fn at_first_sight(path: &Path) -> Self {
+        Self { looks: Looks::at_one_file(path, GLANCE), ..Self::new(Effort::Glance) }
     }
 
     /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor

@@ -9,12 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::descriptors::{is_gone, numbers_in};
-use super::table::read_text;
 use crate::holders::Process;
-use crate::os::unix::users;
+use crate::os::linux::proc::read_text;
+use crate::os::unix::{clock, users};
 
 /// How much is to be told of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,10 +116,11 @@ fn user(pid: u32) -> Option<String> {
 }
 
 fn started(ticks: u64) -> Option<SystemTime> {
-    let per_second = rustix::param::clock_ticks_per_second();
+    // SAFETY: the call has no conditions.
+    let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
     let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(per_second.max(1));
     let start = Duration::from_nanos(u64::try_from(nanos).ok()?);
-    let now = Duration::try_from(clock_gettime(ClockId::Boottime)).ok()?;
+    let now = clock::read(libc::CLOCK_BOOTTIME)?;
     SystemTime::now().checked_sub(now.saturating_sub(start))
 }
 

@@ -7,10 +7,10 @@
 //! 2: POSIX  ADVISORY  WRITE 630 fe:00:5678 0 0         another kind of lock
 //! ```
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 use crate::options::Mode;
+use crate::os::linux::proc::read_text;
 
 /// A file, by the numbers of its file system's device and of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,14 +40,6 @@ pub(super) struct Hold {
 /// All `flock(2)` locks there are.
 pub(super) fn read() -> io::Result<Vec<Hold>> {
     Ok(holds(&ask("/proc/locks")?))
-}
-
-/// A file of `/proc`, with reads as large as the kernel answers them: between two of them its
-/// table may change. Names in it are in any encoding; what is read here is ASCII.
-pub(super) fn read_text(path: &str) -> io::Result<String> {
-    let mut bytes = Vec::with_capacity(0x2000);
-    File::open(path)?.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A file of `/proc` without which nothing can be told: an error says which.
