@@ -2,9 +2,12 @@
 //!
 //! A release wakes the first waiter. But whoever released may be back before that one runs, and the
 //! kernel lets the faster one in: a process that releases and acquires in a loop could keep a lock
-//! for as long as it likes, with everybody else asleep in the queue. So after a tenure of some
-//! milliseconds it stays away for a moment, right after a release: just long enough for a waiter to
-//! wake up and take the lock.
+//! for as long as it likes, with everybody else asleep in the queue. So at the end of a tenure it
+//! stays away for a moment, right after a release: just long enough for a waiter to wake up and take
+//! the lock.
+//!
+//! A tenure is some milliseconds, or one hold if that is long: to hand the lock over costs little
+//! beside it, while every waiter who is woken in vain goes back to sleep behind others.
 //!
 //! Nobody can tell whether anybody waits. If the lock is still free after that moment, nobody did,
 //! most likely, and the next tenure is twice as long: who is alone pauses ever more rarely.
@@ -14,12 +17,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long to stay away: a few times what it takes to wake a thread on another processor.
-pub(crate) const MOMENT: Duration = Duration::from_micros(50);
+pub(crate) const MOMENT: Duration = Duration::from_micros(100);
 
-/// Milliseconds: the tick of the coarse clocks of most systems.
-const SHORTEST: usize = 4;
+// Times are microseconds.
+const SHORTEST: usize = 4_000;
 /// So long may a waiter be kept out by one who had been alone for a while.
-const LONGEST: usize = 256;
+const LONGEST: usize = 256_000;
+/// Up to here a tenure is that of a process among others, which one long hold ends. It is worth an
+/// exact look at the clock.
+const AMONG_OTHERS: usize = 2 * SHORTEST;
+/// A hold that is long beside the tenth of a millisecond that a hand-over may take.
+const LONG_HOLD: usize = 500;
 
 /// How an acquisition came by its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +40,15 @@ pub(crate) enum Entrance {
     Queued,
 }
 
-/// The present tenure of a process. Times are milliseconds of [`os::coarse_clock`](super::os).
+/// Which clock to look at: both tell the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Exact,
+    /// Costs next to nothing, and may be some milliseconds late.
+    Coarse,
+}
+
+/// The present tenure of a process.
 ///
 /// Threads change it without regard for each other: whatever comes of that, somebody gives way a
 /// little early or late.
@@ -48,93 +64,132 @@ pub(crate) struct Courtesy {
 const NOT_OVER: usize = usize::MAX;
 
 impl Courtesy {
-    pub(crate) const fn new(now: usize) -> Self {
+    pub(crate) fn new(clock: impl FnOnce(Clock) -> usize) -> Self {
         Self {
-            since: AtomicUsize::new(now),
+            since: AtomicUsize::new(clock(Clock::Coarse)),
             tenure: AtomicUsize::new(SHORTEST),
             over: AtomicUsize::new(NOT_OVER),
         }
     }
 
-    /// The lock was released.
-    pub(crate) fn released(&self, now: usize) {
-        let so_far = now.wrapping_sub(self.since.load(Relaxed));
-        if so_far >= self.tenure.load(Relaxed) {
+    /// The lock was released, and had been taken in this way.
+    pub(crate) fn released(&self, how: Entrance, clock: impl FnOnce(Clock) -> usize) {
+        let tenure = self.tenure.load(Relaxed);
+        let now = clock(clock_for(tenure));
+        let is_first_hold = how != Entrance::AtOnce;
+        let enough = if is_first_hold && tenure <= AMONG_OTHERS { LONG_HOLD } else { tenure };
+        if now.wrapping_sub(self.since.load(Relaxed)) >= enough {
             self.over.store(now, Relaxed);
         }
     }
 
     /// Should the acquisition that begins now stay away for a moment? Once for each tenure, and not
     /// if it is some time since the release.
-    pub(crate) fn is_due(&self, now: impl FnOnce() -> usize) -> bool {
-        self.over.load(Relaxed) != NOT_OVER && self.over.swap(NOT_OVER, Relaxed) == now()
+    pub(crate) fn is_due(&self, clock: impl FnOnce(Clock) -> usize) -> bool {
+        if self.over.load(Relaxed) == NOT_OVER {
+            return false;
+        }
+        let over = self.over.swap(NOT_OVER, Relaxed);
+        let now = clock(clock_for(self.tenure.load(Relaxed)));
+        over != NOT_OVER && now.wrapping_sub(over) < MOMENT.as_micros() as usize
     }
 
     /// The lock was taken.
-    pub(crate) fn entered(&self, how: Entrance, now: impl FnOnce() -> usize) {
+    pub(crate) fn entered(&self, how: Entrance, clock: impl FnOnce(Clock) -> usize) {
         let tenure = match how {
             Entrance::AtOnce => return,
             Entrance::InVain => LONGEST.min(self.tenure.load(Relaxed) * 2),
             Entrance::Queued => SHORTEST,
         };
         self.tenure.store(tenure, Relaxed);
-        self.since.store(now(), Relaxed);
+        self.since.store(clock(clock_for(tenure)), Relaxed);
     }
+}
+
+const fn clock_for(tenure: usize) -> Clock {
+    if tenure <= AMONG_OTHERS { Clock::Exact } else { Clock::Coarse }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A process that holds the lock for a millisecond at a time and is back at once.
+    /// A process that is back as soon as it has released.
     struct Busy {
         courtesy: Courtesy,
         now: usize,
+        /// How long it has the lock at a time.
+        hold: usize,
     }
 
     impl Busy {
-        fn new() -> Self {
-            Self { courtesy: Courtesy::new(0), now: 0 }
+        fn holding(hold: usize) -> Self {
+            Self { courtesy: Courtesy::new(|_| 0), now: 0, hold }
         }
 
-        /// How long it has the lock until it gives way.
-        fn tenure(&mut self, then: Entrance) -> usize {
+        /// How long it has had the lock when it gives way, having got it in this way.
+        fn tenure(&mut self, mut how: Entrance) -> usize {
+            self.courtesy.entered(how, |_| self.now);
             let mut tenure = 0;
             loop {
-                tenure += 1;
-                self.now += 1;
-                self.courtesy.released(self.now);
-                if self.courtesy.is_due(|| self.now) {
-                    self.courtesy.entered(then, || self.now);
+                tenure += self.hold;
+                self.now += self.hold;
+                self.courtesy.released(how, |_| self.now);
+                if self.courtesy.is_due(|_| self.now) {
                     return tenure;
                 }
-                self.courtesy.entered(Entrance::AtOnce, || self.now);
+                how = Entrance::AtOnce;
+                self.courtesy.entered(how, |_| self.now);
             }
         }
     }
 
     #[test]
     fn among_others_every_tenure_is_short() {
-        let mut busy = Busy::new();
+        let mut busy = Busy::holding(10);
         for _ in 0..10 {
             assert_eq!(busy.tenure(Entrance::Queued), SHORTEST);
         }
     }
 
     #[test]
+    fn among_others_a_long_hold_is_a_tenure() {
+        let mut busy = Busy::holding(LONG_HOLD);
+        for _ in 0..10 {
+            assert_eq!(busy.tenure(Entrance::Queued), LONG_HOLD);
+        }
+        // The next one had not woken up in time. It is let in now.
+        assert_eq!(busy.tenure(Entrance::InVain), LONG_HOLD);
+    }
+
+    #[test]
     fn alone_it_pauses_ever_more_rarely() {
-        let mut busy = Busy::new();
-        let tenures = [(); 8].map(|()| busy.tenure(Entrance::InVain));
-        assert_eq!(tenures, [1, 2, 4, 8, 16, 32, 64, 64].map(|times| times * SHORTEST));
-        assert_eq!(busy.tenure(Entrance::Queued), LONGEST);
-        assert_eq!(busy.tenure(Entrance::Queued), SHORTEST);
+        for hold in [10, LONG_HOLD] {
+            let mut busy = Busy::holding(hold);
+            busy.tenure(Entrance::AtOnce);
+            let tenures = [(); 8].map(|()| busy.tenure(Entrance::InVain));
+            assert_eq!(tenures[1..], [4, 8, 16, 32, 64, 64, 64].map(|times| times * SHORTEST));
+            assert_eq!(busy.tenure(Entrance::InVain), LONGEST);
+        }
+    }
+
+    /// It looks at the exact clock for a few milliseconds only.
+    #[test]
+    fn alone_it_looks_at_the_clock_that_costs_nothing() {
+        let mut busy = Busy::holding(10);
+        let last = [(); 3].map(|()| busy.tenure(Entrance::InVain))[2];
+        assert_eq!(last, 8 * SHORTEST);
+        busy.courtesy.released(Entrance::AtOnce, |clock| {
+            assert_eq!(clock, Clock::Coarse);
+            busy.now
+        });
     }
 
     #[test]
     fn who_comes_back_later_does_not_pause() {
-        let busy = Busy::new();
-        busy.courtesy.released(SHORTEST);
-        assert!(!busy.courtesy.is_due(|| SHORTEST * 2));
-        assert!(!busy.courtesy.is_due(|| SHORTEST), "it was due once");
+        let courtesy = Courtesy::new(|_| 0);
+        courtesy.released(Entrance::AtOnce, |_| SHORTEST);
+        assert!(!courtesy.is_due(|_| SHORTEST + 1_000));
+        assert!(!courtesy.is_due(|_| SHORTEST), "it was due once");
     }
 }

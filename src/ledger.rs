@@ -132,7 +132,7 @@ impl Ledger {
             tally: Register::new(Tally::UNLOCKED),
             kept: Mutex::new(VecDeque::new()),
             idle: Slot::empty(),
-            courtesy: Courtesy::new(os::coarse_clock()),
+            courtesy: Courtesy::new(os::clock),
         }
     }
 
@@ -152,7 +152,7 @@ impl Ledger {
     /// Unlocked, or released-error → held, by a guard.
     pub(crate) fn enter(&self, hold: &Hold) {
         self.tally.update(|tally| tally.plus(hold.mode));
-        self.courtesy.entered(hold.entrance, os::coarse_clock);
+        self.courtesy.entered(hold.entrance, os::clock);
     }
 
     /// Held → one hold less: a guard's is about to end.
@@ -199,13 +199,13 @@ impl Ledger {
     }
 
     /// The same, for the descriptor of a hold that has ended.
-    pub(crate) fn put_released(&self, descriptor: Box<Descriptor>) {
-        self.courtesy.released(os::coarse_clock());
-        self.put_idle(descriptor);
+    pub(crate) fn put_released(&self, hold: Hold) {
+        self.courtesy.released(hold.entrance, os::clock);
+        self.put_idle(hold.descriptor);
     }
 
     /// Is it time to let others have the lock for once?
     pub(crate) fn gives_way(&self) -> bool {
-        self.courtesy.is_due(os::coarse_clock)
+        self.courtesy.is_due(os::clock)
     }
 }

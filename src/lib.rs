@@ -54,9 +54,10 @@
 //!   holders are possible, and nothing on this side can tell.
 //! - *Fairness* is the kernel's, and a little more. Linux wakes waiters in the order in which they
 //!   came, but whoever releases and locks again at once may be faster than the one that wakes up. So
-//!   on Unix a process that has taken the lock again and again for 4 ms stays away for 50 µs, right
-//!   after a release, and a waiter gets in. If nobody does, the next such tenure is twice as long, up
-//!   to 256 ms. Programs that use plain `flock` give way to nobody.
+//!   on Unix a process that has taken the lock again and again for 4 ms, or has waited for it and then
+//!   held it for half a millisecond, stays away for 100 µs, right after a release, and a waiter gets
+//!   in. If nobody does, the next such tenure is twice as long, up to 256 ms. Programs that use plain
+//!   `flock` give way to nobody.
 //! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
 //! - It protects against *replaced* lock files, not against people who replace them while the
 //!   lock is held: do not delete lock files that others may be using.

@@ -23,7 +23,7 @@ pub(crate) fn release_guarded(ledger: &Ledger, hold: Hold) -> Result<(), LockErr
 fn end(ledger: &Ledger, hold: Hold) -> Result<(), LockError> {
     match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {
         Ok(()) => {
-            ledger.put_released(hold.descriptor);
+            ledger.put_released(hold);
             Ok(())
         }
         Err(failure) => {

@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::thread;
 use std::time::Duration;
 
 use support::{Peer, Scratch, Strace, Trace};
@@ -27,7 +28,7 @@ enum Call {
     Other,
 }
 
-/// So long does a process have the lock before it gives way, at least.
+/// So long does a process have the lock before it gives way, at least, if its holds are short.
 const TENURE: Duration = Duration::from_millis(4);
 
 /// Runs the commands after the setup, and tells the calls that each of them made.
@@ -83,7 +84,7 @@ fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
             // Its allocator gives back at once what the peer's own words needed.
         } else if let Some(turn) = &mut turn {
             turn.push(classify(call, path));
-            // For a moment, by as many calls as fit in.
+            // By two calls.
             turn.dedup_by(|next, last| (*next, *last) == (Call::GiveWay, Call::GiveWay));
         }
     }
@@ -104,7 +105,9 @@ fn classify(call: &str, path: &str) -> Call {
         "open" | "openat" if arguments.contains(&format!("\"{path}\"")) => Call::Open,
         "fstat" => Call::Know,
         "close" => Call::Close,
-        "sched_yield" => Call::GiveWay,
+        "nanosleep" | "clock_nanosleep" => Call::GiveWay,
+        // Before: would such a sleep last for longer?
+        "prctl" if arguments.contains("PR_GET_TIMERSLACK") => Call::GiveWay,
         _ => Call::Other,
     }
 }
@@ -132,7 +135,8 @@ fn l4_a_repeated_acquisition_and_release_make_three_calls_and_now_and_then_a_pau
             calls.into_iter().partition(|call| *call == Call::GiveWay);
         let pauses = pauses.len();
         pauses_in_all += pauses;
-        let most = took.as_micros() / TENURE.as_micros() + 1;
+        // One more at the beginning, and one if a single hold was long, on a machine that was busy.
+        let most = took.as_micros() / TENURE.as_micros() + 2;
         assert!(pauses as u128 <= most, "{work}: {pauses} pauses in {took:?}");
         let tries = work.contains("try_") || work.contains("hasty");
         assert!(pauses == 0 || !tries, "{work}: a try does not pause");
@@ -142,6 +146,28 @@ fn l4_a_repeated_acquisition_and_release_make_three_calls_and_now_and_then_a_pau
         }
     }
     assert!(pauses_in_all > 0, "8000 turns under strace are more than one tenure");
+}
+
+/// Others want it as well, and to hand it over costs little beside such a hold.
+#[test]
+fn l4_who_has_waited_gives_way_after_a_single_long_hold() {
+    let check = "l4_who_has_waited_gives_way_after_a_single_long_hold";
+    let Some(mut strace) = Strace::spawn(check, &[]) else { return };
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    strace.peer.handle("a", &path, "");
+    let mut holder = Peer::with_handle("a", &path, "");
+    // Many, since nobody gives way who does not come back at once: it may be kept from that.
+    for _ in 0..20 {
+        holder.ok("acquire a");
+        strace.peer.start_waiting("wait", "acquire a", &path);
+        holder.ok("release a");
+        strace.peer.wait_ok("wait");
+        thread::sleep(Duration::from_millis(1));
+        strace.peer.ok("repeat 1 release a ; acquire a");
+        strace.peer.ok("release a");
+    }
+    assert_ne!(strace.end().count("PR_GET_TIMERSLACK"), 0);
 }
 
 #[test]

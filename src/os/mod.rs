@@ -15,9 +15,8 @@
 //!   Meanwhile the observer gets its looks, without a place in the queue being lost for it.
 //! - `is_current(name, descriptor, follow_links)`: at any time. Does the path name the file of this
 //!   descriptor? The answer is worth something only while the descriptor has a lock.
-//! - `coarse_clock()`: at any time. Milliseconds of a monotonic clock that costs next to nothing,
-//!   may be a few of them late, and may wrap. It stands still where the system itself hands a lock
-//!   to the one who waits.
+//! - `clock(which)`: at any time. Microseconds of a monotonic clock, which may wrap. It stands still
+//!   where the system itself hands a lock to the one who waits.
 //! - `give_way(moment)`: at any time. Lets other threads run for so long.
 //! - `holders(name, options, known_held, effort)`: at any time; opens nothing for reading or writing,
 //!   creates nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody

@@ -25,6 +25,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_SHARE_WRITE,
 };
 
+use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
@@ -223,7 +224,7 @@ fn block(descriptor: &Descriptor, mode: Mode) -> Result<Waited, Failure> {
 /// Who waits untimed is next, and who retries does not hurry: nobody has to.
 pub(crate) fn give_way(_: Duration) {}
 
-pub(crate) fn coarse_clock() -> usize {
+pub(crate) fn clock(_: Clock) -> usize {
     0
 }
 

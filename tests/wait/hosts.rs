@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::support::Scratch;
 use super::ways::{promptly, timed};
@@ -27,10 +27,30 @@ fn l3_lazy_timers_do_not_prolong_the_wait() {
     let _held = scratch.lock().lock().unwrap();
     let lock = scratch.lock().timeout(TIMEOUT);
     let took = promptly(move || {
-        // SAFETY: it concerns this thread alone.
-        let set = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 60_000_000_000_u64) };
-        assert_eq!(set, 0);
+        oversleep();
         timed(&lock)
     });
     took.assert_timed_out(TIMEOUT);
+}
+
+/// Nor for the moment that a busy process leaves the lock to others.
+#[test]
+fn l4_lazy_timers_do_not_prolong_giving_way() {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    promptly(move || {
+        oversleep();
+        let start = Instant::now();
+        // Several times over: at first after 4, 8 and 16 ms.
+        while start.elapsed() < Duration::from_millis(100) {
+            lock.acquire().unwrap();
+            lock.release().unwrap();
+        }
+    });
+}
+
+fn oversleep() {
+    // SAFETY: it concerns this thread alone.
+    let set = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 60_000_000_000_u64) };
+    assert_eq!(set, 0);
 }

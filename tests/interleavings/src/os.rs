@@ -9,6 +9,7 @@ use std::time::Duration;
 use locket_model::spec::{self, Answer, Op};
 use loom::sync::{Condvar, Mutex};
 
+use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
@@ -285,9 +286,9 @@ loom::thread_local! {
 
 /// Early at a thread's first look, which is when it makes a ledger, and late from then on: every
 /// ledger finds its first tenure over, and gives way once.
-pub(crate) fn coarse_clock() -> usize {
+pub(crate) fn clock(_: Clock) -> usize {
     let first = FIRST_LOOK.with(|first| first.replace(false));
-    if first { 0 } else { 3_600_000 }
+    if first { 0 } else { 3_600_000_000 }
 }
 
 /// Anything may happen anywhere without it, too.
