@@ -26,9 +26,7 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
     };
     let mut turns = 0;
     loop {
-        if ledger.gives_way() {
-            acquisition.give_way();
-        }
+        acquisition.give_way_if_due();
         let idle = ledger.take_idle();
         let reused = idle.is_some();
         let descriptor = match idle {
@@ -80,11 +78,12 @@ struct Acquisition<'a> {
 }
 
 impl Acquisition<'_> {
-    /// Lets those who wait have the lock first; who does not want to wait does not.
-    fn give_way(&mut self) {
-        let moment = self.deadline.remaining().map_or(MOMENT, |left| left.min(MOMENT));
-        if !moment.is_zero() {
-            os::give_way(moment);
+    /// Lets those who wait have the lock first. Who has next to no time to wait does not: such a
+    /// moment may last a little longer.
+    fn give_way_if_due(&mut self) {
+        let has_time = || self.deadline.remaining().is_none_or(|left| left > MOMENT * 5);
+        if !matches!(self.deadline, Deadline::Passed) && self.ledger.gives_way() && has_time() {
+            os::give_way(MOMENT);
             self.entrance = Entrance::InVain;
         }
     }

@@ -9,8 +9,9 @@
 //! A tenure is some milliseconds, or one hold if that is long: to hand the lock over costs little
 //! beside it, while every waiter who is woken in vain goes back to sleep behind others.
 //!
-//! Nobody can tell whether anybody waits. If the lock is still free after that moment, nobody did,
-//! most likely, and the next tenure is twice as long: who is alone pauses ever more rarely.
+//! Nobody can tell whether anybody waits. If the lock is free after that moment, nobody did, most
+//! likely, and the next tenure is twice as long: who is alone pauses ever more rarely. But not so
+//! rarely that it would cost much to be wrong: somebody may have come and gone in that moment.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,8 +22,8 @@ pub(crate) const MOMENT: Duration = Duration::from_micros(100);
 
 // Times are microseconds.
 const SHORTEST: usize = 4_000;
-/// So long may a waiter be kept out by one who had been alone for a while.
-const LONGEST: usize = 256_000;
+/// So long may a waiter be kept out by one who seems to be alone, whom it costs half a hundredth.
+const LONGEST: usize = 32_000;
 /// Up to here a tenure is that of a process among others, which one long hold ends. It is worth an
 /// exact look at the clock.
 const AMONG_OTHERS: usize = 2 * SHORTEST;
@@ -40,11 +41,11 @@ pub(crate) enum Entrance {
     Queued,
 }
 
-/// Which clock to look at: both tell the same time.
+/// Which clock to look at: the same time, but for how late they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
     Exact,
-    /// Costs next to nothing, and may be some milliseconds late.
+    /// Some milliseconds. It costs next to nothing.
     Coarse,
 }
 
@@ -66,7 +67,7 @@ const NOT_OVER: usize = usize::MAX;
 impl Courtesy {
     pub(crate) fn new(clock: impl FnOnce(Clock) -> usize) -> Self {
         Self {
-            since: AtomicUsize::new(clock(Clock::Coarse)),
+            since: AtomicUsize::new(clock(clock_for(SHORTEST))),
             tenure: AtomicUsize::new(SHORTEST),
             over: AtomicUsize::new(NOT_OVER),
         }
@@ -168,7 +169,7 @@ mod tests {
             let mut busy = Busy::holding(hold);
             busy.tenure(Entrance::AtOnce);
             let tenures = [(); 8].map(|()| busy.tenure(Entrance::InVain));
-            assert_eq!(tenures[1..], [4, 8, 16, 32, 64, 64, 64].map(|times| times * SHORTEST));
+            assert_eq!(tenures[1..], [4, 8, 8, 8, 8, 8, 8].map(|times| times * SHORTEST));
             assert_eq!(busy.tenure(Entrance::InVain), LONGEST);
         }
     }
@@ -183,6 +184,17 @@ mod tests {
             assert_eq!(clock, Clock::Coarse);
             busy.now
         });
+    }
+
+    /// A clock that is late says less than one that was exact: a short time would be endless.
+    #[test]
+    fn a_new_one_is_not_over() {
+        let courtesy = Courtesy::new(|clock| if clock == Clock::Exact { 5_000 } else { 0 });
+        courtesy.released(Entrance::AtOnce, |clock| {
+            assert_eq!(clock, Clock::Exact);
+            5_001
+        });
+        assert!(!courtesy.is_due(|_| 5_002));
     }
 
     #[test]

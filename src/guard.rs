@@ -1,5 +1,6 @@
 use std::io;
 
+use super::deadline::Deadline;
 use super::diagnosis::refused;
 use super::error::LockError;
 use super::ledger::Hold;
@@ -73,7 +74,9 @@ impl Guard {
     /// ```
     pub fn is_current(&self) -> io::Result<bool> {
         let Some(hold) = &self.hold else { return Ok(false) };
-        os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links)
+        let look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
+        Deadline::Passed
+            .outlast_signals(look)
             .map_err(|failure| refused(self.ledger.name(), failure).into())
     }
 

@@ -42,7 +42,7 @@
 //! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
 //! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold and an idle one |
-//! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` over byte 0. Both exclude locket.py |
+//! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
 //!
 //! # What is not
 //!
@@ -54,10 +54,12 @@
 //!   holders are possible, and nothing on this side can tell.
 //! - *Fairness* is the kernel's, and a little more. Linux wakes waiters in the order in which they
 //!   came, but whoever releases and locks again at once may be faster than the one that wakes up. So
-//!   on Unix a process that has taken the lock again and again for 4 ms, or has waited for it and then
-//!   held it for half a millisecond, stays away for 100 µs, right after a release, and a waiter gets
-//!   in. If nobody does, the next such tenure is twice as long, up to 256 ms. Programs that use plain
-//!   `flock` give way to nobody.
+//!   on Unix a process that locks again right after a release stays away for 100 µs, if it is 4 ms
+//!   since it last did so or waited, or if it has waited and then held the lock for half a
+//!   millisecond; and a waiter gets in. If the lock is free after that, the next such tenure is twice
+//!   as long, up to 32 ms. Who leaves half a millisecond or less to an acquisition is not kept
+//!   waiting; nor is who drops every handle and guard of the path in between: nothing is remembered
+//!   then. Programs that use plain `flock` give way to nobody.
 //! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
 //! - It protects against *replaced* lock files, not against people who replace them while the
 //!   lock is held: do not delete lock files that others may be using.
@@ -113,8 +115,9 @@
 //! deleted all the same, waiters notice and move on to the new one (L9).
 //!
 //! **Why not lock the data file itself?** Contents are never touched, so on Unix you may. But
-//! programs that replace their data by renaming a new file over it replace the lock as well, and on
-//! Windows the contents are out of reach while the lock is held. Use a file beside it.
+//! programs that replace their data by renaming a new file over it replace the lock as well, a
+//! program's own file cannot be executed as long as a handle may write to it, and on Windows the
+//! contents are out of reach while the lock is held. Use a file beside it.
 //!
 //! **Where should it be?** On a local file system, where every user of the lock may open the file:
 //! reading is enough, except on NFS.

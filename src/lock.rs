@@ -171,15 +171,18 @@ impl Lock {
 impl Lock {
     /// Waits for the lock, for at most the timeout, and returns the guard that holds it.
     ///
-    /// A free lock is taken at once; a waiter sleeps in the kernel (`flock` on Unix; on Windows it
-    /// retries `LockFileEx`). The hold is on the file that the path names at that moment: if it
-    /// was replaced meanwhile, the wait goes on for the new one (L9).
+    /// A free lock is taken at once, unless it is this process's turn to [give
+    /// way](crate#what-is-not). A waiter sleeps in the kernel (`flock`, `LockFileEx`); with a timeout
+    /// or an observer it retries every [`retry_period`](Self::retry_period) there where no system call
+    /// would wake it, which is everywhere but on Linux. The hold is on the file that the path names at
+    /// that moment: if it was replaced meanwhile, the wait goes on for the new one (L9).
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] if somebody else held the lock at the deadline, [`LockError::Io`]
-    /// if the system refuses to open, create or lock the file. Nothing is left behind, and the
-    /// state of the lock is as it was.
+    /// [`LockError::TimedOut`] if somebody else held the lock at the deadline,
+    /// [`LockError::GivenUp`] if the observer put an end to the wait, [`LockError::Io`] if the system
+    /// refuses to open, create or lock the file. Nothing is left behind, and the state of the lock is
+    /// as it was.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -33,7 +33,7 @@ pub(crate) struct Observer(Arc<Observe>);
 pub(crate) struct Watch<'a> {
     observer: &'a Observer,
     wait: Wait<'a>,
-    next: Instant,
+    next: Option<Instant>,
 }
 
 /// What a sleep in the queue came to.
@@ -71,12 +71,13 @@ impl<'a> Watch<'a> {
         let observer = options.observer.as_ref()?;
         let now = Instant::now();
         let wait = Wait { name, options, deadline, since: deadline.start().unwrap_or(now) };
-        Some(Self { observer, wait, next: now })
+        Some(Self { observer, wait, next: Some(now) })
     }
 
     /// How long until the next look.
     pub(crate) fn due(&self) -> Duration {
-        self.next.saturating_duration_since(Instant::now())
+        let left = |next: Instant| next.saturating_duration_since(Instant::now());
+        self.next.map_or(Duration::MAX, left)
     }
 
     /// Shows the wait to the observer if it is time to. If that is to be its end: how long it lasted.
@@ -87,8 +88,7 @@ impl<'a> Watch<'a> {
         if (self.observer.0)(&self.wait).is_break() {
             return Some(self.wait.waited());
         }
-        let now = Instant::now();
-        self.next = now.checked_add(self.wait.options.observe_every).unwrap_or(now);
+        self.next = Instant::now().checked_add(self.wait.options.observe_every);
         None
     }
 }

@@ -224,6 +224,26 @@ fn l12_signals_are_outlasted() {
     }
 }
 
+/// By those too who only ask.
+#[test]
+fn l12_signals_are_outlasted_by_questions() {
+    let check = "l12_signals_are_outlasted_by_questions";
+    let second = |calls| Point { calls, nth: 2, class: "ask", existed: true, held: false };
+    for (question, calls) in [("is_current g", LOOK), ("holders a", OPEN)] {
+        for times in [1, 5, 90] {
+            let fault = format!("error=EINTR:when=2..{}", times + 1);
+            let Some(mut scene) = Scene::new(check, second(calls), &fault, "") else { return };
+            scene.ok("lock a g");
+            let answer = scene.ok(question);
+            let pid = scene.strace.peer.pid();
+            let expected = if question == "holders a" { pid.to_string() } else { "true".into() };
+            assert!(answer.contains(&expected), "{}: {answer}", scene.what);
+            scene.ok("release_guard g");
+            scene.leaves_nothing();
+        }
+    }
+}
+
 /// A waiter that is interrupted again and again goes on waiting, and times out no earlier.
 #[test]
 fn l3_signals_neither_shorten_a_wait_nor_lengthen_it() {

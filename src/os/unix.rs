@@ -276,7 +276,7 @@ pub(crate) fn give_way(moment: Duration) {
 /// Some hosts let their threads sleep for much longer than they ask for.
 #[cfg(target_os = "linux")]
 fn oversleeps() -> bool {
-    const MUCH: libc::c_long = 1_000_000; // Nanoseconds. Where nobody sets it, it is 50,000.
+    const MUCH: libc::c_long = 100_000; // Nanoseconds. Where nobody sets it, it is 50,000.
     // SAFETY: it changes nothing. (The C library's own `prctl` cuts the answer down to an `int`.)
     let slack = unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_TIMERSLACK) };
     !(0..=MUCH).contains(&slack)

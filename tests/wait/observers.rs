@@ -1,9 +1,11 @@
 //! L4, L13: an observer costs a waiter neither its place in the queue nor anything else.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use locket::{Lock, LockError};
@@ -13,7 +15,7 @@ use super::probe::{Answer, probe};
 use super::signals;
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
-use super::ways::{start, timed};
+use super::ways::{Way, start, timed};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -86,6 +88,56 @@ fn l4_who_looks_for_himself_loses_his_place() {
     first.assert_running();
     second.ok("release a");
     drop(first.result());
+}
+
+/// The deadline has passed, and the observer is still in the middle of a look: nothing is to be
+/// done until it comes back.
+#[test]
+fn l4_a_slow_observer_is_waited_for_asleep() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let (looking, looks) = mpsc::channel();
+    let (say, back) = mpsc::channel();
+    let back = Mutex::new(back);
+    let lock = scratch.lock().timeout(20 * MILLISECOND).on_wait(move |wait| {
+        until("the deadline has passed", || wait.left().is_some_and(|left| left.is_zero()));
+        looking.send(()).unwrap();
+        back.lock().unwrap().recv().unwrap()
+    });
+    let (tell, tid) = mpsc::channel();
+    let wait = start(move || {
+        tell.send(signals::tid()).unwrap();
+        timed(&lock)
+    });
+    let tid: libc::pid_t = tid.recv().unwrap();
+    looks.recv().unwrap();
+    let status = || fs::read_to_string(format!("/proc/self/task/{tid}/status")).unwrap();
+    let switches = || threads::field(&status(), "voluntary_ctxt_switches");
+    until("it sleeps", || {
+        let before = switches();
+        thread::sleep(20 * MILLISECOND);
+        switches() == before && threads::field(&status(), "State").starts_with('S')
+    });
+    wait.assert_running();
+    say.send(ControlFlow::Continue(())).unwrap();
+    wait.result().assert_timed_out(20 * MILLISECOND);
+}
+
+/// What is too long for the clock to tell is never, as with a timeout.
+#[test]
+fn l4_who_never_looks_again_looks_once() {
+    for way in Way::BOTH {
+        let scratch = Scratch::new();
+        let _held = scratch.lock().lock().unwrap();
+        let (tell, looks) = mpsc::channel();
+        let lock = way.of(scratch.lock()).timeout(50 * MILLISECOND).observe_every(Duration::MAX);
+        let lock = lock.on_wait(move |_| {
+            tell.send(()).unwrap();
+            ControlFlow::Continue(())
+        });
+        timed(&lock).assert_timed_out(50 * MILLISECOND);
+        assert_eq!(looks.try_iter().count(), 1, "{way:?}");
+    }
 }
 
 /// After a grant, a timeout, a Break and a panic.

@@ -46,6 +46,11 @@ impl Alarm {
     pub(super) fn ringer(&self) -> Ringer<'_> {
         Ringer(&self.timer)
     }
+
+    /// No more signals, unless it is rung.
+    pub(super) fn silence(&self) {
+        self.timer.stop();
+    }
 }
 
 impl Ringer<'_> {
@@ -81,10 +86,17 @@ impl Timer {
     }
 
     fn start(&self, remaining: Duration) -> bool {
-        let schedule = libc::itimerspec {
-            it_value: timespec(remaining.max(Duration::from_nanos(1))), // Zero would disarm it.
-            it_interval: timespec(REPEAT),
-        };
+        self.set(remaining.max(Duration::from_nanos(1)))
+    }
+
+    fn stop(&self) {
+        self.set(Duration::ZERO);
+    }
+
+    /// Zero stops it.
+    fn set(&self, remaining: Duration) -> bool {
+        let schedule =
+            libc::itimerspec { it_value: timespec(remaining), it_interval: timespec(REPEAT) };
         // SAFETY: the timer is ours, `schedule` is initialized, and no old value is asked for.
         unsafe { libc::timer_settime(self.0, 0, &raw const schedule, ptr::null_mut()) == 0 }
     }

@@ -11,6 +11,7 @@ use std::ffi::CStr;
 use std::io;
 use std::path::Path;
 
+use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
 use crate::holders::{Claim, Claimant, Effort, Holders};
 use crate::options::Options;
@@ -34,10 +35,13 @@ pub(crate) fn holders(
             return Ok(holders);
         }
     }
-    let found = settled(|| look(path, options.follow_links, known_held, effort));
-    match found {
+    let search = || {
+        let found = settled(|| look(path, options.follow_links, known_held, effort));
+        found.map_err(|error| Action::Ask.failed(error))
+    };
+    match Deadline::Passed.outlast_signals(search) {
         Err(_) if known_held => Ok(held_by(Claimant::Unknown)),
-        found => found.map_err(|error| Action::Ask.failed(error)),
+        found => found,
     }
 }
 

@@ -40,6 +40,7 @@ pub(in crate::os) fn watched(
         let slept = sleep();
         over.store(true, Ordering::Release);
         watcher.thread().unpark();
+        alarm.silence(); // The observer may be in the middle of something long.
         let given_up = watcher.join().unwrap_or_else(|panic| {
             if slept.is_ok() {
                 give_back();
@@ -47,7 +48,9 @@ pub(in crate::os) fn watched(
             resume_unwind(panic)
         });
         Some(match (slept, given_up) {
-            (Err(_), Some(waited)) => Ok(Waited::GivenUp(waited)),
+            (Err(error), Some(waited)) if error.kind() == io::ErrorKind::Interrupted => {
+                Ok(Waited::GivenUp(waited))
+            }
             (slept, _) => slept,
         })
     })
