@@ -1,3 +1,4 @@
+//! - L3: what keeps a file from being opened is waited for by the deadline.
 //! - L8: a lock file that is missing is created; one that exists is opened as it is.
 //! - L12: what cannot be opened or created is an error with the path, the action and the cause.
 //! - L13: nothing is left behind.
@@ -254,6 +255,47 @@ fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
     running.kill()?;
     running.wait()?;
     Ok(outcome?)
+}
+
+/// A lease: whoever has it is told that somebody opens the file, and may take a while to give it
+/// back. Here nobody answers until the test does.
+#[cfg(target_os = "linux")]
+#[test]
+#[allow(unsafe_code, reason = "the standard library knows no leases")]
+fn l3_a_lease_is_waited_for_by_the_deadline() -> Outcome {
+    use std::os::fd::AsRawFd;
+    use std::time::{Duration, Instant};
+
+    const F_SETSIG: i32 = 10;
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    File::create(&path)?;
+    let leased = File::open(&path)?;
+    // SAFETY: the descriptor is ours. The signal that tells of the opening is one that is ignored.
+    unsafe {
+        assert_eq!(libc::fcntl(leased.as_raw_fd(), F_SETSIG, libc::SIGURG), 0);
+        assert_eq!(libc::fcntl(leased.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK), 0);
+    }
+    let why = format!(
+        "{}: somebody has a lease on it, a file server for instance, and has not given it back yet",
+        words_of(libc::EAGAIN)
+    );
+    let refused = |lock: &locket::Lock| {
+        let Err(error) = lock.lock() else { panic!("it is leased") };
+        assert_eq!(error.to_string(), format!("couldn't open {}: {why}", path.display()));
+    };
+    refused(&scratch.lock().timeout(Duration::ZERO));
+    let timeout = Duration::from_millis(30);
+    let start = Instant::now();
+    refused(&scratch.lock().timeout(timeout));
+    assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
+
+    let mut peer = Peer::with_handle("patient", &path, "timeout=3600000 retry_period=1");
+    peer.ok("start wait acquire patient");
+    peer.assert_waiting("wait");
+    drop(leased);
+    peer.wait_ok("wait");
+    Ok(())
 }
 
 fn which(program: &str) -> io::Result<PathBuf> {

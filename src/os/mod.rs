@@ -6,8 +6,8 @@
 //!   one that loaded the library.
 //! - `open(name, options, deadline) → Descriptor`: at any time. A descriptor of its own, without a
 //!   lock, closed on `exec`. Creates the file if there is none, unless the options forbid that, and
-//!   otherwise leaves it as it is (L8). Where others can keep a file to themselves (Windows), it sleeps until they are done, or
-//!   until the deadline. Fails with `Interrupted` when a signal came first.
+//!   otherwise leaves it as it is (L8). Where somebody keeps the file to himself, it sleeps until
+//!   that is over, or until the deadline. Fails with `Interrupted` when a signal came first.
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
 //! - `wait(descriptor, options, deadline, watch) → granted?`: on a descriptor without a lock, after
 //!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or until the observer

@@ -79,14 +79,18 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
-        self.forks != FORKS.load(Ordering::Relaxed)
+        self.forks != FORKS.load(Ordering::Relaxed) || FORKING.load(Ordering::Relaxed) != 0
     }
 }
 
-pub(crate) fn open(name: &Name, options: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
+pub(crate) fn open(
+    name: &Name,
+    options: &Options,
+    deadline: &Deadline,
+) -> Result<Descriptor, Failure> {
     let path = name.raw(Action::Open)?;
     let forks = FORKS.load(Ordering::Relaxed);
-    let file = open_or_create(path, options)?;
+    let file = open_by(deadline, path, options)?;
     let stat = rustix::fs::fstat(&file).map_err(|error| Action::Open.failed(error))?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Err(Action::Open.failed(Errno::ISDIR)),
@@ -98,10 +102,29 @@ pub(crate) fn open(name: &Name, options: &Options, _: &Deadline) -> Result<Descr
     }
 }
 
+/// Somebody may have a lease on the file (`F_SETLEASE`; file servers do) and is told to give it
+/// back, which takes a while. To wait for that in `open` would be to wait past the deadline.
+fn open_by(deadline: &Deadline, path: &CStr, options: &Options) -> Result<File, Failure> {
+    loop {
+        let left = deadline.remaining().unwrap_or(Duration::MAX);
+        match open_or_create(path, options) {
+            Err(failure) if !left.is_zero() && is_leased(&failure) => {
+                pause(options.retry_period.min(left));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_leased(failure: &Failure) -> bool {
+    Errno::from_io_error(&failure.source) == Some(Errno::AGAIN)
+}
+
 fn open_or_create(path: &CStr, options: &Options) -> Result<File, Failure> {
     match open_existing(path, options) {
         Err(Errno::NOENT) if options.create => create(path, options),
-        Err(Errno::LOOP) if !options.follow_links && is_link(path) => {
+        // Every system has an error of its own for that.
+        Err(_) if !options.follow_links && is_link(path) => {
             Err(Action::Open.failed(not_followed()))
         }
         opened => opened.map_err(|error| Action::Open.failed(error)),
@@ -127,7 +150,8 @@ fn create(path: &CStr, options: &Options) -> Result<File, Failure> {
     })
 }
 
-/// `O_NONBLOCK` is for the FIFO that would wait for a peer; to `flock` it means nothing.
+/// `O_NONBLOCK` is for the FIFO that would wait for a peer, and the lease that would be waited for;
+/// to `flock` it means nothing.
 fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errno> {
     let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !options.follow_links);
@@ -335,19 +359,30 @@ pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// How many forks this process has seen, as a child or as a parent.
 static FORKS: AtomicU32 = AtomicU32::new(0);
+/// How many are going on: the child may have its copies already, and the host's own handlers may
+/// take their time before this process hears of it.
+static FORKING: AtomicU32 = AtomicU32::new(0);
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+extern "C" fn before_fork() {
+    FORKING.fetch_add(1, Ordering::Relaxed);
+}
+
 extern "C" fn after_fork_in_parent() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    // Not below zero: this one may have begun before it was watched.
+    let _ =
+        FORKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |forks| forks.checked_sub(1));
 }
 
 extern "C" fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     FORKS.fetch_add(1, Ordering::Relaxed);
+    FORKING.store(0, Ordering::Relaxed); // Those of other threads are not this process's.
 }
 
 /// Two threads may both be first, and each fork then counts twice: any other number will do. A
@@ -357,7 +392,11 @@ pub(crate) fn watch_forks() {
         // SAFETY: the functions only touch atomics, which is legal in a forked child, and they
         // live as long as the program.
         let refused = unsafe {
-            libc::pthread_atfork(None, Some(after_fork_in_parent), Some(after_fork_in_child))
+            libc::pthread_atfork(
+                Some(before_fork),
+                Some(after_fork_in_parent),
+                Some(after_fork_in_child),
+            )
         };
         WATCHING.store(refused == 0, Ordering::Relaxed);
     }

@@ -1,10 +1,14 @@
-//! Other processes begin while a thread waits (L11).
+//! Other processes begin while a thread waits, or locks (L11).
+#![allow(unsafe_code)]
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use super::alone::alone;
 use super::signals;
-use super::support::{Peer, Scratch, until_waiting};
+use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
 use super::ways::start;
 
@@ -83,4 +87,58 @@ fn l11_a_program_started_during_a_wait() {
     assert!(!text.contains("ClockID"), "{text}");
     drop(held);
     wait.result().unwrap();
+}
+
+static FORKED: AtomicBool = AtomicBool::new(false);
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn take_time() {
+    FORKED.store(true, Ordering::SeqCst);
+    while !TOLD.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A host may have something to do after each fork, before this process hears of it. The child has
+/// its copies by then: what was at hand for reuse is not used.
+#[test]
+fn l11_a_fork_that_is_not_over() {
+    alone("forks::l11_a_fork_that_is_not_over", || {
+        // SAFETY: the function lives as long as the program.
+        assert_eq!(unsafe { libc::pthread_atfork(None, Some(take_time), None) }, 0);
+        let scratch = Scratch::new();
+        let lock = scratch.lock();
+        drop(lock.lock().unwrap());
+        let mut pipe = [0; 2];
+        // SAFETY: there is room for two descriptors.
+        assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+        let [read, write] = pipe;
+        // SAFETY: the child makes system calls only.
+        let fork = start(move || unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::read(read, (&raw mut pipe).cast(), 1);
+                for descriptor in 0..1024 {
+                    libc::flock(descriptor, libc::LOCK_UN);
+                }
+                libc::_exit(0);
+            }
+            child
+        });
+        until("there is a child", || FORKED.load(Ordering::SeqCst));
+        let held = lock.lock().unwrap();
+        // The child gives up whatever it shares, and ends.
+        let mut status = -1;
+        // SAFETY: one byte is there to be written, and room for one status.
+        unsafe {
+            assert_eq!(libc::write(write, (&raw const pipe).cast(), 1), 1);
+            assert_ne!(libc::waitpid(-1, &raw mut status, 0), -1);
+        }
+        assert_eq!(status, 0);
+        assert!(scratch.lock().try_lock().is_err(), "the child had a part in it");
+        TOLD.store(true, Ordering::SeqCst);
+        assert_ne!(fork.result(), -1);
+        drop(held);
+        drop(scratch.lock().try_lock().unwrap());
+    });
 }

@@ -46,6 +46,10 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
             "the whole system has as many files open as it may: raise the limit (sysctl fs.file-max)"
                 .into(),
         ),
+        (Errno::AGAIN, Action::Create | Action::Open) => Some(
+            "somebody has a lease on it, a file server for instance, and has not given it back yet"
+                .into(),
+        ),
         (Errno::NOENT | Errno::NOTDIR, Action::Create | Action::Open) => missing(path),
         (Errno::ACCESS | Errno::PERM, Action::Create) => not_to_be_written(path),
         (Errno::ACCESS | Errno::PERM, Action::Open | Action::Check | Action::Ask) => {
