@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-LOCKET_BENCH_PYTHON="$PWD/target/python/bin/python" cargo bench --benches -- --quick
+cargo bench --benches -- --quick

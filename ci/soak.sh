@@ -12,9 +12,6 @@ runs=${1:-50}
 load=${LOCKET_SOAK_LOAD:-$(nproc)}
 tests=(stress crash_points faults nemeses interop command_stress wait fork users)
 export LOCKET_STRESS=${LOCKET_STRESS:-3}
-if [[ -x target/python/bin/python ]]; then
-    export LOCKET_PYTHON=${LOCKET_PYTHON:-$PWD/target/python/bin/python}
-fi
 cargo build --features stress "${tests[@]/#/--test=}"
 
 scratch=$(mktemp -d)

@@ -7,4 +7,4 @@ command='cargo test --features stress'
 grep -qxF "$command" README.md || { echo "README.md does not say: $command" >&2; exit 1; }
 
 # Here everything that the tests need is installed: one that is skipped has failed.
-LOCKET_NO_SKIP=1 LOCKET_PYTHON="$PWD/target/python/bin/python" $command
+LOCKET_NO_SKIP=1 $command

@@ -2,12 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use super::ways::Way;
 
-/// Names the Python to use; otherwise it is `python3`.
-const VARIABLE: &str = "LOCKET_BENCH_PYTHON";
+/// Names the Python to use; otherwise it is the one that `ci/setup.sh` has made, or else `python3`.
+const VARIABLE: &str = "LOCKET_PYTHON";
+const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python/bin/python");
 
 pub(crate) const SCRIPT: &str = include_str!("peer.py");
 
@@ -21,7 +23,8 @@ impl Python {
     /// Its libraries' versions, or why there are none. What is missing is said at once: whoever
     /// reads the end of a long run should not be surprised.
     pub(crate) fn find() -> Self {
-        let program = env::var_os(VARIABLE).unwrap_or_else(|| "python3".into());
+        let otherwise = if Path::new(MADE).exists() { MADE } else { "python3" };
+        let program = env::var_os(VARIABLE).unwrap_or_else(|| otherwise.into());
         let version = |module: &str| {
             let version = version(&program, module);
             if let Err(why) = &version {
