@@ -84,7 +84,8 @@ impl Guard {
     /// process and all that inherited it have ended, or closed what they inherited (L11).
     ///
     /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run`
-    /// is built on it: it takes the lock, bequeaths it and becomes the command. On Windows a lock
+    /// is built on it: it takes the lock, bequeaths it and becomes the command. This process holds the
+    /// lock for good then, and [`Lock::state`](crate::Lock::state) says so. On Windows a lock
     /// ends with the process that took it, whoever inherits its handle: this is always an error,
     /// and the lock is released. Keep the guard until the child has ended.
     ///

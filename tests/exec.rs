@@ -38,8 +38,13 @@ fn l11_unless_they_are_to() {
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "");
     let mut peer = Peer::with_handle("a", &path, "");
+    #[cfg(target_os = "linux")]
+    let before = peer.descriptors();
     peer.ok("lock a g");
     peer.ok("bequeath_guard g");
+    #[cfg(target_os = "linux")]
+    assert_eq!(peer.descriptors(), before + 1, "the heirs' one");
+    assert_eq!(peer.ok("state a"), "exclusive", "it is the process's for good");
     let program = peer.ok("spawn sleep 100");
     #[cfg(target_os = "linux")]
     assert_eq!(descriptors_of(&program, &path), 1);

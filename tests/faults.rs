@@ -334,6 +334,7 @@ fn l12_a_refused_bequest() {
         let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
         scene.ok("lock a g");
         scene.refused("bequeath_guard g", "inherit", errno);
+        assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
         assert!(scene.holder.finds_free("a"), "{}", scene.what);
         scene.leaves_nothing();
     }

@@ -353,3 +353,21 @@ fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
     parent.wait_ok("w");
     next.wait_ok("w");
 }
+
+/// The same where nobody can tell which file the path names.
+#[test]
+fn l11_a_child_keeps_nothing_of_a_wait_that_ends_in_an_error() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    holder.ok(&format!("open_foreign old {}", word(&path)));
+    let mut parent = Peer::with_handle("a", &path, "");
+    parent.start_waiting("w", "acquire a", &path);
+    parent.ok("fork c");
+    fs::remove_file(&path).expect("the directory is ours");
+    std::os::unix::fs::symlink(&path, &path).expect("the directory is ours");
+    holder.ok("release a");
+    assert_eq!(parent.wait("w").class(), "check");
+    assert_eq!(holder.ok("try_foreign old exclusive"), "granted");
+}

@@ -130,3 +130,20 @@ fn l5_a_release_leaves_shared_guards() -> Outcome {
     assert!(writer.finds_free("a"));
     Ok(())
 }
+
+/// Many at once: each hold is counted when it begins and when it ends.
+#[test]
+fn l5_no_hold_is_lost_count_of() {
+    let scratch = Scratch::new();
+    let readers = scratch.lock().shared();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    drop(readers.try_lock().expect("readers share"));
+                }
+            });
+        }
+    });
+    assert_eq!(readers.state(), State::Unlocked);
+}

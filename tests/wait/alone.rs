@@ -45,6 +45,22 @@ pub(crate) fn suffer_want() {
     });
 }
 
+/// A child that does nothing until it is killed, or for a minute.
+#[allow(unsafe_code)]
+pub(crate) fn fork_idle() -> u32 {
+    // SAFETY: the child makes system calls only.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::alarm(60);
+            loop {
+                libc::pause();
+            }
+        }
+        child.try_into().expect("there should be a child")
+    }
+}
+
 #[track_caller]
 fn run(arguments: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> usize {
     let this = env::current_exe().expect("a test knows where it is");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use locket::{Guard, Lock};
 
 use super::alone::{Want, alone, in_want};
+use super::probe::{Answer, Call, probe};
 use super::signals::{self, Action, COUNTED};
 use super::support::Scratch;
 use super::ways::{promptly, start, timed};
@@ -116,6 +117,29 @@ fn l13_a_signal_that_the_host_has_taken_is_left_to_it() {
         assert_eq!(signals::action(first), theirs);
         assert_eq!(signals::claimed(), [first - 2, first - 1, first]);
         assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host had a signal of ours");
+    });
+}
+
+/// The host may take a signal between our look at it and our taking it: it gets it back.
+#[test]
+fn l13_a_host_that_was_faster_keeps_its_signal() {
+    alone("claims::l13_a_host_that_was_faster_keeps_its_signal", || {
+        let (_scratch, _held, lock) = contended();
+        let theirs = Action::of_host(0);
+        let top = libc::SIGRTMAX();
+        let mut tries = 0;
+        let faster = |call: &Call| {
+            if call.arguments[0] == u64::from(top.unsigned_abs()) && call.arguments[1] != 0 {
+                tries += 1;
+                signals::set_action(top, theirs);
+            }
+            Answer::Pass
+        };
+        let took = probe(&[libc::SYS_rt_sigaction], faster, move || timed(&lock));
+        took.assert_timed_out(TIMEOUT);
+        assert_eq!(tries, 2, "to take it, and to give it back");
+        assert_eq!(signals::action(top), theirs);
+        assert_eq!(signals::claimed(), [top - 1, top]);
     });
 }
 

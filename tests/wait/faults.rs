@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use libc::c_long;
 use locket::{Action, LockError};
 
-use super::probe::{Answer, Call, probe};
+use super::probe::{Answer, Call, WINDOWS_SHARES, probe};
 use super::signals::{self, stall};
 use super::support::{Scratch, until};
 use super::threads;
@@ -279,16 +279,32 @@ fn l3_refused_means_are_done_without() {
 /// pause is no longer than the deadline allows.
 #[test]
 fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
+    for share in WINDOWS_SHARES {
+        let scratch = Scratch::new();
+        drop(scratch.lock().lock().unwrap());
+        let timeout = Duration::from_millis(20);
+        let lock = scratch.lock().timeout(timeout).retry_period(Duration::from_secs(3600));
+        let answer = |call: &Call| {
+            if call.is(libc::SYS_fstatfs) {
+                return call.succeed_with(share);
+            }
+            Answer::Fail(libc::EACCES)
+        };
+        let took = probe(&[libc::SYS_flock, libc::SYS_fstatfs], answer, move || timed(&lock));
+        took.assert_timed_out(timeout);
+    }
+}
+
+/// The path names another file at every look: even one attempt comes to an end, and says why.
+#[test]
+fn l3_a_file_that_is_always_another_is_an_error() {
     let scratch = Scratch::new();
     drop(scratch.lock().lock().unwrap());
-    let timeout = Duration::from_millis(20);
-    let lock = scratch.lock().timeout(timeout).retry_period(Duration::from_secs(3600));
-    let answer = |call: &Call| {
-        if call.is(libc::SYS_fstatfs) {
-            return call.succeed_with_cifs();
-        }
-        Answer::Fail(libc::EACCES)
-    };
-    let took = probe(&[libc::SYS_flock, libc::SYS_fstatfs], answer, move || timed(&lock));
-    took.assert_timed_out(timeout);
+    for timeout in [Duration::ZERO, Duration::from_millis(5)] {
+        let lock = scratch.lock().timeout(timeout);
+        let looks = [libc::SYS_newfstatat, libc::SYS_stat, libc::SYS_statx];
+        let missing = |_: &Call| Answer::Fail(libc::ENOENT);
+        let error = probe(&looks, missing, move || lock.lock().map(drop)).unwrap_err();
+        assert!(matches!(error, LockError::Io { action: Action::Check, .. }), "{error}");
+    }
 }

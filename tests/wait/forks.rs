@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::alone::alone;
+use super::alone::{alone, fork_idle};
+use super::probe::{Answer, Call, probe};
 use super::signals;
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
@@ -140,5 +141,32 @@ fn l11_a_fork_that_is_not_over() {
         assert_ne!(fork.result(), -1);
         drop(held);
         drop(scratch.lock().try_lock().unwrap());
+    });
+}
+
+/// A fork in the middle of an acquisition: the descriptor that it opens is the child's as well, so
+/// it is not used again.
+#[test]
+fn l7_a_fork_while_the_file_is_opened() {
+    alone("forks::l7_a_fork_while_the_file_is_opened", || {
+        let scratch = Scratch::new();
+        let (lock, again) = (scratch.lock(), scratch.lock());
+        let mut child = 0;
+        let fork = |_: &Call| {
+            if child == 0 {
+                child = fork_idle();
+            }
+            Answer::Pass
+        };
+        // The file is open by then, and it is asked which one it is.
+        probe(&[libc::SYS_fstat], fork, move || lock.lock().map(drop)).unwrap();
+        let mut opened = 0;
+        let count = |_: &Call| {
+            opened += 1;
+            Answer::Pass
+        };
+        probe(&[libc::SYS_openat, libc::SYS_open], count, move || again.lock().map(drop)).unwrap();
+        signals::kill(child, libc::SIGKILL);
+        assert_eq!(opened, 1);
     });
 }

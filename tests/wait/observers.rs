@@ -8,14 +8,14 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use locket::{Lock, LockError};
+use locket::{Lock, LockError, State};
 
-use super::alone::alone;
+use super::alone::{alone, fork_idle};
 use super::probe::{Answer, probe};
 use super::signals;
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
-use super::ways::{Way, start, timed};
+use super::ways::{Way, promptly, start, timed};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -138,6 +138,102 @@ fn l4_who_never_looks_again_looks_once() {
         timed(&lock).assert_timed_out(50 * MILLISECOND);
         assert_eq!(looks.try_iter().count(), 1, "{way:?}");
     }
+}
+
+/// Without a thread or a signal for it, too: the retry period is not the observer's.
+#[test]
+fn l4_looks_do_not_wait_for_the_next_try() {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock().unwrap();
+    let left = AtomicU32::new(3);
+    let lock = scratch.lock().without_signals().retry_period(HOUR).observe_every(MILLISECOND);
+    let lock = lock.on_wait(move |_| match left.fetch_sub(1, Ordering::SeqCst) {
+        1 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let error = promptly(move || lock.lock().map(drop)).unwrap_err();
+    assert!(matches!(error, LockError::GivenUp { .. }), "{error}");
+}
+
+/// One wait, one observer's account of it: it does not begin anew with another file.
+#[test]
+fn l9_a_replaced_file_is_no_new_wait_to_its_observer() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock().unwrap();
+    let (tell, looks) = mpsc::channel();
+    let lock = scratch.lock().observe_every(HOUR).on_wait(move |_| {
+        tell.send(()).unwrap();
+        ControlFlow::Continue(())
+    });
+    let wait = start(move || lock.lock().map(drop));
+    until_waiting(std::process::id(), &path, 1);
+    looks.recv().unwrap();
+    let new = scratch.join("new");
+    let next = locket::lock_file(&new).lock().unwrap();
+    fs::rename(&new, &path).unwrap();
+    drop(held);
+    until_waiting(std::process::id(), &path, 1);
+    drop(next);
+    wait.result().unwrap();
+    assert_eq!(looks.try_iter().count(), 0);
+}
+
+#[test]
+fn l1_observed_readers_share() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = scratch.lock().lock().unwrap();
+    let (lock, _looks) = observed(scratch.lock().shared());
+    let waits = [(); 2].map(|()| {
+        let lock = lock.clone();
+        start(move || lock.lock().unwrap())
+    });
+    until_waiting(std::process::id(), &path, 2);
+    drop(held);
+    let _guards = waits.map(|wait| wait.result());
+    assert_eq!(lock.state(), State::HeldShared(2));
+}
+
+/// The lock is granted while the observer is about to give up: then it is held.
+#[test]
+fn l1_a_grant_in_the_moment_of_giving_up_counts() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let held = Mutex::new(Some(scratch.lock().lock().unwrap()));
+    let lock = scratch.lock().on_wait(move |_| {
+        until_waiting(std::process::id(), &path, 1);
+        drop(held.lock().unwrap().take());
+        until_waiting(std::process::id(), &path, 0);
+        ControlFlow::Break(())
+    });
+    let guard = promptly(move || lock.lock()).expect("it was granted");
+    assert!(scratch.lock().try_lock().is_err(), "and is held");
+    drop(guard);
+    drop(scratch.lock().try_lock().unwrap());
+}
+
+/// The observer panics when the lock has been granted, and a child that was forked meanwhile has a
+/// copy of the descriptor: nobody keeps the lock (L11).
+#[test]
+fn l11_a_grant_that_nobody_wants_is_not_left_with_a_child() {
+    alone("observers::l11_a_grant_that_nobody_wants_is_not_left_with_a_child", || {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let held = Mutex::new(Some(scratch.lock().lock().unwrap()));
+        let (tell, child) = mpsc::channel();
+        let lock = scratch.lock().on_wait(move |_| {
+            until_waiting(std::process::id(), &path, 1);
+            tell.send(fork_idle()).unwrap();
+            drop(held.lock().unwrap().take());
+            until_waiting(std::process::id(), &path, 0);
+            resume_unwind(Box::new("seen enough"))
+        });
+        assert!(catch_unwind(AssertUnwindSafe(|| lock.lock())).is_err());
+        let is_free = scratch.lock().try_lock().is_ok();
+        signals::kill(child.recv().unwrap(), libc::SIGKILL);
+        assert!(is_free);
+    });
 }
 
 /// After a grant, a timeout, a Break and a panic.

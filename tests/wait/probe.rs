@@ -21,8 +21,8 @@ pub(crate) struct Call {
     pub(crate) tid: c_int,
 }
 
-/// How `statfs` calls a Windows share.
-const CIFS: u32 = 0xff53_4d42;
+/// How `statfs` calls a Windows share, by the protocol: before SMB2 and since.
+pub(crate) const WINDOWS_SHARES: [u32; 2] = [0xff53_4d42, 0xfe53_4d42];
 
 /// When a timer goes off.
 #[derive(Clone, Copy, Debug)]
@@ -74,15 +74,15 @@ impl Call {
         Timer { first: duration(schedule.it_value), again: duration(schedule.it_interval) }
     }
 
-    /// Tells the caller of `fstatfs` that the file is on a Windows share.
-    pub(crate) fn succeed_with_cifs(&self) -> Answer {
+    /// Tells the caller of `fstatfs` that the file is on such a file system.
+    pub(crate) fn succeed_with(&self, file_system: u32) -> Answer {
         assert!(self.is(libc::SYS_fstatfs));
         let stat = self.arguments[1] as *mut libc::statfs;
         // SAFETY: the calling thread is of this process and waits for the answer, so the place
         // that it has given is there to be written to, by nobody else.
         unsafe {
             stat.write(mem::zeroed());
-            (*stat).f_type = CIFS.into();
+            (*stat).f_type = file_system.into();
         }
         Answer::Succeed
     }
