@@ -15,11 +15,14 @@ use super::{holder, pids};
 #[test]
 fn l8_nobody_holds_what_is_missing() -> Outcome {
     let scratch = Scratch::new();
-    for path in [scratch.lock_path(), scratch.join("missing/test.lock")] {
-        assert_eq!(lock_file(&path).holders()?, locket::Holders::default());
+    // Nor can there be anything below what is no directory.
+    fs::write(scratch.join("file"), "")?;
+    for name in ["test.lock", "missing/test.lock", "file/test.lock"] {
+        let path = scratch.join(name);
+        assert_eq!(lock_file(&path).holders()?, locket::Holders::default(), "{name}");
         assert!(!path.exists());
     }
-    assert_eq!(fs::read_dir(scratch.path())?.count(), 0);
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "the file alone");
     Ok(())
 }
 
