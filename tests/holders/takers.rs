@@ -97,6 +97,16 @@ fn l12_all_who_share_a_hold_are_told() -> Outcome {
     Ok(())
 }
 
+/// As shells do that keep one while they redirect the other.
+#[test]
+fn l12_two_descriptors_of_a_hold_are_one_holder() {
+    let check = "l12_two_descriptors_of_a_hold_are_one_holder";
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let Some(shell) = Shell::holding(check, &path, "exec 8>&9") else { return };
+    assert_eq!(holder(&path).pid, shell.pid());
+}
+
 /// A child that holds what its living parent took, and has closed.
 #[test]
 fn l12_a_taker_without_the_lock_is_not_named() {
