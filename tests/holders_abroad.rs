@@ -134,11 +134,21 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     // Who may not look does not guess.
     assert_eq!(asked(&mut stranger, one), UNKNOWN);
     assert_eq!(asked(&mut stranger, other), UNKNOWN);
+    // Nor for which of them somebody waits, though it may be seen who does.
+    let mut waiter = world.peer();
+    waiter.handle("one", one, "timeout=60000");
+    waiter.start_waiting("w", "lock one g", &world_path(world, one));
+    let waiting = UNKNOWN.replace("nobody", "exclusive an unknown process");
+    assert_eq!(asked(&mut stranger, one), waiting);
+    assert_eq!(asked(&mut stranger, other), waiting);
+    holder.ok("drop_guard g");
+    waiter.wait_ok("w");
+    waiter.ok("drop_guard g");
+    holder.ok("lock one g");
 
     let mut second = world.peer();
     second.handle("other", other, "");
     second.ok("lock other g");
-    let mut waiter = world.peer();
     waiter.handle("other", other, "timeout=60000");
     waiter.start_waiting("w", "lock other g", &world_path(world, other));
     assert_eq!(asked(&mut asker, one), exclusive(&holder));
