@@ -269,6 +269,7 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
     inside.handle("a", &path, "timeout=1000");
     let message = inside.refused("acquire a").message;
     assert!(message.ends_with(": held by a process outside this container"), "{message}");
+    assert_eq!(inside.ok("observe a"), "a process outside this container <- nobody");
     // A table without a word is no proof that there is a holder.
     assert_eq!(inside.ok("holders a"), NOBODY);
     outside.ok("drop_guard g");
@@ -354,6 +355,7 @@ fn l12_without_proc_nobody_is_known() {
     peer.handle("a", &path, "timeout=1000");
     let message = peer.refused("acquire a").message;
     assert!(message.ends_with(": held by an unknown process"), "{message}");
+    assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
     let refusal = peer.refused("holders a");
     assert_eq!(refusal.class, "ask");
     let start = format!("couldn't ask who holds {}: /proc/", path.display());

@@ -1,9 +1,10 @@
 //! The commands, each with its answer.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
-use locket::{Claim, Lock, LockError, State};
+use locket::{Claim, Holders, Lock, LockError, State};
 
 use super::foreign::{Ask, Foreign};
 #[cfg(unix)]
@@ -87,8 +88,9 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         ["state", name] => Ok(state(lock(name)?.state())),
         ["holders", name] => {
             let holders = lock(name)?.holders()?;
-            Ok(format!("{} <- {}", claims(&holders.held), claims(&holders.waiting)))
+            Ok(told(&holders))
         }
+        ["observe", name] => observe(lock(name)?),
 
         ["open_foreign", name, path] => {
             let foreign = Arc::new(Foreign::open(words::path(path)?)?);
@@ -157,6 +159,27 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
 
         _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
     }
+}
+
+/// What an observer is told of the holders at the beginning of a wait, which is also its end.
+fn observe(lock: Lock) -> Reply {
+    let (tell, looks) = mpsc::channel();
+    let lock = lock.on_wait(move |wait| {
+        // Somebody listens as long as the wait lasts.
+        let _ = tell.send(wait.holders());
+        ControlFlow::Break(())
+    });
+    match lock.lock() {
+        Err(LockError::GivenUp { .. }) => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err(Refusal::usage("a free lock is not waited for")),
+    }
+    let holders = looks.recv().map_err(|_| Refusal::usage("nobody has looked"))??;
+    Ok(told(&holders))
+}
+
+fn told(holders: &Holders) -> String {
+    format!("{} <- {}", claims(&holders.held), claims(&holders.waiting))
 }
 
 fn claims(claims: &[Claim]) -> String {
