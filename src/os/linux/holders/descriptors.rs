@@ -180,3 +180,18 @@ pub(super) fn numbers_in(directory: &str) -> io::Result<Vec<u32>> {
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They may be just enough for the processes that were looked at. There may be more.
+    #[test]
+    fn whose_looks_are_used_up_has_not_seen_all() {
+        for limit in 0..100 {
+            let mut looks = Looks::at_most(limit);
+            let complete = looks.everywhere();
+            assert!(looks.left > 0 || !complete, "all in {limit} looks");
+        }
+    }
+}

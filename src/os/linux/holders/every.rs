@@ -78,3 +78,28 @@ fn place(locked: &Locked) -> (Option<PathBuf>, bool) {
         _ => (Some(path), false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::holders::Claimant;
+
+    /// How many holds and waiters are told of a lock that was shown twice.
+    fn joined(mode: Mode) -> (usize, usize) {
+        let claim = |by| Claim { mode: Some(mode), by };
+        let held = vec![claim(Claimant::Ended { pid: 7 })];
+        let holders = Holders { held, waiting: vec![claim(Claimant::Unknown)] };
+        let lock = LockInUse { path: None, deleted: false, device: (0, 0), inode: 0, holders };
+        let mut known = (lock.clone(), None);
+        join(&mut known, lock, None);
+        (known.0.holders.held.len(), known.0.holders.waiting.len())
+    }
+
+    /// The table moves while it is read.
+    #[test]
+    fn an_exclusive_hold_that_is_shown_twice_is_one() {
+        assert_eq!(joined(Mode::Exclusive), (1, 1));
+        // One process may share a lock with itself.
+        assert_eq!(joined(Mode::Shared), (2, 2));
+    }
+}

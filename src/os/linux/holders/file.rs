@@ -101,6 +101,8 @@ fn number(about: &str, word: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::MemfdFlags;
+
     use super::*;
 
     #[test]
@@ -108,5 +110,20 @@ mod tests {
         let about = "pos:\t0\nflags:\t012100000\nmnt_id:\t28\nino:\t18446744073709551615\n";
         assert_eq!(number(about, "ino:"), Some(u64::MAX));
         assert_eq!(number("pos:\t0\n", "ino:"), None);
+    }
+
+    /// As of a file on a mount of another namespace: here on one that only the kernel has.
+    #[test]
+    fn a_mount_that_is_not_listed_proves_nothing() {
+        let proof_of = |file: &OwnedFd| {
+            let stat = rustix::fs::fstat(file)?;
+            let found = LockFile::of(file, &stat)?;
+            io::Result::Ok((found.proof, Proof::Stat(stat.st_dev, stat.st_ino)))
+        };
+        let unlisted = rustix::fs::memfd_create("unlisted", MemfdFlags::CLOEXEC);
+        let unlisted = unlisted.map_err(io::Error::from).and_then(|file| proof_of(&file));
+        assert!(unlisted.as_ref().is_ok_and(|(proof, stat)| proof == stat), "{unlisted:?}");
+        let listed = fs::File::open("/proc").and_then(|file| proof_of(&file.into()));
+        assert!(listed.as_ref().is_ok_and(|(proof, _)| *proof == Proof::Numbers), "{listed:?}");
     }
 }

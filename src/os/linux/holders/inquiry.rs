@@ -198,4 +198,18 @@ mod tests {
         assert_eq!(told(Mode::Exclusive, 3), 1);
         assert_eq!(told(Mode::Shared, 3), 3);
     }
+
+    /// Numbers that are not the file's own prove nothing: the lock may be another file's.
+    #[test]
+    fn who_has_ended_is_told_of_this_file_s_locks_alone() {
+        let file = FileId { device: (0, 0), inode: 0 };
+        let nobody_s = i32::MAX.unsigned_abs();
+        let entry = Entry { mode: Mode::Exclusive, pid: nobody_s, file, depth: 0 };
+        let told = |proof| {
+            let found = Inquiry::new(Effort::Search).who_has(&entry, proof);
+            found.into_iter().map(|holder| holder.by).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Proof::Numbers), [Claimant::Ended { pid: nobody_s }]);
+        assert_eq!(told(Proof::Stat(0, 0)), [Claimant::Unknown]);
+    }
 }
