@@ -2,7 +2,10 @@
 
 mod support;
 
+use std::error::Error;
 use std::fs;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use locket::{ErrorKind, LockError, lock_file};
@@ -32,6 +35,38 @@ fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
     assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::Contended);
     let error = lock.timeout(std::time::Duration::from_millis(1)).lock().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contended);
+    Ok(())
+}
+
+#[test]
+fn l12_the_kind_of_giving_up() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    let error = scratch.lock().on_wait(|_| ControlFlow::Break(())).lock().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::GivenUp);
+    assert!(error.source().is_none(), "the system has refused nothing");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Other);
+    Ok(())
+}
+
+/// Who looks for the cause, as programs that print whole chains of them do, finds it as the system
+/// told it.
+#[cfg(unix)]
+#[test]
+fn l12_the_source_is_what_the_system_said() -> Outcome {
+    let scratch = Scratch::new();
+    let file = scratch.join("file");
+    fs::File::create(&file)?;
+    let causes = [
+        (scratch.path(), libc::EISDIR),
+        (&scratch.join("missing/test.lock"), libc::ENOENT),
+        (&file.join("test.lock"), libc::ENOTDIR),
+    ];
+    for (path, code) in causes {
+        let error = error_of(path);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(io::Error::raw_os_error), Some(code), "{error}");
+    }
     Ok(())
 }
 
