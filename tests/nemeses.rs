@@ -4,6 +4,7 @@
 //!   is stopped is in nobody's way. A file is one file under all its names and mounts.
 //! - L3: the clock on the wall is not looked at.
 //! - L4, L13: a thousand waiters all get the lock, or all leave on time, and leave nothing behind.
+//! - L9: another file is another, though it has the number of the first.
 //! - L8, L12: a full disk is told when there is a file to create, and no trouble when there is one.
 //!
 //! Forks, executed programs, users and exhausted descriptors have tests of their own, and a file
@@ -14,6 +15,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -240,6 +242,40 @@ fn l1_a_file_is_one_under_all_its_mounts() -> Outcome {
     let mut other = Peer::with_handle("a", scratch.join("file"), "");
     inside.ok("lock a g");
     assert!(other.finds_free("a"));
+    Ok(())
+}
+
+/// A link that is moved from one file system to another, where a file has the same number.
+#[test]
+fn l9_the_same_number_elsewhere_is_another_file() -> Outcome {
+    let check = "l9_the_same_number_elsewhere_is_another_file";
+    let scratch = Scratch::new();
+    let link = scratch.lock_path();
+    let [one, other] = ["one", "other"].map(|name| scratch.join(name));
+    fs::create_dir(&one)?;
+    fs::create_dir(&other)?;
+    let script = "for name in one other; do mount -t tmpfs none $0/$name; \
+                  touch $0/$name/test.lock; done";
+    let Some(mut peer) = with_mounts(check, scratch.path(), script) else { return Ok(()) };
+    let number = |directory: &Path| {
+        let path = directory.join("test.lock");
+        let path = format!("/proc/{}/root{}", peer.pid(), path.display());
+        fs::metadata(path).map(|file| file.ino())
+    };
+    assert_eq!(number(&one)?, number(&other)?, "this checks nothing");
+    symlink(one.join("test.lock"), &link)?;
+    peer.handle("a", &link, "");
+    peer.ok("lock a g");
+    assert_eq!(peer.ok("is_current g"), "true");
+    fs::remove_file(&link)?;
+    symlink(other.join("test.lock"), &link)?;
+    assert_eq!(peer.ok("is_current g"), "false");
+    // The descriptor that is kept for reuse is not taken for the other file's.
+    peer.ok("drop_guard g");
+    peer.ok("lock a g");
+    assert_eq!(peer.ok("is_current g"), "true");
+    peer.handle("other", other.join("test.lock"), "");
+    assert!(!peer.finds_free("other"));
     Ok(())
 }
 
