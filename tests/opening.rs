@@ -1,3 +1,5 @@
+//! - L1: the file is opened for writing where that is allowed, as NFS demands of who wants to exclude
+//!   others.
 //! - L3: what keeps a file from being opened is waited for by the deadline.
 //! - L8: a lock file that is missing is created; one that exists is opened as it is.
 //! - L12: what cannot be opened or created is an error with the path, the action and the cause.
@@ -171,6 +173,38 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
     let error = lock_file(scratch.join("loop/x")).no_follow().lock().expect_err("it leads nowhere");
     assert!(error.to_string().ends_with(&words_of(libc::ELOOP)), "{error}");
     Ok(())
+}
+
+/// NFS grants an exclusive lock to nobody who has the file open for reading alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn l1_the_file_is_open_for_writing() -> Outcome {
+    let scratch = Scratch::new();
+    let (missing, existing) = (scratch.join("missing"), scratch.join("existing"));
+    File::create(&existing)?;
+    for path in [missing, existing] {
+        let _held = lock_file(&path).lock()?;
+        assert_eq!(access_of_open(&path)?, [libc::O_RDWR], "{}", path.display());
+    }
+    Ok(())
+}
+
+/// For what this process has the file open, by each of its descriptors.
+#[cfg(target_os = "linux")]
+fn access_of_open(path: &Path) -> Outcome<Vec<i32>> {
+    let mut access = vec![];
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        // Other tests open and close theirs meanwhile.
+        if !fs::read_link(entry.path()).is_ok_and(|opened| opened == path) {
+            continue;
+        }
+        let descriptor = entry.file_name().into_string().map_err(|_| "it is a number")?;
+        let about = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
+        let flags = about.lines().find_map(|line| line.strip_prefix("flags:")).ok_or("no flags")?;
+        access.push(i32::from_str_radix(flags.trim(), 8)? & libc::O_ACCMODE);
+    }
+    Ok(access)
 }
 
 /// Of many processes that make the file at once, one is first; nobody fails.
