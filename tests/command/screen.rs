@@ -14,17 +14,18 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::support::PATIENCE;
 
-/// The two sides of a terminal. Not by openpty(3), which lets the processes that other tests start
-/// inherit them: the terminal would never be seen to be given up.
-fn open_terminal() -> io::Result<(File, File)> {
+/// The two sides of a terminal, and the path of the programs' one. Not by openpty(3), which lets the
+/// processes that other tests start inherit them: the terminal would never be seen to be given up.
+fn open_terminal() -> io::Result<(File, File, String)> {
     let keys = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&keys)?;
     unlockpt(&keys)?;
     let no_terminal_of_ours = OFlag::O_NOCTTY.bits();
     let mut options = File::options();
     options.read(true).write(true).custom_flags(no_terminal_of_ours);
-    let programs = options.open(ptsname_r(&keys)?)?;
-    Ok((OwnedFd::from(keys).into(), programs))
+    let path = ptsname_r(&keys)?;
+    let programs = options.open(&path)?;
+    Ok((OwnedFd::from(keys).into(), programs, path))
 }
 
 /// The side of a terminal at which somebody sits.
@@ -32,6 +33,7 @@ pub(crate) struct Terminal {
     keys: File,
     /// The other side, open for as long as more programs may want it.
     programs: Option<File>,
+    path: String,
     screen: Receiver<Vec<u8>>,
     seen: String,
 }
@@ -39,7 +41,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     #[track_caller]
     pub(crate) fn new() -> Self {
-        let (keys, programs) = open_terminal().expect("there should be a terminal to be had");
+        let (keys, programs, path) = open_terminal().expect("there should be a terminal to be had");
         let mut output = keys.try_clone().expect("there should be room for a descriptor");
         let (tell, screen) = mpsc::channel();
         thread::spawn(move || {
@@ -51,12 +53,16 @@ impl Terminal {
                 }
             }
         });
-        Self { keys, programs: Some(programs), screen, seen: String::new() }
+        Self { keys, programs: Some(programs), path, screen, seen: String::new() }
     }
 
     pub(crate) fn side(&self) -> Stdio {
         let side = self.programs.as_ref().expect("it is open");
         side.try_clone().expect("there should be room for a descriptor").into()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     #[track_caller]

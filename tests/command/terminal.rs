@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -245,6 +245,26 @@ fn in_the_background_the_screen_is_left_alone() {
         // The check itself.
         assert!(shown_by_a_job(false).contains(DRAWN));
     }
+}
+
+/// The first process of a session that has no terminal gets the first one that it opens, unless it
+/// asks not to; and is sent its Ctrl-C from then on.
+#[test]
+fn a_terminal_that_is_locked_is_not_gained() {
+    const HAS_NONE: i32 = 33;
+    if !has_sessions("a_terminal_that_is_locked_is_not_gained") {
+        return;
+    }
+    let terminal = Terminal::new();
+    let ask = format!("(: </dev/tty) 2>/dev/null || exit {HAS_NONE}");
+    let code = |program: &[&str]| {
+        let mut command = Command::new("setsid");
+        command.args(program).stdin(Stdio::null());
+        command.status().expect("it should start").code()
+    };
+    assert_eq!(code(&[LOCKET, "run", terminal.path(), "sh", "-c", &ask]), Some(HAS_NONE));
+    // The check itself.
+    assert_eq!(code(&["sh", "-c", &format!("exec 9<>$0; {ask}"), terminal.path()]), Some(0));
 }
 
 /// Counts the interrupts, and ends with their number when it is told to.
