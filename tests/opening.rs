@@ -282,8 +282,11 @@ fn l13_one_descriptor_is_enough() -> Outcome {
 fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
     let scratch = Scratch::new();
     let program = scratch.join("sleep");
-    // A script would not do: it is its interpreter that runs.
-    fs::copy(which("sleep")?, &program)?;
+    // A script would not do: it is its interpreter that runs. And it is another process that has
+    // the copy open for writing: a fork of another test's would inherit that, and what is open for
+    // writing cannot be run.
+    let copied = Command::new("cp").arg(which("sleep")?).arg(&program).status();
+    assert!(copied.is_ok_and(|status| status.success()), "cp is everywhere");
     let mut running = Command::new(&program).arg("1000").spawn()?;
     let outcome = lock_file(&program).lock().map(drop);
     running.kill()?;
