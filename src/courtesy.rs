@@ -7,14 +7,15 @@
 //! the lock.
 //!
 //! A tenure is some milliseconds, or one hold if that is long: to hand the lock over costs little
-//! beside it, while every waiter who is woken in vain goes back to sleep behind others.
+//! beside it, while every waiter who is woken in vain goes back to sleep behind others. Who is busy
+//! elsewhere for a good part of a tenure leaves the lock to others all by himself, and begins anew.
 //!
 //! Nobody can tell whether anybody waits. If the lock is free after that moment, nobody did, most
 //! likely, and the next tenure is twice as long: who is alone pauses ever more rarely. But not so
 //! rarely that it would cost much to be wrong: somebody may have come and gone in that moment.
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 /// How long to stay away: a few times what it takes to wake a thread on another processor.
@@ -57,19 +58,20 @@ pub(crate) enum Clock {
 pub(crate) struct Courtesy {
     since: AtomicUsize,
     tenure: AtomicUsize,
-    /// The tenure was over at this release.
-    over: AtomicUsize,
+    /// When the lock was last released.
+    released: AtomicUsize,
+    /// The tenure was over then.
+    over: AtomicBool,
 }
-
-/// In [`Courtesy::over`]: it is not over.
-const NOT_OVER: usize = usize::MAX;
 
 impl Courtesy {
     pub(crate) fn new(clock: impl FnOnce(Clock) -> usize) -> Self {
+        let now = clock(clock_for(SHORTEST));
         Self {
-            since: AtomicUsize::new(clock(clock_for(SHORTEST))),
+            since: AtomicUsize::new(now),
             tenure: AtomicUsize::new(SHORTEST),
-            over: AtomicUsize::new(NOT_OVER),
+            released: AtomicUsize::new(now),
+            over: AtomicBool::new(false),
         }
     }
 
@@ -80,19 +82,22 @@ impl Courtesy {
         let is_first_hold = how != Entrance::AtOnce;
         let enough = if is_first_hold && tenure <= AMONG_OTHERS { LONG_HOLD } else { tenure };
         if now.wrapping_sub(self.since.load(Relaxed)) >= enough {
-            self.over.store(now, Relaxed);
+            self.over.store(true, Relaxed);
         }
+        self.released.store(now, Relaxed);
     }
 
-    /// Should the acquisition that begins now stay away for a moment? Once for each tenure, and not
-    /// if it is some time since the release.
+    /// Should the acquisition that begins now stay away for a moment? Once for each tenure, and
+    /// right after the release.
     pub(crate) fn is_due(&self, clock: impl FnOnce(Clock) -> usize) -> bool {
-        if self.over.load(Relaxed) == NOT_OVER {
-            return false;
+        let tenure = self.tenure.load(Relaxed);
+        let now = clock(clock_for(tenure));
+        let away = now.wrapping_sub(self.released.load(Relaxed));
+        let is_over = self.over.load(Relaxed) && self.over.swap(false, Relaxed);
+        if away >= tenure / 2 {
+            self.since.store(now, Relaxed);
         }
-        let over = self.over.swap(NOT_OVER, Relaxed);
-        let now = clock(clock_for(self.tenure.load(Relaxed)));
-        over != NOT_OVER && now.wrapping_sub(over) < MOMENT.as_micros() as usize
+        is_over && away < MOMENT.as_micros() as usize
     }
 
     /// The lock was taken.
@@ -203,5 +208,20 @@ mod tests {
         courtesy.released(Entrance::AtOnce, |_| SHORTEST);
         assert!(!courtesy.is_due(|_| SHORTEST + 1_000));
         assert!(!courtesy.is_due(|_| SHORTEST), "it was due once");
+    }
+
+    /// Now and then, and then several times in a row.
+    #[test]
+    fn who_was_away_does_not_pause() {
+        let courtesy = Courtesy::new(|_| 0);
+        for burst in 1..100 {
+            let mut now = burst * SHORTEST;
+            while now < burst * SHORTEST + SHORTEST / 2 {
+                assert!(!courtesy.is_due(|_| now));
+                courtesy.entered(Entrance::AtOnce, |_| now);
+                now += 10;
+                courtesy.released(Entrance::AtOnce, |_| now);
+            }
+        }
     }
 }

@@ -54,12 +54,12 @@
 //!   holders are possible, and nothing on this side can tell.
 //! - *Fairness* is the kernel's, and a little more. Linux wakes waiters in the order in which they
 //!   came, but whoever releases and locks again at once may be faster than the one that wakes up. So
-//!   on Unix a process that locks again right after a release stays away for 100 µs, if it is 4 ms
-//!   since it last did so or waited, or if it has waited and then held the lock for half a
-//!   millisecond; and a waiter gets in. If the lock is free after that, the next such tenure is twice
-//!   as long, up to 32 ms. Who leaves half a millisecond or less to an acquisition is not kept
-//!   waiting; nor is who drops every handle and guard of the path in between: nothing is remembered
-//!   then. Programs that use plain `flock` give way to nobody.
+//!   on Unix a process that locks again right after a release stays away for 100 µs, if it has gone
+//!   on like that for 4 ms, or has waited and then held the lock for half a millisecond; and a waiter
+//!   gets in. If the lock is free after that, the next such tenure is twice as long, up to 32 ms. Who
+//!   leaves half a millisecond or less to an acquisition is not kept waiting; nor is who drops every
+//!   handle and guard of the path in between: nothing is remembered then. Programs that use plain
+//!   `flock` give way to nobody.
 //! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
 //! - It protects against *replaced* lock files, not against people who replace them while the
 //!   lock is held: do not delete lock files that others may be using.
