@@ -133,7 +133,8 @@ fn l9_the_deadline_finds_the_new_file() -> Outcome {
     for_every_fate("l9_the_deadline_finds_the_new_file", |scratch, befall| {
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
-        let mut waiter = Peer::with_handle("a", &path, "timeout=300");
+        // Long enough for it to happen meanwhile, on a busy machine too.
+        let mut waiter = Peer::with_handle("a", &path, "timeout=3000");
         holder.ok("acquire a");
         waiter.start_waiting("w", "lock a g", &path);
         befall();
