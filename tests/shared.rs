@@ -134,12 +134,14 @@ fn l5_a_release_leaves_shared_guards() -> Outcome {
 /// Many at once: each hold is counted when it begins and when it ends.
 #[test]
 fn l5_no_hold_is_lost_count_of() {
+    // Wine keeps a closed file open as long as there is a lock on it, by whatever handle.
+    const TURNS: usize = if cfg!(windows) { 100 } else { 20_000 };
     let scratch = Scratch::new();
     let readers = scratch.lock().shared();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                for _ in 0..20_000 {
+                for _ in 0..TURNS {
                     drop(readers.try_lock().expect("readers share"));
                 }
             });
