@@ -150,7 +150,7 @@ fn l11_a_fork_that_is_not_over() {
 fn l7_a_fork_while_the_file_is_opened() {
     alone("forks::l7_a_fork_while_the_file_is_opened", || {
         let scratch = Scratch::new();
-        let (lock, again) = (scratch.lock(), scratch.lock());
+        let [lock, again, once_more] = [(); 3].map(|()| scratch.lock());
         let mut child = 0;
         let fork = |_: &Call| {
             if child == 0 {
@@ -161,11 +161,15 @@ fn l7_a_fork_while_the_file_is_opened() {
         // The file is open by then, and it is asked which one it is.
         probe(&[libc::SYS_fstat], fork, move || lock.lock().map(drop)).unwrap();
         let mut opened = 0;
-        let count = |_: &Call| {
+        let mut count = |_: &Call| {
             opened += 1;
             Answer::Pass
         };
-        probe(&[libc::SYS_openat, libc::SYS_open], count, move || again.lock().map(drop)).unwrap();
+        let opens = [libc::SYS_openat, libc::SYS_open];
+        // The first opens its own, which is this process's alone: the second has it.
+        for lock in [again, once_more] {
+            probe(&opens, &mut count, move || lock.lock().map(drop)).unwrap();
+        }
         signals::kill(child, libc::SIGKILL);
         assert_eq!(opened, 1);
     });

@@ -4,7 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::support::Scratch;
+use super::probe::{Answer, Call, probe};
+use super::support::{Scratch, until};
 use super::ways::{promptly, timed};
 
 const TIMEOUT: Duration = Duration::from_millis(5);
@@ -47,6 +48,32 @@ fn l4_lazy_timers_do_not_prolong_giving_way() {
             lock.release().unwrap();
         }
     });
+}
+
+/// A sleep may last longer than it should: who has given less than half a millisecond to all of an
+/// acquisition is not sent to sleep.
+#[test]
+fn l3_who_has_next_to_no_time_does_not_give_way() {
+    let pauses = |timeout: Option<Duration>| {
+        let scratch = Scratch::new();
+        let lock = scratch.lock().timeout(timeout);
+        let mut pauses = 0;
+        let count = |_: &Call| {
+            pauses += 1;
+            Answer::Pass
+        };
+        probe(&[libc::SYS_nanosleep], count, move || {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(100) {
+                lock.acquire().unwrap();
+                lock.release().unwrap();
+            }
+        });
+        pauses
+    };
+    assert_eq!(pauses(Some(Duration::from_micros(400))), 0);
+    // The counter-proof. (Nobody gives way who is kept from coming back at once.)
+    until("somebody gives way", || pauses(None) > 0);
 }
 
 fn oversleep() {
