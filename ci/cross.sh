@@ -17,13 +17,13 @@ done
 
 lint() {
     echo "--> $*"
-    cargo clippy --package filelocket "$@" -- -D warnings
+    cargo clippy "$@" -- -D warnings
 }
 for target in "${unix[@]}" "${windows[@]}"; do
-    lint --target "$target" --all-targets --all-features
+    lint --package filelocket --package locket-tests --target "$target" --all-targets --all-features
 done
 for target in "${unsupported[@]}"; do
-    lint --target "$target" --lib
+    lint --package filelocket --target "$target" --lib
 done
 
-cargo test --package filelocket --target "$musl"
+cargo test --no-fail-fast --package filelocket --package locket-tests --target "$musl"

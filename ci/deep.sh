@@ -6,3 +6,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo test --release --package locket-model -- --ignored
 cargo test --release --package locket-interleavings -- --ignored --nocapture
 ci/windows-seeded.sh
+ci/fresh.sh

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# The tests talk to strangers (strace, Python's locks, flock(1), file systems, shells, roff): this installs them on a fresh Debian machine, as root.
+# Installs on a fresh Debian machine, as root, what the gate uses beside Rust: a C compiler, strace, the locks of other
+# programs, file systems, shells and the readers of manual pages.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-declare -A packages=([strace]=strace [flock]=util-linux [script]=bsdutils [gcc]=gcc [mkfs.ext4]=e2fsprogs
-    [mkfs.btrfs]=btrfs-progs [mkfs.xfs]=xfsprogs
-    [zsh]=zsh [fish]=fish [groff]=groff-base [mandoc]=mandoc)
+declare -A packages=([strace]=strace [flock]=util-linux [script]=bsdutils [setsid]=util-linux [mount]=mount
+    [ps]=procps [gcc]=gcc [mkfs.ext4]=e2fsprogs [mkfs.btrfs]=btrfs-progs [mkfs.xfs]=xfsprogs
+    [zsh]=zsh [fish]=fish [groff]=groff-base [mandoc]=mandoc [git]=git)
 missing=()
 for tool in "${!packages[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
 done
+# gcc is a linker only with the C library's own files, which its package does not bring.
+echo 'int main(void) { return 0; }' | gcc -x c -o /dev/null - 2>/dev/null || missing+=(libc6-dev)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 if ((${#missing[@]})); then
     # The package lists of a fresh machine are empty.

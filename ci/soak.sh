@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 runs=${1:-50}
 load=${LOCKET_SOAK_LOAD:-$(nproc)}
-tests=(stress crash_points faults nemeses interop command_stress wait fork users)
+tests=(stress hostile wait laws)
 export LOCKET_STRESS=${LOCKET_STRESS:-3}
 cargo build --features stress "${tests[@]/#/--test=}"
 

@@ -19,11 +19,15 @@ chosen=("$@")
 seeded=0
 acquitted=()
 
-# run TEST: of the library, or of the file before `::`.
+# run TEST: `lib::` is the library, `windows::` the program of that name, and anything else a module of the laws.
 run() {
-    local file=${1%%::*} name=${1#*::}
-    local -a which=(--test "$file")
-    [[ $file != lib ]] || which=(--lib)
+    local name=${1#*::}
+    local -a which=()
+    case $1 in
+    lib::*) which=(--lib) ;;
+    windows::*) which=(--test windows) ;;
+    *) which=(--test laws) name=$1 ;;
+    esac
     windows_cargo test --quiet "${which[@]}" --no-run 2>"$scratch/build" || {
         cat "$scratch/build" >&2
         echo "$0: $1 does not compile" >&2

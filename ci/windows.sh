@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 source ci/wine.sh
 
-windows_cargo test "$@" 2>&1 | tee "$scratch/log"
+windows_cargo test --no-fail-fast "$@" 2>&1 | tee "$scratch/log"
 
 # What Wine cannot show is left to real Windows, by name. Nothing else may be skipped.
 if grep '^SKIPPED' "$scratch/log" | grep -v ': real Windows only: ' >"$scratch/skipped"; then

@@ -73,7 +73,7 @@ export LOCKET_PYTHON=$python\\python.exe PYTHONHOME=$python PYTHONPATH=$python\\
 
 # The runner is not in the environment: assert_cmd would read it there and start wine inside Wine.
 windows_cargo() {
-    cargo "$1" --package filelocket --target "$target" \
+    cargo "$1" --package filelocket --package locket-tests --target "$target" \
         --config "target.$target.linker='$linker'" \
         --config "target.$target.runner=['setarch', '-R', '$wine']" \
         "${@:2}"

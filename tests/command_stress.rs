@@ -4,10 +4,8 @@
 //!   can be made once, and a count that is read and written as one more.
 //! - L7: whoever is killed there, the command or the two of them, leaves the lock to the next.
 //! - The exit code tells what happened: 0 the command ran, 75 it did not, and else how it ended.
-#![cfg(all(feature = "stress", unix))]
+#![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,9 +23,9 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use support::Scratch;
+use crate::support::Scratch;
 
-const LOCKET: &str = env!("CARGO_BIN_EXE_locket");
+const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
 /// In the directory `$1`. A link is made at one stroke, with its maker's number in it.
 const ALONE: &str = r#"

@@ -1,15 +1,13 @@
 //! - L8: locking never writes, truncates, chmods or deletes the lock file. It creates it if it is
 //!   missing (0666 & !umask).
 
-mod support;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::support::{Outcome, Peer, Scratch};
 use locket::LockError;
-use support::{Outcome, Peer, Scratch};
 
 /// Everything that is done with a lock, failures included.
 fn use_it_all(scratch: &Scratch) -> Outcome {

@@ -1,12 +1,10 @@
 //! - L7: a holder or waiter killed at any instruction leaves the lock free and the file as it was.
 
-mod support;
-
 use std::fs;
 
 #[cfg(target_os = "linux")]
-use support::Strace;
-use support::{Outcome, Peer, Scratch, until};
+use crate::support::Strace;
+use crate::support::{Outcome, Peer, Scratch, until};
 
 #[test]
 fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {

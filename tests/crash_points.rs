@@ -4,10 +4,8 @@
 //! The system calls are counted from the moment at which strace is attached to a process that is
 //! ready to begin; a first run tells which they are, and each of them is then the last one of a
 //! process of its own.
-#![cfg(all(feature = "stress", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{Outcome, Peer, Scratch, kill, skip, until};
+use crate::support::{Outcome, Peer, Scratch, kill, skip, until};
 
 const CONTENTS: &str = "as it was";
 
@@ -144,7 +142,7 @@ fn name_of(line: &str) -> Option<String> {
 fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
     let traces = Command::new("strace").args(["-qq", "true"]).output();
     if !traces.is_ok_and(|it| it.status.success()) {
-        skip(check, "strace is missing, or not allowed to trace");
+        skip(check, "strace: not installed, or not allowed to trace");
         return Ok(());
     }
     let names = play(scene, None)?;
@@ -198,7 +196,10 @@ fn l7_killed_at_every_system_call_where_no_file_was() -> Outcome {
 #[test]
 fn l7_a_victim_that_lives_is_noticed() {
     if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
-        return skip("l7_a_victim_that_lives_is_noticed", "strace is missing, or may not trace");
+        return skip(
+            "l7_a_victim_that_lives_is_noticed",
+            "strace: not installed, or not allowed to trace",
+        );
     }
     let (scratch, logs) = (Scratch::new(), Scratch::new());
     let path = scratch.lock_path();

@@ -2,15 +2,13 @@
 //!   releasing is no error even if it does not.
 #![cfg(unix)]
 
-mod support;
-
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use crate::support::{Outcome, Peer, Scratch, is_root, skip, words_of};
 use locket::{Action, LockError, State, lock_file};
-use support::{Outcome, Peer, Scratch, is_root, skip, words_of};
 
 fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
     fs::create_dir(scratch.join("dir"))?;
@@ -98,7 +96,7 @@ fn l9_holders_may_delete_their_directory() -> Outcome {
 fn l9_who_may_not_look_is_told_so() -> Outcome {
     let check = "l9_who_may_not_look_is_told_so";
     if !is_root() {
-        skip(check, "only root may become somebody else");
+        skip(check, "root: no other user may become another user");
         return Ok(());
     }
     let scratch = Scratch::new();

@@ -2,16 +2,14 @@
 //!   at or after the deadline.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use locket::{Lock, LockError};
 #[cfg(unix)]
-use support::word;
-use support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
+use crate::support::word;
+use crate::support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
+use locket::{Lock, LockError};
 
 /// A handle for each way in which a timed wait may wait.
 fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {

@@ -1,17 +1,15 @@
 //! L12: an error says what sort of trouble it is, and to people why, and what to do about it.
 
-mod support;
-
 use std::error::Error;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use locket::{ErrorKind, LockError, lock_file};
 #[cfg(unix)]
-use support::Peer;
-use support::{Outcome, Scratch};
+use crate::support::Peer;
+use crate::support::{Outcome, Scratch};
+use locket::{ErrorKind, LockError, lock_file};
 
 /// What is wrong with this path.
 #[track_caller]
@@ -131,10 +129,10 @@ fn l12_no_more_descriptors() {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
-    use support::{Strace, skip};
+    use crate::support::{Strace, skip};
 
     /// One call of a peer's that strace makes the system refuse.
-    fn refused(check: &str, calls: &str, fault: &str) -> Option<support::Refusal> {
+    fn refused(check: &str, calls: &str, fault: &str) -> Option<crate::support::Refusal> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let inject = format!("--inject={calls}:error={fault}");
@@ -170,8 +168,8 @@ mod linux {
     #[test]
     fn l12_a_file_system_that_is_read_only() -> Outcome {
         let check = "l12_a_file_system_that_is_read_only";
-        if !support::is_root() {
-            skip(check, "only root may mount");
+        if !crate::support::is_root() {
+            skip(check, "root: no other user may mount");
             return Ok(());
         }
         let scratch = Scratch::new();

@@ -3,8 +3,6 @@
 //! - L2: one attempt, no sleep: a free lock is taken, a held one is contention.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
@@ -12,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Outcome, Peer, Scratch, word};
 use locket::{LockError, lock_file};
-use support::{Outcome, Peer, Scratch, word};
 
 #[test]
 fn l1_two_handles_exclude_each_other() -> Outcome {
@@ -140,7 +138,8 @@ fn l1_a_lying_kernel_is_found_out() {
     let check = "l1_a_lying_kernel_is_found_out";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let Some(mut deceived) = support::Strace::spawn(check, &["--inject=flock:retval=0"]) else {
+    let Some(mut deceived) = crate::support::Strace::spawn(check, &["--inject=flock:retval=0"])
+    else {
         return;
     };
     deceived.peer.handle("a", &path, "");

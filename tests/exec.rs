@@ -2,11 +2,9 @@
 //! - L7: the lock of a killed process is free, although programs that it started live.
 #![cfg(unix)]
 
-mod support;
-
 #[cfg(target_os = "linux")]
-use support::until;
-use support::{Peer, Scratch, is_alive, kill};
+use crate::support::until;
+use crate::support::{Peer, Scratch, is_alive, kill};
 
 #[test]
 fn l11_programs_inherit_nothing() {

@@ -4,15 +4,13 @@
 //! - L6: an unlock that is refused is the end of the hold all the same.
 //! - L12: the error has the path, what was being done and the cause; a signal is no answer.
 //! - L13: no descriptor is lost, and the lock is free for others.
-#![cfg(all(feature = "stress", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::time::Duration;
 
-use support::{Outcome, PATIENCE, Peer, Scratch, Strace, words_of};
+use crate::support::{Outcome, PATIENCE, Peer, Scratch, Strace, words_of};
 
 const CONTENTS: &str = "as it was";
 

@@ -4,12 +4,10 @@
 //! - L12: what cannot be created is an error with the path, the action and the cause.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::{Peer, Scratch, skip, words_of};
+use crate::support::{Peer, Scratch, skip, words_of};
 
 /// A peer that sees a file system of its own at the directory, made as the script says.
 fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
@@ -20,7 +18,7 @@ fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
     };
     let may = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
     if !may.is_ok_and(|output| output.status.success()) {
-        skip(check, "no file system may be mounted here");
+        skip(check, "mounts: no file system can be mounted here");
         return None;
     }
     let script = shell(&format!("{script} && exec \"$0\""));

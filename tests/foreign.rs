@@ -1,8 +1,6 @@
 //! - L14: programs that use plain `flock(2)` or `LockFileEx` exclude, and are excluded.
 
-mod support;
-
-use support::{Peer, Scratch, word};
+use crate::support::{Peer, Scratch, word};
 
 #[test]
 fn l14_a_foreign_holder_excludes() {

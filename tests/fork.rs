@@ -3,11 +3,9 @@
 //! - L7: the lock of a killed process is free, although a forked child of it lives.
 #![cfg(unix)]
 
-mod support;
-
 use std::fs;
 
-use support::{Peer, Scratch, is_alive, kill, word};
+use crate::support::{Peer, Scratch, is_alive, kill, word};
 
 #[test]
 fn l11_a_child_starts_unlocked() {
@@ -131,7 +129,7 @@ fn l11_parent_and_child_wait_for_each_other() {
     parent.ok("child c release a");
     parent.wait_ok("w");
     parent.ok("child c start w acquire a");
-    support::until_waiting(child, &path, 1);
+    crate::support::until_waiting(child, &path, 1);
     assert_eq!(parent.ok("child c poll w"), "running");
     parent.ok("release a");
     parent.ok("child c wait w");

@@ -5,15 +5,13 @@
 //!   `/proc` hides is told as unknown, and not as nobody.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Outcome, Peer, Scratch, skip, word};
 use locket::lock_file;
-use support::{Outcome, Peer, Scratch, skip, word};
 
 /// A world with mounts of its own, and perhaps more than that; peers live in it as long as the
 /// first of them does.
@@ -30,7 +28,7 @@ impl World {
         let wrapper: Vec<_> = wrapper.into_iter().filter(|word| !word.is_empty()).collect();
         let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
         if !tried.as_ref().is_ok_and(|output| output.status.success()) {
-            skip(check, &format!("it cannot be made here: {tried:?}"));
+            skip(check, &format!("mounts or namespaces: cannot be made here: {tried:?}"));
             return None;
         }
         Some(Self(Peer::under(&wrapper)))

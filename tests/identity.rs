@@ -5,16 +5,14 @@
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use crate::support::{Outcome, Peer, Scratch, until_waiting, word, words_of};
 use locket::{State, lock_file};
-use support::{Outcome, Peer, Scratch, until_waiting, word, words_of};
 
 type Fate = fn(&Path) -> io::Result<()>;
 

@@ -4,10 +4,8 @@
 //!
 //! The Python is the one that `LOCKET_PYTHON` names; otherwise the one that `ci/setup.sh` has made, or
 //! else `python3`.
-#![cfg(all(feature = "stress", unix))]
+#![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
-
-mod support;
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +15,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Peer, Scratch, skip, until};
+use crate::support::{PATIENCE, Peer, Scratch, skip, until};
 
 /// A program that locks a file: it says `asking`, then `held` or `contended`, and holds the lock
 /// until its input has a line or ends.
@@ -92,14 +90,20 @@ sys.stdin.readline()
 ";
 
 fn python() -> String {
-    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
+    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python/bin/python");
     let otherwise = if Path::new(made).exists() { made } else { "python3" };
     env::var("LOCKET_PYTHON").unwrap_or_else(|_| otherwise.into())
 }
 
 impl Program {
-    /// Why it cannot be met here, if so.
+    /// Why it cannot be met here, if so: what is lacking, and how that was found.
     fn is_missing(self) -> Option<String> {
+        let name = match self {
+            Self::Reference => "locket.py 1.0.0",
+            Self::Filelock => "filelock",
+            Self::FlockCommand => "flock(1)",
+            Self::RawCall | Self::OtherCall => "python3",
+        };
         let imports = match self {
             Self::Reference => {
                 "import locket, importlib.metadata as m; assert m.version('locket') == '1.0.0'"
@@ -115,8 +119,12 @@ impl Program {
         let arguments: &[&str] = if imports.is_empty() { &["--version"] } else { &["-c", imports] };
         match command.args(arguments).output() {
             Ok(output) if output.status.success() => None,
-            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim_end().into()),
-            Err(error) => Some(error.to_string()),
+            // The last line of a traceback is the error.
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Some(format!("{name}: {}", said.trim_end().lines().last().unwrap_or("failed")))
+            }
+            Err(error) => Some(format!("{name}: {error}")),
         }
     }
 

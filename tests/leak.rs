@@ -3,13 +3,11 @@
 //!   they were.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use support::{Outcome, Peer, Scratch};
+use crate::support::{Outcome, Peer, Scratch};
 
 /// What a process may have too much of, as the system counts it.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,7 +110,7 @@ fn l13_threads_leave_nothing() -> Outcome {
         peer.ok(&format!("drop_handle {name}"));
     }
     // A thread has been joined a little before the system stops showing it.
-    support::until("the end of the jobs' threads", || peer.threads() == before.threads);
+    crate::support::until("the end of the jobs' threads", || peer.threads() == before.threads);
     assert_eq!(belongings(&peer), before);
     Ok(())
 }

@@ -8,14 +8,12 @@
 //! `identity.rs` and `current.rs`.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{Outcome, Peer, Scratch};
 use locket::{Guard, Lock, LockError, State, lock_file};
-use support::{Outcome, Peer, Scratch};
 
 #[test]
 fn l5_a_hold_outlives_every_handle() -> Outcome {
@@ -201,7 +199,7 @@ fn the_last_timeout_counts() -> Outcome {
         let lock = lock.timeout(None);
         move || lock.lock()
     });
-    support::until_waiting(std::process::id(), &path, 1);
+    crate::support::until_waiting(std::process::id(), &path, 1);
     held.release()?;
     waiter.join().expect("no panic")?.release()?;
     Ok(())

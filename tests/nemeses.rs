@@ -9,10 +9,8 @@
 //!
 //! Forks, executed programs, users and exhausted descriptors have tests of their own, and a file
 //! that does not stay is part of the stress.
-#![cfg(all(feature = "stress", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -20,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Outcome, PATIENCE, Peer, Scratch, is_root, skip, until, until_waiting};
+use crate::support::{Outcome, PATIENCE, Peer, Scratch, is_root, skip, until, until_waiting};
 
 /// Stops it, and returns when it is.
 #[track_caller]
@@ -166,13 +164,13 @@ fn l3_hundreds_leave_on_time() {
 /// A peer with mounts of its own, made by this script; `$0` is the directory.
 fn with_mounts(check: &str, directory: &Path, script: &str) -> Option<Peer> {
     if !is_root() {
-        skip(check, "only root may mount");
+        skip(check, "root: no other user may mount");
         return None;
     }
     let mut mount = Command::new("unshare");
     let output = mount.args(["-m", "mount", "-t", "tmpfs", "none"]).arg(directory).output();
     if !output.as_ref().is_ok_and(|output| output.status.success()) {
-        skip(check, &format!("mounts cannot be made here: {output:?}"));
+        skip(check, &format!("mounts: cannot be made here: {output:?}"));
         return None;
     }
     let directory = directory.to_str().expect("it is text");
@@ -311,7 +309,7 @@ fn l3_the_wall_clock_may_jump() -> Outcome {
     let built =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output();
     if !built.as_ref().is_ok_and(|output| output.status.success()) {
-        skip(check, &format!("no C compiler: {built:?}"));
+        skip(check, &format!("C compiler: cc did not build a library: {built:?}"));
         return Ok(());
     }
     let preload = format!("LD_PRELOAD={}", library.display());

@@ -5,8 +5,6 @@
 //! - L4: a waiter that is observed is woken as soon as any other.
 //! - L13: whatever comes of a wait, and whoever ends it, nothing is left of it.
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, channel};
@@ -14,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{Outcome, PATIENCE, Peer, Scratch, until};
 use locket::{Lock, LockError, State};
-use support::{Outcome, PATIENCE, Peer, Scratch, until};
 
 /// One look of an observer.
 #[derive(Clone, Debug)]

@@ -7,8 +7,6 @@
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
@@ -16,8 +14,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Outcome, Peer, Scratch, words_of};
 use locket::{Action, LockError, State, lock_file};
-use support::{Outcome, Peer, Scratch, words_of};
 
 /// The acquisition fails, says why, and leaves nothing behind.
 #[track_caller]

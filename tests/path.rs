@@ -2,15 +2,13 @@
 //!   Handles share one state when their absolute paths are equal; aliases have states of their own.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Outcome, Peer, Scratch, word};
 #[cfg(unix)]
 use locket::LockError;
 use locket::{State, lock_file};
-use support::{Outcome, Peer, Scratch, word};
 
 #[test]
 fn l10_a_later_chdir_changes_nothing() -> Outcome {

@@ -37,16 +37,14 @@ use proptest::test_runner::{Config, RngSeed};
 #[test]
 fn one_process_is_as_specified() {
     let regressions =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/properties/one_process.proptest-regressions");
+        concat!(env!("CARGO_MANIFEST_DIR"), "/properties/one_process.proptest-regressions");
     acquit(Setting::HERE, as_many_as_there_is_time_for(500), regressions);
 }
 
 #[test]
 fn several_processes_are_as_specified() {
-    let regressions = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/properties/several_processes.proptest-regressions"
-    );
+    let regressions =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/properties/several_processes.proptest-regressions");
     acquit(Setting::PEERS, as_many_as_there_is_time_for(60), regressions);
 }
 

@@ -1,12 +1,10 @@
 //! The test suite of the reference, locket.py 1.0.0, case by case: what holds there holds here.
 
-mod support;
-
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use crate::support::{Outcome, Peer, Scratch};
 use locket::{LockError, State, lock_file};
-use support::{Outcome, Peer, Scratch};
 
 const AT_ONCE: Duration = Duration::ZERO;
 

@@ -6,11 +6,9 @@
 //! - L13: nothing is left behind.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::fs;
 
-use support::{Outcome, Peer, Scratch, Strace, words_of};
+use crate::support::{Outcome, Peer, Scratch, Strace, words_of};
 
 /// A lock file, a traced peer with the handle `a` to it, and `--inject` for calls that have to do
 /// with it alone. Other peers see the system as it is.

@@ -4,17 +4,15 @@
 //!   stays usable. (What happens when the system refuses to unlock: `refused.rs`.)
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod support;
-
 use std::io;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use locket::{LockError, State, lock_file};
 #[cfg(unix)]
-use support::word;
-use support::{Outcome, Peer, Scratch};
+use crate::support::word;
+use crate::support::{Outcome, Peer, Scratch};
+use locket::{LockError, State, lock_file};
 
 #[test]
 fn l5_any_handle_releases() -> Outcome {

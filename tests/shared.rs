@@ -1,13 +1,11 @@
 //! - L1: any number of shared holds, or one exclusive one.
 //! - L5: a release ends one shared hold of `acquire`, and no guard's.
 
-mod support;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::support::{Outcome, PATIENCE, Peer, Scratch, until};
 use locket::{LockError, State};
-use support::{Outcome, PATIENCE, Peer, Scratch, until};
 
 #[test]
 fn l1_readers_share() -> Outcome {

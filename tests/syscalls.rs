@@ -5,12 +5,10 @@
 //! - L13: no call is left out of the account, whatever it does.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::thread;
 use std::time::Duration;
 
-use support::{Peer, Scratch, Strace, Trace};
+use crate::support::{Peer, Scratch, Strace, Trace};
 
 /// What the peer did between reading a command and answering it: every call it made, in short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,16 +5,14 @@
 //! - L12: what may not be opened or created is an error with the path, the action and the cause.
 #![cfg(unix)]
 
-mod support;
-
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 #[cfg(target_os = "linux")]
-use support::Strace;
-use support::{Outcome, Peer, Scratch, is_root, skip, words_of};
+use crate::support::Strace;
+use crate::support::{Outcome, Peer, Scratch, is_root, skip, words_of};
 
 /// A peer that is another user and has that handle.
 fn user(id: u32, path: &Path, options: &str) -> Peer {
@@ -27,7 +25,7 @@ fn user(id: u32, path: &Path, options: &str) -> Peer {
 /// Whether the check can be made: it needs other users.
 fn may_become_others(check: &str) -> bool {
     if !is_root() {
-        skip(check, "only root may become somebody else");
+        skip(check, "root: no other user may become another user");
     }
     is_root()
 }

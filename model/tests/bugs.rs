@@ -1,12 +1,10 @@
 //! The checkers of the protocol are checked: each planted bug is convicted, by the law it breaks.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod worlds;
-
+use crate::worlds::world;
 use locket_model::explorer::{Broken, Conviction, System, always_can, explore};
 use locket_model::protocol::{Protocol, Step};
 use locket_model::state::{Bug, State};
-use worlds::world;
 
 /// The law that convicts each bug, in which world.
 const BUGS: [(Bug, &str, &str, (usize, usize)); 16] = [

@@ -1,13 +1,11 @@
 //! Fairness: what the queue promises, and what it does not. Each story is found by the search.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod worlds;
-
+use crate::worlds::world;
 use locket_model::explorer::{Lasso, endless, explore, reachable};
 use locket_model::protocol::{Action, Protocol, Step};
 use locket_model::spec::Mode;
 use locket_model::state::{Place, Process, State};
-use worlds::world;
 
 fn queued(state: &State) -> bool {
     Protocol::watched(state).is_some_and(|it| it.place == Place::Queued)

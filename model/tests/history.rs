@@ -1,9 +1,7 @@
 //! The text format of histories: what is written is what is read, and what is torn is an error.
 
-mod random_history;
-
+use crate::random_history::{Defect, Shape, random_history};
 use locket_model::{Call, History};
-use random_history::{Defect, Shape, random_history};
 
 fn histories() -> impl Iterator<Item = History> {
     (0..500).map(|seed| {

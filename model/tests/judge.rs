@@ -1,17 +1,15 @@
 //! The judge: laws L1, L2, L3, L5 and L7 on histories of calls, against the exhaustive search.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod random_history;
-
 use std::time::Instant;
 
+use crate::random_history::{Defect, Shape, random_history};
 use locket_model::judge::judge_with;
 use locket_model::search::is_linearizable;
 use locket_model::timeline::{draw_svg, explain};
 use locket_model::{
     Attempt, Call, Fault, History, JudgeBug, Mode, Outcome, Return, Time, Wait, judge,
 };
-use random_history::{Defect, Shape, random_history};
 
 /// Shapes and defects in turn, so that each meets each.
 fn shape(seed: u64) -> Shape {

@@ -5,15 +5,13 @@
 //! search that sees less than before is noticed.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-mod worlds;
-
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::worlds::world;
 use locket_model::explorer::{System, always_can, explore, reachable};
 use locket_model::protocol::{Protocol, Step};
 use locket_model::state::State;
-use worlds::world;
 
 type Size = (&'static str, (usize, usize), (usize, usize));
 

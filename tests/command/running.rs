@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::support::{PATIENCE, skip, until};
 
-pub(crate) const LOCKET: &str = env!("CARGO_BIN_EXE_locket");
+pub(crate) const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
 /// Ends with its input. Says its own process id first, so that the lock is known to be held.
 pub(crate) const HOLD: &str = "echo $$; read _";
@@ -227,7 +227,7 @@ pub(crate) fn make_script(path: &Path, text: &str) {
 pub(crate) fn has(check: &str, program: &str, arguments: &[&str]) -> bool {
     let works = Command::new(program).args(arguments).output().is_ok_and(|it| it.status.success());
     if !works {
-        skip(check, &format!("`{program} {}` does not work here", arguments.join(" ")));
+        skip(check, &format!("{program}: `{program} {}` does not work here", arguments.join(" ")));
     }
     works
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use locket::{Claim, Claimant, Mode, lock_file};
 
-use super::support::{Outcome, Peer, Scratch, is_root, skip, until, until_waiting};
 use super::{holder, pids};
+use crate::support::{Outcome, Peer, Scratch, is_root, skip, until, until_waiting};
 
 #[test]
 fn l8_nobody_holds_what_is_missing() -> Outcome {
@@ -153,7 +153,7 @@ fn l12_a_process_outlives_its_first_thread() -> Outcome {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut python) = spawned else {
-        skip(check, "python3 is missing");
+        skip(check, "python3: not installed");
         return Ok(());
     };
     let mut line = String::new();
@@ -200,7 +200,7 @@ fn a_link_that_is_not_followed_is_refused() {
 fn l12_users_see_each_other_s_holds() {
     let check = "l12_users_see_each_other_s_holds";
     if !is_root() {
-        return skip(check, "only root may become somebody else");
+        return skip(check, "root: no other user may become another user");
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use locket::{Mode, lock_file};
 
-use super::support::{Outcome, Peer, Scratch, is_root, kill, skip, until, word};
 use super::{holder, pids};
+use crate::support::{Outcome, Peer, Scratch, is_root, kill, skip, until, word};
 
 /// A shell that holds the lock as shells do: flock(1) takes it, on the shell's descriptor, and
 /// ends.
@@ -19,7 +19,7 @@ impl Shell {
     #[track_caller]
     fn holding(check: &str, path: &Path, script: &str) -> Option<Self> {
         if Command::new("flock").arg("--version").output().is_err() {
-            skip(check, "flock(1) is missing");
+            skip(check, "flock(1): not installed");
             return None;
         }
         let script = format!("exec 9>\"$0\"; flock 9; {script}; echo held; read end");
@@ -140,7 +140,10 @@ fn l12_a_number_used_again_is_not_named() -> Outcome {
         (peer.pid() == taker).then_some(peer)
     });
     let Some(double) = double else {
-        skip(check, "the system does not give a number that is asked for");
+        skip(
+            check,
+            "ns_last_pid: this system does not give a process the number that is asked for",
+        );
         return Ok(());
     };
     assert_eq!(holder(&path).pid, shell.pid());
@@ -154,7 +157,7 @@ fn l12_a_number_used_again_is_not_named() -> Outcome {
 fn l12_heirs_that_may_not_be_looked_into() -> Outcome {
     let check = "l12_heirs_that_may_not_be_looked_into";
     if !is_root() {
-        skip(check, "only root may become somebody else");
+        skip(check, "root: no other user may become another user");
         return Ok(());
     }
     let scratch = Scratch::sticky();

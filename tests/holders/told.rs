@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use locket::{LockError, Mode, lock_file};
 
-use super::support::{Outcome, PATIENCE, Peer, Scratch, Strace};
 use super::{holder, pids};
+use crate::support::{Outcome, PATIENCE, Peer, Scratch, Strace};
 
 #[test]
 fn l12_a_timeout_names_the_holder() {

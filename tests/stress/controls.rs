@@ -68,7 +68,10 @@ fn a_child_that_unlocks_its_parent_is_convicted() {
 #[test]
 fn a_kernel_that_lies_is_convicted() {
     if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
-        return skip("a_kernel_that_lies_is_convicted", "strace is missing, or may not trace");
+        return skip(
+            "a_kernel_that_lies_is_convicted",
+            "strace: not installed, or not allowed to trace",
+        );
     }
     let wrapper = &[
         "strace",

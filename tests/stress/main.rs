@@ -12,7 +12,7 @@
 //! `LOCKET_STRESS=SECONDS` is how long it lasts at least, `LOCKET_STRESS_SEED=NUMBER` begins with
 //! the round of that seed: the same processes doing the same turns, though never at the same
 //! instants.
-#![cfg(all(feature = "stress", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 #[path = "../bin/clock.rs"]

@@ -9,6 +9,7 @@ mod others;
 mod peer;
 mod scratch;
 mod skip;
+pub(crate) mod skip_log;
 #[cfg(target_os = "linux")]
 mod strace;
 mod waiting;

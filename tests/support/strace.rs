@@ -27,7 +27,7 @@ impl Strace {
             .output()
             .is_ok_and(|it| it.status.success())
         {
-            skip(check, "strace is missing, or not allowed to trace");
+            skip(check, "strace: not installed, or not allowed to trace");
             return None;
         }
         let scratch = Scratch::new();

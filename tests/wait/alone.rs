@@ -6,6 +6,7 @@ use std::sync::Once;
 
 use super::signals;
 use super::support::PATIENCE;
+use super::support::skip_log::{self, SkipLog};
 use super::ways::start;
 
 const ALONE: &str = "LOCKET_WAIT_ALONE";
@@ -66,6 +67,9 @@ fn run(arguments: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> us
     let this = env::current_exe().expect("a test knows where it is");
     let mut command = Command::new(this);
     command.args(arguments).args(["--nocapture", "--test-threads=2"]);
+    if let Some(log) = SkipLog::of_this_run() {
+        command.env(skip_log::VARIABLE, log.0);
+    }
     set(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the test should start once more");
     let pid = child.id();
@@ -78,7 +82,7 @@ fn run(arguments: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> us
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {}\n{out}{err}", output.status);
-    // What was skipped there was skipped here.
+    // What was skipped there was skipped here, and is counted already.
     eprint!("{}", err.lines().filter(|line| line.starts_with("SKIPPED")).collect::<String>());
     let passed = out.split("test result: ok. ").nth(1).and_then(|rest| rest.split(' ').next());
     passed.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{arguments:?}: {out}"))

@@ -8,7 +8,7 @@ use crate::support::{Outcome, PATIENCE, Scratch};
 
 /// The code, and all that was said.
 fn locket(arguments: &[&str], path: &Path) -> Result<(Option<i32>, String), std::io::Error> {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_locket"));
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_locket-command"));
     let output = command.args(arguments).arg(path).timeout(PATIENCE).output()?;
     let said = [output.stdout, output.stderr].concat();
     Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))

@@ -18,7 +18,7 @@ fn l11_children_inherit_nothing() -> Outcome {
 
     let mut peer = Peer::with_handle("a", &path, "");
     peer.ok("lock a g");
-    let child = env!("CARGO_BIN_EXE_locket");
+    let child = env!("CARGO_BIN_EXE_locket-command");
     let child = peer.ok(&format!("spawn {child} run {} cmd /c exit", gate.display()));
     let child = child.parse().expect("a process id is a number");
     peer.kill();

@@ -137,7 +137,7 @@ fn l12_a_link_is_not_followed_on_request() -> Outcome {
     let link = scratch.join("link");
     fs::write(scratch.lock_path(), "")?;
     if symlink_file(scratch.lock_path(), &link).is_err() {
-        skip(check, "symbolic links need a privilege here");
+        skip(check, "symbolic links: need a privilege here");
         return Ok(());
     }
     let followed = lock_file(&link).lock()?;

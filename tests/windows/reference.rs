@@ -23,7 +23,7 @@ impl Reference {
     /// `None`, and the check is to be skipped, if there is no Python.
     fn start(check: &str, path: &Path, timeout: &str) -> Option<Self> {
         let Some(python) = env::var_os(PYTHON) else {
-            skip(check, &format!("{PYTHON} names no Python that has the reference"));
+            skip(check, &format!("locket.py: {PYTHON} names no Python that has it"));
             return None;
         };
         let mut process = Command::new(&python)

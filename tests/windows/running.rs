@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::support::{Outcome, PATIENCE, Peer, Scratch, until, word};
 use crate::system::{is_alive, is_real_windows, open, press_ctrl_break};
 
-const LOCKET: &str = env!("CARGO_BIN_EXE_locket");
+const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 const BOTH_WAYS: [&[&str]; 2] = [&[], &["-o"]];
 
 fn locket_run() -> assert_cmd::Command {

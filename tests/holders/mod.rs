@@ -13,8 +13,6 @@
 #![cfg(target_os = "linux")]
 
 mod asked;
-#[path = "../support/mod.rs"]
-mod support;
 mod takers;
 mod told;
 

@@ -1,0 +1,10 @@
+//! The long tests of a lock in a hostile system: killed at each system call, every error at every call, crowds,
+//! full disks, and the locks of other programs.
+
+mod support;
+
+mod command_stress;
+mod crash_points;
+mod faults;
+mod interop;
+mod nemeses;

@@ -1,0 +1,21 @@
+//! A green run says what it left out.
+
+use crate::support::skip_log::SkipLog;
+use crate::support::{Outcome, Scratch};
+
+#[test]
+fn a_summary_counts_each_skipped_check_once() -> Outcome {
+    let scratch = Scratch::new();
+    let log = SkipLog(scratch.join("run").join("1-2"));
+    assert_eq!(log.take()?, "0 checks skipped");
+    log.add("l1_a", "strace")?;
+    assert_eq!(log.take()?, "1 check skipped: strace");
+    assert_eq!(log.take()?, "0 checks skipped", "the next run begins anew");
+    for (check, lacking) in
+        [("l1_a", "strace"), ("l2_b", "root"), ("l1_a", "strace"), ("l3_c", "strace")]
+    {
+        log.add(check, lacking)?;
+    }
+    assert_eq!(log.take()?, "3 checks skipped: root, strace");
+    Ok(())
+}
