@@ -88,5 +88,5 @@ exec bash /root/newcomer.sh
 ENTER
 env -i PATH=/root/.cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb CI=true \
     $(env | grep -E '^(https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY|[A-Z_]*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|CURL_CA_BUNDLE)=' || true) \
-    unshare --mount --pid --fork --propagation private bash "$root/root/enter.sh" "$root" </dev/null
+    unshare --mount --propagation private bash "$root/root/enter.sh" "$root" </dev/null
 echo "fresh: README's commands and the gate passed on a Debian root with nothing but Rust"

@@ -31,21 +31,40 @@ pub(crate) fn until_waiting(_pid: u32, _path: &Path, _count: usize) {
     thread::sleep(Duration::from_millis(100));
 }
 
-/// A waiter in `/proc/locks` is an arrow under the lock that it waits for:
-/// `7: -> FLOCK  ADVISORY  WRITE 4242 fe:00:1234 0 EOF`. The device is left out: not every file
-/// system shows the one that `stat` does.
+/// Counts the threads of a process that sleep in `flock(2)` on the file at the path: only a waiter sleeps there. The
+/// table of locks would not do: in a container it leaves out a lock, and the waiters with it, when the process that took
+/// the lock has ended (`locks_show` in fs/locks.c, Linux 6.1).
+///
+/// `/proc/PID/task/TID/syscall` is the number of the call and its arguments, or `running`; see proc(5). A stopped thread
+/// is still in the call, but not in the queue: it goes back there when it is continued.
 #[cfg(target_os = "linux")]
 pub(crate) fn waiting(pid: u32, path: &Path) -> usize {
     use std::os::unix::fs::MetadataExt;
-    let Ok(file) = std::fs::metadata(path) else { return 0 };
-    let inode = file.ino().to_string();
-    let locks = std::fs::read_to_string("/proc/locks").expect("/proc/locks should be readable");
-    let is_waiter = |line: &&str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "->", "FLOCK", _, _, waiter, file, ..] = words[..] else { return false };
-        waiter.parse() == Ok(pid) && file.rsplit(':').next() == Some(&inode)
+    let identity = |path: &Path| std::fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
+    let Some(file) = identity(path) else { return 0 };
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let is_waiter = |task: &std::fs::DirEntry| {
+        let call = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+        let mut words = call.split_whitespace();
+        let is_flock = words.next().and_then(|it| it.parse().ok()) == Some(libc::SYS_flock);
+        let descriptor = words.next().and_then(|it| it.strip_prefix("0x"));
+        let descriptor = descriptor.and_then(|it| u32::from_str_radix(it, 16).ok());
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        is_flock
+            && stat.contains(") S ")
+            && descriptor.is_some_and(|it| {
+                identity(Path::new(&format!("/proc/{pid}/fd/{it}"))) == Some(file)
+            })
     };
-    locks.lines().filter(is_waiter).count()
+    tasks.filter(is_waiter).count()
+}
+
+/// Returns whether there are processes that are not seen here. The first namespace of processes has a fixed number
+/// (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
+#[cfg(target_os = "linux")]
+pub(crate) fn is_container() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() != 0xefff_fffc)
 }
 
 #[cfg(not(target_os = "linux"))]
