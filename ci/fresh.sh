@@ -27,10 +27,13 @@ fi
 rm -rf "$root"
 cp -a "$base" "$root"
 
-# The network as this machine has it: names, certificates, where packages come from. No more of the machine than that.
+# The network as this machine has it: names, certificates, where packages come from. Nothing else of the machine.
 for file in /etc/resolv.conf /etc/hosts /etc/ssl/certs /etc/apt/apt.conf.d /etc/apt/sources.list /etc/apt/sources.list.d \
-    /etc/apt/trusted.gpg.d /etc/pip.conf; do
+    /etc/apt/trusted.gpg.d; do
     [[ ! -e $file ]] || { mkdir -p "$root$(dirname "$file")"; cp -aLT "$file" "$root$file"; }
+done
+for file in /etc/pip.conf ~/.pip/pip.conf ~/.config/pip/pip.conf; do
+    [[ ! -e $file ]] || cat "$file" >>"$root/etc/pip.conf"
 done
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 mkdir -p "$root/root/.cargo/bin" "$root/root/.rustup/toolchains"
@@ -87,6 +90,6 @@ rmdir old
 exec bash /root/newcomer.sh
 ENTER
 env -i PATH=/root/.cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb CI=true \
-    $(env | grep -E '^(https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY|[A-Z_]*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|CURL_CA_BUNDLE)=' || true) \
+    $(env | grep -E '^(https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY|[A-Z_]*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|PIP_CERT)=' || true) \
     unshare --mount --propagation private bash "$root/root/enter.sh" "$root" </dev/null
 echo "fresh: README's commands and the gate passed on a Debian root with nothing but Rust"
