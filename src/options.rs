@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::observer::Observer;
 
 /// How a lock is held: alone, or beside others of the same kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// One hold, beside no other.
     Exclusive,

@@ -8,3 +8,5 @@ mod crash_points;
 mod faults;
 mod interop;
 mod nemeses;
+#[cfg(target_os = "linux")]
+mod torn_table;

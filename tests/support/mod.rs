@@ -23,9 +23,9 @@ pub(crate) use skip::is_root;
 pub(crate) use skip::skip;
 #[cfg(target_os = "linux")]
 pub(crate) use strace::{Strace, Trace};
-#[cfg(target_os = "linux")]
-pub(crate) use waiting::is_container;
 pub(crate) use waiting::{PATIENCE, until, until_waiting};
+#[cfg(target_os = "linux")]
+pub(crate) use waiting::{is_container, until_stopped};
 
 /// Of a test: whatever went wrong where nothing should have.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;

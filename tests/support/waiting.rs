@@ -36,7 +36,8 @@ pub(crate) fn until_waiting(_pid: u32, _path: &Path, _count: usize) {
 /// the lock has ended (`locks_show` in fs/locks.c, Linux 6.1).
 ///
 /// `/proc/PID/task/TID/syscall` is the number of the call and its arguments, or `running`; see proc(5). A stopped thread
-/// is still in the call, but not in the queue: it goes back there when it is continued.
+/// is still in the call, but not in the queue: it goes back there when it is continued. That a count is 0 proves nothing
+/// of a process that was just sent a signal: see `until_stopped`.
 #[cfg(target_os = "linux")]
 pub(crate) fn waiting(pid: u32, path: &Path) -> usize {
     use std::os::unix::fs::MetadataExt;
@@ -57,6 +58,24 @@ pub(crate) fn waiting(pid: u32, path: &Path) -> usize {
             })
     };
     tasks.filter(is_waiter).count()
+}
+
+/// Waits until every thread of a process is stopped.
+///
+/// A stopped waiter has left the kernel's queue by then: it stops on its way out of `flock(2)` (`do_signal_stop` in
+/// kernel/signal.c). A waiter that does not sleep any more, but is not stopped yet, is still in the queue, and may be
+/// granted the lock there.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub(crate) fn until_stopped(pid: u32) {
+    let is_stopped = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat"));
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+    };
+    until("every thread is stopped", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+        tasks.is_ok_and(|mut tasks| tasks.all(|task| task.is_ok_and(is_stopped)))
+    });
 }
 
 /// Returns whether there are processes that are not seen here. The first namespace of processes has a fixed number

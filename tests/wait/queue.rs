@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::signals;
-use super::support::{Peer, Scratch, until, until_waiting};
+use super::support::{Peer, Scratch, until, until_stopped, until_waiting};
 use super::threads;
 use super::ways::{Way, start};
 
@@ -124,7 +124,7 @@ fn l4_a_stopped_waiter_holds_up_nobody() {
     until_waiting(std::process::id(), &path, 1);
 
     signals::kill(first.pid(), libc::SIGSTOP);
-    until_waiting(first.pid(), &path, 0);
+    until_stopped(first.pid());
     drop(held);
     let guard = second.result().unwrap();
 
@@ -149,7 +149,7 @@ fn l3_a_waiter_stopped_beyond_its_deadline_tries_once_more() {
         peer.start_waiting("wait", "acquire lock", &path);
         let waiting = Instant::now();
         signals::kill(peer.pid(), libc::SIGSTOP);
-        until_waiting(peer.pid(), &path, 0);
+        until_stopped(peer.pid());
         let in_time = waiting.elapsed() < timeout / 2;
         until("the deadline is over", || waiting.elapsed() > timeout);
         if is_free {

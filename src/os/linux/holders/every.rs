@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::descriptors::Locked;
 use super::file::Proof;
 use super::inquiry::Inquiry;
-use super::table;
+use super::table::{self, Hold, Passes};
 use crate::holders::{Claim, Effort, Holders};
 use crate::in_use::LockInUse;
 use crate::options::Mode;
@@ -21,25 +21,39 @@ type Identity = Option<(u64, u64)>;
 
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
     let mut inquiry = Inquiry::new(Effort::Search);
-    let mut holds = table::read()?;
-    holds.extend(inquiry.unlisted());
+    let Passes { last, earlier } = table::passes(table::pass)?;
     let mut locks: Vec<(LockInUse, Identity)> = vec![];
-    for hold in &holds {
+    for hold in last.into_iter().chain(inquiry.unlisted()) {
         let mut holders = Holders::default();
-        let seen = inquiry.add(&mut holders, hold, Proof::Numbers);
-        if holders.held.is_empty() {
-            continue;
+        let seen = inquiry.add(&mut holders, &hold, Proof::Numbers);
+        if !holders.held.is_empty() {
+            insert(&mut locks, &hold, holders, seen);
         }
-        let (path, deleted) = seen.as_ref().map_or((None, false), place);
-        let (device, inode) = (hold.entry.file.device, hold.entry.file.inode);
-        let lock = LockInUse { path, deleted, device, inode, holders };
-        let identity = seen.and_then(|locked| identity(locked.link()));
-        match locks.iter_mut().find(|known| is_same(known, &lock, identity)) {
-            Some(known) => join(known, lock, identity),
-            None => locks.push((lock, identity)),
+    }
+    // What the last pass did not show is held if a descriptor has it. Else it was released.
+    for hold in earlier {
+        let mut holders = Holders::default();
+        if let Some(seen) = inquiry.add(&mut holders, &hold, Proof::Numbers) {
+            insert(&mut locks, &hold, holders, Some(seen));
         }
     }
     Ok(locks.into_iter().map(|(lock, _)| lock).collect())
+}
+
+fn insert(
+    locks: &mut Vec<(LockInUse, Identity)>,
+    hold: &Hold,
+    holders: Holders,
+    seen: Option<Locked>,
+) {
+    let (path, deleted) = seen.as_ref().map_or((None, false), place);
+    let (device, inode) = (hold.entry.file.device, hold.entry.file.inode);
+    let lock = LockInUse { path, deleted, device, inode, holders };
+    let identity = seen.and_then(|locked| identity(locked.link()));
+    match locks.iter_mut().find(|known| is_same(known, &lock, identity)) {
+        Some(known) => join(known, lock, identity),
+        None => locks.push((lock, identity)),
+    }
 }
 
 fn is_same(known: &(LockInUse, Identity), lock: &LockInUse, identity: Identity) -> bool {
