@@ -28,7 +28,8 @@ rm -rf "$root"
 cp -a "$base" "$root"
 
 # The network as this machine has it: names, certificates, where packages come from. Nothing else of the machine.
-for file in /etc/resolv.conf /etc/hosts /etc/ssl/certs /etc/apt/apt.conf.d /etc/apt/sources.list /etc/apt/sources.list.d \
+# (The package ca-certificates writes /etc/ssl/certs anew, and takes the machine's own certificates from /usr/local.)
+for file in /etc/resolv.conf /etc/hosts /etc/ssl/certs /usr/local/share/ca-certificates /etc/apt/apt.conf.d /etc/apt/sources.list /etc/apt/sources.list.d \
     /etc/apt/trusted.gpg.d; do
     [[ ! -e $file ]] || { mkdir -p "$root$(dirname "$file")"; cp -aLT "$file" "$root$file"; }
 done
