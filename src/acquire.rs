@@ -23,6 +23,7 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
         deadline: &deadline,
         watch: None,
         entrance: Entrance::AtOnce,
+        replacements: 0,
     };
     let mut turns = 0;
     loop {
@@ -46,7 +47,7 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
                 ledger.put_idle(descriptor);
                 return Err(LockError::GivenUp { path: name.path().into(), waited });
             }
-            Ok(Outcome::Replaced) if deadline.allows(&mut turns) => {}
+            Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {}
             Ok(Outcome::Replaced) => return Err(refused(name, replaced())),
             // An old descriptor may have troubles of its own, a stale one on NFS for instance:
             // what a new one says counts.
@@ -75,7 +76,15 @@ struct Acquisition<'a> {
     /// From the first sleep on, if there is an observer.
     watch: Option<Watch<'a>>,
     entrance: Entrance,
+    /// The number of files in a row that were found replaced without a wait for their lock.
+    replacements: u32,
 }
+
+/// As many files may be found replaced in a row. There are file systems that give a file another number at every look:
+/// without a limit, an acquisition would never end there.
+const MOST_REPLACEMENTS: u32 = 1_000;
+/// From here on the acquisition pauses before each further look, so that the limit lies beyond any real replacement.
+const FEW_REPLACEMENTS: u32 = 10;
 
 impl Acquisition<'_> {
     /// Lets those who wait have the lock first. Who has next to no time to wait does not: such a
@@ -88,6 +97,15 @@ impl Acquisition<'_> {
         }
     }
 
+    /// Counts a replaced file. Returns whether the acquisition is to look at the next one.
+    fn goes_on(&mut self) -> bool {
+        self.replacements += 1;
+        if self.replacements > FEW_REPLACEMENTS {
+            os::give_way(Duration::from_millis(1));
+        }
+        self.replacements < MOST_REPLACEMENTS
+    }
+
     fn open(&self) -> Result<Descriptor, Failure> {
         let (name, deadline) = (self.ledger.name(), self.deadline);
         deadline.outlast_signals(|| os::open(name, self.options, deadline))
@@ -98,7 +116,7 @@ impl Acquisition<'_> {
     /// Every answer is worth something only for the file that the path names: to wait for another
     /// would be in vain.
     fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
-        let Self { ledger, options, deadline, watch, entrance } = self;
+        let Self { ledger, options, deadline, watch, entrance, replacements } = self;
         let is_current = |granted: bool| {
             let look = || os::is_current(ledger.name(), descriptor, options.follow_links);
             let answer = deadline.outlast_signals(look);
@@ -121,6 +139,7 @@ impl Acquisition<'_> {
             if watch.is_none() {
                 *watch = Watch::begin(ledger.name(), options, deadline);
             }
+            *replacements = 0;
             match os::wait(descriptor, options, deadline, watch.as_mut())? {
                 Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 Waited::Granted => return Ok(Outcome::Replaced),
@@ -144,6 +163,7 @@ impl Acquisition<'_> {
 }
 
 fn replaced() -> Failure {
-    let text = "the file is replaced faster than it can be locked";
+    let text = "the path names another file at every look: the file is replaced faster than it can be locked, or its \
+                file system does not keep the numbers of files";
     Action::Check.failed(std::io::Error::other(text))
 }

@@ -27,6 +27,37 @@ pub struct Holders {
     pub held: Vec<Claim>,
     /// Who waits, the next one first.
     pub waiting: Vec<Claim>,
+    /// How far the system could see: what an empty `held` is worth.
+    pub coverage: Coverage,
+}
+
+/// How far the system could see when it was asked for the holders of a lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Coverage {
+    /// Nothing was looked at, or the system does not tell.
+    #[default]
+    Unknown,
+    /// The processes of this container (PID namespace). A process outside may hold the lock.
+    Container,
+    /// The processes of this host. The file is on a network file system, on FUSE or on an overlay: a process on another
+    /// host, or one that reaches the file by another mount, may hold the lock.
+    Host,
+    /// Every process that can hold the lock: if `held` is empty, the lock was free.
+    Complete,
+}
+
+impl Holders {
+    /// Returns whether the lock was held, or `None` if that cannot be told: no holder was seen, and one may be where the
+    /// system could not look.
+    #[must_use]
+    pub fn is_held(&self) -> Option<bool> {
+        match (self.held.is_empty(), self.coverage) {
+            (false, _) => Some(true),
+            (true, Coverage::Complete) => Some(false),
+            (true, _) => None,
+        }
+    }
 }
 
 /// What somebody holds, or waits for.
@@ -54,6 +85,8 @@ pub enum Claimant {
     },
     /// Somebody outside this container (namespace of processes): inside nobody has the lock.
     Outside,
+    /// A process on another host, as the server of the network file system tells. No process of this host has the lock.
+    OtherHost,
     /// Somebody: the system does not tell who, but that these other processes have the file open
     /// (Windows). One of them may well be it; another may only have it open.
     OpenIn(Vec<Process>),
@@ -107,6 +140,7 @@ impl fmt::Display for Claimant {
             Self::Process(process) => process.fmt(f),
             Self::Ended { pid } => write!(f, "heirs of pid {pid}, which has ended"),
             Self::Outside => f.write_str("a process outside this container"),
+            Self::OtherHost => f.write_str("a process on another host"),
             Self::OpenIn(openers) => {
                 f.write_str("an unknown process (the file is open in ")?;
                 some_of(openers, f)?;
@@ -140,7 +174,22 @@ fn some_of(all: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result
 
 #[cfg(test)]
 mod tests {
-    use super::Process;
+    use super::{Claim, Claimant, Coverage, Holders, Process};
+
+    #[test]
+    fn what_is_not_seen_is_free_only_where_all_is_seen() {
+        let of = |held: &[Claim], coverage| {
+            Holders { held: held.to_vec(), waiting: vec![], coverage }.is_held()
+        };
+        let claim = [Claim { mode: None, by: Claimant::Unknown }];
+        for coverage in [Coverage::Unknown, Coverage::Container, Coverage::Host] {
+            assert_eq!((of(&claim, coverage), of(&[], coverage)), (Some(true), None));
+        }
+        assert_eq!(
+            (of(&claim, Coverage::Complete), of(&[], Coverage::Complete)),
+            (Some(true), Some(false))
+        );
+    }
 
     #[test]
     fn a_name_moves_no_cursor() {

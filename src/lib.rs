@@ -148,7 +148,7 @@ use std::path::Path;
 
 pub use error::{Action, LockError};
 pub use guard::Guard;
-pub use holders::{Claim, Claimant, Holders, Process};
+pub use holders::{Claim, Claimant, Coverage, Holders, Process};
 pub use in_use::{LockInUse, locks_in_use};
 pub use kind::ErrorKind;
 pub use ledger::State;

@@ -8,5 +8,6 @@ mod crash_points;
 mod faults;
 mod interop;
 mod nemeses;
+mod remote_answers;
 #[cfg(target_os = "linux")]
 mod torn_table;

@@ -2,6 +2,7 @@
 
 pub(super) mod clock;
 mod diagnosis;
+mod file_system;
 pub(super) mod users;
 
 use std::ffi::{CStr, CString};
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat};
+use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::{Errno, FdFlags};
 
 use crate::courtesy::Clock;
@@ -27,6 +28,7 @@ use crate::options::{Mode, Options};
 use super::linux::{alarm::Alarm, watcher::watched};
 
 pub(crate) use diagnosis::diagnose;
+use file_system::FileSystem;
 
 /// An absolute path, in the form that system calls take.
 #[derive(Clone, Debug)]
@@ -75,6 +77,7 @@ pub(crate) struct Descriptor {
     identity: (u64, u64),
     /// How many forks this process had seen when it was opened.
     forks: u32,
+    file_system: FileSystem,
 }
 
 impl Descriptor {
@@ -98,7 +101,10 @@ pub(crate) fn open(
             io::ErrorKind::InvalidInput,
             "it is a FIFO, which has no place for a lock file",
         ))),
-        _ => Ok(Descriptor { file, identity: identity(&stat), forks }),
+        _ => {
+            let file_system = FileSystem::of(&file);
+            Ok(Descriptor { file, identity: identity(&stat), forks, file_system })
+        }
     }
 }
 
@@ -181,12 +187,9 @@ pub(crate) fn is_current(
     follow_links: bool,
 ) -> Result<bool, Failure> {
     let path = name.raw(Action::Check)?;
-    let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-    match rustix::fs::statat(CWD, path, flags) {
-        Ok(stat) => Ok(identity(&stat) == descriptor.identity),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-        Err(error) => Err(Action::Check.failed(error)),
-    }
+    let named = descriptor.file_system.look_up(path, follow_links);
+    let named = named.map_err(|error| Action::Check.failed(error))?;
+    Ok(named.is_some_and(|stat| identity(&stat) == descriptor.identity))
 }
 
 pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
@@ -228,7 +231,7 @@ pub(crate) fn wait(
 }
 
 /// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if there
-/// is no time left, or no signal would come in time.
+/// is no time left, or no signal would come in time or end the wait.
 #[cfg(target_os = "linux")]
 fn block(
     descriptor: &Descriptor,
@@ -239,7 +242,9 @@ fn block(
     let alarm = match (deadline.remaining(), &watch) {
         (None, None) => return Some(lock(descriptor, options.mode)),
         (Some(Duration::ZERO), _) => return None,
-        (remaining, _) if options.signals => Alarm::set(remaining.unwrap_or(Duration::MAX))?,
+        (remaining, _) if options.signals && descriptor.file_system.ends_waits() => {
+            Alarm::set(remaining.unwrap_or(Duration::MAX))?
+        }
         _ => return None,
     };
     match watch {
@@ -321,24 +326,13 @@ pub(crate) fn clock(which: Clock) -> usize {
     clock::read(clock).map_or(0, |time| time.as_micros() as usize)
 }
 
-/// CIFS says `EACCES` where others say `EWOULDBLOCK`. Elsewhere `EACCES` is what it says: a
-/// security module may forbid locking, and no waiting would help.
+/// Whether an error says that the lock is held elsewhere.
+///
+/// SMB answers `EACCES` where others answer `EWOULDBLOCK`. Elsewhere `EACCES` is what it says: a security module may
+/// forbid locking, and no wait would help. 9p answers `EAGAIN` to a wait that a signal ended.
 fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EACCES) && is_cifs(&descriptor.file)
-}
-
-#[cfg(target_os = "linux")]
-fn is_cifs(file: &File) -> bool {
-    const CIFS: u32 = 0xff53_4d42;
-    const SMB2: u32 = 0xfe53_4d42;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a magic number")]
-    rustix::io::retry_on_intr(|| rustix::fs::fstatfs(file))
-        .is_ok_and(|stat| matches!(stat.f_type as u32, CIFS | SMB2))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_cifs(_: &File) -> bool {
-    false
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error() == Some(libc::EACCES) && descriptor.file_system == FileSystem::Smb
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ pub(crate) fn holders(
         return Err(Action::Ask.failed(not_told()));
     }
     let held = vec![Claim { mode: None, by: Claimant::Unknown }];
-    Ok(Holders { held, waiting: vec![] })
+    Ok(Holders { held, ..Holders::default() })
 }
 
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {

@@ -45,10 +45,10 @@ pub(crate) const OF_WAIT: Codes = &[
 
 pub(crate) const OF_STATUS: Codes = &[
     ("0", "somebody holds the lock; of several, one of them"),
-    ("1", "nobody does, or there is no such file"),
+    ("1", "the lock is free, or there is no such file"),
     ("64", "the arguments are wrong"),
     ("66", "the lock file cannot be looked at"),
-    ("71", "the system does not tell"),
+    ("71", "unknown: the system does not tell, or sees no farther than this container or host"),
 ];
 
 /// The codes of the command with this name; none, if it has none worth telling.

@@ -8,7 +8,7 @@ use super::args::StatusOptions;
 use super::exit::{self, Failure};
 use super::output::{print, print_coloured};
 use super::voice::fail;
-use subject::Subject;
+use subject::{State, Subject};
 
 /// One file that cannot be looked at does not keep the others from being told.
 pub(crate) fn status(options: &StatusOptions) -> Result<i32, Failure> {
@@ -28,6 +28,10 @@ pub(crate) fn status(options: &StatusOptions) -> Result<i32, Failure> {
     } else if !options.quiet {
         print_coloured(&table::of(&subjects))?;
     }
-    let held = subjects.iter().any(Subject::is_held);
-    Ok(failed.unwrap_or(if held { exit::HELD } else { exit::FREE }))
+    let code = match subjects.iter().map(Subject::state).max() {
+        Some(State::Held) => exit::HELD,
+        Some(State::Unknown) => exit::REFUSED,
+        Some(State::Free) | None => exit::FREE,
+    };
+    Ok(failed.unwrap_or(code))
 }

@@ -5,6 +5,7 @@ mod every;
 mod file;
 mod inquiry;
 mod process;
+mod remote;
 mod table;
 
 use std::ffi::CStr;
@@ -13,12 +14,12 @@ use std::path::Path;
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
-use crate::holders::{Claim, Claimant, Effort, Holders};
+use crate::holders::{Claim, Claimant, Coverage, Effort, Holders};
 use crate::options::Options;
 use crate::os::Name;
 
-use file::LockFile;
-use inquiry::Inquiry;
+use file::{FileSystem, LockFile};
+use inquiry::{Inquiry, in_container};
 use table::Hold;
 
 pub(crate) use every::locks_in_use;
@@ -73,18 +74,22 @@ fn is_missing(claim: &Claim) -> bool {
 
 fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io::Result<Holders> {
     let Some(file) = LockFile::find(path, follow_links)? else {
-        return Ok(if known_held { held_by(Claimant::Unknown) } else { Holders::default() });
+        // No process can hold the lock of a file that does not exist.
+        let free = Holders { coverage: Coverage::Complete, ..Holders::default() };
+        return Ok(if known_held { held_by(Claimant::Unknown) } else { free });
     };
     let is_of_file = |hold: &Hold| hold.entry.file == file.id;
     let mut inquiry = Inquiry::new(effort);
-    let mut holders = Holders::default();
+    let mut holders = Holders { coverage: coverage(file.file_system), ..Holders::default() };
+    let mut is_exact = false;
     // Of a lock that is known to be held, a pass that does not show it says nothing new.
     for _ in 0..if known_held { 1 } else { table::PASSES } {
         let pass = table::pass()?;
         for hold in pass.holds.iter().filter(|hold| is_of_file(hold)) {
             inquiry.add(&mut holders, hold, file.proof);
         }
-        if pass.is_exact || !holders.held.is_empty() {
+        is_exact = pass.is_exact;
+        if is_exact || !holders.held.is_empty() {
             break;
         }
     }
@@ -94,14 +99,31 @@ fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io
             inquiry.add(&mut holders, &hold, file.proof);
         }
     }
+    if holders.held.is_empty() && file.file_system == FileSystem::Nfs && effort == Effort::Search {
+        let mode = remote::held_elsewhere(path, follow_links);
+        // In a container it may as well be a process of this host.
+        let by = if in_container() { Claimant::Unknown } else { Claimant::OtherHost };
+        holders.held.extend(mode.map(|mode| Claim { mode: Some(mode), by }));
+    }
     if known_held && holders.held.is_empty() {
-        return Ok(held_by(inquiry.nobody_seen()));
+        let is_remote = is_exact && file.file_system == FileSystem::Nfs && !in_container();
+        let by = if is_remote { Claimant::OtherHost } else { inquiry.nobody_seen() };
+        holders.held.push(Claim { mode: None, by });
     }
     Ok(holders)
 }
 
+/// The table of locks is this host's, and a container is shown a part of it.
+fn coverage(file_system: FileSystem) -> Coverage {
+    match file_system {
+        _ if in_container() => Coverage::Container,
+        FileSystem::Local => Coverage::Complete,
+        FileSystem::Nfs | FileSystem::Other => Coverage::Host,
+    }
+}
+
 fn held_by(claimant: Claimant) -> Holders {
-    Holders { held: vec![Claim { mode: None, by: claimant }], waiting: vec![] }
+    Holders { held: vec![Claim { mode: None, by: claimant }], ..Holders::default() }
 }
 
 #[cfg(test)]

@@ -38,35 +38,63 @@ impl Mount {
         Self::find(&read_text("/proc/thread-self/mountinfo").ok()?, id.parse().ok()?)
     }
 
+    /// Returns the mounts of this namespace, several of one file system among them.
+    pub(in crate::os) fn all() -> Vec<Self> {
+        let mounts = read_text("/proc/thread-self/mountinfo").unwrap_or_default();
+        mounts.lines().filter_map(Self::parse).map(|(_, mount)| mount).collect()
+    }
+
     /// `36 35 98:0 /root /where rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`
+    fn parse(line: &str) -> Option<(u64, Self)> {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut words = mount.split(' ');
+        let id = words.next()?.parse().ok()?;
+        let (major, minor) = words.nth(1)?.split_once(':')?;
+        let device = (major.parse().ok()?, minor.parse().ok()?);
+        let point = unescaped(words.nth(1)?).into();
+        let options = words.next()?;
+        let mut words = file_system.split(' ');
+        let kind = words.next()?.into();
+        let options = format!("{options},{}", words.nth(1).unwrap_or_default());
+        Some((id, Self { device, point, kind, options }))
+    }
+
     fn find(mounts: &str, id: u64) -> Option<Self> {
-        mounts.lines().find_map(|line| {
-            let (mount, file_system) = line.split_once(" - ")?;
-            let mut words = mount.split(' ');
-            if words.next()?.parse() != Ok(id) {
-                return None;
-            }
-            let (major, minor) = words.nth(1)?.split_once(':')?;
-            let device = (major.parse().ok()?, minor.parse().ok()?);
-            let point = unescaped(words.nth(1)?).into();
-            let options = words.next()?;
-            let mut words = file_system.split(' ');
-            let kind = words.next()?.into();
-            let options = format!("{options},{}", words.nth(1).unwrap_or_default());
-            Some(Self { device, point, kind, options })
-        })
+        mounts.lines().filter_map(Self::parse).find_map(|(its, mount)| (its == id).then_some(mount))
     }
 
     pub(in crate::os) fn has(&self, option: &str) -> bool {
         self.options.split(',').any(|its| its == option)
     }
 
-    /// Is it somebody else's, who may have no locks?
+    /// Returns whether files of this file system may be reached on other ways than through this host's kernel by this
+    /// mount: another host's, or a directory below that the server in user space uses too. Locks are then this side's,
+    /// or the server's, as it likes.
+    ///
+    /// An overlay locks the files of its own inodes: through a second overlay over the same directory the file is another
+    /// one.
     pub(in crate::os) fn is_network(&self) -> bool {
+        const KINDS: [&str; 16] = [
+            "9p",
+            "afs",
+            "beegfs",
+            "ceph",
+            "cifs",
+            "coda",
+            "gfs2",
+            "glusterfs",
+            "gpfs",
+            "lustre",
+            "ocfs2",
+            "orangefs",
+            "overlay",
+            "smb3",
+            "smbfs",
+            "virtiofs",
+        ];
         let kind = self.kind.as_str();
-        kind.starts_with("nfs")
-            || kind.starts_with("fuse")
-            || matches!(kind, "cifs" | "smb3" | "9p")
+        let is_fuse = kind.starts_with("fuse.") || matches!(kind, "fuse" | "fuseblk");
+        kind.starts_with("nfs") || is_fuse || KINDS.contains(&kind)
     }
 }
 
@@ -86,6 +114,9 @@ mod tests {
 28 1 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/root rw,errors=continue
 29 28 259:1048575 /sub /large rw - xfs /dev/nvme0n1p9 rw
 30 28 0:52 / /mnt/nfs rw - nfs server:/export rw,vers=3,nolock,addr=10.0.0.1
+31 28 0:53 / /mnt/sshfs rw - fuse.sshfs host:/ rw,user_id=0
+32 28 0:54 / /sys/fs/fuse/connections rw - fusectl fusectl rw
+33 28 0:55 / /merged rw - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c
 ";
 
     #[test]
@@ -115,7 +146,9 @@ mod tests {
     fn network_mounts_say_so() {
         let nfs = Mount::find(MOUNTS, 30);
         assert!(nfs.is_some_and(|nfs| nfs.is_network() && nfs.has("nolock") && !nfs.has("lock")));
-        assert!(Mount::find(MOUNTS, 28).is_some_and(|root| !root.is_network()));
+        let is_network = |id| Mount::find(MOUNTS, id).map(|mount| mount.is_network());
+        assert_eq!([31, 33].map(is_network), [Some(true); 2]);
+        assert_eq!([28, 32].map(is_network), [Some(false); 2]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
     let kind = match (action, Errno::from_io_error(source)) {
         (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::Path,
         (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
+        // NFS 4 wants a descriptor that is open for writing for an exclusive lock.
+        (Action::Lock, Some(Errno::BADF)) => ErrorKind::Permission,
         (Action::Lock | Action::Unlock, Some(Errno::NOLCK)) if is_on_network(name.path()) => {
             ErrorKind::Unsupported
         }
@@ -69,8 +71,21 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
                 place(path)
             ))
         }
+        (Errno::BADF, Action::Lock) => Some(format!(
+            "{} wants the right to write for an exclusive lock, which user {} does not have (chmod a+w): or take a \
+             shared lock",
+            place(path),
+            me()
+        )),
+        (
+            Errno::IO | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::CONNREFUSED,
+            _,
+        ) if is_on_network(path) => Some(format!(
+            "{} does not answer, or has lost its state: see whether its server runs, or mount it again",
+            place(path)
+        )),
         (Errno::STALE, _) => Some(format!(
-            "the server of {} has no such file any more: make sure that nobody deletes lock files, or \
+            "the server of {} has no such file any more: keep programs from deleting lock files, or \
              mount it again",
             place(path)
         )),

@@ -7,7 +7,9 @@ use crate::exit;
 /// Tell who holds the lock of a file, and who waits for it.
 ///
 /// The answer is the system's at one moment, and may be over when it is read. Neither the lock nor
-/// the file is touched, and there need not be a file. Nobody outside of this container is seen.
+/// the file is touched, and there need not be a file. Processes outside of this container are not seen, nor those of other
+/// hosts on most network file systems: where no holder is seen there, the lock is free "as far as this container can tell"
+/// or "as far as this host can tell", and the exit code is 71.
 #[derive(Debug, Parser)]
 #[command(
     display_name = "locket",
@@ -23,10 +25,11 @@ pub(crate) struct StatusOptions {
 
     /// Tell it as JSON
     ///
-    /// One object, with the array `locks`. Each lock has `path`, `state` ("held" or "free"), `exists`,
-    /// and the arrays `held` and `waiting`, the next one first. Each of their members has `mode`
+    /// One object, with the array `locks`. Each lock has `path`, `state` ("held", "free" or "unknown"), `coverage` (how far
+    /// the system could see: "complete", "host", "container" or "unknown"; of a lock that is "unknown" it tells why),
+    /// `exists`, and the arrays `held` and `waiting`, the next one first. Each of their members has `mode`
     /// ("exclusive" or "shared"), `by` ("process", "ended": it has, and left the lock to others;
-    /// "outside": of this container; "unknown"), `pid`, `name`, `command` (an array), `user` and
+    /// "outside": of this container; "other host"; "unknown"), `pid`, `name`, `command` (an array), `user` and
     /// `started` (seconds since 1970). What the system does not tell is null. More may be added,
     /// nothing taken away.
     #[arg(long)]

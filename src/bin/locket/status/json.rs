@@ -2,10 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use locket::{Claim, Claimant};
+use locket::{Claim, Claimant, Coverage};
 use serde_json::{Value, json};
 
-use super::subject::Subject;
+use super::subject::{State, Subject};
 
 pub(super) fn of(subjects: &[Subject]) -> String {
     let locks: Vec<Value> = subjects.iter().map(lock).collect();
@@ -17,7 +17,17 @@ fn lock(subject: &Subject) -> Value {
     json!({
         "path": subject.path.as_deref().map(|path| path.to_string_lossy()),
         "exists": subject.exists,
-        "state": if subject.is_held() { "held" } else { "free" },
+        "state": match subject.state() {
+            State::Held => "held",
+            State::Unknown => "unknown",
+            State::Free => "free",
+        },
+        "coverage": match subject.holders.coverage {
+            Coverage::Complete => "complete",
+            Coverage::Host => "host",
+            Coverage::Container => "container",
+            _ => "unknown",
+        },
         "held": claims(&subject.holders.held),
         "waiting": claims(&subject.holders.waiting),
     })
@@ -28,6 +38,7 @@ fn claim(claim: &Claim) -> Value {
         Claimant::Process(_) => "process",
         Claimant::Ended { .. } => "ended",
         Claimant::Outside => "outside",
+        Claimant::OtherHost => "other host",
         _ => "unknown",
     };
     let process = match &claim.by {

@@ -18,6 +18,15 @@ pub(super) struct Subject {
     pub(super) holders: Holders,
 }
 
+/// Ordered by what several files together amount to: one that is held decides, then one that is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    Free,
+    /// No holder was seen, and the system could not look everywhere.
+    Unknown,
+    Held,
+}
+
 impl Subject {
     pub(super) fn of(file: &Path) -> Result<Self, Failure> {
         let lock = lock_file(file);
@@ -50,7 +59,11 @@ impl Subject {
         Self { shown, path, exists: !deleted, holders }
     }
 
-    pub(super) fn is_held(&self) -> bool {
-        !self.holders.held.is_empty()
+    pub(super) fn state(&self) -> State {
+        match self.holders.is_held() {
+            Some(true) => State::Held,
+            Some(false) => State::Free,
+            None => State::Unknown,
+        }
     }
 }

@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
-use locket::{Claim, Claimant, Process};
+use locket::{Claim, Claimant, Coverage, Process};
 
 use crate::span::Span;
 use crate::voice::plain;
 
-use super::subject::Subject;
+use super::subject::{State, Subject};
 
 const HELD: Style = AnsiColor::Yellow.on_default().bold();
+const UNKNOWN: Style = Style::new();
 const FREE: Style = AnsiColor::Green.on_default().bold();
 
 /// Of a command, in characters: what is longer is for `--json`.
@@ -26,7 +27,15 @@ pub(super) fn of(subjects: &[Subject]) -> String {
 fn heading(subject: &Subject) -> String {
     let path = plain(&subject.shown.to_string_lossy());
     let missing = if subject.exists { "" } else { " (no such file)" };
-    let (state, style) = if subject.is_held() { ("held", HELD) } else { ("free", FREE) };
+    let (state, style) = match (subject.state(), subject.holders.coverage) {
+        (State::Held, _) => ("held", HELD),
+        (State::Free, _) => ("free", FREE),
+        (State::Unknown, Coverage::Container) => {
+            ("free as far as this container can tell", UNKNOWN)
+        }
+        (State::Unknown, Coverage::Host) => ("free as far as this host can tell", UNKNOWN),
+        (State::Unknown, _) => ("unknown", UNKNOWN),
+    };
     format!("{path}: {style}{state}{style:#}{missing}\n")
 }
 

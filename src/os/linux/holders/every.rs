@@ -1,5 +1,6 @@
 //! All locks there are.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -9,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::descriptors::Locked;
 use super::file::Proof;
-use super::inquiry::Inquiry;
+use super::inquiry::{Inquiry, in_container};
 use super::table::{self, Hold, Passes};
-use crate::holders::{Claim, Effort, Holders};
+use crate::holders::{Claim, Coverage, Effort, Holders};
 use crate::in_use::LockInUse;
 use crate::options::Mode;
+use crate::os::linux::mounts::Mount;
 
 /// A file by what `stat` says of it, as far as it can be asked: the table's numbers may be those of
 /// several.
@@ -22,9 +24,12 @@ type Identity = Option<(u64, u64)>;
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
     let mut inquiry = Inquiry::new(Effort::Search);
     let Passes { last, earlier } = table::passes(table::pass)?;
+    let coverage = coverage_by_device();
+    let told =
+        |hold: &Hold| Holders { coverage: coverage(hold.entry.file.device), ..Holders::default() };
     let mut locks: Vec<(LockInUse, Identity)> = vec![];
     for hold in last.into_iter().chain(inquiry.unlisted()) {
-        let mut holders = Holders::default();
+        let mut holders = told(&hold);
         let seen = inquiry.add(&mut holders, &hold, Proof::Numbers);
         if !holders.held.is_empty() {
             insert(&mut locks, &hold, holders, seen);
@@ -32,12 +37,25 @@ pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
     }
     // What the last pass did not show is held if a descriptor has it. Else it was released.
     for hold in earlier {
-        let mut holders = Holders::default();
+        let mut holders = told(&hold);
         if let Some(seen) = inquiry.add(&mut holders, &hold, Proof::Numbers) {
             insert(&mut locks, &hold, holders, Some(seen));
         }
     }
     Ok(locks.into_iter().map(|(lock, _)| lock).collect())
+}
+
+/// Network file systems are known by the devices of their mounts: a lock of one of their files may be shared with
+/// processes on other hosts, too.
+fn coverage_by_device() -> impl Fn((u32, u32)) -> Coverage {
+    let mounts = Mount::all().into_iter();
+    let network: BTreeSet<_> = mounts.filter(Mount::is_network).map(|mount| mount.device).collect();
+    let in_container = in_container();
+    move |device| match network.contains(&device) {
+        _ if in_container => Coverage::Container,
+        true => Coverage::Host,
+        false => Coverage::Complete,
+    }
 }
 
 fn insert(
@@ -102,7 +120,8 @@ mod tests {
     fn joined(mode: Mode) -> (usize, usize) {
         let claim = |by| Claim { mode: Some(mode), by };
         let held = vec![claim(Claimant::Ended { pid: 7 })];
-        let holders = Holders { held, waiting: vec![claim(Claimant::Unknown)] };
+        let holders =
+            Holders { held, waiting: vec![claim(Claimant::Unknown)], ..Holders::default() };
         let lock = LockInUse { path: None, deleted: false, device: (0, 0), inode: 0, holders };
         let mut known = (lock.clone(), None);
         join(&mut known, lock, None);

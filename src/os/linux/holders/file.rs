@@ -19,6 +19,30 @@ use crate::os::unix::not_followed;
 pub(super) struct LockFile {
     pub(super) id: FileId,
     pub(super) proof: Proof,
+    pub(super) file_system: FileSystem,
+}
+
+/// Where the locks of the file are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    /// In this host's kernel alone.
+    Local,
+    /// In this host's kernel, and on the server, which can be asked for those of other hosts (`F_GETLK`).
+    Nfs,
+    /// Somewhere else as well.
+    Other,
+}
+
+impl FileSystem {
+    /// A mount that is not listed is one of another namespace.
+    fn of(mount: Option<&Mount>) -> Self {
+        match mount {
+            Some(mount) if mount.kind.starts_with("nfs") => Self::Nfs,
+            Some(mount) if mount.is_network() => Self::Other,
+            Some(_) => Self::Local,
+            None => Self::Other,
+        }
+    }
 }
 
 /// What it takes to say that a lock is of that file and of no other.
@@ -54,7 +78,8 @@ impl LockFile {
         match rustix::fs::statat(CWD, path, flags) {
             Ok(stat) => {
                 let id = FileId { device: device(stat.st_dev), inode: stat.st_ino };
-                Ok(Some(Self { id, proof: Proof::Stat(stat.st_dev, stat.st_ino) }))
+                let proof = Proof::Stat(stat.st_dev, stat.st_ino);
+                Ok(Some(Self { id, proof, file_system: FileSystem::Other }))
             }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -68,12 +93,14 @@ impl LockFile {
         let of_stat = FileId { device: device(stat.st_dev), inode: stat.st_ino };
         // Kernels before 5.14 do not tell the inode.
         let inode = number(&about, "ino:").unwrap_or(stat.st_ino);
-        let mounted = Mount::told_by(&about).map(|mount| mount.device);
+        let mount = Mount::told_by(&about);
+        let mounted = mount.as_ref().map(|mount| mount.device);
+        let file_system = FileSystem::of(mount.as_ref());
         let id = FileId { device: mounted.unwrap_or(of_stat.device), inode };
         // A mount that is not listed (of another namespace, or unmounted already) proves nothing.
         let is_proof = mounted.is_some() && id == of_stat;
         let stat = Proof::Stat(stat.st_dev, stat.st_ino);
-        Ok(Self { id, proof: if is_proof { Proof::Numbers } else { stat } })
+        Ok(Self { id, proof: if is_proof { Proof::Numbers } else { stat }, file_system })
     }
 }
 

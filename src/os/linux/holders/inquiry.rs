@@ -170,7 +170,7 @@ fn unseen(by: Claimant) -> Holder {
 
 /// Is there a world outside of the processes that are seen here? The first namespace of processes
 /// has a number of its own.
-fn in_container() -> bool {
+pub(super) fn in_container() -> bool {
     const FIRST: u64 = 0xefff_fffc;
     fs::metadata("/proc/thread-self/ns/pid").is_ok_and(|namespace| namespace.ino() != FIRST)
 }

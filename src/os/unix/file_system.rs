@@ -1,0 +1,113 @@
+//! File systems that are not local: what their locks and their paths do otherwise.
+//!
+//! Each fact was seen with a real server (Linux 6.1 and 6.18 as the client); `ci/network.sh` shows it again.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, open, statat};
+use rustix::io::Errno;
+
+/// The kind of file system that a descriptor is on, as far as it matters to a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    Local,
+    Nfs,
+    Smb,
+    /// Any server in user space; virtiofs has the same number.
+    Fuse,
+    /// 9p, the protocol of Plan 9.
+    NineP,
+}
+
+impl FileSystem {
+    /// Asks for the number that each file system has (`statfs(2)`). What cannot be asked counts as local.
+    #[cfg(target_os = "linux")]
+    pub(super) fn of(file: &File) -> Self {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "32 bits")]
+        let magic =
+            rustix::io::retry_on_intr(|| rustix::fs::fstatfs(file)).map(|it| it.f_type as u32);
+        match magic {
+            Ok(0x6969) => Self::Nfs,
+            // SMB 1; SMB 2 and 3; the file system that Linux had before 5.15.
+            Ok(0xff53_4d42 | 0xfe53_4d42 | 0x517b) => Self::Smb,
+            Ok(0x6573_5546) => Self::Fuse,
+            Ok(0x0102_1997) => Self::NineP,
+            _ => Self::Local,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn of(_: &File) -> Self {
+        Self::Local
+    }
+
+    /// Whether a signal with a handler ends a wait in `flock(2)`. SMB waits for the server's answer whatever comes
+    /// (`cifs_setlk` in fs/smb/client/file.c), and a FUSE server may ignore the interruption that it is sent: the file
+    /// system does not tell which ones do.
+    pub(super) const fn ends_waits(self) -> bool {
+        !matches!(self, Self::Smb | Self::Fuse)
+    }
+
+    /// Looks up the file that a path names now: `None` if it names none.
+    pub(super) fn look_up(self, path: &CStr, follow_links: bool) -> Result<Option<Stat>, Errno> {
+        let stat = match self {
+            Self::Nfs => {
+                refresh(path, follow_links);
+                stat(path, follow_links)
+            }
+            Self::Smb => stat_by_opening(path, follow_links),
+            Self::Local | Self::Fuse | Self::NineP => stat(path, follow_links),
+        };
+        match stat {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            // A file that was deleted or replaced while this client had it in its cache.
+            Err(Errno::STALE | Errno::INVAL) if self == Self::Smb => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn stat(path: &CStr, follow_links: bool) -> Result<Stat, Errno> {
+    let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    statat(CWD, path, flags)
+}
+
+/// The SMB client answers `stat` from its cache, but opens by the server.
+fn stat_by_opening(path: &CStr, follow_links: bool) -> Result<Stat, Errno> {
+    let mut flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, !follow_links);
+    let opened = match open(path, flags | OFlags::RDONLY, Mode::empty()) {
+        Err(Errno::ACCESS | Errno::PERM) => open(path, flags | OFlags::WRONLY, Mode::empty()),
+        opened => opened,
+    };
+    fstat(opened?)
+}
+
+/// Makes the client of NFS ask the server for the names on the way.
+///
+/// The client keeps what a directory contained, and `stat` believes that for up to a minute, `AT_STATX_FORCE_SYNC`
+/// included. To open a directory asks the server whether it has changed (close-to-open consistency, see nfs(5)); what was
+/// kept of a directory that has changed is then looked up again. Errors do not matter here: the look-up that follows
+/// meets them as well.
+fn refresh(path: &CStr, follow_links: bool) {
+    /// As many symbolic links as the kernel follows (`MAXSYMLINKS`).
+    const LINKS: usize = 40;
+    let mut path = PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    for _ in 0..LINKS {
+        let mut directories: Vec<_> = path.ancestors().skip(1).collect();
+        directories.reverse();
+        for directory in directories {
+            let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            drop(open(directory, flags, Mode::empty()));
+        }
+        let target = match path.read_link() {
+            Ok(target) if follow_links => target,
+            _ => return,
+        };
+        path = path.parent().map_or_else(|| target.clone(), |directory| directory.join(&target));
+    }
+}
