@@ -38,6 +38,9 @@ pub enum Coverage {
     /// Nothing was looked at, or the system does not tell.
     #[default]
     Unknown,
+    /// A part of the system's table of locks: so many locks were released while it was read that some of the others may
+    /// be missing.
+    Partial,
     /// The processes of this container (PID namespace). A process outside may hold the lock.
     Container,
     /// The processes of this host. The file is on a network file system, on FUSE or on an overlay: a process on another
@@ -182,7 +185,8 @@ mod tests {
             Holders { held: held.to_vec(), waiting: vec![], coverage }.is_held()
         };
         let claim = [Claim { mode: None, by: Claimant::Unknown }];
-        for coverage in [Coverage::Unknown, Coverage::Container, Coverage::Host] {
+        for coverage in [Coverage::Unknown, Coverage::Partial, Coverage::Container, Coverage::Host]
+        {
             assert_eq!((of(&claim, coverage), of(&[], coverage)), (Some(true), None));
         }
         assert_eq!(

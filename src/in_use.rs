@@ -30,8 +30,8 @@ pub struct LockInUse {
 /// On Linux: the `flock(2)` locks in `/proc/locks`, which shows a container its own processes'
 /// only. Locks of files whose numbers are alike there (btrfs, overlayfs) are told apart as far as
 /// their holders may be looked into. The kernel shows a table of more than about sixty locks in parts, between which it
-/// changes: three passes over such a table are combined, and a lock that only an earlier pass shows is returned if a
-/// process that may be looked into has it. For people to read, like
+/// changes: a lock that is taken or released during the look is returned if a process that may be looked into has it.
+/// For people to read, like
 /// [`Lock::holders`](crate::Lock::holders).
 ///
 /// # Errors

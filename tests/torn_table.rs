@@ -17,7 +17,8 @@ const LOOKS: usize = 2_000;
 /// Passes of the test's own that missed the lock: so many show that the looks had something to stumble over.
 const TORN: usize = 5;
 
-/// Takes and frees its locks in an order without a pattern, as long as it is to.
+/// Takes and frees its locks in an order without a pattern, and now and then frees half of them at once, as long as it is
+/// to.
 fn churn(files: &[File], goes_on: &AtomicBool, mut state: u64) {
     let mut held = vec![true; files.len()];
     for file in files {
@@ -32,6 +33,12 @@ fn churn(files: &[File], goes_on: &AtomicBool, mut state: u64) {
         let done = if *is_held { fs4::FileExt::unlock(file) } else { fs4::FileExt::lock(file) };
         done.expect("each file has its own lock");
         *is_held = !*is_held;
+        if state >> 54 == 0 {
+            for (file, is_held) in files.iter().zip(&mut held).step_by(2) {
+                fs4::FileExt::unlock(file).expect("the descriptor is open");
+                *is_held = false;
+            }
+        }
     }
 }
 
@@ -60,12 +67,13 @@ fn l12_a_lock_that_is_held_all_the_time_is_never_free() -> Outcome {
 
 /// Looks at the lock again and again, and at the table itself in between.
 fn look(scratch: &Scratch, entry: &str) -> Outcome {
-    let (mut looks, mut torn) = (0, 0);
+    let (mut looks, mut torn, mut unknown) = (0, 0, 0);
     let start = Instant::now();
     while looks < LOOKS || torn < TORN {
-        let holders = scratch.lock().holders()?;
-        if holders.held.is_empty() {
-            return Err(format!("look {looks} found a held lock free").into());
+        match scratch.lock().holders()?.is_held() {
+            Some(true) => {}
+            Some(false) => return Err(format!("look {looks} found a held lock free").into()),
+            None => unknown += 1,
         }
         torn += usize::from(!fs::read_to_string("/proc/locks")?.contains(entry));
         looks += 1;
@@ -75,5 +83,11 @@ fn look(scratch: &Scratch, entry: &str) -> Outcome {
             );
         }
     }
-    Ok(())
+    // Where much is not known, "free" is not said either.
+    println!("{looks} looks: {unknown} unknown; {torn} single passes missed the lock");
+    if unknown * 20 > looks {
+        Err(format!("{unknown} of {looks} looks ended without an answer").into())
+    } else {
+        Ok(())
+    }
 }

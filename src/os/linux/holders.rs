@@ -5,6 +5,7 @@ mod every;
 mod file;
 mod inquiry;
 mod process;
+mod reading;
 mod remote;
 mod table;
 
@@ -52,7 +53,7 @@ fn glance(spelling: &Path, path: &CStr, follow_links: bool) -> io::Result<Option
     let Some(file) = LockFile::presumed(path, follow_links)? else { return Ok(None) };
     let mut inquiry = Inquiry::at_first_sight(spelling);
     let mut holders = Holders::default();
-    for hold in table::pass()?.holds.into_iter().filter(|hold| hold.entry.file == file.id) {
+    for hold in reading::once()?.into_iter().filter(|hold| hold.entry.file == file.id) {
         inquiry.add(&mut holders, &hold, file.proof);
     }
     let all_told = !holders.held.is_empty() && !holders.held.iter().any(is_missing);
@@ -81,16 +82,19 @@ fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io
     let is_of_file = |hold: &Hold| hold.entry.file == file.id;
     let mut inquiry = Inquiry::new(effort);
     let mut holders = Holders { coverage: coverage(file.file_system), ..Holders::default() };
-    let mut is_exact = false;
-    // Of a lock that is known to be held, a pass that does not show it says nothing new.
-    for _ in 0..if known_held { 1 } else { table::PASSES } {
-        let pass = table::pass()?;
-        for hold in pass.holds.iter().filter(|hold| is_of_file(hold)) {
+    if known_held {
+        for hold in reading::once()?.iter().filter(|hold| is_of_file(hold)) {
             inquiry.add(&mut holders, hold, file.proof);
         }
-        is_exact = pass.is_exact;
-        if is_exact || !holders.held.is_empty() {
-            break;
+    } else {
+        let pass = reading::until_whole(|pass| {
+            for hold in pass.holds.iter().chain(&pass.doubtful).filter(|hold| is_of_file(hold)) {
+                inquiry.add(&mut holders, hold, file.proof);
+            }
+            !holders.held.is_empty()
+        })?;
+        if !pass.is_whole {
+            holders.coverage = Coverage::Partial;
         }
     }
     // The table of a container does not tell all. To see the rest costs more.
@@ -106,9 +110,7 @@ fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io
         holders.held.extend(mode.map(|mode| Claim { mode: Some(mode), by }));
     }
     if known_held && holders.held.is_empty() {
-        let is_remote = is_exact && file.file_system == FileSystem::Nfs && !in_container();
-        let by = if is_remote { Claimant::OtherHost } else { inquiry.nobody_seen() };
-        holders.held.push(Claim { mode: None, by });
+        holders.held.push(Claim { mode: None, by: inquiry.nobody_seen() });
     }
     Ok(holders)
 }

@@ -26,7 +26,7 @@ pub(crate) struct StatusOptions {
     /// Tell it as JSON
     ///
     /// One object, with the array `locks`. Each lock has `path`, `state` ("held", "free" or "unknown"), `coverage` (how far
-    /// the system could see: "complete", "host", "container" or "unknown"; of a lock that is "unknown" it tells why),
+    /// the system could see: "complete", "host", "container", "partial": of the system's table, or "unknown"; of a lock that is "unknown" it tells why),
     /// `exists`, and the arrays `held` and `waiting`, the next one first. Each of their members has `mode`
     /// ("exclusive" or "shared"), `by` ("process", "ended": it has, and left the lock to others;
     /// "outside": of this container; "other host"; "unknown"), `pid`, `name`, `command` (an array), `user` and

@@ -26,6 +26,7 @@ fn lock(subject: &Subject) -> Value {
             Coverage::Complete => "complete",
             Coverage::Host => "host",
             Coverage::Container => "container",
+            Coverage::Partial => "partial",
             _ => "unknown",
         },
         "held": claims(&subject.holders.held),

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use super::descriptors::Locked;
 use super::file::Proof;
 use super::inquiry::{Inquiry, in_container};
-use super::table::{self, Hold, Passes};
+use super::reading::{self, Pass};
+use super::table::Hold;
 use crate::holders::{Claim, Coverage, Effort, Holders};
 use crate::in_use::LockInUse;
 use crate::options::Mode;
@@ -23,20 +24,20 @@ type Identity = Option<(u64, u64)>;
 
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
     let mut inquiry = Inquiry::new(Effort::Search);
-    let Passes { last, earlier } = table::passes(table::pass)?;
+    let Pass { holds, doubtful, .. } = reading::until_whole(|_| false)?;
     let coverage = coverage_by_device();
     let told =
         |hold: &Hold| Holders { coverage: coverage(hold.entry.file.device), ..Holders::default() };
     let mut locks: Vec<(LockInUse, Identity)> = vec![];
-    for hold in last.into_iter().chain(inquiry.unlisted()) {
+    for hold in holds.into_iter().chain(inquiry.unlisted()) {
         let mut holders = told(&hold);
         let seen = inquiry.add(&mut holders, &hold, Proof::Numbers);
         if !holders.held.is_empty() {
             insert(&mut locks, &hold, holders, seen);
         }
     }
-    // What the last pass did not show is held if a descriptor has it. Else it was released.
-    for hold in earlier {
+    // Taken or released meanwhile: it is held if a descriptor has it.
+    for hold in doubtful {
         let mut holders = told(&hold);
         if let Some(seen) = inquiry.add(&mut holders, &hold, Proof::Numbers) {
             insert(&mut locks, &hold, holders, Some(seen));

@@ -7,11 +7,10 @@
 //! 2: POSIX  ADVISORY  WRITE 630 fe:00:5678 0 0         another kind of lock
 //! ```
 
-use std::collections::HashSet;
 use std::io;
 
 use crate::options::Mode;
-use crate::os::linux::proc::{read_counted, read_text};
+use crate::os::linux::proc::read_text;
 
 /// A file, by the numbers of its file system's device and of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,67 +37,20 @@ pub(super) struct Hold {
     pub(super) waiting: Vec<Entry>,
 }
 
-/// The number of passes without a file after which the file counts as free. One pass over a long table misses a lock that
-/// is held all the time in up to 2% of looks, two in a row did in 5 of 3,000, three in 0 of 20,000 (Linux 6.18, 600 to
-/// 1,500 locks, of which two processes took and released hundreds).
-pub(super) const PASSES: usize = 3;
-
-/// The `flock(2)` locks that one pass over the table shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pass {
-    pub(super) holds: Vec<Hold>,
-    /// The table came in one read: it shows one moment, and no lock is missing.
-    ///
-    /// A read returns about 4 KiB, and the kernel holds its locks for one read only (`locks_start`, `locks_stop` in
-    /// fs/locks.c, `seq_read_iter` in `fs/seq_file.c`). The next read begins at the n-th entry of a list that has changed
-    /// since: a lock that moved to an earlier place is missed.
-    pub(super) is_exact: bool,
-}
-
-/// Reads the table once.
-pub(super) fn pass() -> io::Result<Pass> {
-    let (text, reads) = read_counted(TABLE).map_err(|error| named(TABLE, &error))?;
-    Ok(Pass { holds: holds(&text), is_exact: reads <= 1 })
-}
-
-/// The locks of all files, read in as many passes as it takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Passes {
-    /// What the last pass shows.
-    pub(super) last: Vec<Hold>,
-    /// What an earlier pass showed and the last one did not: released since, or missed.
-    pub(super) earlier: Vec<Hold>,
-}
-
-/// Calls `pass` until it is exact, at most [`PASSES`] times.
-pub(super) fn passes(mut pass: impl FnMut() -> io::Result<Pass>) -> io::Result<Passes> {
-    let mut all = Passes::default();
-    for _ in 0..PASSES {
-        let Pass { holds, is_exact } = pass()?;
-        if is_exact {
-            return Ok(Passes { last: holds, earlier: vec![] });
-        }
-        all.earlier.append(&mut all.last);
-        all.last = holds;
-    }
-    let last: HashSet<_> = all.last.iter().map(|hold| hold.entry).collect();
-    let mut told = HashSet::new();
-    all.earlier.retain(|hold| !last.contains(&hold.entry) && told.insert(hold.entry));
-    Ok(all)
-}
-
-const TABLE: &str = "/proc/locks";
+pub(super) const TABLE: &str = "/proc/locks";
 
 /// A file of `/proc` without which nothing can be told: an error says which.
 pub(super) fn ask(path: &str) -> io::Result<String> {
     read_text(path).map_err(|error| named(path, &error))
 }
 
-fn named(path: &str, error: &io::Error) -> io::Error {
+/// Names the file in an error of reading it.
+pub(super) fn named(path: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
-fn holds(text: &str) -> Vec<Hold> {
+/// The `flock(2)` locks of the table's text.
+pub(super) fn holds(text: &str) -> Vec<Hold> {
     let mut holds: Vec<Hold> = vec![];
     for entry in text.lines().filter_map(entry) {
         match holds.last_mut() {
@@ -228,38 +180,5 @@ mod tests {
         let file = |word| entry(&format!("1: FLOCK  ADVISORY  WRITE 42 {word} 0 EOF"));
         assert_ne!(file("fe:01:1234"), file("01:fe:1234"));
         assert_eq!(file("08:10:5").map(|it| it.file.device), Some((8, 16)));
-    }
-
-    fn held_by(pids: &[u32]) -> Vec<Hold> {
-        let hold = |&pid| Hold { entry: an(Mode::Exclusive, pid, 0), waiting: vec![] };
-        pids.iter().map(hold).collect()
-    }
-
-    /// What `passes` makes of passes that are not exact; `None` for more passes than there are.
-    fn read_in(torn: &[&[u32]]) -> Option<Passes> {
-        let mut torn = torn.iter();
-        let mut next = || torn.next().ok_or(io::ErrorKind::UnexpectedEof.into());
-        passes(|| next().map(|pids| Pass { holds: held_by(pids), is_exact: false })).ok()
-    }
-
-    #[test]
-    fn what_a_torn_pass_misses_is_kept_from_an_earlier_one() {
-        let seen = |last: &[u32], earlier: &[u32]| {
-            Some(Passes { last: held_by(last), earlier: held_by(earlier) })
-        };
-        assert_eq!(read_in(&[&[1, 2], &[2], &[2, 3]]), seen(&[2, 3], &[1]));
-        assert_eq!(read_in(&[&[1], &[1, 4], &[]]), seen(&[], &[1, 4]));
-        assert_eq!(read_in(&[&[], &[]]), None, "two passes are too few");
-    }
-
-    #[test]
-    fn an_exact_pass_is_enough() {
-        let mut reads = 0;
-        let seen = passes(|| {
-            reads += 1;
-            Ok(Pass { holds: held_by(&[reads]), is_exact: reads == 2 })
-        });
-        assert_eq!(seen.ok(), Some(Passes { last: held_by(&[2]), earlier: vec![] }));
-        assert_eq!(reads, 2);
     }
 }

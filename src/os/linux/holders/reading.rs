@@ -1,0 +1,354 @@
+//! Reading the kernel's table so that a lock that it does not show was not held.
+//!
+//! A read of `/proc/locks` returns about 4 KiB, some sixty locks, and shows one moment: the kernel keeps its list locked
+//! during a read (`locks_start` and `locks_stop` in fs/locks.c). The next read begins at the n-th lock of a list that may
+//! have changed since (`seq_read_iter` in `fs/seq_file.c`). Where locks before the n-th were released in between, the locks
+//! behind them moved up, and as many of them are never shown, although they are held all the time.
+//!
+//! So a long table is read through two descriptors in turn, half a read apart: each read begins in the middle of what the
+//! reads before it showed. The list keeps its order, new locks are put in front of others. Two reads that show a lock in
+//! common leave nothing out between them, and when all reads of a pass are joined like this, the pass is whole: every lock
+//! that was held all the time is in it. Since locks can look alike, two such passes in a row are asked for where anything
+//! has changed.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::table::{Hold, TABLE, holds, named};
+
+/// The number of passes before it is said that the table changes too much to be read. Between two reads of a whole pass
+/// some fifteen locks may be released: a crowd that ends at once, or a reader that has to wait for a processor, is more.
+const PASSES: usize = 10;
+
+/// More than the kernel answers at once.
+const LARGE: usize = 0x1_0000;
+/// About half of what the kernel answers at once.
+const HALF: usize = 2048;
+/// A read that returned no more than this had room for another lock: it came to the end of the list. (A lock's lines are
+/// 60 bytes, and as much for each process that waits for it.)
+const SHORT: usize = 3072;
+
+/// What was read of the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pass {
+    pub(super) holds: Vec<Hold>,
+    /// What one descriptor showed and the other did not: taken or released meanwhile, or missed by one of them.
+    pub(super) doubtful: Vec<Hold>,
+    /// No lock that was held all the time is missing.
+    pub(super) is_whole: bool,
+}
+
+/// Reads the table once, through one descriptor: enough for a lock that is known to be held.
+pub(super) fn once() -> io::Result<Vec<Hold>> {
+    let mut text = Vec::new();
+    let read = open()?.take(u64::MAX).read_to_end(&mut text);
+    read.map_err(|error| named(TABLE, &error))?;
+    Ok(holds(&String::from_utf8_lossy(&text)))
+}
+
+/// Reads the table until a quiet pass is whole, or two others in a row are, or until `look`, which sees each pass, has seen
+/// enough; at most [`PASSES`] times.
+pub(super) fn until_whole(mut look: impl FnMut(&Pass) -> bool) -> io::Result<Pass> {
+    let mut last = Pass::default();
+    for _ in 0..PASSES {
+        let was_whole = last.is_whole;
+        last = overlapping(open()?, open()?).map_err(|error| named(TABLE, &error))?;
+        let is_certain = last.is_whole && (was_whole || last.doubtful.is_empty());
+        if look(&last) || is_certain {
+            return Ok(last);
+        }
+    }
+    Ok(Pass { is_whole: false, ..last })
+}
+
+fn open() -> io::Result<File> {
+    File::open(TABLE).map_err(|error| named(TABLE, &error))
+}
+
+fn overlapping(one: impl Read, other: impl Read) -> io::Result<Pass> {
+    let (mut one, mut other) = (Reader::new(one), Reader::new(other));
+    one.read(LARGE)?;
+    if one.text.len() <= SHORT && one.read(LARGE)?.is_none() {
+        return Ok(Pass { holds: holds(&one.text()), doubtful: vec![], is_whole: true });
+    }
+    // The order in time of all reads that returned something, as those of the one descriptor or of the other.
+    let mut order: Vec<(bool, usize)> = (0..one.ends.len()).map(|part| (true, part)).collect();
+    let mut size = HALF;
+    while !(one.is_done && other.is_done) {
+        let is_one = other.is_done || !one.is_done && one.text.len() <= other.text.len();
+        let part = if is_one { one.read(LARGE)? } else { other.read(size)? };
+        size = if is_one { size } else { LARGE };
+        order.extend(part.map(|part| (is_one, part)));
+    }
+    let (one_text, other_text) = (one.text(), other.text());
+    let (ones, others) = (one.parts(&one_text), other.parts(&other_text));
+    let parts: Vec<&Part<'_>> = order
+        .iter()
+        .filter_map(|&(is_one, part)| if is_one { ones.get(part) } else { others.get(part) })
+        .filter(|part| !part.locks.is_empty())
+        .collect();
+    let is_whole = one_text == other_text || is_joined(&parts) && comes_to_an_end(&parts);
+    let (holds, doubtful) = united(holds(&one_text), holds(&other_text));
+    Ok(Pass { holds, doubtful, is_whole })
+}
+
+/// A descriptor of the table, and what it has shown so far.
+struct Reader<R> {
+    source: R,
+    text: Vec<u8>,
+    /// Where in the text each read ended.
+    ends: Vec<usize>,
+    is_done: bool,
+}
+
+/// What one read showed.
+struct Part<'a> {
+    /// The line of each lock, without its place in the list. Two locks of a process on one file look the same.
+    locks: Vec<&'a str>,
+    bytes: usize,
+}
+
+impl<'a> Part<'a> {
+    /// Whether both show some locks in a row that look like no others.
+    ///
+    /// One would do, were it the same lock. A lock that was released and taken again is shown elsewhere in the list and
+    /// looks the same; but a row of them in the same order is none of these.
+    fn continues(&self, before: &Self) -> bool {
+        let row = 8.min(self.locks.len()).min(before.locks.len());
+        let (here, there) = (self.places(), before.places());
+        let mut length = 0;
+        let mut next = None;
+        self.locks.iter().any(|lock| {
+            let place = here.get(lock).and_then(|_| there.get(lock)).copied();
+            length = match place {
+                None => 0,
+                Some(place) if next == Some(place) => length + 1,
+                Some(_) => 1,
+            };
+            next = place.map(|place| place + 1);
+            length >= row
+        })
+    }
+
+    /// The places of the locks that look like no others.
+    fn places(&self) -> HashMap<&'a str, usize> {
+        let mut places = HashMap::new();
+        let mut alike = HashSet::new();
+        for (place, lock) in self.locks.iter().enumerate() {
+            if places.insert(*lock, place).is_some() {
+                alike.insert(*lock);
+            }
+        }
+        places.retain(|lock, _| !alike.contains(lock));
+        places
+    }
+}
+
+impl<R: Read> Reader<R> {
+    const fn new(source: R) -> Self {
+        Self { source, text: Vec::new(), ends: Vec::new(), is_done: false }
+    }
+
+    /// Returns the number of the part that was read, or `None` at the end.
+    fn read(&mut self, size: usize) -> io::Result<Option<usize>> {
+        let mut buffer = vec![0; size];
+        let count = loop {
+            match self.source.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                answer => break answer?,
+            }
+        };
+        if count == 0 {
+            self.is_done = true;
+            return Ok(None);
+        }
+        self.text.extend(buffer.iter().take(count));
+        self.ends.push(self.text.len());
+        Ok(Some(self.ends.len() - 1))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    /// A lock belongs to the read in which its line begins. What did not fit into the read is kept by the kernel for the
+    /// next one.
+    fn parts<'a>(&self, text: &'a str) -> Vec<Part<'a>> {
+        let mut parts = Vec::with_capacity(self.ends.len());
+        let (mut begin, mut at) = (0, 0);
+        let mut lines = text.split_inclusive('\n').peekable();
+        for &end in &self.ends {
+            let mut locks = vec![];
+            while let Some(line) = lines.next_if(|_| at < end) {
+                at += line.len();
+                let lock = line.split_once(": ").map(|(_, lock)| lock);
+                // The waiters of a lock are shown with it.
+                locks.extend(lock.filter(|lock| !lock.trim_start().starts_with("->")));
+            }
+            parts.push(Part { locks, bytes: end - begin });
+            begin = end;
+        }
+        parts
+    }
+}
+
+/// Whether each read but the first is joined to one of the three before it.
+fn is_joined(parts: &[&Part<'_>]) -> bool {
+    const LATEST: usize = 3;
+    (1..parts.len()).all(|at| {
+        let (before, from) = parts.split_at(at);
+        let mut latest = before.iter().rev().take(LATEST);
+        from.first().is_some_and(|part| latest.any(|before| part.continues(before)))
+    })
+}
+
+/// Whether the list ended where the last read did, or the last but one if it ended there as well.
+fn comes_to_an_end(parts: &[&Part<'_>]) -> bool {
+    let mut latest = parts.iter().rev();
+    let (Some(last), before) = (latest.next(), latest.next()) else { return true };
+    let is_same_end = |part: &&&Part<'_>| part.locks.last() == last.locks.last();
+    last.bytes <= SHORT || before.filter(is_same_end).is_some_and(|part| part.bytes <= SHORT)
+}
+
+/// What both descriptors showed, and what one of them did.
+fn united(ones: Vec<Hold>, others: Vec<Hold>) -> (Vec<Hold>, Vec<Hold>) {
+    let entries = |holds: &[Hold]| holds.iter().map(|hold| hold.entry).collect::<HashSet<_>>();
+    let (in_one, in_other) = (entries(&ones), entries(&others));
+    let (both, mut doubtful): (Vec<Hold>, Vec<Hold>) =
+        ones.into_iter().partition(|hold| in_other.contains(&hold.entry));
+    doubtful.extend(others.into_iter().filter(|hold| !in_one.contains(&hold.entry)));
+    (both, doubtful)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// The kernel's list, and what becomes of it before each further read.
+    #[derive(Default)]
+    struct List {
+        locks: RefCell<Vec<u32>>,
+        changes: RefCell<VecDeque<Vec<u32>>>,
+    }
+
+    /// A descriptor as `seq_read_iter` serves it.
+    struct Descriptor {
+        list: Rc<List>,
+        index: usize,
+        left: Vec<u8>,
+    }
+
+    impl Read for Descriptor {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            const PAGE: usize = 4096;
+            if let Some(change) = self.list.changes.borrow_mut().pop_front() {
+                *self.list.locks.borrow_mut() = change;
+            }
+            let mut bytes = std::mem::take(&mut self.left);
+            let mut fill = vec![];
+            while let Some(pid) = self.list.locks.borrow().get(self.index) {
+                let line =
+                    format!("{}: FLOCK  ADVISORY  WRITE {pid} fe:00:{pid} 0 EOF\n", self.index + 1);
+                if fill.len() + line.len() > PAGE || bytes.len() + fill.len() >= to.len() {
+                    break;
+                }
+                fill.extend(line.into_bytes());
+                self.index += 1;
+            }
+            bytes.append(&mut fill);
+            let count = bytes.len().min(to.len());
+            self.left = bytes.split_off(count);
+            io::copy(&mut bytes.as_slice(), &mut &mut *to)?;
+            Ok(count)
+        }
+    }
+
+    /// What a pass makes of a list that is in turn the ones that are given.
+    #[allow(clippy::expect_used, reason = "that is how a test fails")]
+    fn pass(lists: &[&[u32]]) -> Pass {
+        let list = Rc::new(List::default());
+        list.changes.borrow_mut().extend(lists.iter().map(|list| list.to_vec()));
+        let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
+        overlapping(descriptor(), descriptor()).expect("the list can be read")
+    }
+
+    fn pids(holds: &[Hold]) -> Vec<u32> {
+        holds.iter().map(|hold| hold.entry.pid).collect()
+    }
+
+    #[test]
+    fn a_quiet_table_is_whole_and_each_lock_is_in_it_once() {
+        for count in [0, 1, 40, 70, 71, 100, 140, 141, 500, 3_000] {
+            let all: Vec<u32> = (1..=count).collect();
+            let pass = pass(&[&all]);
+            assert!(pass.is_whole, "{count}");
+            assert_eq!((pids(&pass.holds), pids(&pass.doubtful)), (all, vec![]), "{count}");
+        }
+    }
+
+    /// Locks are released in front before each read, a few or many: what is still held is shown, or the pass says that
+    /// it is not whole.
+    #[test]
+    fn what_moves_up_in_the_list_is_not_missed() {
+        for released in 1..200 {
+            let lists: Vec<Vec<u32>> =
+                (0..20).map(|turn| (turn * released + 1..=1_500).collect()).collect();
+            let pass = pass(&lists.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let shown: HashSet<u32> =
+                [pids(&pass.holds), pids(&pass.doubtful)].concat().into_iter().collect();
+            let is_missing =
+                lists.last().is_some_and(|list| list.iter().any(|pid| !shown.contains(pid)));
+            assert!(!is_missing || !pass.is_whole, "{released} released before each read");
+            assert!(released > 15 || pass.is_whole, "{released} released before each read");
+        }
+    }
+
+    /// The list becomes so short that the next read finds its end.
+    #[test]
+    fn an_end_that_comes_too_early_is_noticed() {
+        let long: Vec<u32> = (1..=100).collect();
+        let short: Vec<u32> = (40..=100).collect();
+        let pass = pass(&[&long, &short]);
+        let shown = [pids(&pass.holds), pids(&pass.doubtful)].concat();
+        assert!(!pass.is_whole || shown.contains(&100), "{shown:?}");
+    }
+
+    /// Locks are released and taken again in no order, few or many before each read: they are shown in other places then,
+    /// and look the same. One lock is held all the time.
+    #[test]
+    fn locks_that_are_taken_again_join_nothing() {
+        const HELD: u32 = 1_000;
+        let mut state = 1_u64;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).unwrap_or_default() % below
+        };
+        let (mut whole, mut missed) = (0, 0);
+        for turn in 0..2_000 {
+            let mut list: Vec<u32> = (0..300).chain([HELD]).collect();
+            let mut free: Vec<u32> = vec![];
+            let lists: Vec<Vec<u32>> = (0..12)
+                .map(|_| {
+                    for _ in 0..random(1 + turn / 4).min(list.len() - 1) {
+                        free.push(list.remove(random(list.len() - 1)));
+                    }
+                    for _ in 0..random(1 + turn / 4).min(free.len()) {
+                        list.insert(0, free.swap_remove(random(free.len())));
+                    }
+                    list.clone()
+                })
+                .collect();
+            let pass = pass(&lists.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let is_shown = [pids(&pass.holds), pids(&pass.doubtful)].concat().contains(&HELD);
+            assert!(is_shown || !pass.is_whole, "turn {turn}");
+            whole += usize::from(pass.is_whole);
+            missed += usize::from(!is_shown);
+        }
+        assert!(whole > 100 && missed > 10, "{whole} passes were whole, {missed} missed the lock");
+    }
+}
