@@ -41,7 +41,7 @@ fn main() -> bench::Result {
     if args.plot {
         plot::save("contention", &report, |area| shares.draw(area))?;
     }
-    Ok(())
+    required.judge()
 }
 
 #[cfg(not(unix))]

@@ -44,7 +44,7 @@ fn main() -> bench::Result {
     if args.plot {
         plot::save("handoff", &report, |area| latency::draw(&latencies, area))?;
     }
-    Ok(())
+    required.judge()
 }
 
 /// What every part of this benchmark needs.

@@ -49,7 +49,7 @@ fn main() -> bench::Result {
         interleaved::measure(&place, &args, &python, &mut report, &mut required)?;
     }
     report.add(required.table());
-    Ok(())
+    required.judge()
 }
 
 #[cfg(not(unix))]

@@ -122,7 +122,7 @@ pub(crate) fn turns(area: &Area<'_>, about: &str, groups: &[Shares]) -> Result {
     title(area, "Who gets the lock: turns of each of 8 processes", about)?;
     let all = groups.iter().flat_map(|group| group.turns.iter().flatten());
     let most = i64::try_from(*all.max().unwrap_or(&1))?.max(1);
-    let height = i64::from(BOTTOM - TOP - 24);
+    let height = i64::from(BOTTOM - TOP - 40);
     let left = 40;
     let step = (RIGHT - left) / i32::try_from(groups.len())?;
     line(area, (left, BOTTOM), (RIGHT, BOTTOM), FAINT, 1)?;
@@ -142,7 +142,11 @@ pub(crate) fn turns(area: &Area<'_>, about: &str, groups: &[Shares]) -> Result {
             area.draw(&Rectangle::new(bar, FIRST.filled()))?;
             let label = count(f64::from(u32::try_from(turns)?));
             let ink = if turns == 0 { SECOND } else { INK };
-            write(area, &label, (x + width / 2 - 1, top - 9), (13, ink), HPos::Center)?;
+            // Upright: a bar is narrower than its number.
+            let style = ("sans-serif", 14).into_text_style(area).color(&ink);
+            let style = style.transform(FontTransform::Rotate270);
+            let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+            area.draw_text(&label, &style, (x + width / 2 - 1, top - 5))?;
         }
     }
     Ok(())

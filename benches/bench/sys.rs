@@ -99,7 +99,7 @@ impl Raw {
         Ok(Self { file, path: CString::new(path.as_os_str().as_bytes())?, identity })
     }
 
-    /// Blocks; the benchmarks' processes get no signals.
+    /// Blocks; the benchmarks' processes get no signals in time.
     pub(crate) fn lock(&self) -> io::Result<()> {
         self.flock(libc::LOCK_EX)
     }
@@ -139,5 +139,52 @@ fn identity_at(path: &CStr) -> io::Result<(u64, u64)> {
         }
         let stat = stat.assume_init();
         Ok((stat.st_dev as u64, stat.st_ino as u64))
+    }
+}
+
+/// A timer that would wake this thread out of `flock(2)`: with a look at the path, the least that a timed wait in the
+/// kernel's queue takes. Making it, setting it and deleting it are three system calls.
+#[cfg(target_os = "linux")]
+pub(crate) struct Timer(libc::timer_t);
+
+#[cfg(target_os = "linux")]
+impl Timer {
+    pub(crate) fn set(after: std::time::Duration) -> io::Result<Self> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        let signal = libc::SIGRTMAX() - 1;
+        // SAFETY: all zeroes are a valid action and event. The handler does nothing, which is legal in a handler, and
+        // the structures live until the calls return.
+        unsafe {
+            ONCE.call_once(|| {
+                let mut action: libc::sigaction = mem::zeroed();
+                action.sa_sigaction = nothing as *const () as usize;
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            });
+            let mut event: libc::sigevent = mem::zeroed();
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = signal;
+            event.sigev_notify_thread_id = libc::gettid();
+            let mut timer = MaybeUninit::uninit();
+            if libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let timer = Self(timer.assume_init());
+            let mut time: libc::itimerspec = mem::zeroed();
+            time.it_value.tv_sec = after.as_secs().try_into().map_err(io::Error::other)?;
+            time.it_value.tv_nsec = after.subsec_nanos().into();
+            match libc::timer_settime(timer.0, 0, &raw const time, std::ptr::null_mut()) {
+                0 => Ok(timer),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: the timer exists until now.
+        unsafe { libc::timer_delete(self.0) };
     }
 }

@@ -34,7 +34,7 @@ impl Table {
     }
 
     /// Markdown: the first column to the left, figures to the right.
-    fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let width = |column: usize| {
             self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
         };

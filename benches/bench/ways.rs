@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use locket::{Guard, Lock, LockError};
 
 use super::Result;
-use super::sys::Raw;
+use super::sys::{Raw, now, spin_until};
 
 /// No wait in a benchmark is meant to end by this; it is what makes a wait a timed one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,6 +21,8 @@ pub(crate) enum Way {
     Flock,
     /// The same with the `stat` that makes it locket's guarantee: the limit for threads.
     FlockStat,
+    /// An attempt, then a timer for the wait, and the `stat`: the least that keeps locket's laws with a timeout.
+    FlockTimed,
     LocketUntimed,
     LocketTimed,
     Poller,
@@ -29,9 +31,10 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Flock,
         Self::FlockStat,
+        Self::FlockTimed,
         Self::LocketUntimed,
         Self::LocketTimed,
         Self::Poller,
@@ -44,6 +47,7 @@ impl Way {
         match self {
             Self::Flock => "flock",
             Self::FlockStat => "flock-stat",
+            Self::FlockTimed => "flock-timed",
             Self::LocketUntimed => "locket-untimed",
             Self::LocketTimed => "locket-timed",
             Self::Poller => "poller",
@@ -55,7 +59,8 @@ impl Way {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Flock => "plain flock (the limit)",
-            Self::FlockStat => "flock, then stat of the path",
+            Self::FlockStat => "flock, stat (untimed floor)",
+            Self::FlockTimed => "flock, stat, timer (timed floor)",
             Self::LocketUntimed => "locket, no timeout",
             Self::LocketTimed => "locket, timeout",
             Self::Poller => "poller, every 50 ms",
@@ -74,7 +79,14 @@ impl Way {
 
     /// Does it wait in the kernel's own queue? The others ask again and again.
     pub(crate) const fn queues(self) -> bool {
-        matches!(self, Self::Flock | Self::FlockStat | Self::LocketUntimed | Self::LocketTimed)
+        matches!(
+            self,
+            Self::Flock
+                | Self::FlockStat
+                | Self::FlockTimed
+                | Self::LocketUntimed
+                | Self::LocketTimed
+        )
     }
 
     /// The lock as one thread uses it. Threads share locket's handle, and have each a descriptor
@@ -82,10 +94,13 @@ impl Way {
     pub(crate) fn open(self, path: &Path) -> Result<Box<dyn Locking>> {
         let lock = locket::lock_file(path);
         Ok(match self {
-            Self::Flock => Box::new(Flock { raw: Raw::open(path)?, checks: false }),
-            Self::FlockStat => Box::new(Flock { raw: Raw::open(path)?, checks: true }),
-            Self::LocketUntimed => Box::new(Locket { lock, held: None }),
-            Self::LocketTimed => Box::new(Locket { lock: lock.timeout(PATIENCE), held: None }),
+            Self::Flock | Self::FlockStat | Self::FlockTimed => Box::new(Flock {
+                raw: Raw::open(path)?,
+                checks: self != Self::Flock,
+                is_timed: self == Self::FlockTimed,
+            }),
+            Self::LocketUntimed => Box::new(Locket::new(lock)),
+            Self::LocketTimed => Box::new(Locket::new(lock.timeout(PATIENCE))),
             Self::Poller => Box::new(Poller(Raw::open(path)?)),
             Self::LocketPy | Self::Filelock => return Err("that way is Python's".into()),
         })
@@ -102,11 +117,32 @@ pub(crate) trait Locking {
 struct Flock {
     raw: Raw,
     checks: bool,
+    is_timed: bool,
+}
+
+impl Flock {
+    #[cfg(target_os = "linux")]
+    fn lock_by_deadline(&self) -> Result {
+        if !self.raw.try_lock()? {
+            let _timer = super::sys::Timer::set(PATIENCE)?;
+            self.raw.lock()?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn lock_by_deadline(&self) -> Result {
+        Ok(self.raw.lock()?)
+    }
 }
 
 impl Locking for Flock {
     fn acquire(&mut self) -> Result {
-        self.raw.lock()?;
+        if self.is_timed {
+            self.lock_by_deadline()?;
+        } else {
+            self.raw.lock()?;
+        }
         if self.checks && !self.raw.is_current()? {
             return Err("somebody replaced the lock file".into());
         }
@@ -125,11 +161,23 @@ impl Locking for Flock {
 struct Locket {
     lock: Lock,
     held: Option<Guard>,
+    /// To see that the benchmarks notice it: nanoseconds by which each acquisition is slower than it is.
+    slower: u64,
+}
+
+impl Locket {
+    fn new(lock: Lock) -> Self {
+        let slower = std::env::var("LOCKET_BENCH_SLOWER").ok().and_then(|it| it.parse().ok());
+        Self { lock, held: None, slower: slower.unwrap_or(0) }
+    }
 }
 
 impl Locking for Locket {
     fn acquire(&mut self) -> Result {
         self.held = Some(self.lock.lock()?);
+        if self.slower > 0 {
+            spin_until(now() + self.slower);
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::bench::processes::Worker;
 use crate::bench::required::{Bound, Required};
 use crate::bench::stats::{median, quantile};
 use crate::bench::sys::{self, Raw};
-use crate::bench::table::{Report, Table, time};
+use crate::bench::table::{Report, Table, ratio, time};
 use crate::bench::ways::Way;
 use crate::bench::{Result, sane};
 
@@ -132,7 +132,9 @@ fn require(cells: &[Cell], subjects: &[Subject], required: &mut Required) {
             cells.iter().find(is_it).map_or(f64::NAN, |cell| quantile(&cell.late, 0.99))
         };
         let (limit, late) = (p99(None), p99(Some(Way::LocketTimed)));
-        let what = format!("overshoot of a deadline of {timeout:?}, p99");
-        required.row(&what, (time(limit), time(late)), late, &Bound::AtMost(500_000.0), time);
+        let what = format!("overshoot of a deadline of {timeout:?}, p99, against a sleep's");
+        // Both wake up by a timer of the kernel. Of a few hundred samples the p99 is that of some late ones.
+        let figures = (time(limit), time(late));
+        required.row(&what, figures, late / limit, &Bound::AtMost(4.0), ratio);
     }
 }

@@ -11,9 +11,10 @@ use crate::bench::table::{Report, Table, ratio, time};
 use crate::bench::ways::Way;
 use crate::bench::{Result, sane};
 
-const WAYS: [Way; 7] = [
+const WAYS: [Way; 8] = [
     Way::Flock,
     Way::FlockStat,
+    Way::FlockTimed,
     Way::LocketUntimed,
     Way::LocketTimed,
     Way::Poller,
@@ -117,16 +118,23 @@ fn table(bench: Bench<'_>, cells: &[Cell], place: Place) -> Result<Table> {
 }
 
 fn require(bench: Bench<'_>, cells: &[Cell], required: &mut Required) {
-    for place in Place::ALL {
-        for ending in Ending::ALL {
-            let (ending_label, place_label) = (ending.label(), place.label());
-            let what = format!(
-                "timed hand-off p50, the holder {ending_label}, {place_label}, against flock"
-            );
-            let limit = median_of(cells, Way::Flock, ending, place);
-            let timed = median_of(cells, Way::LocketTimed, ending, place);
-            let figures = (time(limit), time(timed));
-            required.row(&what, figures, timed / limit, &Bound::AtMost(1.15), ratio);
+    for (floor, way) in [(Way::FlockStat, Way::LocketUntimed), (Way::FlockTimed, Way::LocketTimed)]
+    {
+        for place in Place::ALL {
+            for ending in Ending::ALL {
+                let what = format!(
+                    "hand-off p50, {}, the holder {}, {}, against {}",
+                    way.label(),
+                    ending.label(),
+                    place.label(),
+                    floor.label()
+                );
+                let limit = median_of(cells, floor, ending, place);
+                let measured = median_of(cells, way, ending, place);
+                let figures = (time(limit), time(measured));
+                // Beside the same calls, what locket keeps in memory is a few hundred nanoseconds of some microseconds.
+                required.row(&what, figures, measured / limit, &Bound::AtMost(1.25), ratio);
+            }
         }
     }
     for place in Place::ALL {
@@ -138,7 +146,8 @@ fn require(bench: Bench<'_>, cells: &[Cell], required: &mut Required) {
         let python = median_of(cells, Way::LocketPy, Ending::Unlock, place);
         let timed = median_of(cells, Way::LocketTimed, Ending::Unlock, place);
         let figures = (time(python), time(timed));
-        required.row(&what, figures, timed / python, &Bound::AtMost(1.0 / 1000.0), ratio);
+        // Half of a polling period is 25 ms.
+        required.row(&what, figures, timed / python, &Bound::AtMost(1.0 / 100.0), ratio);
     }
 }
 
@@ -150,7 +159,7 @@ pub(crate) fn draw(cells: &[Cell], area: &Area<'_>) -> Result {
     };
     let rows: Vec<plot::Row> = WAYS
         .into_iter()
-        .filter(|way| *way != Way::FlockStat)
+        .filter(|way| !matches!(way, Way::FlockStat | Way::FlockTimed))
         .map(|way| plot::Row { label: way.label(), dots: Place::ALL.map(|place| dot(way, place)) })
         .collect();
     plot::latencies(area, Place::ALL.map(Place::label), &rows)
