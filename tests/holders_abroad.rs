@@ -36,7 +36,9 @@ impl World {
 
     #[track_caller]
     fn peer(&self) -> Peer {
-        Peer::under(&["nsenter", "-m", "-t", &self.0.pid().to_string()])
+        // The root too: setns(2) goes to the root of the mount namespace, which is another one if
+        // the tests run in a chroot.
+        Peer::under(&["nsenter", "-m", "-r", "-t", &self.0.pid().to_string()])
     }
 
     /// One that may not look into other users' processes.
@@ -134,7 +136,7 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     assert_eq!(asked(&mut stranger, other), UNKNOWN);
     // Nor for which of them somebody waits, though it may be seen who does.
     let mut waiter = world.peer();
-    waiter.handle("one", one, "timeout=60000");
+    waiter.handle("one", one, "timeout=600000");
     waiter.start_waiting("w", "lock one g", &world_path(world, one));
     let waiting = UNKNOWN.replace("nobody", "exclusive an unknown process");
     assert_eq!(asked(&mut stranger, one), waiting);
@@ -147,7 +149,7 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     let mut second = world.peer();
     second.handle("other", other, "");
     second.ok("lock other g");
-    waiter.handle("other", other, "timeout=60000");
+    waiter.handle("other", other, "timeout=600000");
     waiter.start_waiting("w", "lock other g", &world_path(world, other));
     assert_eq!(asked(&mut asker, one), exclusive(&holder));
     let waiting =
@@ -262,7 +264,7 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
         return Ok(());
     };
     assert_eq!(inside.pid(), 1, "it is no container: this checks nothing");
-    let mut outside = Peer::with_handle("a", &path, "timeout=60000");
+    let mut outside = Peer::with_handle("a", &path, "timeout=600000");
     outside.ok("lock a g");
     inside.handle("a", &path, "timeout=1000");
     let message = inside.refused("acquire a").message;
