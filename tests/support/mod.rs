@@ -25,7 +25,7 @@ pub(crate) use skip::skip;
 pub(crate) use strace::{Strace, Trace};
 #[cfg(target_os = "linux")]
 pub(crate) use waiting::is_container;
-pub(crate) use waiting::{PATIENCE, until, until_waiting};
+pub(crate) use waiting::{PATIENCE, until, until_waiting, waiting};
 
 /// Of a test: whatever went wrong where nothing should have.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
