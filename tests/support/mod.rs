@@ -18,6 +18,8 @@ mod waiting;
 pub(crate) use others::{is_alive, kill};
 pub(crate) use peer::{Answer, Peer, Refusal, word};
 pub(crate) use scratch::Scratch;
+#[cfg(target_os = "linux")]
+pub(crate) use skip::has_mounted_root;
 #[cfg(unix)]
 pub(crate) use skip::is_root;
 pub(crate) use skip::skip;
