@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::courtesy::{Entrance, MOMENT};
+use super::courtesy::{Entrance, MOMENT, is_time_enough};
 use super::deadline::Deadline;
 use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
@@ -87,10 +87,9 @@ const MOST_REPLACEMENTS: u32 = 1_000;
 const FEW_REPLACEMENTS: u32 = 10;
 
 impl Acquisition<'_> {
-    /// Lets those who wait have the lock first. Who has next to no time to wait does not: such a
-    /// moment may last a little longer.
+    /// Lets the waiters have the lock first, unless the deadline is near.
     fn give_way_if_due(&mut self) {
-        let has_time = || self.deadline.remaining().is_none_or(|left| left > MOMENT * 5);
+        let has_time = || is_time_enough(self.deadline.remaining());
         if !matches!(self.deadline, Deadline::Passed) && self.ledger.gives_way() && has_time() {
             os::give_way(MOMENT);
             self.entrance = Entrance::InVain;

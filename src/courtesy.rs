@@ -21,6 +21,14 @@ use std::time::Duration;
 /// How long to stay away: a few times what it takes to wake a thread on another processor.
 pub(crate) const MOMENT: Duration = Duration::from_micros(100);
 
+/// Returns whether an acquisition with this much time left may stay away for a [`MOMENT`]: with no
+/// deadline, or more than five times the moment before it. A sleep lasts longer than it should by
+/// the thread's timer slack, 50 microseconds by default (`PR_SET_TIMERSLACK` in prctl(2)), and the
+/// time until a processor is free.
+pub(crate) fn is_time_enough(remaining: Option<Duration>) -> bool {
+    remaining.is_none_or(|left| left > MOMENT * 5)
+}
+
 // Times are microseconds.
 const SHORTEST: usize = 4_000;
 /// So long may a waiter be kept out by one who seems to be alone, whom it costs half a hundredth.
@@ -200,6 +208,29 @@ mod tests {
             5_001
         });
         assert!(!courtesy.is_due(|_| 5_002));
+    }
+
+    /// To the microsecond: back within less than the moment, it pauses.
+    #[test]
+    fn a_process_that_was_away_for_the_moment_does_not_pause_again() {
+        let moment = MOMENT.as_micros() as usize;
+        for (away, pauses) in [(0, true), (moment - 1, true), (moment, false), (moment + 1, false)]
+        {
+            let courtesy = Courtesy::new(|_| 0);
+            courtesy.released(Entrance::AtOnce, |_| SHORTEST);
+            assert_eq!(courtesy.is_due(|_| SHORTEST + away), pauses, "{away}");
+        }
+    }
+
+    #[test]
+    fn near_the_deadline_it_does_not_pause() {
+        let (limit, step) = (MOMENT * 5, Duration::from_nanos(1));
+        for left in [Duration::ZERO, MOMENT, limit.saturating_sub(step), limit] {
+            assert!(!is_time_enough(Some(left)), "{left:?}");
+        }
+        for left in [Some(limit + step), Some(limit * 2), Some(Duration::MAX), None] {
+            assert!(is_time_enough(left), "{left:?}");
+        }
     }
 
     #[test]

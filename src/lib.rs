@@ -143,6 +143,7 @@ mod process;
 mod registry;
 mod release;
 mod sync;
+mod weak_map;
 
 use std::path::Path;
 

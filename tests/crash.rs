@@ -27,7 +27,7 @@ fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
 fn l7_a_waiter_gets_a_killed_holders_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "timeout=60000"] {
+    for options in ["", "timeout=600000"] {
         let mut holder = Peer::with_handle("a", &path, "");
         let mut waiter = Peer::with_handle("a", &path, options);
         holder.ok("acquire a");
@@ -43,9 +43,9 @@ fn l7_a_killed_waiter_is_not_in_the_way() {
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
-    let mut killed = Peer::with_handle("a", &path, "timeout=60000");
+    let mut killed = Peer::with_handle("a", &path, "timeout=600000");
     killed.start_waiting("w", "acquire a", &path);
-    let mut next = Peer::with_handle("a", &path, "timeout=60000");
+    let mut next = Peer::with_handle("a", &path, "timeout=600000");
     next.start_waiting("w", "acquire a", &path);
     killed.kill();
     next.assert_waiting("w");

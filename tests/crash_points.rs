@@ -176,13 +176,13 @@ fn l7_killed_at_every_system_call_of_a_wait() -> Outcome {
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_timed_wait() -> Outcome {
-    let scene = Scene { options: "timeout=60000", held: true, existed: true };
+    let scene = Scene { options: "timeout=600000", held: true, existed: true };
     killed_everywhere("l7_killed_at_every_system_call_of_a_timed_wait", scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_reader() -> Outcome {
-    let scene = Scene { options: "shared timeout=60000", held: true, existed: true };
+    let scene = Scene { options: "shared timeout=600000", held: true, existed: true };
     killed_everywhere("l7_killed_at_every_system_call_of_a_reader", scene)
 }
 

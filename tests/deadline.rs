@@ -6,9 +6,9 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[cfg(unix)]
-use crate::support::word;
 use crate::support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
+#[cfg(unix)]
+use crate::support::{until, waiting, word};
 use locket::{Lock, LockError};
 
 /// A handle for each way in which a timed wait may wait.
@@ -20,7 +20,7 @@ fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
         lock.shared(),
         retrying.clone().retry_period(Duration::from_millis(1)),
         // The last pause ends at the deadline, however long the period.
-        retrying.retry_period(Duration::from_secs(30)),
+        retrying.retry_period(Duration::from_secs(3600)),
     ]
 }
 
@@ -77,15 +77,15 @@ fn l3_a_lock_that_comes_free_in_time_is_acquired() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
-    for options in ["timeout=60000", "timeout=60000 shared"] {
+    for options in ["timeout=600000", "timeout=600000 shared"] {
         let mut waiter = Peer::with_handle("a", &path, options);
         holder.ok("lock a g");
         waiter.start_waiting("w", "lock a g", &path);
         holder.ok("drop_guard g");
-        assert!(waiter.wait("w").took() < Duration::from_secs(60));
+        waiter.wait_ok("w");
         assert!(!holder.finds_free("a"));
     }
-    let mut waiter = Peer::with_handle("a", &path, "timeout=60000 without_signals retry_period=5");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=600000 without_signals retry_period=5");
     holder.ok("lock a g");
     waiter.ok("start w lock a g");
     waiter.assert_waiting("w");
@@ -164,11 +164,13 @@ fn l3_one_deadline_over_all_files() {
         holder.ok("drop_guard g");
     });
     // The file that it waited for is free, the one that is there now is not, and the time is up:
-    // it must not begin to wait anew.
-    let continued = Instant::now();
+    // it must not begin to wait anew. Where the system does not show its sleeping waiters, this
+    // checks the answer only.
+    until("the wait is over", || {
+        assert_eq!(waiting(waiter.pid(), &path), 0, "it waits for the other file");
+        waiter.ok("poll w") != "running"
+    });
     let answer = waiter.wait("w");
-    let took = continued.elapsed();
     assert_eq!(answer.class(), "timed_out");
     assert!(answer.took() >= TIMEOUT);
-    assert!(took < TIMEOUT, "{took:?} after the deadline");
 }

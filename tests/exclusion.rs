@@ -53,10 +53,10 @@ fn l1_threads_take_turns() {
             // A handle for all, handles of their own, and waits of every kind.
             let lock = match thread % 3 {
                 0 => shared.clone(),
-                1 => scratch.lock().timeout(Duration::from_secs(60)),
+                1 => scratch.lock().timeout(Duration::from_secs(600)),
                 _ => scratch
                     .lock()
-                    .timeout(Duration::from_secs(60))
+                    .timeout(Duration::from_secs(600))
                     .without_signals()
                     .retry_period(Duration::from_micros(100)),
             };
@@ -119,7 +119,7 @@ fn l1_holds_of_processes_do_not_overlap() {
     const TURNS: usize = 40;
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let options = ["", "timeout=60000", "timeout=60000 without_signals retry_period=1", ""];
+    let options = ["", "timeout=600000", "timeout=600000 without_signals retry_period=1", ""];
     let holds: Vec<Hold> = thread::scope(|scope| {
         let peers = options.map(|options| {
             let mut peer = Peer::with_handle("a", &path, options);

@@ -208,7 +208,7 @@ fn l12_signals_are_outlasted() {
     let check = "l12_signals_are_outlasted";
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
-            for options in ["", "timeout=60000", "timeout=0"] {
+            for options in ["", "timeout=600000", "timeout=0"] {
                 let (first, last) = (point.nth, point.nth + times - 1);
                 let fault = format!("error=EINTR:when={first}..{last}");
                 let Some(mut scene) = Scene::new(check, point, &fault, options) else { return };
@@ -300,7 +300,7 @@ fn l3_without_a_timer() {
             return;
         };
         strace.peer.handle("hasty", &path, "timeout=100");
-        strace.peer.handle("patient", &path, "timeout=60000");
+        strace.peer.handle("patient", &path, "timeout=600000");
         let descriptors = strace.peer.descriptors();
         let mut holder = Peer::with_handle("a", &path, "");
         holder.ok("acquire a");

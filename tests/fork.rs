@@ -121,7 +121,7 @@ fn l11_parent_and_child_exclude_each_other() {
 fn l11_parent_and_child_wait_for_each_other() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut parent = Peer::with_handle("a", &path, "timeout=60000");
+    let mut parent = Peer::with_handle("a", &path, "timeout=600000");
     parent.ok("repeat 1 acquire a ; release a");
     let child: u32 = parent.ok("fork c").parse().expect("a process id is a number");
     parent.ok("child c acquire a");
@@ -193,7 +193,7 @@ fn l7_a_killed_parents_lock_is_free_although_its_child_lives() {
             let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
             parent.ok(before);
             let child = parent.ok("fork c");
-            parent.ok("child c linger 30000");
+            parent.ok("child c linger 300000");
             parent.ok(acquire);
             assert!(!other.finds_free("a"));
             parent.kill();
@@ -227,11 +227,11 @@ fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
     for acquire in ["lock a g", "acquire a"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        let mut other = Peer::with_handle("a", &path, "timeout=60000");
+        let mut other = Peer::with_handle("a", &path, "timeout=600000");
         let mut parent = Peer::with_handle("a", &path, "");
         parent.ok(acquire);
         let child = parent.ok("fork c");
-        parent.ok("child c linger 30000");
+        parent.ok("child c linger 300000");
         parent.kill();
         other.start_waiting("w", "acquire a", &path);
         kill(&child);
@@ -244,12 +244,12 @@ fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
 fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "timeout=60000");
+    let mut holder = Peer::with_handle("a", &path, "timeout=600000");
     let mut parent = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
     parent.start_waiting("w", "acquire a", &path);
     let child = parent.ok("fork c");
-    parent.ok("child c linger 30000");
+    parent.ok("child c linger 300000");
     holder.ok("release a");
     parent.wait_ok("w");
     parent.kill();
@@ -267,7 +267,7 @@ fn l7_a_child_can_let_go_of_an_inherited_guard() {
         let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
         parent.ok("lock a g");
         let child = parent.ok("fork c");
-        parent.ok("child c linger 30000");
+        parent.ok("child c linger 300000");
         parent.ok(&format!("child c {end_of_guard}"));
         assert!(!other.finds_free("a"));
         parent.kill();
@@ -319,7 +319,7 @@ fn l11_waiting_at_the_fork() {
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
-    let mut parent = Peer::with_handle("a", &path, "timeout=60000");
+    let mut parent = Peer::with_handle("a", &path, "timeout=600000");
     parent.start_waiting("w", "acquire a", &path);
     parent.ok("fork c");
     assert_eq!(parent.refused("child c try_acquire a").class, "timed_out");

@@ -102,7 +102,7 @@ fn l9_a_release_ends_no_hold_on_the_new_file() -> Outcome {
 #[test]
 fn l9_a_waiter_moves_on() -> Outcome {
     for_every_fate(|path, befall| {
-        for options in ["", "timeout=60000"] {
+        for options in ["", "timeout=600000"] {
             let mut holder = Peer::with_handle("a", path, "");
             let mut waiter = Peer::with_handle("a", path, options);
             holder.ok("acquire a");
@@ -130,7 +130,7 @@ fn l9_a_waiter_waits_for_the_new_files_holder() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
     holder.ok("lock a g0");
     waiter.start_waiting("w", "lock a g", &path);
     for n in 1..4 {

@@ -41,8 +41,8 @@ fn peer_of_all_outcomes(scratch: &Scratch) -> std::io::Result<Peer> {
     let fifo = Command::new("mkfifo").arg(scratch.join("fifo")).status()?;
     assert!(fifo.success(), "mkfifo is everywhere");
     symlink("loop", scratch.join("loop"))?;
-    peer.handle("free", &path, "timeout=60000");
-    peer.handle("shared", &path, "timeout=60000 shared");
+    peer.handle("free", &path, "timeout=600000");
+    peer.handle("shared", &path, "timeout=600000 shared");
     peer.handle("held", scratch.join("held"), "");
     peer.handle("try", scratch.join("held"), "timeout=0");
     peer.handle("wait", scratch.join("held"), "timeout=1");
@@ -142,7 +142,7 @@ fn l13_the_counting_counts() {
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
-    let mut peer = Peer::with_handle("a", &path, "timeout=60000");
+    let mut peer = Peer::with_handle("a", &path, "timeout=600000");
     let before = belongings(&peer);
     peer.start_waiting("w", "acquire a", &path);
     let waiting = belongings(&peer);

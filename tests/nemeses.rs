@@ -37,7 +37,7 @@ fn l1_a_stopped_holder_holds() {
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
         let mut other = Peer::with_handle("hasty", &path, "timeout=100");
-        let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+        let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
         holder.ok(acquire);
         stop(&holder);
         assert!(!other.finds_free("hasty"));
@@ -59,7 +59,7 @@ fn l1_a_killed_while_stopped_holder_frees_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
     holder.ok("acquire a");
     stop(&holder);
     waiter.start_waiting("w", "acquire a", &path);
@@ -69,7 +69,7 @@ fn l1_a_killed_while_stopped_holder_frees_it() {
 
 #[test]
 fn l4_a_stopped_waiter_is_not_in_the_way() {
-    for options in ["", "timeout=60000"] {
+    for options in ["", "timeout=600000"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
@@ -219,9 +219,9 @@ fn l1_a_file_is_one_under_all_its_mounts() -> Outcome {
     fs::create_dir(&directory)?;
     let script = "mount --bind $0/test.lock $0/file; mount --bind $0 $0/directory";
     let Some(mut inside) = with_mounts(check, scratch.path(), script) else { return Ok(()) };
-    let mut outside = Peer::with_handle("a", &path, "timeout=60000");
+    let mut outside = Peer::with_handle("a", &path, "timeout=600000");
     for mounted in [file, directory.join("test.lock")] {
-        inside.handle("a", &mounted, "timeout=60000");
+        inside.handle("a", &mounted, "timeout=600000");
         assert!(inside.finds_free("a"));
         outside.ok("lock a g");
         assert!(!inside.finds_free("a"), "{}", mounted.display());
@@ -327,7 +327,7 @@ fn l3_the_wall_clock_may_jump() -> Outcome {
         assert_eq!(answer.class(), "timed_out", "{answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{answer:?}");
     }
-    peer.handle("a", &path, "timeout=60000");
+    peer.handle("a", &path, "timeout=600000");
     peer.start_waiting("w", "acquire a", &path);
     holder.ok("release a");
     peer.wait_ok("w");

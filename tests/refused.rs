@@ -152,7 +152,7 @@ fn l12_a_refusal_is_told_with_path_action_and_cause() -> Outcome {
 #[test]
 fn l12_a_refused_wait_is_no_contention() -> Outcome {
     let check = "l12_a_refused_wait_is_no_contention";
-    for options in ["", "timeout=60000"] {
+    for options in ["", "timeout=600000"] {
         // The first call tries, the second one waits.
         let fault = ("flock", "error=ENOLCK:when=2");
         let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
@@ -171,7 +171,7 @@ fn l12_a_refused_wait_is_no_contention() -> Outcome {
 fn l12_a_signal_is_no_answer() -> Outcome {
     let check = "l12_a_signal_is_no_answer";
     for calls in [OPEN, "flock", STAT] {
-        for options in ["", "timeout=60000", "timeout=0", "without_signals timeout=60000"] {
+        for options in ["", "timeout=600000", "timeout=0", "without_signals timeout=600000"] {
             let fault = (calls, "error=EINTR:when=1..5");
             let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
             refused.peer().ok("acquire a");

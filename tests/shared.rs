@@ -59,7 +59,7 @@ fn l1_a_reader_and_a_writer_exclude_each_other() -> Outcome {
 fn l1_a_writer_waits_for_every_reader() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "timeout=60000"] {
+    for options in ["", "timeout=600000"] {
         let mut readers = [(); 3].map(|()| Peer::with_handle("a", &path, "shared"));
         for reader in &mut readers {
             reader.ok("lock a g");

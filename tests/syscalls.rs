@@ -46,7 +46,7 @@ fn timed_calls_of(
     std::fs::File::create(&path).expect("the directory is ours");
     let mut strace = Strace::spawn(check, &[])?;
     strace.peer.handle("a", &path, "");
-    strace.peer.handle("timed", &path, "timeout=60000");
+    strace.peer.handle("timed", &path, "timeout=600000");
     strace.peer.handle("readers", &path, "shared");
     strace.peer.handle("hasty", &path, "timeout=0");
     let mut holder = Peer::with_handle("a", &path, "");

@@ -39,7 +39,7 @@ fn l1_users_share_a_sticky_directory() -> Outcome {
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let mut one = user(1234, &path, "");
-    let mut other = user(4321, &path, "timeout=60000");
+    let mut other = user(4321, &path, "timeout=600000");
     let mut root = Peer::with_handle("a", &path, "");
 
     one.ok("acquire a");

@@ -43,13 +43,14 @@ mod windows {
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{become_user, limit_files, umask};
+pub(crate) use unix::{become_user, free_descriptor, limit_files, umask};
 
 #[cfg(unix)]
 mod unix {
     #![allow(unsafe_code)]
 
     use std::io;
+    use std::os::fd::AsRawFd;
 
     use super::super::refusal::Reply;
     use super::super::words::{octal, parse};
@@ -71,6 +72,11 @@ mod unix {
     }
 
     /// Answers with the limit that was.
+    /// Returns the lowest descriptor that is not open: the one that the next file gets (open(2)).
+    pub(crate) fn free_descriptor() -> Reply {
+        Ok(std::fs::File::open("/dev/null")?.as_raw_fd().to_string())
+    }
+
     pub(crate) fn limit_files(limit: &str) -> Reply {
         let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the call fills `limits`.

@@ -229,6 +229,9 @@ fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
 #[test]
 fn an_unreadable_file_is_told_of() {
     use std::os::unix::fs::PermissionsExt;
+    if !crate::support::has_mounted_root("an_unreadable_file_is_told_of") {
+        return;
+    }
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let launcher = if is_root() { &powerless[..] } else { &["env"] };
     if !has("an_unreadable_file_is_told_of", launcher[0], &[&launcher[1..], &["true"]].concat()) {

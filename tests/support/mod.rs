@@ -18,12 +18,14 @@ mod waiting;
 pub(crate) use others::{is_alive, kill};
 pub(crate) use peer::{Answer, Peer, Refusal, word};
 pub(crate) use scratch::Scratch;
+#[cfg(target_os = "linux")]
+pub(crate) use skip::has_mounted_root;
 #[cfg(unix)]
 pub(crate) use skip::is_root;
 pub(crate) use skip::skip;
 #[cfg(target_os = "linux")]
 pub(crate) use strace::{Strace, Trace};
-pub(crate) use waiting::{PATIENCE, until, until_waiting};
+pub(crate) use waiting::{PATIENCE, until, until_waiting, waiting};
 #[cfg(target_os = "linux")]
 pub(crate) use waiting::{is_container, until_stopped};
 

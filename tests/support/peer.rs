@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use super::waiting::{PATIENCE, until_waiting, waiting};
 
 /// A command may be a lot of work, and the machine busy; but nothing takes for ever.
-const LONGEST_COMMAND: Duration = Duration::from_secs(60);
+/// A command may be a thousand waits.
+const LONGEST_COMMAND: Duration = PATIENCE.saturating_mul(5);
 
 #[derive(Debug)]
 pub(crate) struct Peer {

@@ -28,3 +28,17 @@ pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     tempfile::tempfile().and_then(|file| file.metadata()).is_ok_and(|file| file.uid() == 0)
 }
+
+/// Returns whether the root is a mount point, and skips the check if it is not: in a plain chroot. There
+/// `/proc/self/mountinfo` leaves out the mount that the root is on (`mountinfo` in proc(5)), so nothing tells the file
+/// systems of files apart, and a path in another mount namespace is shown from the root of that namespace.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub(crate) fn has_mounted_root(check: &str) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc should be mounted");
+    let is_mounted = mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"));
+    if !is_mounted {
+        skip(check, "mounted root: the root is no mount point, as in a chroot");
+    }
+    is_mounted
+}

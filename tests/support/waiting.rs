@@ -1,11 +1,12 @@
-//! Waiting, asymmetrically: what must happen has ten seconds, what must not has a moment.
+//! Waiting, asymmetrically: what must happen has a minute, what must not has a moment.
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What must happen happens within this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// What must happen happens within this. It is a limit on liveness and no measurement: a test that
+/// meets it hangs, on a machine with many times its load, too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until it is so.
 #[track_caller]

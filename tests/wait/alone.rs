@@ -75,9 +75,9 @@ fn run(arguments: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> us
     let pid = child.id();
     let ended = start(move || child.wait_with_output().expect("its output is piped"));
     // The tests there watch over themselves; thousands of waits take long on a busy machine.
-    let Some(output) = ended.result_within(PATIENCE * 60) else {
+    let Some(output) = ended.result_within(PATIENCE * 10) else {
         signals::kill(pid, libc::SIGKILL);
-        panic!("{arguments:?}: not over within {:?}", PATIENCE * 60);
+        panic!("{arguments:?}: not over within {:?}", PATIENCE * 10);
     };
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

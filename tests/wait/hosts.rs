@@ -21,7 +21,7 @@ fn l3_a_small_stack_is_enough() {
     promptly(move || wait.join()).unwrap().assert_timed_out(TIMEOUT);
 }
 
-/// A thread that likes to oversleep: a minute for every sleep, but not for a deadline.
+/// A thread that likes to oversleep: an hour for every sleep, but not for a deadline.
 #[test]
 fn l3_lazy_timers_do_not_prolong_the_wait() {
     let scratch = Scratch::new();
@@ -78,6 +78,6 @@ fn l3_who_has_next_to_no_time_does_not_give_way() {
 
 fn oversleep() {
     // SAFETY: it concerns this thread alone.
-    let set = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 60_000_000_000_u64) };
+    let set = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 3_600_000_000_000_u64) };
     assert_eq!(set, 0);
 }

@@ -96,7 +96,7 @@ fn l9_a_waiter_moves_on() -> Outcome {
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
         let mut waiter = Peer::with_handle("a", &path, "");
-        waiter.handle("timed", &path, "timeout=60000 retry_period=1");
+        waiter.handle("timed", &path, "timeout=600000 retry_period=1");
         holder.ok("acquire a");
         waiter.start_waiting("w", "lock a g", &path);
         waiter.start_waiting("t", "lock timed h", &path);

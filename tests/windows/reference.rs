@@ -70,7 +70,7 @@ fn l14_the_reference_excludes() -> Outcome {
         assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
     }
     let mut waiter = Peer::with_handle("a", &path, "");
-    waiter.handle("timed", &path, "timeout=60000");
+    waiter.handle("timed", &path, "timeout=600000");
     waiter.start_waiting("w", "acquire a", &path);
     python.go_on();
     python.says("released");

@@ -53,6 +53,8 @@ mod scenario;
 mod seeded;
 mod subject;
 mod sync;
+#[path = "../../../src/weak_map.rs"]
+mod weak_map;
 
 #[allow(
     dead_code,

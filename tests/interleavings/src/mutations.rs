@@ -135,10 +135,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "two_ledgers_of_one_path",
         file: "registry",
-        edits: &[(
-            "        ledgers.by_path.insert(spelling, Arc::downgrade(&ledger));",
-            "        let _ = spelling;",
-        )],
+        edits: &[("        ledgers.insert(spelling, &ledger);", "        let _ = spelling;")],
     },
     Mutation {
         name: "entered_in_two_steps",
