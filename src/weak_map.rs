@@ -77,7 +77,10 @@ mod tests {
         insert_unused(&mut map, 0..FEWEST);
         let used = insert_used(&mut map, FEWEST..FEWEST + 1);
         assert_eq!(map.entries.keys().collect::<Vec<_>>(), [&FEWEST]);
-        assert!(map.get(&FEWEST).is_some_and(|value| Arc::ptr_eq(&value, &used[0])));
+        assert!(
+            map.get(&FEWEST)
+                .is_some_and(|value| used.first().is_some_and(|it| Arc::ptr_eq(&value, it)))
+        );
     }
 
     /// The second sweep is at twice the entries that the first one has left, to the entry.
