@@ -151,6 +151,7 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         ["become", id] => process::become_user(id),
         #[cfg(unix)]
         ["limit_files", limit] => process::limit_files(limit),
+        #[cfg(unix)]
         ["free_descriptor"] => process::free_descriptor(),
         #[cfg(unix)]
         ["umask", mask] => process::umask(mask),

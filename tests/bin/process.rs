@@ -71,12 +71,12 @@ mod unix {
         Ok(String::new())
     }
 
-    /// Answers with the limit that was.
     /// Returns the lowest descriptor that is not open: the one that the next file gets (open(2)).
     pub(crate) fn free_descriptor() -> Reply {
         Ok(std::fs::File::open("/dev/null")?.as_raw_fd().to_string())
     }
 
+    /// Answers with the limit that was.
     pub(crate) fn limit_files(limit: &str) -> Reply {
         let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the call fills `limits`.
