@@ -8,8 +8,8 @@ use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
 use super::holders::{Effort, Holders};
 use super::ledger::{Hold, Ledger};
-use super::observer::{Waited, Watch};
-use super::options::Options;
+use super::observer::{Opened, Waited, Watch};
+use super::options::{Access, Options};
 use super::os::{self, Descriptor};
 
 /// Takes the lock of the file that the path names at the moment it is granted (L9), by one
@@ -26,13 +26,22 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
         replacements: 0,
     };
     let mut turns = 0;
+    let mut needs_writing = None;
     loop {
         acquisition.give_way_if_due();
-        let idle = ledger.take_idle();
+        let idle = if needs_writing.is_none() { ledger.take_idle() } else { None };
         let reused = idle.is_some();
+        let unwritable: Option<Failure> = needs_writing.take();
+        let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => Box::new(acquisition.open().map_err(|failure| refused(name, failure))?),
+            None => match acquisition.open(access) {
+                Ok(Opened::Descriptor(descriptor)) => Box::new(descriptor),
+                Ok(Opened::GivenUp(waited)) => {
+                    return Err(LockError::GivenUp { path: name.path().into(), waited });
+                }
+                Err(failure) => return Err(refused(name, unwritable.unwrap_or(failure))),
+            },
         };
         match acquisition.attempt(&descriptor) {
             Ok(Outcome::Granted) => {
@@ -52,6 +61,9 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
             // An old descriptor may have troubles of its own, a stale one on NFS for instance:
             // what a new one says counts.
             Err(_) if reused => {}
+            Err(failure) if access == Access::Least && os::needs_writing(&failure) => {
+                needs_writing = Some(failure);
+            }
             Err(failure) => return Err(refused(name, failure)),
         }
         // Here the descriptor is closed. No lock is on it any more.
@@ -73,7 +85,7 @@ struct Acquisition<'a> {
     ledger: &'a Ledger,
     options: &'a Options,
     deadline: &'a Deadline,
-    /// From the first sleep on, if there is an observer.
+    /// From the first wait on, if there is an observer.
     watch: Option<Watch<'a>>,
     entrance: Entrance,
     /// The number of files in a row that were found replaced without a wait for their lock.
@@ -105,9 +117,9 @@ impl Acquisition<'_> {
         self.replacements < MOST_REPLACEMENTS
     }
 
-    fn open(&self) -> Result<Descriptor, Failure> {
-        let (name, deadline) = (self.ledger.name(), self.deadline);
-        deadline.outlast_signals(|| os::open(name, self.options, deadline))
+    fn open(&mut self, access: Access) -> Result<Opened<Descriptor>, Failure> {
+        let Self { ledger, options, deadline, watch, .. } = self;
+        deadline.outlast_signals(|| os::open(ledger.name(), options, deadline, access, watch))
     }
 
     /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
@@ -135,10 +147,8 @@ impl Acquisition<'_> {
                 (true, false) => {}
             }
             *entrance = Entrance::Queued;
-            if watch.is_none() {
-                *watch = Watch::begin(ledger.name(), options, deadline);
-            }
             *replacements = 0;
+            Watch::begin_once(watch, ledger.name(), options, deadline);
             match os::wait(descriptor, options, deadline, watch.as_mut())? {
                 Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 Waited::Granted => return Ok(Outcome::Replaced),

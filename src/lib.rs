@@ -36,7 +36,7 @@
 //! | L5 release once | Of many releases of one hold exactly one succeeds. A guard's hold is ended by that guard alone |
 //! | L6 released-error | Releasing what is not held is an error, and the lock stays usable |
 //! | L7 crash | A process killed at any instruction leaves the lock free and the file as it was |
-//! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted |
+//! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted, nor opened for writing without need |
 //! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
 //! | L10 path | The path is made absolute when the handle is made |
 //! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
@@ -115,9 +115,12 @@
 //! deleted all the same, waiters notice and move on to the new one (L9).
 //!
 //! **Why not lock the data file itself?** Contents are never touched, so on Unix you may. But
-//! programs that replace their data by renaming a new file over it replace the lock as well, a
-//! program's own file cannot be executed as long as a handle may write to it, and on Windows the
-//! contents are out of reach while the lock is held. Use a file beside it.
+//! programs that replace their data by renaming a new file over it replace the lock as well, and on
+//! Windows the contents are out of reach while the lock is held. Use a file beside it.
+//!
+//! **May a script lock itself?** On Unix, yes: the file is opened for reading alone (`O_RDONLY`), so it
+//! stays executable. It is opened for writing only if it may not be read (mode 0200), and for both if
+//! the system answers `EBADF` or `EIO` to the lock, as NFS and CIFS do.
 //!
 //! **Where should it be?** On a local file system, where every user of the lock may open the file:
 //! reading is enough, except on NFS.

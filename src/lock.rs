@@ -84,8 +84,13 @@ impl Lock {
     }
 
     /// Refuses a path whose last component is a symbolic link (`O_NOFOLLOW`) with
-    /// [`LockError::Io`]. By default links are followed, as in the reference. Wise where others
-    /// may write to the directory.
+    /// [`LockError::Io`], whose source is `ELOOP` on Unix. By default links are followed, as in the
+    /// reference. Wise where others may write to the directory.
+    ///
+    /// On Unix a dangling link is followed to create the file only if the rule of
+    /// `fs.protected_symlinks` (`proc_sys_fs(5)`) allows it, whether that is on or off: a link that stands
+    /// in a sticky directory where every user may make files must belong to the caller or to the owner
+    /// of the directory. The refusal is `EACCES`.
     #[must_use = "an option is of the handle that it returns"]
     pub fn no_follow(self) -> Self {
         Self { options: Options { follow_links: false, ..self.options }, ..self }

@@ -23,6 +23,15 @@ impl fmt::Display for Mode {
     }
 }
 
+/// For what an acquisition opens the lock file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// As little as the file allows: reading, or writing where reading is refused.
+    Least,
+    /// Reading and writing. An exclusive lock on NFS needs it: see `os::needs_writing`.
+    ReadWrite,
+}
+
 #[derive(Clone, Debug)]
 #[cfg_attr(
     not(target_os = "linux"),

@@ -29,4 +29,5 @@ mod release;
 mod shared;
 mod skipping;
 mod syscalls;
+mod unnoticed;
 mod users;

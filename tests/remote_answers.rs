@@ -138,11 +138,11 @@ fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
     assert!(scene.end().count("(INJECTED)") > 1);
 }
 
-/// NFS 4 locks exclusively what is open for writing alone.
+/// NFS 4 locks exclusively what is open for writing alone. Here it refuses that, too.
 #[test]
 fn l12_ebadf_is_a_want_of_permission() {
     let Some(mut scene) =
-        Scene::new("l12_ebadf_is_a_want_of_permission", "flock:error=EBADF:when=1", "", false)
+        Scene::new("l12_ebadf_is_a_want_of_permission", "flock:error=EBADF:when=1..2", "", false)
     else {
         return;
     };
@@ -158,7 +158,8 @@ fn l9_a_path_that_names_another_file_at_every_look_is_an_error() {
     let check = "l9_a_path_that_names_another_file_at_every_look_is_an_error";
     for options in ["", "timeout=600000"] {
         // A success that tells nothing: the numbers are not those of the file.
-        let inject = format!("{LOOK}:retval=0");
+        // The first look is the one before the file is opened.
+        let inject = format!("{LOOK}:retval=0:when=2+");
         let Some(mut scene) = Scene::new(check, &inject, options, false) else { return };
         let refusal = scene.refused();
         assert_eq!(refusal.class, "check", "{refusal:?}");

@@ -19,8 +19,9 @@ enum Call {
     /// Which file does the path name?
     Look,
     Open,
-    /// Which file is this descriptor's, and on which kind of file system?
+    /// Which file is this descriptor's, and on which kind of file system is it?
     Know,
+    KnowKind,
     Close,
     GiveWay,
     Other,
@@ -101,7 +102,8 @@ fn classify(call: &str, path: &str) -> Call {
         "flock" if arguments.contains("LOCK_UN") => Call::Unlock,
         "stat" | "newfstatat" | "statx" if arguments.contains(&format!("\"{path}\"")) => Call::Look,
         "open" | "openat" if arguments.contains(&format!("\"{path}\"")) => Call::Open,
-        "fstat" | "fstatfs" => Call::Know,
+        "fstat" => Call::Know,
+        "fstatfs" => Call::KnowKind,
         "close" => Call::Close,
         "nanosleep" | "clock_nanosleep" => Call::GiveWay,
         // Before: would such a sleep last for longer?
@@ -174,7 +176,11 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
     let drop_others = ["drop_handle timed", "drop_handle readers", "drop_handle hasty"];
     // What a process does once in its life, it does for another file.
     let setup = [
-        &["handle warm path=/dev/null", "repeat 2 acquire warm ; release warm", "drop_handle warm"],
+        &[
+            "handle warm path=/etc/passwd",
+            "repeat 2 acquire warm ; release warm",
+            "drop_handle warm",
+        ],
         &drop_others[..],
     ];
     let commands = ["acquire a", "release a", "acquire a", "release a", "drop_handle a"];
@@ -182,7 +188,7 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
     // It may be time to give way, in the second acquisition.
     turns[2].retain(|call| *call != Call::GiveWay);
     let expected: [&[Call]; 5] = [
-        &[Call::Open, Call::Know, Call::Know, Call::Try, Call::Look],
+        &[Call::Look, Call::Open, Call::Know, Call::KnowKind, Call::Try, Call::Look],
         &[Call::Unlock],
         &[Call::Try, Call::Look],
         &[Call::Unlock],

@@ -4,10 +4,13 @@
 //! - `watch_forks()`: before the first descriptor is opened. Cheap when repeated.
 //! - `generation()`: at any time, in any process: how many forks lie between this process and the
 //!   one that loaded the library.
-//! - `open(name, options, deadline) → Descriptor`: at any time. A descriptor of its own, without a
-//!   lock, closed on `exec`. Creates the file if there is none, unless the options forbid that, and
-//!   otherwise leaves it as it is (L8). Where somebody keeps the file to himself, it sleeps until
-//!   that is over, or until the deadline. Fails with `Interrupted` when a signal came first.
+//! - `open(name, options, deadline, access, watch) → Descriptor`: at any time. A descriptor of its
+//!   own, without a lock, closed on `exec`. Creates the file if there is none, unless the options
+//!   forbid that, and otherwise leaves it as it is (L8). Opens no FIFO and no device. While another
+//!   process keeps the file from being opened, it retries until the deadline, and the observer gets
+//!   its looks. Fails with `Interrupted` when a signal came first.
+//! - `needs_writing(failure)`: after a failed lock. Would it work on a descriptor that is opened for
+//!   writing too?
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
 //! - `wait(descriptor, options, deadline, watch) → granted?`: on a descriptor without a lock, after
 //!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or until the observer

@@ -1,8 +1,10 @@
-//! `open`, `flock`, `stat`, and what `fork` does to them.
+//! `flock`, `stat`, and the descriptors that they are called on.
 
 pub(super) mod clock;
 mod diagnosis;
 mod file_system;
+mod forks;
+mod opening;
 pub(super) mod users;
 
 use std::ffi::{CStr, CString};
@@ -10,32 +12,33 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::Stat;
 use rustix::io::{Errno, FdFlags};
 
 use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 
 #[cfg(target_os = "linux")]
 use super::linux::{alarm::Alarm, watcher::watched};
 
-pub(crate) use diagnosis::diagnose;
 use file_system::FileSystem;
+
+pub(crate) use diagnosis::diagnose;
+pub(crate) use forks::{generation, watch_forks};
 
 /// An absolute path, in the form that system calls take.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
     path: PathBuf,
     /// Or why no file can have this name.
-    raw: Result<CString, (io::ErrorKind, &'static str)>,
+    raw: Result<CString, (Errno, &'static str)>,
 }
 
 impl Name {
@@ -43,13 +46,14 @@ impl Name {
         let (path, fault) = match path::absolute(given) {
             Ok(path) => (path, None),
             Err(_) if given.as_os_str().is_empty() => {
-                (given.into(), Some((io::ErrorKind::InvalidInput, "the path is empty")))
+                (given.into(), Some((Errno::NOENT, "the path is empty")))
             }
             Err(error) => {
-                (given.into(), Some((error.kind(), "the current directory cannot be told")))
+                let error = Errno::from_io_error(&error).unwrap_or(Errno::NOENT);
+                (given.into(), Some((error, "the current directory cannot be told")))
             }
         };
-        let nul = (io::ErrorKind::InvalidInput, "the path has a NUL byte in it");
+        let nul = (Errno::INVAL, "the path has a NUL byte in it");
         let raw = match fault {
             Some(fault) => Err(fault),
             None => CString::new(path.as_os_str().as_bytes()).map_err(|_| nul),
@@ -63,8 +67,7 @@ impl Name {
 
     pub(super) fn raw(&self, action: Action) -> Result<&CStr, Failure> {
         let raw = self.raw.as_ref();
-        raw.map(CString::as_c_str)
-            .map_err(|&(kind, text)| action.failed(io::Error::new(kind, text)))
+        raw.map(CString::as_c_str).map_err(|&(error, reason)| action.failed(error).because(reason))
     }
 }
 
@@ -82,98 +85,34 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
-        self.forks != FORKS.load(Ordering::Relaxed) || FORKING.load(Ordering::Relaxed) != 0
+        forks::happened_since(self.forks)
     }
 }
 
-pub(crate) fn open(
-    name: &Name,
-    options: &Options,
-    deadline: &Deadline,
-) -> Result<Descriptor, Failure> {
-    let path = name.raw(Action::Open)?;
-    let forks = FORKS.load(Ordering::Relaxed);
-    let file = open_by(deadline, path, options)?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| Action::Open.failed(error))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => Err(Action::Open.failed(Errno::ISDIR)),
-        FileType::Fifo => Err(Action::Open.failed(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is a FIFO, which has no place for a lock file",
-        ))),
-        _ => {
+/// Opens the lock file. The forks are counted first: a child may have a copy of what is opened
+/// while it is born.
+pub(crate) fn open<'a>(
+    name: &'a Name,
+    options: &'a Options,
+    deadline: &'a Deadline,
+    access: Access,
+    watch: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
+    let forks = forks::seen();
+    Ok(match opening::open(name, options, deadline, access, watch)? {
+        Opened::Descriptor((file, stat)) => {
             let file_system = FileSystem::of(&file);
-            Ok(Descriptor { file, identity: identity(&stat), forks, file_system })
+            Opened::Descriptor(Descriptor { file, identity: identity(&stat), forks, file_system })
         }
-    }
-}
-
-/// Somebody may have a lease on the file (`F_SETLEASE`; file servers do) and is told to give it
-/// back, which takes a while. To wait for that in `open` would be to wait past the deadline.
-fn open_by(deadline: &Deadline, path: &CStr, options: &Options) -> Result<File, Failure> {
-    loop {
-        let left = deadline.remaining().unwrap_or(Duration::MAX);
-        match open_or_create(path, options) {
-            Err(failure) if !left.is_zero() && is_leased(&failure) => {
-                pause(options.retry_period.min(left));
-            }
-            opened => return opened,
-        }
-    }
-}
-
-fn is_leased(failure: &Failure) -> bool {
-    Errno::from_io_error(&failure.source) == Some(Errno::AGAIN)
-}
-
-fn open_or_create(path: &CStr, options: &Options) -> Result<File, Failure> {
-    match open_existing(path, options) {
-        Err(Errno::NOENT) if options.create => create(path, options),
-        // Every system has an error of its own for that.
-        Err(_) if !options.follow_links && is_link(path) => {
-            Err(Action::Open.failed(not_followed()))
-        }
-        opened => opened.map_err(|error| Action::Open.failed(error)),
-    }
-}
-
-/// Without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
-/// directory. For writing, since NFS wants that for an exclusive lock; but what may only be read
-/// can be locked all the same.
-fn open_existing(path: &CStr, options: &Options) -> Result<File, Errno> {
-    match open_with(path, options, OFlags::RDWR) {
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
-            open_with(path, options, OFlags::RDONLY)
-        }
-        opened => opened,
-    }
-}
-
-fn create(path: &CStr, options: &Options) -> Result<File, Failure> {
-    open_with(path, options, OFlags::RDWR | OFlags::CREATE).or_else(|error| {
-        // Another user may have made it since, one we may open but not create.
-        open_existing(path, options).map_err(|_| Action::Create.failed(error))
+        Opened::GivenUp(waited) => Opened::GivenUp(waited),
     })
 }
 
-/// `O_NONBLOCK` is for the FIFO that would wait for a peer, and the lease that would be waited for;
-/// to `flock` it means nothing.
-fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errno> {
-    let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    flags.set(OFlags::NOFOLLOW, !options.follow_links);
-    #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
-    let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as rustix::fs::RawMode);
-    rustix::fs::open(path, flags, mode).map(File::from)
-}
-
-pub(super) fn not_followed() -> io::Error {
-    let text = "it is a symbolic link, which this handle does not follow";
-    io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-fn is_link(path: &CStr) -> bool {
-    let stat = rustix::fs::lstat(path);
-    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+/// NFS answers `EBADF` to an exclusive lock on a descriptor that is not open for writing
+/// (`nfs4_proc_lock`, Linux), and CIFS `EIO`, as flock(1) of util-linux knows.
+pub(crate) fn needs_writing(failure: &Failure) -> bool {
+    let error = Errno::from_io_error(&failure.source);
+    failure.action == Action::Lock && matches!(error, Some(Errno::BADF | Errno::IO))
 }
 
 fn identity(stat: &Stat) -> (u64, u64) {
@@ -219,15 +158,24 @@ pub(crate) fn wait(
         }
         Some(Err(_)) | None => {}
     }
+    Ok(pause_before_retry(options, deadline, watch))
+}
+
+/// Shows the wait to the observer if it is time to, and sleeps until the next attempt is due.
+fn pause_before_retry(
+    options: &Options,
+    deadline: &Deadline,
+    watch: Option<&mut Watch<'_>>,
+) -> Waited {
     let mut period = options.retry_period.min(deadline.remaining().unwrap_or(Duration::MAX));
     if let Some(watch) = watch {
         if let Some(waited) = watch.look_if_due() {
-            return Ok(Waited::GivenUp(waited));
+            return Waited::GivenUp(waited);
         }
         period = period.min(watch.due());
     }
     pause(period);
-    Ok(Waited::Woken)
+    Waited::Woken
 }
 
 /// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if there
@@ -347,51 +295,4 @@ pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
         .map_err(|error| Action::Inherit.failed(error))?;
     std::mem::forget(inherited); // It is the process's and its children's: nobody closes it.
     Ok(())
-}
-
-/// How many forks there were in this process's line before it was born.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
-/// How many forks this process has seen, as a child or as a parent.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-/// How many are going on: the child may have its copies already, and the host's own handlers may
-/// take their time before this process hears of it.
-static FORKING: AtomicU32 = AtomicU32::new(0);
-static WATCHING: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
-}
-
-extern "C" fn before_fork() {
-    FORKING.fetch_add(1, Ordering::Relaxed);
-}
-
-extern "C" fn after_fork_in_parent() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    // Not below zero: this one may have begun before it was watched.
-    let _ =
-        FORKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |forks| forks.checked_sub(1));
-}
-
-extern "C" fn after_fork_in_child() {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    FORKING.store(0, Ordering::Relaxed); // Those of other threads are not this process's.
-}
-
-/// Two threads may both be first, and each fork then counts twice: any other number will do. A
-/// `Once` would not, since a child born in the middle of one would wait for it for ever.
-pub(crate) fn watch_forks() {
-    if !WATCHING.load(Ordering::Relaxed) {
-        // SAFETY: the functions only touch atomics, which is legal in a forked child, and they
-        // live as long as the program.
-        let refused = unsafe {
-            libc::pthread_atfork(
-                Some(before_fork),
-                Some(after_fork_in_parent),
-                Some(after_fork_in_child),
-            )
-        };
-        WATCHING.store(refused == 0, Ordering::Relaxed);
-    }
 }

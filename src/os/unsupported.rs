@@ -9,8 +9,8 @@ use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 
 /// An absolute path, where the platform has such.
 #[derive(Clone, Debug)]
@@ -42,9 +42,19 @@ impl Drop for Descriptor {
     }
 }
 
-pub(crate) fn open(_: &Name, _: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
+pub(crate) fn open<'a>(
+    _: &'a Name,
+    _: &'a Options,
+    _: &'a Deadline,
+    _: Access,
+    _: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
     let text = "file locks are not supported on this platform";
     Err(Action::Open.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+pub(crate) fn needs_writing(_: &Failure) -> bool {
+    false
 }
 
 pub(crate) fn is_current(_: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {

@@ -30,8 +30,8 @@ use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 
 use pauses::Pauses;
 
@@ -88,23 +88,51 @@ impl Descriptor {
 
 /// Somebody who keeps the file to himself, or has it open still while it is being deleted, is
 /// waited for, since that ends; at the deadline it is an error like any other.
-pub(crate) fn open(
-    name: &Name,
-    options: &Options,
-    deadline: &Deadline,
-) -> Result<Descriptor, Failure> {
+pub(crate) fn open<'a>(
+    name: &'a Name,
+    options: &'a Options,
+    deadline: &'a Deadline,
+    _: Access,
+    watch: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
     let path = name.checked(Action::Open)?;
     let mut pauses = Pauses::up_to(options.retry_period);
     loop {
-        let left = deadline.remaining();
+        let is_last = deadline.remaining() == Some(Duration::ZERO);
         match open_or_create(path, options) {
-            Ok(file) => return Ok(Descriptor { file }),
-            Err(failure) if left == Some(Duration::ZERO) || !passes(&failure.source) => {
-                return Err(failure);
+            Ok(file) => return Ok(Opened::Descriptor(Descriptor { file })),
+            Err(failure) if is_last || !passes(&failure.source) => return Err(failure),
+            Err(_) => {
+                Watch::begin_once(watch, name, options, deadline);
+                let waited = pause_before_retry(&mut pauses, deadline, watch.as_mut());
+                if let Waited::GivenUp(waited) = waited {
+                    return Ok(Opened::GivenUp(waited));
+                }
             }
-            Err(_) => pauses.sleep(left),
         }
     }
+}
+
+/// `LockFileEx` asks for no more than reading.
+pub(crate) fn needs_writing(_: &Failure) -> bool {
+    false
+}
+
+/// Shows the wait to the observer if it is time to, and sleeps until the next attempt is due.
+fn pause_before_retry(
+    pauses: &mut Pauses,
+    deadline: &Deadline,
+    watch: Option<&mut Watch<'_>>,
+) -> Waited {
+    let mut left = deadline.remaining();
+    if let Some(watch) = watch {
+        if let Some(waited) = watch.look_if_due() {
+            return Waited::GivenUp(waited);
+        }
+        left = Some(left.unwrap_or(Duration::MAX).min(watch.due()));
+    }
+    pauses.sleep(left);
+    Waited::Woken
 }
 
 fn passes(error: &io::Error) -> bool {
@@ -189,18 +217,15 @@ pub(crate) fn wait(
 ) -> Result<Waited, Failure> {
     let mut pauses = Pauses::up_to(options.retry_period);
     loop {
-        let left = match (deadline.remaining(), &mut watch) {
+        match (deadline.remaining(), &watch) {
             (None, None) => return block(descriptor, options.mode),
             (Some(Duration::ZERO), _) => return Ok(Waited::Woken),
-            (left, None) => left,
-            (left, Some(watch)) => {
-                if let Some(waited) = watch.look_if_due() {
-                    return Ok(Waited::GivenUp(waited));
-                }
-                Some(left.unwrap_or(Duration::MAX).min(watch.due()))
-            }
-        };
-        pauses.sleep(left);
+            _ => {}
+        }
+        let waited = pause_before_retry(&mut pauses, deadline, watch.as_deref_mut());
+        if let Waited::GivenUp(_) = waited {
+            return Ok(waited);
+        }
         if try_lock(descriptor, options.mode)? {
             return Ok(Waited::Granted);
         }

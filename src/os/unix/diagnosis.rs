@@ -16,10 +16,10 @@ use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
 use crate::os::Name;
 
-use super::users;
+use super::{opening::NOT_FOLLOWED, users};
 
 pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
-    let Failure { action, source } = failure;
+    let Failure { action, source, .. } = failure;
     let kind = match (action, Errno::from_io_error(source)) {
         (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::Path,
         (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
@@ -52,6 +52,7 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
             "somebody has a lease on it, a file server for instance, and has not given it back yet"
                 .into(),
         ),
+        (Errno::LOOP, Action::Ask) if is_sound_link(path) => Some(NOT_FOLLOWED.into()),
         (Errno::NOENT | Errno::NOTDIR, Action::Create | Action::Open) => missing(path),
         (Errno::ACCESS | Errno::PERM, Action::Create) => not_to_be_written(path),
         (Errno::ACCESS | Errno::PERM, Action::Open | Action::Check | Action::Ask) => {
@@ -91,6 +92,12 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// Is it a link that leads somewhere, or at least to a name, and not round and round?
+fn is_sound_link(path: &Path) -> bool {
+    let is_loop = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::LOOP);
+    path.is_symlink() && !fs::metadata(path).as_ref().is_err_and(is_loop)
 }
 
 /// The first directory on the way that is not there.

@@ -15,8 +15,8 @@ use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::holders::{Effort, Holders};
 use crate::kind::ErrorKind;
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 use crate::oracle;
 use crate::sync::{Arc, Instant};
 
@@ -227,13 +227,25 @@ pub(crate) fn generation() -> u32 {
     0
 }
 
-pub(crate) fn open(name: &Name, _: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
+pub(crate) fn open<'a>(
+    name: &'a Name,
+    _: &'a Options,
+    _: &'a Deadline,
+    _: Access,
+    _: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
     name.alive(Action::Open)?;
     name.system.enter(|state| {
         let file = state.named.unwrap_or_else(|| state.create());
         state.descriptors.push(Some(Open { process: name.process, file, lock: None }));
-        Ok(Descriptor { name: name.clone(), at: state.descriptors.len() - 1 })
+        let at = state.descriptors.len() - 1;
+        Ok(Opened::Descriptor(Descriptor { name: name.clone(), at }))
     })
+}
+
+/// The model's files may be read and written alike.
+pub(crate) fn needs_writing(_: &Failure) -> bool {
+    false
 }
 
 pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {

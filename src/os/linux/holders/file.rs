@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use super::descriptors::Locked;
 use super::table::{FileId, ask};
 use crate::os::linux::mounts::Mount;
-use crate::os::unix::not_followed;
 
 /// The file that a path names.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +66,7 @@ impl LockFile {
         };
         let stat = rustix::fs::fstat(&file)?;
         if !follow_links && FileType::from_raw_mode(stat.st_mode).is_symlink() {
-            return Err(not_followed());
+            return Err(Errno::LOOP.into());
         }
         Self::of(&file, &stat).map(Some)
     }
