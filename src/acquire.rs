@@ -9,12 +9,13 @@ use super::error::{Action, Failure, LockError};
 use super::holders::{Effort, Holders};
 use super::ledger::{Hold, Ledger};
 use super::observer::{Opened, Waited, Watch};
-use super::options::{Access, Options};
+use super::options::{Access, AfterUse, Options};
 use super::os::{self, Descriptor};
+use super::sync::Arc;
 
 /// Takes the lock of the file that the path names at the moment it is granted (L9), by one
 /// deadline over all of it (L3). The hold is not in the ledger yet.
-pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockError> {
+pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, LockError> {
     let deadline = Deadline::after(options.timeout);
     let name = ledger.name();
     let mut acquisition = Acquisition {
@@ -46,14 +47,15 @@ pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockEr
         match acquisition.attempt(&descriptor) {
             Ok(Outcome::Granted) => {
                 let entrance = acquisition.entrance;
-                return Ok(Hold { descriptor, mode: options.mode, entrance });
+                let Options { mode, after_use, .. } = *options;
+                return Ok(Hold { descriptor, mode, entrance, after_use });
             }
             Ok(Outcome::Contended) => {
-                ledger.put_idle(descriptor);
+                acquisition.put_back(descriptor);
                 return Err(acquisition.timed_out());
             }
             Ok(Outcome::GivenUp(waited)) => {
-                ledger.put_idle(descriptor);
+                acquisition.put_back(descriptor);
                 return Err(LockError::GivenUp { path: name.path().into(), waited });
             }
             Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {}
@@ -82,7 +84,7 @@ enum Outcome {
 
 /// One call, over as many files and sleeps as it takes.
 struct Acquisition<'a> {
-    ledger: &'a Ledger,
+    ledger: &'a Arc<Ledger>,
     options: &'a Options,
     deadline: &'a Deadline,
     /// From the first wait on, if there is an observer.
@@ -119,7 +121,16 @@ impl Acquisition<'_> {
 
     fn open(&mut self, access: Access) -> Result<Opened<Descriptor>, Failure> {
         let Self { ledger, options, deadline, watch, .. } = self;
-        deadline.outlast_signals(|| os::open(ledger.name(), options, deadline, access, watch))
+        ledger.with_descriptors(|| {
+            deadline.outlast_signals(|| os::open(ledger.name(), options, deadline, access, watch))
+        })
+    }
+
+    /// The lock is not on it.
+    fn put_back(&self, descriptor: Box<Descriptor>) {
+        if self.options.after_use == AfterUse::KeepOpen {
+            self.ledger.put_idle(descriptor);
+        }
     }
 
     /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
@@ -129,8 +140,8 @@ impl Acquisition<'_> {
     fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
         let Self { ledger, options, deadline, watch, entrance, replacements } = self;
         let is_current = |granted: bool| {
-            let look = || os::is_current(ledger.name(), descriptor, options.follow_links);
-            let answer = deadline.outlast_signals(look);
+            let mut look = || os::is_current(ledger.name(), descriptor, options.follow_links);
+            let answer = ledger.with_descriptors(|| deadline.outlast_signals(&mut look));
             if granted && !matches!(answer, Ok(true)) {
                 // A child that was forked meanwhile has a copy: closed, the lock would live on in it.
                 let _ = os::unlock(descriptor);

@@ -1,4 +1,9 @@
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(windows)]
+use std::os::windows::io::{AsHandle, BorrowedHandle};
+use std::path::Path;
 
 use super::deadline::Deadline;
 use super::diagnosis::refused;
@@ -32,12 +37,26 @@ pub struct Guard {
     ledger: LedgerRef,
     /// `None` once released.
     hold: Option<Hold>,
+    #[cfg(any(unix, windows))]
+    number: os::Number,
     follow_links: bool,
 }
 
 impl Guard {
     pub(crate) fn new(ledger: LedgerRef, hold: Hold, follow_links: bool) -> Self {
-        Self { ledger, hold: Some(hold), follow_links }
+        Self {
+            ledger,
+            #[cfg(any(unix, windows))]
+            number: hold.descriptor.number(),
+            hold: Some(hold),
+            follow_links,
+        }
+    }
+
+    /// The absolute path of the lock file, as [`Lock::path`](crate::Lock::path) tells it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.ledger.name().path()
     }
 
     /// Releases the lock.
@@ -54,8 +73,9 @@ impl Guard {
     /// Does the path still name the file that is locked? (L9)
     ///
     /// When it does not, somebody has unlinked, renamed or replaced the lock file, and others may
-    /// hold the lock of the file that is there now. One `stat` on Unix; on Windows the file is
-    /// opened to ask.
+    /// hold the lock of the file that is there now. Or the program has closed the descriptor without
+    /// being asked to (Unix), and the hold is over. One `fstat` and one `stat` on Unix; on Windows the
+    /// file is opened to ask.
     ///
     /// # Errors
     ///
@@ -74,9 +94,13 @@ impl Guard {
     /// ```
     pub fn is_current(&self) -> io::Result<bool> {
         let Some(hold) = &self.hold else { return Ok(false) };
-        let look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
-        Deadline::Passed
-            .outlast_signals(look)
+        if !hold.descriptor.is_own() {
+            return Ok(false);
+        }
+        let mut look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
+        let look = || Deadline::Passed.outlast_signals(&mut look);
+        (self.ledger.ledger())
+            .with_descriptors(look)
             .map_err(|failure| refused(self.ledger.name(), failure).into())
     }
 
@@ -98,7 +122,8 @@ impl Guard {
         let Some(hold) = self.hold.take_if(|_| !self.ledger.is_inherited()) else {
             return Err(LockError::NotLocked { path: name.path().into() });
         };
-        if let Err(failure) = os::bequeath(&hold.descriptor) {
+        let pass_on = || os::bequeath(&hold.descriptor);
+        if let Err(failure) = self.ledger.ledger().with_descriptors(pass_on) {
             let error = refused(name, failure);
             release_guarded(self.ledger.ledger(), hold)?;
             return Err(error);
@@ -115,6 +140,25 @@ impl Guard {
             // The parent's: closing our copy of the descriptor leaves its lock alone.
             _ => Err(LockError::NotLocked { path: self.ledger.name().path().into() }),
         }
+    }
+}
+
+/// The descriptor that the lock is on, for calls that take one. It is the guard's: to unlock or close it
+/// ends the hold behind the guard's back, and what inherits it (`fork`, or without `FD_CLOEXEC`)
+/// keeps the lock after the guard's process has died.
+#[cfg(unix)]
+impl AsFd for Guard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.number.borrow_from(self)
+    }
+}
+
+/// The handle that the lock is on, for calls that take one. It is the guard's: to unlock or close it
+/// ends the hold behind the guard's back.
+#[cfg(windows)]
+impl AsHandle for Guard {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.number.borrow_from(self)
     }
 }
 

@@ -41,7 +41,7 @@
 //! | L10 path | The path is made absolute when the handle is made |
 //! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
-//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold and an idle one |
+//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`] |
 //! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
 //!
 //! # What is not
@@ -135,6 +135,7 @@ mod diagnosis;
 mod error;
 mod guard;
 mod holders;
+mod idle;
 mod in_use;
 mod kind;
 mod ledger;

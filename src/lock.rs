@@ -10,7 +10,7 @@ use super::guard::Guard;
 use super::holders::{Effort, Holders};
 use super::ledger::{Ledger, State};
 use super::observer::{Observer, Wait};
-use super::options::{Mode, Options};
+use super::options::{AfterUse, Mode, Options};
 use super::os::{self, Name};
 use super::process::LedgerRef;
 use super::release::release_kept;
@@ -119,6 +119,23 @@ impl Lock {
     #[must_use = "an option is of the handle that it returns"]
     pub fn create_mode(self, create_mode: u32) -> Self {
         Self { options: Options { create_mode, ..self.options }, ..self }
+    }
+
+    /// Whether the descriptor may be kept for the next acquisition when a hold of this handle has ended
+    /// or a wait was in vain; it may by default, and a kept one saves the next acquisition an `open`.
+    ///
+    /// Kept descriptors are without a lock. There is one for a path at most, and 32 for a process: the
+    /// one that was used last before all others is closed for the next. All are closed when the process
+    /// has no descriptors left (`EMFILE`, `ENFILE`), and a path's with its last handle. None is kept on
+    /// network file systems and FUSE. One that the program has closed without being asked to (by
+    /// `closefrom`, for instance) is noticed, and whatever has its number now is left alone.
+    ///
+    /// With `false` the descriptor is closed with the hold: for lock files whose directory is to be
+    /// removed on Windows, or whose file system is to be unmounted, while the handle lives on.
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn keep_open(self, keep_open: bool) -> Self {
+        let after_use = if keep_open { AfterUse::KeepOpen } else { AfterUse::Close };
+        Self { options: Options { after_use, ..self.options }, ..self }
     }
 
     /// Ends timed waits without a signal: they retry every
@@ -305,8 +322,9 @@ impl Lock {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
-        os::holders(self.ledger.name(), &self.options, false, Effort::Search)
-            .map_err(|failure| refused(self.ledger.name(), failure))
+        let (ledger, name) = (self.ledger.here(), self.ledger.name());
+        let ask = || os::holders(name, &self.options, false, Effort::Search);
+        ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
 
     /// The absolute path, as it was when the handle was made (L10).

@@ -9,6 +9,7 @@ mod contents;
 mod crash;
 mod current;
 mod deadline;
+mod descriptors;
 mod diagnosis;
 mod exclusion;
 mod exec;

@@ -10,7 +10,7 @@ use crate::support::{Peer, Refusal, Scratch, Strace, Trace};
 const NFS: &str = "69690000";
 const SMB: &str = "424d53fe";
 const FUSE: &str = "46557365";
-const LOOK: &str = "?stat,?newfstatat,statx";
+const LOOK: &str = "newfstatat";
 
 /// A peer whose lock file another process may hold, and that meets a fault.
 struct Scene {
@@ -157,9 +157,8 @@ fn l12_ebadf_is_a_want_of_permission() {
 fn l9_a_path_that_names_another_file_at_every_look_is_an_error() {
     let check = "l9_a_path_that_names_another_file_at_every_look_is_an_error";
     for options in ["", "timeout=600000"] {
-        // A success that tells nothing: the numbers are not those of the file.
-        // The first look is the one before the file is opened.
-        let inject = format!("{LOOK}:retval=0:when=2+");
+        // Another device, which is the beginning of what `stat` tells.
+        let inject = format!("{LOOK}:poke_exit=@arg3=ffffffffffffffff");
         let Some(mut scene) = Scene::new(check, &inject, options, false) else { return };
         let refusal = scene.refused();
         assert_eq!(refusal.class, "check", "{refusal:?}");

@@ -9,6 +9,7 @@
 //!   forbid that, and otherwise leaves it as it is (L8). Opens no FIFO and no device. While another
 //!   process keeps the file from being opened, it retries until the deadline, and the observer gets
 //!   its looks. Fails with `Interrupted` when a signal came first.
+//! - `lacks_descriptors(failure)`: after a failure. Would it work if this process had fewer descriptors open?
 //! - `needs_writing(failure)`: after a failed lock. Would it work on a descriptor that is opened for
 //!   writing too?
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
@@ -33,8 +34,12 @@
 //!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
-//! - Dropping a `Descriptor`: at any time, in any process. Closes it, which ends its lock unless
-//!   another process has inherited it.
+//! - `Descriptor::is_own()`: does its number still belong to it? The host may have closed it, and opened
+//!   another file by that number.
+//! - `Descriptor::may_be_idle()`: may it be kept without a lock?
+//! - `Descriptor::number()`: for the guard that owns it, which lends it to its callers.
+//! - Dropping a `Descriptor`: at any time, in any process. Closes it if it is its own, which ends its
+//!   lock unless another process has inherited it.
 //!
 //! Nothing else in the library names a system call, or uses `unsafe`.
 #![allow(unsafe_code)]

@@ -5,18 +5,18 @@ mod diagnosis;
 mod file_system;
 mod forks;
 mod opening;
+mod own_file;
 pub(super) mod users;
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
-use rustix::fs::Stat;
 use rustix::io::{Errno, FdFlags};
 
 use crate::courtesy::Clock;
@@ -29,6 +29,7 @@ use crate::options::{Access, Mode, Options};
 use super::linux::{alarm::Alarm, watcher::watched};
 
 use file_system::FileSystem;
+use own_file::OwnFile;
 
 pub(crate) use diagnosis::diagnose;
 pub(crate) use forks::{generation, watch_forks};
@@ -74,10 +75,7 @@ impl Name {
 /// An open file description of our own.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    file: File,
-    /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
-    /// number goes to no other file as long as a descriptor holds it.
-    identity: (u64, u64),
+    file: OwnFile,
     /// How many forks this process had seen when it was opened.
     forks: u32,
     file_system: FileSystem,
@@ -86,6 +84,33 @@ pub(crate) struct Descriptor {
 impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         forks::happened_since(self.forks)
+    }
+
+    pub(crate) fn number(&self) -> Number {
+        Number(self.file.as_raw_fd())
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.file.is_own()
+    }
+
+    /// On network file systems and FUSE an open file keeps its directory from being removed, since a
+    /// deleted file lives on under another name there, and its mount from being unmounted.
+    pub(crate) fn may_be_idle(&self) -> bool {
+        self.file_system == FileSystem::Local
+    }
+}
+
+/// The number of a descriptor, for a guard that has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(RawFd);
+
+impl Number {
+    /// Borrows the descriptor for as long as its owner is borrowed, which keeps it open meanwhile.
+    pub(crate) fn borrow_from<T>(self, _owner: &T) -> BorrowedFd<'_> {
+        // SAFETY: a guard owns the descriptor whose number it has, and that leaves the guard only when
+        // the guard itself ends: by `release`, `bequeath` and drop.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
     }
 }
 
@@ -102,10 +127,14 @@ pub(crate) fn open<'a>(
     Ok(match opening::open(name, options, deadline, access, watch)? {
         Opened::Descriptor((file, stat)) => {
             let file_system = FileSystem::of(&file);
-            Opened::Descriptor(Descriptor { file, identity: identity(&stat), forks, file_system })
+            Opened::Descriptor(Descriptor { file: OwnFile::new(file, &stat), forks, file_system })
         }
         Opened::GivenUp(waited) => Opened::GivenUp(waited),
     })
+}
+
+pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
+    matches!(Errno::from_io_error(&failure.source), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// NFS answers `EBADF` to an exclusive lock on a descriptor that is not open for writing
@@ -113,11 +142,6 @@ pub(crate) fn open<'a>(
 pub(crate) fn needs_writing(failure: &Failure) -> bool {
     let error = Errno::from_io_error(&failure.source);
     failure.action == Action::Lock && matches!(error, Some(Errno::BADF | Errno::IO))
-}
-
-fn identity(stat: &Stat) -> (u64, u64) {
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
-    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 pub(crate) fn is_current(
@@ -128,13 +152,13 @@ pub(crate) fn is_current(
     let path = name.raw(Action::Check)?;
     let named = descriptor.file_system.look_up(path, follow_links);
     let named = named.map_err(|error| Action::Check.failed(error))?;
-    Ok(named.is_some_and(|stat| identity(&stat) == descriptor.identity))
+    Ok(named.is_some_and(|stat| descriptor.file.is_of(&stat)))
 }
 
 pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
     let answer = match mode {
-        Mode::Exclusive => FileExt::try_lock(&descriptor.file),
-        Mode::Shared => FileExt::try_lock_shared(&descriptor.file),
+        Mode::Exclusive => FileExt::try_lock(&*descriptor.file),
+        Mode::Shared => FileExt::try_lock_shared(&*descriptor.file),
     };
     match answer {
         Ok(()) => Ok(true),
@@ -219,8 +243,8 @@ fn block(
 
 fn lock(descriptor: &Descriptor, mode: Mode) -> io::Result<Waited> {
     match mode {
-        Mode::Exclusive => FileExt::lock(&descriptor.file),
-        Mode::Shared => FileExt::lock_shared(&descriptor.file),
+        Mode::Exclusive => FileExt::lock(&*descriptor.file),
+        Mode::Shared => FileExt::lock_shared(&*descriptor.file),
     }
     .map(|()| Waited::Granted)
 }
@@ -284,13 +308,13 @@ fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
-    FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
+    FileExt::unlock(&*descriptor.file).map_err(|error| Action::Unlock.failed(error))
 }
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     // A copy past the descriptors that shell scripts redirect, 0 to 9: a script that opened
     // something as number 3 would close the lock.
-    let inherited = rustix::io::fcntl_dupfd_cloexec(&descriptor.file, 10)
+    let inherited = rustix::io::fcntl_dupfd_cloexec(&*descriptor.file, 10)
         .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
         .map_err(|error| Action::Inherit.failed(error))?;
     std::mem::forget(inherited); // It is the process's and its children's: nobody closes it.

@@ -33,6 +33,14 @@ impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         match *self {}
     }
+
+    pub(crate) fn is_own(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn may_be_idle(&self) -> bool {
+        match *self {}
+    }
 }
 
 /// Elsewhere dropping a descriptor closes it, and the library says so where it does.
@@ -51,6 +59,10 @@ pub(crate) fn open<'a>(
 ) -> Result<Opened<Descriptor>, Failure> {
     let text = "file locks are not supported on this platform";
     Err(Action::Open.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+pub(crate) fn lacks_descriptors(_: &Failure) -> bool {
+    false
 }
 
 pub(crate) fn needs_writing(_: &Failure) -> bool {

@@ -11,14 +11,15 @@ mod pauses;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::{AsRawHandle, BorrowedHandle, RawHandle};
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_FILE_NOT_FOUND, ERROR_OPERATION_ABORTED,
-    ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION, GENERIC_READ, NTSTATUS, STATUS_DELETE_PENDING,
-    STATUS_FILE_IS_A_DIRECTORY,
+    ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION, ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ,
+    NTSTATUS, STATUS_DELETE_PENDING, STATUS_FILE_IS_A_DIRECTORY,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE, FILE_SHARE_READ,
@@ -84,6 +85,39 @@ impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         false
     }
+
+    pub(crate) fn number(&self) -> Number {
+        Number(self.file.as_raw_handle())
+    }
+
+    /// A program that closes handles of others is ended by the system's own checks, if at all.
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn is_own(&self) -> bool {
+        true
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn may_be_idle(&self) -> bool {
+        true
+    }
+}
+
+/// The number of a handle, for a guard that has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(RawHandle);
+
+// SAFETY: it is a number, which means the same to every thread of the process.
+unsafe impl Send for Number {}
+// SAFETY: as above.
+unsafe impl Sync for Number {}
+
+impl Number {
+    /// Borrows the handle for as long as its owner is borrowed, which keeps it open meanwhile.
+    pub(crate) fn borrow_from<T>(self, _owner: &T) -> BorrowedHandle<'_> {
+        // SAFETY: a guard owns the handle whose number it has, and that leaves the guard only when the
+        // guard itself ends: by `release`, `bequeath` and drop.
+        unsafe { BorrowedHandle::borrow_raw(self.0) }
+    }
 }
 
 /// Somebody who keeps the file to himself, or has it open still while it is being deleted, is
@@ -111,6 +145,10 @@ pub(crate) fn open<'a>(
             }
         }
     }
+}
+
+pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
+    code(&failure.source) == Some(ERROR_TOO_MANY_OPEN_FILES)
 }
 
 /// `LockFileEx` asks for no more than reading.

@@ -154,6 +154,8 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         ["free_descriptor"] => process::free_descriptor(),
         #[cfg(unix)]
         ["umask", mask] => process::umask(mask),
+        #[cfg(unix)]
+        ["close_descriptor", number] => process::close_descriptor(number),
 
         #[cfg(windows)]
         ["ctrl_c", verb] => process::ctrl_c(verb),

@@ -43,7 +43,7 @@ mod windows {
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{become_user, free_descriptor, limit_files, umask};
+pub(crate) use unix::{become_user, close_descriptor, free_descriptor, limit_files, umask};
 
 #[cfg(unix)]
 mod unix {
@@ -71,12 +71,19 @@ mod unix {
         Ok(String::new())
     }
 
-    /// Answers with the limit that was.
+    /// Whoever's it is.
+    pub(crate) fn close_descriptor(number: &str) -> Reply {
+        // SAFETY: none. That is what a host does that closes what is not its own.
+        done(unsafe { libc::close(parse(number)?) })?;
+        Ok(String::new())
+    }
+
     /// Returns the lowest descriptor that is not open: the one that the next file gets (open(2)).
     pub(crate) fn free_descriptor() -> Reply {
         Ok(std::fs::File::open("/dev/null")?.as_raw_fd().to_string())
     }
 
+    /// Answers with the limit that was.
     pub(crate) fn limit_files(limit: &str) -> Reply {
         let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the call fills `limits`.

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 /// The kind of file system that a descriptor is on, as far as it matters to a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux is asked"))]
 pub(super) enum FileSystem {
     Local,
     Nfs,
@@ -47,6 +48,7 @@ impl FileSystem {
     /// Whether a signal with a handler ends a wait in `flock(2)`. SMB waits for the server's answer whatever comes
     /// (`cifs_setlk` in fs/smb/client/file.c), and a FUSE server may ignore the interruption that it is sent: the file
     /// system does not tell which ones do.
+    #[cfg(target_os = "linux")]
     pub(super) const fn ends_waits(self) -> bool {
         !matches!(self, Self::Smb | Self::Fuse)
     }

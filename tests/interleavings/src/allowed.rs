@@ -141,6 +141,8 @@ impl Moment {
             Step::Acquire(mode, patience) => self.acquire(who, process, mode, patience, true),
             Step::Guard(mode, patience) => self.acquire(who, process, mode, patience, false),
             Step::Release | Step::DropGuard => vec![self.release(who, process, step)],
+            // What no lock is on is nothing to the model.
+            Step::GiveBack => vec![self.clone().ended(who, None)],
             Step::DropHandle => {
                 let mut next = self.clone();
                 next.places[who].has_handle = false;

@@ -7,7 +7,7 @@ use crate::allowed;
 use crate::options::Mode::{Exclusive, Shared};
 use crate::os::Kernel;
 use crate::program::Patience::{ForEver, Try, Until};
-use crate::program::Step::{self, Acquire, DropGuard, DropHandle, Guard, Release};
+use crate::program::Step::{self, Acquire, DropGuard, DropHandle, GiveBack, Guard, Release};
 use crate::scenario::{Actor, History, Scenario};
 use crate::subjects::shipped::Code;
 
@@ -165,6 +165,15 @@ fn l9_an_idle_descriptor_is_not_trusted() {
         "idle descriptor and replacement",
         &one(vec![thread(1, &twice), thread(2, &once), Actor::Replace]),
     );
+}
+
+#[test]
+fn l13_idle_descriptors_are_given_back() {
+    let twice = [Guard(Exclusive, ForEver), DropGuard, Guard(Exclusive, ForEver), DropGuard];
+    check("idle descriptors", &one(vec![thread(1, &twice), thread(1, &[GiveBack, GiveBack])]));
+    let once = [Guard(Exclusive, ForEver), DropGuard];
+    let threads = [&once[..], &once, &[GiveBack]].map(|steps| thread(1, steps));
+    check("idle descriptors of two threads", &one(threads.to_vec()));
 }
 
 #[test]

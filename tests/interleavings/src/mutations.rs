@@ -133,9 +133,17 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "idle_descriptor_left_to_a_dismissed_ledger",
+        file: "ledger",
+        edits: &[("            drop(self.idle.take());", "")],
+    },
+    Mutation {
         name: "two_ledgers_of_one_path",
         file: "registry",
-        edits: &[("        ledgers.insert(spelling, &ledger);", "        let _ = spelling;")],
+        edits: &[(
+            "        ledgers.by_path.insert(spelling, &ledger);",
+            "        let _ = spelling;",
+        )],
     },
     Mutation {
         name: "entered_in_two_steps",

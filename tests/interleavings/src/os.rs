@@ -204,6 +204,17 @@ impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         false
     }
+
+    /// Nobody closes what is not its own in the model.
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
+    pub(crate) fn is_own(&self) -> bool {
+        true
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
+    pub(crate) fn may_be_idle(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for Descriptor {
@@ -241,6 +252,11 @@ pub(crate) fn open<'a>(
         let at = state.descriptors.len() - 1;
         Ok(Opened::Descriptor(Descriptor { name: name.clone(), at }))
     })
+}
+
+/// There are always more in the model.
+pub(crate) fn lacks_descriptors(_: &Failure) -> bool {
+    false
 }
 
 /// The model's files may be read and written alike.

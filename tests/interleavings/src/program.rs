@@ -35,6 +35,8 @@ pub(crate) enum Step {
     DropGuard,
     /// The drop of the thread's handle. The next step makes another.
     DropHandle,
+    /// The process has no descriptors left: the idle ones are closed.
+    GiveBack,
 }
 
 loom::thread_local! {
@@ -105,6 +107,10 @@ impl<S: Subject> Thread<S> {
             }
             Step::DropHandle => {
                 self.drop_handle();
+                return None;
+            }
+            Step::GiveBack => {
+                S::give_back(&self.registry);
                 return None;
             }
         };
