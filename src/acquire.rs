@@ -1,4 +1,4 @@
-//! open → lock by the deadline → is it still the file at the path?
+//! open → lock by the deadline → is it still the file at the path? And without a path: lock by the deadline.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::holders::{Effort, Holders};
 use super::ledger::{Hold, Ledger};
 use super::observer::{Opened, Waited, Watch};
 use super::options::{Access, AfterUse, Options};
-use super::os::{self, Descriptor};
+use super::os::{self, Descriptor, Name};
 use super::sync::Arc;
 
 /// Takes the lock of the file that the path names at the moment it is granted (L9), by one
@@ -18,45 +18,37 @@ use super::sync::Arc;
 pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, LockError> {
     let deadline = Deadline::after(options.timeout);
     let name = ledger.name();
-    let mut acquisition = Acquisition {
-        ledger,
-        options,
-        deadline: &deadline,
-        watch: None,
-        entrance: Entrance::AtOnce,
-        replacements: 0,
-    };
+    let mut acquisition = Acquisition::new(name, options, &deadline);
     let mut turns = 0;
     let mut needs_writing = None;
     loop {
-        acquisition.give_way_if_due();
+        acquisition.give_way_if_due(ledger);
         let idle = if needs_writing.is_none() { ledger.take_idle() } else { None };
         let reused = idle.is_some();
         let unwritable: Option<Failure> = needs_writing.take();
         let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => match acquisition.open(access) {
+            None => match ledger.with_descriptors(|| acquisition.open(access)) {
                 Ok(Opened::Descriptor(descriptor)) => Box::new(descriptor),
-                Ok(Opened::GivenUp(waited)) => {
-                    return Err(LockError::GivenUp { path: name.path().into(), waited });
-                }
+                Ok(Opened::GivenUp(waited)) => return Err(acquisition.given_up(waited)),
                 Err(failure) => return Err(refused(name, unwritable.unwrap_or(failure))),
             },
         };
-        match acquisition.attempt(&descriptor) {
+        let look = || os::is_current(name, &descriptor, options.follow_links);
+        match acquisition.attempt(&descriptor, || ledger.with_descriptors(look)) {
             Ok(Outcome::Granted) => {
                 let entrance = acquisition.entrance;
                 let Options { mode, after_use, .. } = *options;
                 return Ok(Hold { descriptor, mode, entrance, after_use });
             }
             Ok(Outcome::Contended) => {
-                acquisition.put_back(descriptor);
+                put_back(ledger, descriptor, options);
                 return Err(acquisition.timed_out());
             }
             Ok(Outcome::GivenUp(waited)) => {
-                acquisition.put_back(descriptor);
-                return Err(LockError::GivenUp { path: name.path().into(), waited });
+                put_back(ledger, descriptor, options);
+                return Err(acquisition.given_up(waited));
             }
             Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {}
             Ok(Outcome::Replaced) => return Err(refused(name, replaced())),
@@ -72,6 +64,31 @@ pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, L
     }
 }
 
+/// Takes the lock on a descriptor of the caller's, whatever path its file has now.
+#[cfg(unix)]
+pub(crate) fn acquire_fd(
+    name: &Name,
+    descriptor: &Descriptor,
+    options: &Options,
+) -> Result<(), LockError> {
+    let deadline = Deadline::after(options.timeout);
+    let mut acquisition = Acquisition::new(name, options, &deadline);
+    match acquisition.attempt(descriptor, || Ok(true)) {
+        Ok(Outcome::Granted) => Ok(()),
+        Ok(Outcome::Contended) => Err(acquisition.timed_out()),
+        Ok(Outcome::GivenUp(waited)) => Err(acquisition.given_up(waited)),
+        Ok(Outcome::Replaced) => Err(refused(name, replaced())),
+        Err(failure) => Err(refused(name, failure)),
+    }
+}
+
+/// The lock is not on it.
+fn put_back(ledger: &Arc<Ledger>, descriptor: Box<Descriptor>, options: &Options) {
+    if options.after_use == AfterUse::KeepOpen {
+        ledger.put_idle(descriptor);
+    }
+}
+
 enum Outcome {
     Granted,
     /// Somebody held the lock of the file at the path, at or after the deadline.
@@ -84,7 +101,7 @@ enum Outcome {
 
 /// One call, over as many files and sleeps as it takes.
 struct Acquisition<'a> {
-    ledger: &'a Arc<Ledger>,
+    name: &'a Name,
     options: &'a Options,
     deadline: &'a Deadline,
     /// From the first wait on, if there is an observer.
@@ -100,11 +117,16 @@ const MOST_REPLACEMENTS: u32 = 1_000;
 /// From here on the acquisition pauses before each further look, so that the limit lies beyond any real replacement.
 const FEW_REPLACEMENTS: u32 = 10;
 
-impl Acquisition<'_> {
+impl<'a> Acquisition<'a> {
+    fn new(name: &'a Name, options: &'a Options, deadline: &'a Deadline) -> Self {
+        let entrance = Entrance::AtOnce;
+        Self { name, options, deadline, watch: None, entrance, replacements: 0 }
+    }
+
     /// Lets the waiters have the lock first, unless the deadline is near.
-    fn give_way_if_due(&mut self) {
+    fn give_way_if_due(&mut self, ledger: &Ledger) {
         let has_time = || is_time_enough(self.deadline.remaining());
-        if !matches!(self.deadline, Deadline::Passed) && self.ledger.gives_way() && has_time() {
+        if !matches!(self.deadline, Deadline::Passed) && ledger.gives_way() && has_time() {
             os::give_way(MOMENT);
             self.entrance = Entrance::InVain;
         }
@@ -120,28 +142,22 @@ impl Acquisition<'_> {
     }
 
     fn open(&mut self, access: Access) -> Result<Opened<Descriptor>, Failure> {
-        let Self { ledger, options, deadline, watch, .. } = self;
-        ledger.with_descriptors(|| {
-            deadline.outlast_signals(|| os::open(ledger.name(), options, deadline, access, watch))
-        })
-    }
-
-    /// The lock is not on it.
-    fn put_back(&self, descriptor: Box<Descriptor>) {
-        if self.options.after_use == AfterUse::KeepOpen {
-            self.ledger.put_idle(descriptor);
-        }
+        let Self { name, options, deadline, watch, .. } = self;
+        deadline.outlast_signals(|| os::open(name, options, deadline, access, watch))
     }
 
     /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
     /// the deadline has an attempt of its own, in case the lock came free as the wait was ending.
-    /// Every answer is worth something only for the file that the path names: to wait for another
-    /// would be in vain.
-    fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
-        let Self { ledger, options, deadline, watch, entrance, replacements } = self;
+    /// Every answer is worth something only for the file that the path names, which `look` tells: to
+    /// wait for another would be in vain.
+    fn attempt(
+        &mut self,
+        descriptor: &Descriptor,
+        look: impl Fn() -> Result<bool, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let Self { name, options, deadline, watch, entrance, replacements } = self;
         let is_current = |granted: bool| {
-            let mut look = || os::is_current(ledger.name(), descriptor, options.follow_links);
-            let answer = ledger.with_descriptors(|| deadline.outlast_signals(&mut look));
+            let answer = deadline.outlast_signals(&look);
             if granted && !matches!(answer, Ok(true)) {
                 // A child that was forked meanwhile has a copy: closed, the lock would live on in it.
                 let _ = os::unlock(descriptor);
@@ -159,7 +175,7 @@ impl Acquisition<'_> {
             }
             *entrance = Entrance::Queued;
             *replacements = 0;
-            Watch::begin_once(watch, ledger.name(), options, deadline);
+            Watch::begin_once(watch, name, options, deadline);
             match os::wait(descriptor, options, deadline, watch.as_mut())? {
                 Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 Waited::Granted => return Ok(Outcome::Replaced),
@@ -173,12 +189,16 @@ impl Acquisition<'_> {
     /// which may take the system ten milliseconds.
     fn timed_out(&self) -> LockError {
         const LONG: Duration = Duration::from_secs(1);
-        let (name, waited) = (self.ledger.name(), self.deadline.waited());
+        let (name, waited) = (self.name, self.deadline.waited());
         let holders = match self.options.timeout {
             Some(timeout) if timeout < LONG => Holders::default(),
             _ => os::holders(name, self.options, true, Effort::Glance).unwrap_or_default(),
         };
         LockError::TimedOut { path: name.path().into(), waited, holders }
+    }
+
+    fn given_up(&self, waited: Duration) -> LockError {
+        LockError::GivenUp { path: self.name.path().into(), waited }
     }
 }
 

@@ -133,6 +133,8 @@ mod courtesy;
 mod deadline;
 mod diagnosis;
 mod error;
+#[cfg(unix)]
+mod fd;
 mod guard;
 mod holders;
 mod idle;
@@ -152,6 +154,8 @@ mod weak_map;
 use std::path::Path;
 
 pub use error::{Action, LockError};
+#[cfg(unix)]
+pub use fd::{FdGuard, FdLock, lock_fd};
 pub use guard::Guard;
 pub use holders::{Claim, Claimant, Coverage, Holders, Process};
 pub use in_use::{LockInUse, locks_in_use};

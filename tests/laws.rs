@@ -20,6 +20,7 @@ mod holders;
 mod holders_abroad;
 mod identity;
 mod leak;
+mod lock_fd;
 mod misuse;
 mod on_wait;
 mod opening;

@@ -10,6 +10,7 @@ pub(super) mod users;
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
@@ -17,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, FdFlags};
 
 use crate::courtesy::Clock;
@@ -60,6 +62,11 @@ impl Name {
             None => CString::new(path.as_os_str().as_bytes()).map_err(|_| nul),
         };
         Self { path, raw }
+    }
+
+    /// The path by which a process reaches what it has open as this descriptor.
+    pub(crate) fn of_descriptor(fd: BorrowedFd<'_>) -> Self {
+        Self::new(&PathBuf::from(format!("/dev/fd/{}", fd.as_raw_fd())))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -111,6 +118,26 @@ impl Number {
         // SAFETY: a guard owns the descriptor whose number it has, and that leaves the guard only when
         // the guard itself ends: by `release`, `bequeath` and drop.
         unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
+/// An open file description of the caller's.
+#[derive(Debug)]
+pub(crate) struct BorrowedDescriptor<'fd> {
+    descriptor: Descriptor,
+    _fd: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> BorrowedDescriptor<'fd> {
+    pub(crate) fn new(fd: BorrowedFd<'fd>) -> Result<Self, Failure> {
+        let file = OwnFile::borrow(fd).map_err(|error| Action::Lock.failed(error))?;
+        let file_system = FileSystem::of(&file);
+        let descriptor = Descriptor { file, forks: forks::seen(), file_system };
+        Ok(Self { descriptor, _fd: PhantomData })
+    }
+
+    pub(crate) fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
     }
 }
 
@@ -309,6 +336,11 @@ fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     FileExt::unlock(&*descriptor.file).map_err(|error| Action::Unlock.failed(error))
+}
+
+/// The same, for a descriptor of the caller's.
+pub(crate) fn unlock_fd(fd: BorrowedFd<'_>) -> Result<(), Failure> {
+    flock(fd, FlockOperation::Unlock).map_err(|error| Action::Unlock.failed(error))
 }
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {

@@ -1,12 +1,14 @@
-//! A descriptor that is left alone when its number is no longer its own.
+//! A descriptor that is left alone when its number is not its own, or no longer.
 //!
 //! A host may close descriptors that are not its own: `closefrom`, or the loop over all numbers that
 //! daemon(7) recommends. The number then goes to the next file that the host opens, and what is locked
 //! or closed by it would be the host's.
 
 use std::fs::File;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 
 use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
@@ -18,11 +20,21 @@ pub(super) struct OwnFile {
     /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
     /// number goes to no other file as long as a descriptor holds it.
     identity: (u64, u64),
+    is_borrowed: bool,
 }
 
 impl OwnFile {
     pub(super) fn new(file: File, stat: &Stat) -> Self {
-        Self { file: ManuallyDrop::new(file), identity: identity(stat) }
+        Self { file: ManuallyDrop::new(file), identity: identity(stat), is_borrowed: false }
+    }
+
+    /// A descriptor of the caller's, which has to outlive this: `BorrowedDescriptor` sees to that. It is
+    /// not closed.
+    pub(super) fn borrow(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let identity = identity(&fstat(fd)?);
+        // SAFETY: it is never dropped as a file, so it closes nothing.
+        let file = unsafe { File::from_raw_fd(fd.as_raw_fd()) };
+        Ok(Self { file: ManuallyDrop::new(file), identity, is_borrowed: true })
     }
 
     /// Whether the number still belongs to this file. A file that cannot be looked at is open all the
@@ -50,7 +62,7 @@ impl Deref for OwnFile {
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        if self.is_own() {
+        if !self.is_borrowed && self.is_own() {
             // SAFETY: this is the only place that drops it, and nothing uses it after that.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
