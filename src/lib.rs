@@ -38,7 +38,7 @@
 //! | L7 crash | A process killed at any instruction leaves the lock free and the file as it was |
 //! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted, nor opened for writing without need |
 //! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
-//! | L10 path | The path is made absolute when the handle is made |
+//! | L10 path | The path is resolved against the current directory when the handle is made. What the system can open by the path as given can be locked |
 //! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
 //! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`] |
@@ -165,10 +165,15 @@ pub use lock::Lock;
 pub use observer::Wait;
 pub use options::Mode;
 
-/// Names the lock of the file at `path`. Touches no file.
+/// Names the lock of the file at `path`. Opens no file.
 ///
 /// The path is made absolute here (L10): a later change of the current directory changes nothing.
 /// A path that no file can have is an error of the first acquisition.
+///
+/// Where the absolute path of a relative one does not lead back to the current directory, the handle
+/// keeps that directory open (Unix; `O_PATH` on Linux): a directory on the way may be closed to this user,
+/// the whole may be longer than a path may be, or the directory was renamed, deleted or mounted over.
+/// That keeps its mount from being unmounted, until the last handle and guard of the path are dropped.
 ///
 /// ```
 /// let lock = locket::lock_file("my_app.lock");

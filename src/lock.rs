@@ -11,7 +11,7 @@ use super::holders::{Effort, Holders};
 use super::ledger::{Ledger, State};
 use super::observer::{Observer, Wait};
 use super::options::{AfterUse, Mode, Options};
-use super::os::{self, Name};
+use super::os;
 use super::process::LedgerRef;
 use super::release::release_kept;
 
@@ -32,7 +32,7 @@ pub struct Lock {
 /// Options: each gives a handle back, and concerns the acquisitions made through that handle.
 impl Lock {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { ledger: LedgerRef::of(Name::new(path)), options: Options::DEFAULT }
+        Self { ledger: LedgerRef::of(path), options: Options::DEFAULT }
     }
 
     /// How long an acquisition may take: `None` (the default) as long as it needs, zero one
@@ -327,7 +327,8 @@ impl Lock {
         ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
 
-    /// The absolute path, as it was when the handle was made (L10).
+    /// The absolute path, as it was when the handle was made (L10); the path as given if the current
+    /// directory had none.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.ledger.name().path()

@@ -31,13 +31,19 @@ impl Ledgers {
 }
 
 impl Registry {
+    /// Closes all idle descriptors. Returns whether there were any.
+    pub(crate) fn give_back_idle(&self) -> bool {
+        let pool = Arc::clone(self.0.lock().idle());
+        pool.give_back()
+    }
+
     /// Returns the ledger of this path: one and the same for all callers in this process.
     ///
     /// Paths are equal when they are spelled the same, to the byte: `Path` would take `x/` for
     /// `x`, which the system does not.
     pub(crate) fn ledger(&self, name: Name) -> Arc<Ledger> {
         let mut ledgers = self.0.lock();
-        let spelling = name.path().as_os_str();
+        let spelling = name.key();
         if let Some(ledger) = ledgers.by_path.get(spelling) {
             return ledger;
         }

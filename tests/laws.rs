@@ -25,6 +25,7 @@ mod misuse;
 mod on_wait;
 mod opening;
 mod path;
+mod places;
 mod reference;
 mod refused;
 mod release;

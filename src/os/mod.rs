@@ -1,6 +1,8 @@
 //! The system's side of the lock: what each call does, and when it may be made.
 //!
-//! - `Name::new(path)`: at any time; touches no file. Makes the path absolute.
+//! - `Name::new(path)`: at any time; opens no file. Makes the path absolute, or keeps the current
+//!   directory open, for which it may lack a descriptor (`Name::lacks_descriptor`).
+//! - `Name::key()`: at any time. Names with equal keys are names of one lock.
 //! - `watch_forks()`: before the first descriptor is opened. Cheap when repeated.
 //! - `generation()`: at any time, in any process: how many forks lie between this process and the
 //!   one that loaded the library.

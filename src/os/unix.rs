@@ -4,16 +4,14 @@ pub(super) mod clock;
 mod diagnosis;
 mod file_system;
 mod forks;
+mod name;
 mod opening;
 mod own_file;
 pub(super) mod users;
 
-use std::ffi::{CStr, CString};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,49 +33,8 @@ use own_file::OwnFile;
 
 pub(crate) use diagnosis::diagnose;
 pub(crate) use forks::{generation, watch_forks};
-
-/// An absolute path, in the form that system calls take.
-#[derive(Clone, Debug)]
-pub(crate) struct Name {
-    path: PathBuf,
-    /// Or why no file can have this name.
-    raw: Result<CString, (Errno, &'static str)>,
-}
-
-impl Name {
-    pub(crate) fn new(given: &Path) -> Self {
-        let (path, fault) = match path::absolute(given) {
-            Ok(path) => (path, None),
-            Err(_) if given.as_os_str().is_empty() => {
-                (given.into(), Some((Errno::NOENT, "the path is empty")))
-            }
-            Err(error) => {
-                let error = Errno::from_io_error(&error).unwrap_or(Errno::NOENT);
-                (given.into(), Some((error, "the current directory cannot be told")))
-            }
-        };
-        let nul = (Errno::INVAL, "the path has a NUL byte in it");
-        let raw = match fault {
-            Some(fault) => Err(fault),
-            None => CString::new(path.as_os_str().as_bytes()).map_err(|_| nul),
-        };
-        Self { path, raw }
-    }
-
-    /// The path by which a process reaches what it has open as this descriptor.
-    pub(crate) fn of_descriptor(fd: BorrowedFd<'_>) -> Self {
-        Self::new(&PathBuf::from(format!("/dev/fd/{}", fd.as_raw_fd())))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn raw(&self, action: Action) -> Result<&CStr, Failure> {
-        let raw = self.raw.as_ref();
-        raw.map(CString::as_c_str).map_err(|&(error, reason)| action.failed(error).because(reason))
-    }
-}
+pub(crate) use name::Name;
+pub(in crate::os) use name::Place;
 
 /// An open file description of our own.
 #[derive(Debug)]
@@ -176,8 +133,8 @@ pub(crate) fn is_current(
     descriptor: &Descriptor,
     follow_links: bool,
 ) -> Result<bool, Failure> {
-    let path = name.raw(Action::Check)?;
-    let named = descriptor.file_system.look_up(path, follow_links);
+    let place = name.place(Action::Check)?;
+    let named = descriptor.file_system.look_up(place, follow_links);
     let named = named.map_err(|error| Action::Check.failed(error))?;
     Ok(named.is_some_and(|stat| descriptor.file.is_of(&stat)))
 }

@@ -8,13 +8,13 @@
 //! for its reader, and a device may rewind a tape or arm a watchdog. `stat` tells before the open,
 //! and `fstat` after it, of what was opened.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, RawMode, Stat};
+use rustix::fs::{AtFlags, FileType, OFlags, RawMode, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -23,7 +23,7 @@ use crate::error::{Action, Failure};
 use crate::observer::{Opened, Waited, Watch};
 use crate::options::{Access, Options};
 
-use super::{Name, pause_before_retry};
+use super::{Name, Place, pause_before_retry};
 
 pub(super) const NOT_FOLLOWED: &str = "it is a symbolic link, which this handle does not follow";
 /// As many symbolic links as Linux follows in one path: see `path_resolution(7)`.
@@ -41,10 +41,10 @@ pub(super) fn open<'a>(
     access: Access,
     watch: &mut Option<Watch<'a>>,
 ) -> Result<Opened<(File, Stat)>, Failure> {
-    let path = name.raw(Action::Open)?;
+    let place = name.place(Action::Open)?;
     loop {
         let is_last = deadline.remaining() == Some(Duration::ZERO);
-        match open_or_create(path, options, access) {
+        match open_or_create(place, options, access) {
             Err(failure) if !is_last && is(&failure, Errno::AGAIN) => {
                 Watch::begin_once(watch, name, options, deadline);
                 let waited = pause_before_retry(options, deadline, watch.as_mut());
@@ -57,12 +57,16 @@ pub(super) fn open<'a>(
     }
 }
 
-fn open_or_create(path: &CStr, options: &Options, access: Access) -> Result<(File, Stat), Failure> {
+fn open_or_create(
+    place: Place<'_>,
+    options: &Options,
+    access: Access,
+) -> Result<(File, Stat), Failure> {
     let mut attempts = 0;
     loop {
-        let failure = match open_existing(path, options, access) {
+        let failure = match open_existing(place, options, access) {
             Err(failure) if options.create && is(&failure, Errno::NOENT) => {
-                match create(path, options, access) {
+                match create(place, options, access) {
                     Err(failure) if is(&failure, Errno::EXIST) => failure,
                     created => return created,
                 }
@@ -78,20 +82,24 @@ fn open_or_create(path: &CStr, options: &Options, access: Access) -> Result<(Fil
 
 /// Without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
 /// directory: see `proc_sys_fs(5)`.
-fn open_existing(path: &CStr, options: &Options, access: Access) -> Result<(File, Stat), Failure> {
+fn open_existing(
+    place: Place<'_>,
+    options: &Options,
+    access: Access,
+) -> Result<(File, Stat), Failure> {
     let flags = if options.follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
     let failed = |error: Errno| Action::Open.failed(error);
-    match rustix::fs::statat(CWD, path, flags) {
+    match rustix::fs::statat(place.directory, place.path, flags) {
         Ok(stat) => check_type(&stat)?,
         // That there is no file is for `open` to say.
         Err(Errno::NOENT) => {}
         Err(error) => return Err(failed(error)),
     }
     let file = match access {
-        Access::ReadWrite => open_with(path, options, OFlags::RDWR),
-        Access::Least => match open_with(path, options, OFlags::RDONLY) {
+        Access::ReadWrite => open_with(place, options, OFlags::RDWR),
+        Access::Least => match open_with(place, options, OFlags::RDONLY) {
             Err(refusal @ (Errno::ACCESS | Errno::PERM)) => {
-                open_with(path, options, OFlags::WRONLY).map_err(|error| match error {
+                open_with(place, options, OFlags::WRONLY).map_err(|error| match error {
                     Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY => refusal,
                     error => error,
                 })
@@ -122,11 +130,11 @@ fn check_type(stat: &Stat) -> Result<(), Failure> {
 }
 
 /// With `O_EXCL`, so that nothing is opened that was there already. It follows no link.
-fn create(path: &CStr, options: &Options, access: Access) -> Result<(File, Stat), Failure> {
+fn create(place: Place<'_>, options: &Options, access: Access) -> Result<(File, Stat), Failure> {
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL;
-    let created = match open_with(path, options, flags) {
+    let created = match open_with(place, options, flags) {
         Err(Errno::EXIST) if options.follow_links => {
-            open_with(&end_of_links(path)?, options, flags)
+            open_with(place.with(&end_of_links(place)?), options, flags)
         }
         created => created,
     };
@@ -138,7 +146,7 @@ fn create(path: &CStr, options: &Options, access: Access) -> Result<(File, Stat)
         Err(Errno::EXIST) => Err(Action::Create.failed(Errno::EXIST)),
         // Another user may have made it since, one that this user may open but not create.
         Err(error) => {
-            open_existing(path, options, access).map_err(|_| Action::Create.failed(error))
+            open_existing(place, options, access).map_err(|_| Action::Create.failed(error))
         }
     }
 }
@@ -151,11 +159,11 @@ fn create(path: &CStr, options: &Options, access: Access) -> Result<(File, Stat)
 /// file. Linux has that rule as `fs.protected_symlinks` (`proc_sys_fs(5)`), which may be off. The
 /// links are followed here, and the file at their end is created with `O_EXCL`: no link that has not
 /// passed the rule is followed.
-fn end_of_links(path: &CStr) -> Result<CString, Failure> {
+fn end_of_links(place: Place<'_>) -> Result<CString, Failure> {
     let failed = |error: Errno| Action::Create.failed(error);
-    let mut path = PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    let mut path = PathBuf::from(OsStr::from_bytes(place.path.to_bytes()));
     for _ in 0..LINKS {
-        let link = match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
+        let link = match rustix::fs::statat(place.directory, &path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_symlink() => stat,
             Ok(_) | Err(Errno::NOENT) => {
                 let path = CString::new(path.into_os_string().into_vec());
@@ -168,14 +176,15 @@ fn end_of_links(path: &CStr) -> Result<CString, Failure> {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
         };
-        let about = rustix::fs::statat(CWD, directory, AtFlags::empty()).map_err(failed)?;
+        let about =
+            rustix::fs::statat(place.directory, directory, AtFlags::empty()).map_err(failed)?;
         if !may_follow(&link, &about) {
             return Err(failed(Errno::ACCESS).because(
                 "it is a symbolic link that another user made in a directory where every user may \
                  make files, and the file that it leads to does not exist",
             ));
         }
-        let target = rustix::fs::readlinkat(CWD, &path, Vec::new()).map_err(failed)?;
+        let target = rustix::fs::readlinkat(place.directory, &path, Vec::new()).map_err(failed)?;
         path = directory.join(OsStr::from_bytes(target.to_bytes()));
     }
     Err(failed(Errno::LOOP))
@@ -190,12 +199,12 @@ fn may_follow(link: &Stat, directory: &Stat) -> bool {
 
 /// `O_NONBLOCK` is for the lease that would be waited for, and for the FIFO that has just taken the
 /// place of the file; to `flock` it means nothing. `O_NOCTTY` is for a terminal in that place.
-fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errno> {
+fn open_with(place: Place<'_>, options: &Options, flags: OFlags) -> Result<File, Errno> {
     let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !options.follow_links);
     #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
     let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as RawMode);
-    rustix::fs::openat(CWD, path, flags, mode).map(File::from)
+    rustix::fs::openat(place.directory, place.path, flags, mode).map(File::from)
 }
 
 fn is(failure: &Failure, error: Errno) -> bool {

@@ -183,6 +183,10 @@ impl Name {
         &self.path
     }
 
+    pub(crate) fn key(&self) -> &std::ffi::OsStr {
+        self.path.as_os_str()
+    }
+
     /// A dead process makes no more calls: whatever its threads ask, they get out by an error.
     fn alive(&self, action: Action) -> Result<(), Failure> {
         if oracle::is_dead(self.process) {

@@ -46,8 +46,7 @@ macro_rules! subject {
             }
 
             fn give_back(registry: &Self::Registry) {
-                let pool = $crate::sync::Arc::clone(registry.0.lock().idle());
-                pool.give_back();
+                registry.give_back_idle();
             }
 
             fn ledger(
