@@ -167,6 +167,17 @@ impl Ledger {
         self.tally.update(|tally| tally.minus(mode));
     }
 
+    /// Held exclusively → held once more as shared: a guard's downgrade, before the system hears of it.
+    /// What the ledger calls shared meanwhile, the system's exclusive lock covers.
+    pub(crate) fn lower(&self) {
+        self.tally.update(|tally| tally.minus(Mode::Exclusive).plus(Mode::Shared));
+    }
+
+    /// Back again: the system refused.
+    pub(crate) fn restore(&self) {
+        self.tally.update(|tally| tally.minus(Mode::Shared).plus(Mode::Exclusive));
+    }
+
     /// Unlocked, or released-error → held, until some thread takes the hold out to end it.
     pub(crate) fn keep(ledger: &Arc<Self>, hold: Hold) {
         let mut kept = ledger.kept.lock();

@@ -60,6 +60,7 @@
 //!   leaves half a millisecond or less to an acquisition is not kept waiting; nor is who drops every
 //!   handle and guard of the path in between: nothing is remembered then. Programs that use plain
 //!   `flock` give way to nobody.
+//! - It has a *downgrade* ([`Guard::downgrade`]) and no upgrade: a refused upgrade loses the shared lock.
 //! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
 //! - It protects against *replaced* lock files, not against people who replace them while the
 //!   lock is held: do not delete lock files that others may be using.

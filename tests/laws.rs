@@ -11,6 +11,7 @@ mod current;
 mod deadline;
 mod descriptors;
 mod diagnosis;
+mod downgrade;
 mod exclusion;
 mod exec;
 mod file_systems;

@@ -295,6 +295,17 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     FileExt::unlock(&*descriptor.file).map_err(|error| Action::Unlock.failed(error))
 }
 
+/// From exclusive to shared, in one step where that is known of the file system: Linux changes the lock
+/// under one spin lock (`flock_lock_inode` in fs/locks.c), the BSDs and macOS (`lf_setlock`) release
+/// first only to upgrade.
+pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
+    if descriptor.file_system != FileSystem::Local {
+        let reason = "on this file system a downgrade may let another process in";
+        return Err(Action::Lock.failed(Errno::OPNOTSUPP).because(reason));
+    }
+    try_lock(descriptor, Mode::Shared)
+}
+
 /// The same, for a descriptor of the caller's.
 pub(crate) fn unlock_fd(fd: BorrowedFd<'_>) -> Result<(), Failure> {
     flock(fd, FlockOperation::Unlock).map_err(|error| Action::Unlock.failed(error))

@@ -111,6 +111,10 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     match *descriptor {}
 }
 
+pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
+    match *descriptor {}
+}
+
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     match *descriptor {}
 }

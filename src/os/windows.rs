@@ -310,6 +310,11 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
 }
 
+pub(crate) fn downgrade(_: &Descriptor) -> Result<bool, Failure> {
+    let text = "on Windows a lock is not converted";
+    Err(Action::Lock.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
 /// The system keeps a lock by its process: it ends with this one, whoever inherits the descriptor.
 pub(crate) fn bequeath(_: &Descriptor) -> Result<(), Failure> {
     let text = "on Windows a lock ends with the process that took it";

@@ -64,6 +64,11 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
             Ok(guard.is_current()?.to_string())
         }
+        ["downgrade", slot] => {
+            let mut things = world.things();
+            let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
+            silent(guard.downgrade())
+        }
         ["drop_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
             drop(guard);

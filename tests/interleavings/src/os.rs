@@ -349,6 +349,40 @@ pub(crate) fn is_current(name: &Name, descriptor: &Descriptor, _: bool) -> Resul
     Ok(current)
 }
 
+/// In one step, as local file systems do it.
+pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
+    descriptor.name.alive(Action::Lock)?;
+    let (system, process) = (&descriptor.name.system, descriptor.name.process);
+    let refused = system.enter(|state| {
+        if system.kernel == Kernel::RefusesUnlock && state.refusals == 0 {
+            state.refusals += 1;
+            return true;
+        }
+        match state.open(descriptor).and_then(|open| open.lock.as_mut()) {
+            Some((mode, id)) => {
+                *mode = spec::Mode::Shared;
+                let id = *id;
+                oracle::step(Op::Convert { process, id });
+            }
+            None => oracle::violation("downgrades a descriptor that has no lock"),
+        }
+        false
+    });
+    if refused {
+        let id = state_of_refused(descriptor);
+        oracle::announce(Op::Restore { process, id });
+        return Err(Action::Lock.failed(std::io::Error::other("refused")));
+    }
+    system.notify();
+    Ok(true)
+}
+
+/// The hold whose conversion was refused.
+fn state_of_refused(descriptor: &Descriptor) -> u64 {
+    let lock = |state: &mut State| state.open(descriptor).and_then(|open| open.lock);
+    descriptor.name.system.enter(lock).map_or(0, |(_, id)| id)
+}
+
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     descriptor.name.alive(Action::Unlock)?;
     let system = &descriptor.name.system;

@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Release,
     /// `Lock::lock`.
     Guard(Mode, Patience),
+    /// The downgrade of the oldest guard, which is exclusive.
+    Downgrade,
     /// The drop of the oldest guard.
     DropGuard,
     /// The drop of the thread's handle. The next step makes another.
@@ -104,6 +106,15 @@ impl<S: Subject> Thread<S> {
                 let ledger = self.handle();
                 oracle::announce(Op::TakeGuard { process: self.process, id });
                 self.released(&S::release_guarded(&ledger, hold))
+            }
+            Step::Downgrade => {
+                let ledger = self.handle();
+                let (id, hold) = self.guards.first_mut()?;
+                oracle::announce(Op::Lower { process: self.process, id: *id });
+                match S::downgrade(&ledger, hold) {
+                    Ok(()) => Outcome::Held,
+                    Err(_) => Outcome::Failed,
+                }
             }
             Step::DropHandle => {
                 self.drop_handle();

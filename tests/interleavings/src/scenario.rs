@@ -81,6 +81,8 @@ impl History {
                 Op::Record { process, .. } => (process, "entered"),
                 Op::Take { process, .. } | Op::TakeGuard { process, .. } => (process, "taken"),
                 Op::Refuse { process, .. } => (process, "refused"),
+                Op::Lower { process, .. } => (process, "lowered"),
+                Op::Restore { process, .. } => (process, "restored"),
                 _ => continue,
             };
             if !scenario.is_killed(process) {

@@ -23,6 +23,7 @@ pub(crate) trait Subject: 'static {
     fn enter(ledger: &Self::Ledger, hold: &Self::Hold);
     fn release_kept(ledger: &Arc<Self::Ledger>) -> Result<(), LockError>;
     fn release_guarded(ledger: &Arc<Self::Ledger>, hold: Self::Hold) -> Result<(), LockError>;
+    fn downgrade(ledger: &Self::Ledger, hold: &mut Self::Hold) -> Result<(), LockError>;
     fn state(ledger: &Self::Ledger) -> State;
 }
 
@@ -82,6 +83,13 @@ macro_rules! subject {
                 hold: Self::Hold,
             ) -> Result<(), $crate::error::LockError> {
                 release::release_guarded(ledger, hold)
+            }
+
+            fn downgrade(
+                ledger: &Self::Ledger,
+                hold: &mut Self::Hold,
+            ) -> Result<(), $crate::error::LockError> {
+                release::downgrade(ledger, hold)
             }
 
             fn state(ledger: &Self::Ledger) -> locket_model::spec::State {
