@@ -92,7 +92,7 @@ seed every_refusal_is_contention windows::opening::l12_a_device_is_no_lock_file 
 seed sharing_violation_is_final windows::sharing::l3_a_file_kept_from_others_is_waited_for $os \
     'ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING))' 'ERROR_DELETE_PENDING))'
 seed sharing_violation_is_waited_out windows::sharing::l12_a_file_kept_from_others_is_no_contention $os \
-    'left == Some(Duration::ZERO) || ' ''
+    'is_last || ' ''
 seed every_error_is_waited_out windows::opening::l12_what_is_no_lock_file_is_not_waited_for $os \
     ' || !passes(&failure.source)' ''
 seed keeps_the_file_to_itself windows::ranges::l14_a_holder_lets_others_open $os \
@@ -116,11 +116,11 @@ seed truncates contents::l8_contents_stay $os \
         .create(true)
         .truncate(true)'
 seed handle_is_inherited windows::inheritance::l11_children_inherit_nothing $os \
-    'Ok(file) => return Ok(Descriptor { file }),' \
+    'Ok(file) => return Ok(Opened::Descriptor(Descriptor { file })),' \
     'Ok(file) => {
                 let handle = std::os::windows::io::AsRawHandle::as_raw_handle(&file);
                 unsafe { windows_sys::Win32::Foundation::SetHandleInformation(handle, 1, 1) };
-                return Ok(Descriptor { file });
+                return Ok(Opened::Descriptor(Descriptor { file }));
             }'
 seed path_stays_relative path::l10_a_handle_knows_its_absolute_path $os \
     'Ok(path) => Self { path, fault: None }' 'Ok(_) => Self { path: given.into(), fault: None }'

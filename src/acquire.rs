@@ -1,4 +1,4 @@
-//! open → lock by the deadline → is it still the file at the path?
+//! open → lock by the deadline → is it still the file at the path? And without a path: lock by the deadline.
 
 use std::time::Duration;
 
@@ -8,53 +8,84 @@ use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
 use super::holders::{Effort, Holders};
 use super::ledger::{Hold, Ledger};
-use super::observer::{Waited, Watch};
-use super::options::Options;
-use super::os::{self, Descriptor};
+use super::observer::{Opened, Waited, Watch};
+use super::options::{Access, AfterUse, Options};
+use super::os::{self, Descriptor, Name};
+use super::sync::Arc;
 
 /// Takes the lock of the file that the path names at the moment it is granted (L9), by one
 /// deadline over all of it (L3). The hold is not in the ledger yet.
-pub(crate) fn acquire(ledger: &Ledger, options: &Options) -> Result<Hold, LockError> {
+pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, LockError> {
     let deadline = Deadline::after(options.timeout);
     let name = ledger.name();
-    let mut acquisition = Acquisition {
-        ledger,
-        options,
-        deadline: &deadline,
-        watch: None,
-        entrance: Entrance::AtOnce,
-        replacements: 0,
-    };
+    let mut acquisition = Acquisition::new(name, options, &deadline);
     let mut turns = 0;
+    let mut needs_writing = None;
     loop {
-        acquisition.give_way_if_due();
-        let idle = ledger.take_idle();
+        acquisition.give_way_if_due(ledger);
+        let idle = if needs_writing.is_none() { ledger.take_idle() } else { None };
         let reused = idle.is_some();
+        let unwritable: Option<Failure> = needs_writing.take();
+        let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => Box::new(acquisition.open().map_err(|failure| refused(name, failure))?),
+            None => match ledger.with_descriptors(|| acquisition.open(access)) {
+                Ok(Opened::Descriptor(descriptor)) => Box::new(descriptor),
+                Ok(Opened::GivenUp(waited)) => return Err(acquisition.given_up(waited)),
+                Err(failure) => return Err(refused(name, unwritable.unwrap_or(failure))),
+            },
         };
-        match acquisition.attempt(&descriptor) {
+        let look = || os::is_current(name, &descriptor, options.follow_links);
+        match acquisition.attempt(&descriptor, || ledger.with_descriptors(look)) {
             Ok(Outcome::Granted) => {
                 let entrance = acquisition.entrance;
-                return Ok(Hold { descriptor, mode: options.mode, entrance });
+                let Options { mode, after_use, .. } = *options;
+                return Ok(Hold { descriptor, mode, entrance, after_use });
             }
             Ok(Outcome::Contended) => {
-                ledger.put_idle(descriptor);
+                put_back(ledger, descriptor, options);
                 return Err(acquisition.timed_out());
             }
             Ok(Outcome::GivenUp(waited)) => {
-                ledger.put_idle(descriptor);
-                return Err(LockError::GivenUp { path: name.path().into(), waited });
+                put_back(ledger, descriptor, options);
+                return Err(acquisition.given_up(waited));
             }
             Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {}
             Ok(Outcome::Replaced) => return Err(refused(name, replaced())),
             // An old descriptor may have troubles of its own, a stale one on NFS for instance:
             // what a new one says counts.
             Err(_) if reused => {}
+            Err(failure) if access == Access::Least && os::needs_writing(&failure) => {
+                needs_writing = Some(failure);
+            }
             Err(failure) => return Err(refused(name, failure)),
         }
         // Here the descriptor is closed. No lock is on it any more.
+    }
+}
+
+/// Takes the lock on a descriptor of the caller's, whatever path its file has now.
+#[cfg(unix)]
+pub(crate) fn acquire_fd(
+    name: &Name,
+    descriptor: &Descriptor,
+    options: &Options,
+) -> Result<(), LockError> {
+    let deadline = Deadline::after(options.timeout);
+    let mut acquisition = Acquisition::new(name, options, &deadline);
+    match acquisition.attempt(descriptor, || Ok(true)) {
+        Ok(Outcome::Granted) => Ok(()),
+        Ok(Outcome::Contended) => Err(acquisition.timed_out()),
+        Ok(Outcome::GivenUp(waited)) => Err(acquisition.given_up(waited)),
+        Ok(Outcome::Replaced) => Err(refused(name, replaced())),
+        Err(failure) => Err(refused(name, failure)),
+    }
+}
+
+/// The lock is not on it.
+fn put_back(ledger: &Arc<Ledger>, descriptor: Box<Descriptor>, options: &Options) {
+    if options.after_use == AfterUse::KeepOpen {
+        ledger.put_idle(descriptor);
     }
 }
 
@@ -70,10 +101,10 @@ enum Outcome {
 
 /// One call, over as many files and sleeps as it takes.
 struct Acquisition<'a> {
-    ledger: &'a Ledger,
+    name: &'a Name,
     options: &'a Options,
     deadline: &'a Deadline,
-    /// From the first sleep on, if there is an observer.
+    /// From the first wait on, if there is an observer.
     watch: Option<Watch<'a>>,
     entrance: Entrance,
     /// The number of files in a row that were found replaced without a wait for their lock.
@@ -86,11 +117,16 @@ const MOST_REPLACEMENTS: u32 = 1_000;
 /// From here on the acquisition pauses before each further look, so that the limit lies beyond any real replacement.
 const FEW_REPLACEMENTS: u32 = 10;
 
-impl Acquisition<'_> {
+impl<'a> Acquisition<'a> {
+    fn new(name: &'a Name, options: &'a Options, deadline: &'a Deadline) -> Self {
+        let entrance = Entrance::AtOnce;
+        Self { name, options, deadline, watch: None, entrance, replacements: 0 }
+    }
+
     /// Lets the waiters have the lock first, unless the deadline is near.
-    fn give_way_if_due(&mut self) {
+    fn give_way_if_due(&mut self, ledger: &Ledger) {
         let has_time = || is_time_enough(self.deadline.remaining());
-        if !matches!(self.deadline, Deadline::Passed) && self.ledger.gives_way() && has_time() {
+        if !matches!(self.deadline, Deadline::Passed) && ledger.gives_way() && has_time() {
             os::give_way(MOMENT);
             self.entrance = Entrance::InVain;
         }
@@ -105,20 +141,23 @@ impl Acquisition<'_> {
         self.replacements < MOST_REPLACEMENTS
     }
 
-    fn open(&self) -> Result<Descriptor, Failure> {
-        let (name, deadline) = (self.ledger.name(), self.deadline);
-        deadline.outlast_signals(|| os::open(name, self.options, deadline))
+    fn open(&mut self, access: Access) -> Result<Opened<Descriptor>, Failure> {
+        let Self { name, options, deadline, watch, .. } = self;
+        deadline.outlast_signals(|| os::open(name, options, deadline, access, watch))
     }
 
     /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
     /// the deadline has an attempt of its own, in case the lock came free as the wait was ending.
-    /// Every answer is worth something only for the file that the path names: to wait for another
-    /// would be in vain.
-    fn attempt(&mut self, descriptor: &Descriptor) -> Result<Outcome, Failure> {
-        let Self { ledger, options, deadline, watch, entrance, replacements } = self;
+    /// Every answer is worth something only for the file that the path names, which `look` tells: to
+    /// wait for another would be in vain.
+    fn attempt(
+        &mut self,
+        descriptor: &Descriptor,
+        look: impl Fn() -> Result<bool, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let Self { name, options, deadline, watch, entrance, replacements } = self;
         let is_current = |granted: bool| {
-            let look = || os::is_current(ledger.name(), descriptor, options.follow_links);
-            let answer = deadline.outlast_signals(look);
+            let answer = deadline.outlast_signals(&look);
             if granted && !matches!(answer, Ok(true)) {
                 // A child that was forked meanwhile has a copy: closed, the lock would live on in it.
                 let _ = os::unlock(descriptor);
@@ -135,10 +174,8 @@ impl Acquisition<'_> {
                 (true, false) => {}
             }
             *entrance = Entrance::Queued;
-            if watch.is_none() {
-                *watch = Watch::begin(ledger.name(), options, deadline);
-            }
             *replacements = 0;
+            Watch::begin_once(watch, name, options, deadline);
             match os::wait(descriptor, options, deadline, watch.as_mut())? {
                 Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 Waited::Granted => return Ok(Outcome::Replaced),
@@ -152,12 +189,16 @@ impl Acquisition<'_> {
     /// which may take the system ten milliseconds.
     fn timed_out(&self) -> LockError {
         const LONG: Duration = Duration::from_secs(1);
-        let (name, waited) = (self.ledger.name(), self.deadline.waited());
+        let (name, waited) = (self.name, self.deadline.waited());
         let holders = match self.options.timeout {
             Some(timeout) if timeout < LONG => Holders::default(),
             _ => os::holders(name, self.options, true, Effort::Glance).unwrap_or_default(),
         };
         LockError::TimedOut { path: name.path().into(), waited, holders }
+    }
+
+    fn given_up(&self, waited: Duration) -> LockError {
+        LockError::GivenUp { path: self.name.path().into(), waited }
     }
 }
 

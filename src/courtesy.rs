@@ -108,6 +108,11 @@ impl Courtesy {
         is_over && away < MOMENT.as_micros() as usize
     }
 
+    /// When the lock was last released, in microseconds of the clock.
+    pub(crate) fn last_released(&self) -> usize {
+        self.released.load(Relaxed)
+    }
+
     /// The lock was taken.
     pub(crate) fn entered(&self, how: Entrance, clock: impl FnOnce(Clock) -> usize) {
         let tenure = match how {

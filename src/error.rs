@@ -88,11 +88,21 @@ pub enum Action {
 pub(crate) struct Failure {
     pub(crate) action: Action,
     pub(crate) source: io::Error,
+    /// The reason, where the caller knows more than the system's number says.
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Action {
     pub(crate) fn failed(self, source: impl Into<io::Error>) -> Failure {
-        Failure { action: self, source: source.into() }
+        Failure { action: self, source: source.into(), reason: None }
+    }
+}
+
+#[cfg_attr(not(unix), allow(dead_code, reason = "only there more is known than the system says"))]
+impl Failure {
+    /// Gives the reason, which is shown as the error's advice.
+    pub(crate) fn because(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 }
 

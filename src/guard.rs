@@ -1,4 +1,9 @@
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(windows)]
+use std::os::windows::io::{AsHandle, BorrowedHandle};
+use std::path::Path;
 
 use super::deadline::Deadline;
 use super::diagnosis::refused;
@@ -6,7 +11,7 @@ use super::error::LockError;
 use super::ledger::Hold;
 use super::os;
 use super::process::LedgerRef;
-use super::release::release_guarded;
+use super::release::{downgrade, release_guarded};
 
 /// Proof that the lock is held: from [`Lock::lock`](crate::Lock::lock) until it is dropped.
 ///
@@ -32,12 +37,29 @@ pub struct Guard {
     ledger: LedgerRef,
     /// `None` once released.
     hold: Option<Hold>,
+    /// A downgrade has lost the lock to another process. The descriptor stays, since it is lent.
+    is_lost: bool,
+    #[cfg(any(unix, windows))]
+    number: os::Number,
     follow_links: bool,
 }
 
 impl Guard {
     pub(crate) fn new(ledger: LedgerRef, hold: Hold, follow_links: bool) -> Self {
-        Self { ledger, hold: Some(hold), follow_links }
+        Self {
+            ledger,
+            #[cfg(any(unix, windows))]
+            number: hold.descriptor.number(),
+            hold: Some(hold),
+            is_lost: false,
+            follow_links,
+        }
+    }
+
+    /// The absolute path of the lock file, as [`Lock::path`](crate::Lock::path) tells it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.ledger.name().path()
     }
 
     /// Releases the lock.
@@ -54,8 +76,9 @@ impl Guard {
     /// Does the path still name the file that is locked? (L9)
     ///
     /// When it does not, somebody has unlinked, renamed or replaced the lock file, and others may
-    /// hold the lock of the file that is there now. One `stat` on Unix; on Windows the file is
-    /// opened to ask.
+    /// hold the lock of the file that is there now. Or the program has closed the descriptor without
+    /// being asked to (Unix), and the hold is over. One `fstat` and one `stat` on Unix; on Windows the
+    /// file is opened to ask.
     ///
     /// # Errors
     ///
@@ -74,10 +97,52 @@ impl Guard {
     /// ```
     pub fn is_current(&self) -> io::Result<bool> {
         let Some(hold) = &self.hold else { return Ok(false) };
-        let look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
-        Deadline::Passed
-            .outlast_signals(look)
+        if self.is_lost || !hold.descriptor.is_own() {
+            return Ok(false);
+        }
+        let mut look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
+        let look = || Deadline::Passed.outlast_signals(&mut look);
+        (self.ledger.ledger())
+            .with_descriptors(look)
             .map_err(|failure| refused(self.ledger.name(), failure).into())
+    }
+
+    /// Makes an exclusive hold a shared one, without letting anybody else have the lock in between:
+    /// `flock(LOCK_SH)` on the same descriptor. A shared hold stays as it is.
+    ///
+    /// On local file systems of Unix only. flock(2) does not promise that a conversion is atomic, and on
+    /// network file systems and FUSE it is not; on Windows a lock is not converted.
+    ///
+    /// There is no upgrade. A system that refuses one, since there are other readers, has taken the
+    /// shared lock away by then (flock(2), "Notes"), and two readers that wait for each other to go
+    /// would wait forever. Release the hold, take an exclusive one, and look again at what was read.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Io`] of the kind [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on other file
+    /// systems and platforms, and of other kinds if the system refuses; the hold is exclusive as before.
+    /// [`LockError::TimedOut`] if the system has let another process in after all, which no local file
+    /// system is known to do: the hold is over, and [`release`](Self::release) is then
+    /// [`LockError::NotLocked`]. The same in a child of `fork` for a guard of the parent's.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("data.lock");
+    /// # #[cfg(unix)] {
+    /// let mut held = locket::lock_file(&path).lock()?;
+    /// // Write, and then go on to read beside others.
+    /// held.downgrade()?;
+    /// let _reader = locket::lock_file(&path).shared().try_lock()?;
+    /// # }
+    /// # Ok::<(), locket::LockError>(())
+    /// ```
+    pub fn downgrade(&mut self) -> Result<(), LockError> {
+        let is_inherited = self.ledger.is_inherited();
+        let not_locked = || LockError::NotLocked { path: self.ledger.name().path().into() };
+        let hold = self.hold.as_mut().filter(|_| !is_inherited && !self.is_lost);
+        let answer = downgrade(self.ledger.ledger(), hold.ok_or_else(not_locked)?);
+        self.is_lost = matches!(answer, Err(LockError::TimedOut { .. }));
+        answer
     }
 
     /// Passes the hold on to the programs that this process becomes or starts: it ends when this
@@ -95,10 +160,12 @@ impl Guard {
     /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn bequeath(mut self) -> Result<(), LockError> {
         let name = self.ledger.name();
-        let Some(hold) = self.hold.take_if(|_| !self.ledger.is_inherited()) else {
+        let is_held = !self.is_lost && !self.ledger.is_inherited();
+        let Some(hold) = self.hold.take_if(|_| is_held) else {
             return Err(LockError::NotLocked { path: name.path().into() });
         };
-        if let Err(failure) = os::bequeath(&hold.descriptor) {
+        let pass_on = || os::bequeath(&hold.descriptor);
+        if let Err(failure) = self.ledger.ledger().with_descriptors(pass_on) {
             let error = refused(name, failure);
             release_guarded(self.ledger.ledger(), hold)?;
             return Err(error);
@@ -109,12 +176,31 @@ impl Guard {
 
     fn end(&mut self) -> Result<(), LockError> {
         match self.hold.take() {
-            Some(hold) if !self.ledger.is_inherited() => {
+            Some(hold) if !self.is_lost && !self.ledger.is_inherited() => {
                 release_guarded(self.ledger.ledger(), hold)
             }
-            // The parent's: closing our copy of the descriptor leaves its lock alone.
+            // The parent's: closing our copy of the descriptor leaves its lock alone. Or lost.
             _ => Err(LockError::NotLocked { path: self.ledger.name().path().into() }),
         }
+    }
+}
+
+/// The descriptor that the lock is on, for calls that take one. It is the guard's: to unlock or close it
+/// ends the hold behind the guard's back, and what inherits it (`fork`, or without `FD_CLOEXEC`)
+/// keeps the lock after the guard's process has died.
+#[cfg(unix)]
+impl AsFd for Guard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.number.borrow_from(self)
+    }
+}
+
+/// The handle that the lock is on, for calls that take one. It is the guard's: to unlock or close it
+/// ends the hold behind the guard's back.
+#[cfg(windows)]
+impl AsHandle for Guard {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.number.borrow_from(self)
     }
 }
 

@@ -10,7 +10,9 @@
 use std::collections::VecDeque;
 
 use super::courtesy::{Courtesy, Entrance};
-use super::options::Mode;
+use super::error::Failure;
+use super::idle::IdlePool;
+use super::options::{AfterUse, Mode};
 use super::os::{self, Descriptor, Name};
 use super::sync::{Arc, Mutex, Register, Slot};
 
@@ -20,6 +22,7 @@ pub(crate) struct Hold {
     pub(crate) descriptor: Box<Descriptor>,
     pub(crate) mode: Mode,
     pub(crate) entrance: Entrance,
+    pub(crate) after_use: AfterUse,
 }
 
 /// What this process knows of a lock.
@@ -55,8 +58,10 @@ pub(crate) struct Ledger {
     /// The holds of `acquire`, oldest first: `release` ends them in this order. They come and go
     /// together with their part of the tally, under this lock.
     kept: Mutex<VecDeque<Kept>>,
-    /// One descriptor without a lock is kept for reuse (L13).
+    /// One descriptor without a lock is kept for reuse (L13), if the pool lets this ledger keep one.
     idle: Slot<Descriptor>,
+    is_keeper: Register<bool>,
+    pool: Arc<IdlePool>,
     courtesy: Courtesy,
 }
 
@@ -125,13 +130,15 @@ impl From<Tally> for State {
 }
 
 impl Ledger {
-    pub(crate) fn new(name: Name) -> Self {
+    pub(crate) fn new(name: Name, pool: Arc<IdlePool>) -> Self {
         Self {
             name,
             generation: os::generation(),
             tally: Register::new(Tally::UNLOCKED),
             kept: Mutex::new(VecDeque::new()),
             idle: Slot::empty(),
+            is_keeper: Register::new(false),
+            pool,
             courtesy: Courtesy::new(os::clock),
         }
     }
@@ -158,6 +165,17 @@ impl Ledger {
     /// Held → one hold less: a guard's is about to end.
     pub(crate) fn leave(&self, mode: Mode) {
         self.tally.update(|tally| tally.minus(mode));
+    }
+
+    /// Held exclusively → held once more as shared: a guard's downgrade, before the system hears of it.
+    /// What the ledger calls shared meanwhile, the system's exclusive lock covers.
+    pub(crate) fn lower(&self) {
+        self.tally.update(|tally| tally.minus(Mode::Exclusive).plus(Mode::Shared));
+    }
+
+    /// Back again: the system refused.
+    pub(crate) fn restore(&self) {
+        self.tally.update(|tally| tally.minus(Mode::Shared).plus(Mode::Exclusive));
     }
 
     /// Unlocked, or released-error → held, until some thread takes the hold out to end it.
@@ -188,20 +206,69 @@ impl Ledger {
     /// A descriptor without a lock, for reuse.
     ///
     /// A descriptor that was open at a `fork` is shared with the child for good: no death of ours
-    /// would end a hold on it (L7), so it is not used again.
+    /// would end a hold on it (L7), so it is not used again. Nor is one whose number belongs to another
+    /// file now, since the host has closed what is not its own.
     pub(crate) fn take_idle(&self) -> Option<Box<Descriptor>> {
-        self.idle.take().filter(|descriptor| !descriptor.is_shared_by_fork())
+        self.idle.take().filter(|idle| !idle.is_shared_by_fork() && idle.is_own())
     }
 
-    /// Takes a descriptor back. If there is one already, that one is closed.
-    pub(crate) fn put_idle(&self, descriptor: Box<Descriptor>) {
+    /// Takes a descriptor back. If there is one already, or it may not be kept, it is closed.
+    pub(crate) fn put_idle(self: &Arc<Self>, descriptor: Box<Descriptor>) {
+        if !descriptor.may_be_idle() {
+            return;
+        }
+        if !self.is_keeper() {
+            self.pool.admit(self);
+        }
         let _surplus = self.idle.put(descriptor);
+        // Dismissed in between, the descriptor came too late to be taken away. (The slot is changed by
+        // both sides, here and in `dismiss`: the later one sees what the earlier did before.)
+        if !self.is_keeper() {
+            drop(self.idle.take());
+        }
     }
 
     /// The same, for the descriptor of a hold that has ended.
-    pub(crate) fn put_released(&self, hold: Hold) {
+    pub(crate) fn put_released(self: &Arc<Self>, hold: Hold) {
         self.courtesy.released(hold.entrance, os::clock);
-        self.put_idle(hold.descriptor);
+        if hold.after_use == AfterUse::KeepOpen {
+            self.put_idle(hold.descriptor);
+        }
+    }
+
+    /// For the pool: may this ledger keep an idle descriptor?
+    pub(crate) fn is_keeper(&self) -> bool {
+        self.is_keeper.get()
+    }
+
+    /// For the pool: from now on it may.
+    pub(crate) fn become_keeper(&self) {
+        self.is_keeper.update(|_| true);
+    }
+
+    /// For the pool: from now on it may not, and its idle descriptor is the caller's to close.
+    pub(crate) fn dismiss(&self) -> Option<Box<Descriptor>> {
+        self.is_keeper.update(|_| false);
+        self.idle.take()
+    }
+
+    /// For the pool: how long ago the lock was last released, in microseconds of `os::clock`.
+    pub(crate) fn unused_for(&self, now: usize) -> usize {
+        now.wrapping_sub(self.courtesy.last_released())
+    }
+
+    /// Makes a call that may need a descriptor. When there are no more, all idle ones are closed, and
+    /// the call is made again.
+    pub(crate) fn with_descriptors<T>(
+        &self,
+        mut call: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        loop {
+            match call() {
+                Err(failure) if os::lacks_descriptors(&failure) && self.pool.give_back() => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// Is it time to let others have the lock for once?

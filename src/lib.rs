@@ -36,12 +36,12 @@
 //! | L5 release once | Of many releases of one hold exactly one succeeds. A guard's hold is ended by that guard alone |
 //! | L6 released-error | Releasing what is not held is an error, and the lock stays usable |
 //! | L7 crash | A process killed at any instruction leaves the lock free and the file as it was |
-//! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted |
+//! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted, nor opened for writing without need |
 //! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
-//! | L10 path | The path is made absolute when the handle is made |
+//! | L10 path | The path is resolved against the current directory when the handle is made. What the system can open by the path as given can be locked |
 //! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
-//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold and an idle one |
+//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`] |
 //! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
 //!
 //! # What is not
@@ -60,6 +60,7 @@
 //!   leaves half a millisecond or less to an acquisition is not kept waiting; nor is who drops every
 //!   handle and guard of the path in between: nothing is remembered then. Programs that use plain
 //!   `flock` give way to nobody.
+//! - It has a *downgrade* ([`Guard::downgrade`]) and no upgrade: a refused upgrade loses the shared lock.
 //! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
 //! - It protects against *replaced* lock files, not against people who replace them while the
 //!   lock is held: do not delete lock files that others may be using.
@@ -115,9 +116,12 @@
 //! deleted all the same, waiters notice and move on to the new one (L9).
 //!
 //! **Why not lock the data file itself?** Contents are never touched, so on Unix you may. But
-//! programs that replace their data by renaming a new file over it replace the lock as well, a
-//! program's own file cannot be executed as long as a handle may write to it, and on Windows the
-//! contents are out of reach while the lock is held. Use a file beside it.
+//! programs that replace their data by renaming a new file over it replace the lock as well, and on
+//! Windows the contents are out of reach while the lock is held. Use a file beside it.
+//!
+//! **May a script lock itself?** On Unix, yes: the file is opened for reading alone (`O_RDONLY`), so it
+//! stays executable. It is opened for writing only if it may not be read (mode 0200), and for both if
+//! the system answers `EBADF` or `EIO` to the lock, as NFS and CIFS do.
 //!
 //! **Where should it be?** On a local file system, where every user of the lock may open the file:
 //! reading is enough, except on NFS.
@@ -130,8 +134,11 @@ mod courtesy;
 mod deadline;
 mod diagnosis;
 mod error;
+#[cfg(unix)]
+mod fd;
 mod guard;
 mod holders;
+mod idle;
 mod in_use;
 mod kind;
 mod ledger;
@@ -148,6 +155,8 @@ mod weak_map;
 use std::path::Path;
 
 pub use error::{Action, LockError};
+#[cfg(unix)]
+pub use fd::{FdGuard, FdLock, lock_fd};
 pub use guard::Guard;
 pub use holders::{Claim, Claimant, Coverage, Holders, Process};
 pub use in_use::{LockInUse, locks_in_use};
@@ -157,10 +166,15 @@ pub use lock::Lock;
 pub use observer::Wait;
 pub use options::Mode;
 
-/// Names the lock of the file at `path`. Touches no file.
+/// Names the lock of the file at `path`. Opens no file.
 ///
 /// The path is made absolute here (L10): a later change of the current directory changes nothing.
 /// A path that no file can have is an error of the first acquisition.
+///
+/// Where the absolute path of a relative one does not lead back to the current directory, the handle
+/// keeps that directory open (Unix; `O_PATH` on Linux): a directory on the way may be closed to this user,
+/// the whole may be longer than a path may be, or the directory was renamed, deleted or mounted over.
+/// That keeps its mount from being unmounted, until the last handle and guard of the path are dropped.
 ///
 /// ```
 /// let lock = locket::lock_file("my_app.lock");

@@ -10,8 +10,8 @@ use super::guard::Guard;
 use super::holders::{Effort, Holders};
 use super::ledger::{Ledger, State};
 use super::observer::{Observer, Wait};
-use super::options::{Mode, Options};
-use super::os::{self, Name};
+use super::options::{AfterUse, Mode, Options};
+use super::os;
 use super::process::LedgerRef;
 use super::release::release_kept;
 
@@ -32,7 +32,7 @@ pub struct Lock {
 /// Options: each gives a handle back, and concerns the acquisitions made through that handle.
 impl Lock {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { ledger: LedgerRef::of(Name::new(path)), options: Options::DEFAULT }
+        Self { ledger: LedgerRef::of(path), options: Options::DEFAULT }
     }
 
     /// How long an acquisition may take: `None` (the default) as long as it needs, zero one
@@ -84,8 +84,13 @@ impl Lock {
     }
 
     /// Refuses a path whose last component is a symbolic link (`O_NOFOLLOW`) with
-    /// [`LockError::Io`]. By default links are followed, as in the reference. Wise where others
-    /// may write to the directory.
+    /// [`LockError::Io`], whose source is `ELOOP` on Unix. By default links are followed, as in the
+    /// reference. Wise where others may write to the directory.
+    ///
+    /// On Unix a dangling link is followed to create the file only if the rule of
+    /// `fs.protected_symlinks` (`proc_sys_fs(5)`) allows it, whether that is on or off: a link that stands
+    /// in a sticky directory where every user may make files must belong to the caller or to the owner
+    /// of the directory. The refusal is `EACCES`.
     #[must_use = "an option is of the handle that it returns"]
     pub fn no_follow(self) -> Self {
         Self { options: Options { follow_links: false, ..self.options }, ..self }
@@ -114,6 +119,23 @@ impl Lock {
     #[must_use = "an option is of the handle that it returns"]
     pub fn create_mode(self, create_mode: u32) -> Self {
         Self { options: Options { create_mode, ..self.options }, ..self }
+    }
+
+    /// Whether the descriptor may be kept for the next acquisition when a hold of this handle has ended
+    /// or a wait was in vain; it may by default, and a kept one saves the next acquisition an `open`.
+    ///
+    /// Kept descriptors are without a lock. There is one for a path at most, and 32 for a process: the
+    /// one that was used last before all others is closed for the next. All are closed when the process
+    /// has no descriptors left (`EMFILE`, `ENFILE`), and a path's with its last handle. None is kept on
+    /// network file systems and FUSE. One that the program has closed without being asked to (by
+    /// `closefrom`, for instance) is noticed, and whatever has its number now is left alone.
+    ///
+    /// With `false` the descriptor is closed with the hold: for lock files whose directory is to be
+    /// removed on Windows, or whose file system is to be unmounted, while the handle lives on.
+    #[must_use = "an option is of the handle that it returns"]
+    pub fn keep_open(self, keep_open: bool) -> Self {
+        let after_use = if keep_open { AfterUse::KeepOpen } else { AfterUse::Close };
+        Self { options: Options { after_use, ..self.options }, ..self }
     }
 
     /// Ends timed waits without a signal: they retry every
@@ -300,11 +322,13 @@ impl Lock {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
-        os::holders(self.ledger.name(), &self.options, false, Effort::Search)
-            .map_err(|failure| refused(self.ledger.name(), failure))
+        let (ledger, name) = (self.ledger.here(), self.ledger.name());
+        let ask = || os::holders(name, &self.options, false, Effort::Search);
+        ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
 
-    /// The absolute path, as it was when the handle was made (L10).
+    /// The absolute path, as it was when the handle was made (L10); the path as given if the current
+    /// directory had none.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.ledger.name().path()

@@ -47,6 +47,15 @@ pub(crate) enum Waited {
     GivenUp(Duration),
 }
 
+/// What an attempt to open the lock file came to.
+#[derive(Debug)]
+pub(crate) enum Opened<T> {
+    /// The file is open.
+    Descriptor(T),
+    /// The observer has put an end to the wait for it, after so long.
+    GivenUp(Duration),
+}
+
 impl Observer {
     pub(crate) fn new(
         observe: impl Fn(&Wait<'_>) -> ControlFlow<()> + Send + Sync + 'static,
@@ -63,15 +72,23 @@ impl fmt::Debug for Observer {
 
 impl<'a> Watch<'a> {
     /// A wait begins; `None` if nobody wants to know.
-    pub(crate) fn begin(
-        name: &'a Name,
-        options: &'a Options,
-        deadline: &'a Deadline,
-    ) -> Option<Self> {
+    fn begin(name: &'a Name, options: &'a Options, deadline: &'a Deadline) -> Option<Self> {
         let observer = options.observer.as_ref()?;
         let now = Instant::now();
         let wait = Wait { name, options, deadline, since: deadline.start().unwrap_or(now) };
         Some(Self { observer, wait, next: Some(now) })
+    }
+
+    /// The same, unless an earlier wait of this acquisition has begun already.
+    pub(crate) fn begin_once(
+        watch: &mut Option<Self>,
+        name: &'a Name,
+        options: &'a Options,
+        deadline: &'a Deadline,
+    ) {
+        if watch.is_none() {
+            *watch = Self::begin(name, options, deadline);
+        }
     }
 
     /// How long until the next look.

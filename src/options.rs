@@ -23,6 +23,23 @@ impl fmt::Display for Mode {
     }
 }
 
+/// For what an acquisition opens the lock file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// As little as the file allows: reading, or writing where reading is refused.
+    Least,
+    /// Reading and writing. An exclusive lock on NFS needs it: see `os::needs_writing`.
+    ReadWrite,
+}
+
+/// What becomes of a descriptor when its hold has ended, or a wait with it was in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterUse {
+    /// It may be kept for the next acquisition.
+    KeepOpen,
+    Close,
+}
+
 #[derive(Clone, Debug)]
 #[cfg_attr(
     not(target_os = "linux"),
@@ -42,6 +59,7 @@ pub(crate) struct Options {
     pub(crate) create: bool,
     /// The mode of a file that is created, before the umask.
     pub(crate) create_mode: u32,
+    pub(crate) after_use: AfterUse,
     /// Who is told of a wait, if anybody.
     pub(crate) observer: Option<Observer>,
     /// How often.
@@ -57,6 +75,7 @@ impl Options {
         follow_links: true,
         create: true,
         create_mode: 0o666,
+        after_use: AfterUse::KeepOpen,
         observer: None,
         observe_every: Duration::from_secs(1),
     };

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::mem;
+use std::path::Path;
 
 use once_cell::race::OnceBox;
 
@@ -45,8 +46,13 @@ fn registry() -> &'static Registry {
 pub(crate) struct LedgerRef(Arc<Ledger>);
 
 impl LedgerRef {
-    pub(crate) fn of(name: Name) -> Self {
+    /// A name may need a descriptor: where there are no more, all idle ones are closed for it.
+    pub(crate) fn of(path: &Path) -> Self {
         os::watch_forks();
+        let mut name = Name::new(path);
+        if name.lacks_descriptor() && registry().give_back_idle() {
+            name = Name::new(path);
+        }
         Self(registry().ledger(name))
     }
 

@@ -1,6 +1,6 @@
 //! The seam at which loom takes the place of the standard library.
 //!
-//! The modules that loom checks (`registry`, `ledger`, `acquire`, `release`, `deadline`) take these
+//! The modules that loom checks (`registry`, `idle`, `ledger`, `acquire`, `release`, `deadline`) take these
 //! names from `super::sync`; the loom test compiles the same files over a `sync` of its own.
 
 pub(crate) use std::sync::{Arc, Weak};

@@ -126,8 +126,8 @@ fn l7_killed_before_every_system_call() -> Outcome {
                 break;
             }
         }
-        // open (once more to make the file), fstat, fstatfs; lock, look, unlock, and these again.
-        assert_eq!(names.len(), if existed { 9 } else { 10 }, "{names:?}");
+        // stat, open (once more to make the file), fstat, fstatfs; lock, look, unlock; fstat, and these again.
+        assert_eq!(names.len(), if existed { 11 } else { 12 }, "{names:?}");
     }
     Ok(())
 }

@@ -207,7 +207,7 @@ fn l7_a_victim_that_lives_is_noticed() {
     let mut other = Peer::with_handle("a", &path, "");
     let pid = victim.pid();
     // The look at the path, with the lock in hand.
-    let inject = "?stat,?newfstatat,statx:signal=SIGSTOP:when=1";
+    let inject = "?stat,?newfstatat,statx:signal=SIGSTOP:when=2";
     let strace = Attached::to(victim.pid(), &logs.join("strace.log"), Some(inject));
     thread::scope(|scope| {
         let work = scope.spawn(|| victim.tries_to("repeat 2 acquire a ; release a"));

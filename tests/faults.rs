@@ -58,13 +58,15 @@ struct Point {
 const OPEN: &str = "?open,openat";
 const LOOK: &str = "?stat,?newfstatat,statx";
 
-const POINTS: [Point; 6] = [
+const POINTS: [Point; 7] = [
     Point { calls: OPEN, nth: 1, class: "open", existed: true, held: false },
     Point { calls: OPEN, nth: 2, class: "create", existed: false, held: false },
     Point { calls: "fstat", nth: 1, class: "open", existed: true, held: false },
     Point { calls: "flock", nth: 1, class: "lock", existed: true, held: false },
     Point { calls: "flock", nth: 2, class: "lock", existed: true, held: true },
-    Point { calls: LOOK, nth: 1, class: "check", existed: true, held: false },
+    // Before it is opened, and with the lock on it.
+    Point { calls: LOOK, nth: 1, class: "open", existed: true, held: false },
+    Point { calls: LOOK, nth: 2, class: "check", existed: true, held: false },
 ];
 const UNLOCK: Point = Point { calls: "flock", nth: 2, class: "unlock", existed: true, held: false };
 
@@ -140,11 +142,14 @@ impl Scene {
 /// The acquisition is refused once and changes nothing; the next one is not.
 fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
     for (name, errno) in ERRORS {
-        // What may not be written is tried again to be read.
-        let reads = ["EACCES", "EPERM", "EROFS"].contains(&name) && point.class == "open";
-        let is_open = reads && point.calls == OPEN;
+        // What may not be read is opened for writing, and what cannot be locked so, for both.
+        let is_twofold = match (name, point.calls) {
+            ("EACCES" | "EPERM", OPEN) => point.existed,
+            ("EIO", "flock") => true,
+            _ => false,
+        };
         let nth = point.nth;
-        let fault = if is_open {
+        let fault = if is_twofold {
             format!("error={name}:when={nth}..{}", nth + 1)
         } else {
             format!("error={name}:when={nth}")
@@ -226,11 +231,11 @@ fn l12_signals_are_outlasted() {
 #[test]
 fn l12_signals_are_outlasted_by_questions() {
     let check = "l12_signals_are_outlasted_by_questions";
-    let second = |calls| Point { calls, nth: 2, class: "ask", existed: true, held: false };
-    for (question, calls) in [("is_current g", LOOK), ("holders a", OPEN)] {
+    for (question, calls, nth) in [("is_current g", LOOK, 3), ("holders a", OPEN, 2)] {
+        let point = Point { calls, nth, class: "ask", existed: true, held: false };
         for times in [1, 5, 90] {
-            let fault = format!("error=EINTR:when=2..{}", times + 1);
-            let Some(mut scene) = Scene::new(check, second(calls), &fault, "") else { return };
+            let fault = format!("error=EINTR:when={nth}..{}", times + nth - 1);
+            let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
             scene.ok("lock a g");
             let answer = scene.ok(question);
             let pid = scene.strace.peer.pid();

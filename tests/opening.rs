@@ -1,21 +1,19 @@
-//! - L1: the file is opened for writing where that is allowed, as NFS demands of who wants to exclude
-//!   others.
-//! - L3: what keeps a file from being opened is waited for by the deadline.
 //! - L8: a lock file that is missing is created; one that exists is opened as it is.
 //! - L12: what cannot be opened or created is an error with the path, the action and the cause.
 //! - L13: nothing is left behind.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Outcome, Peer, Scratch, words_of};
-use locket::{Action, LockError, State, lock_file};
+use locket::{Action, ErrorKind, LockError, State, lock_file};
 
 /// The acquisition fails, says why, and leaves nothing behind.
 #[track_caller]
@@ -84,8 +82,10 @@ fn l12_a_file_is_no_directory() -> Outcome {
 #[test]
 fn l12_paths_that_no_file_can_have() {
     let scratch = Scratch::new();
-    assert_refused("", Action::Open, "the path is empty");
-    assert_refused(scratch.join("a\0b"), Action::Open, "the path has a NUL byte in it");
+    let reason = format!("{}: the path is empty", words_of(libc::ENOENT));
+    assert_refused("", Action::Open, &reason);
+    let reason = format!("{}: the path has a NUL byte in it", words_of(libc::EINVAL));
+    assert_refused(scratch.join("a\0b"), Action::Open, &reason);
     assert!(!scratch.join("a").exists(), "it does not end at the NUL");
     let long = scratch.join(&"x".repeat(256));
     assert_refused(long, Action::Open, &words_of(libc::ENAMETOOLONG));
@@ -118,8 +118,14 @@ fn l12_a_fifo_does_not_hang() {
     let path = scratch.lock_path();
     let made = Command::new("mkfifo").arg(&path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo is everywhere");
-    let reason = "it is a FIFO, which has no place for a lock file";
-    assert_refused(&path, Action::Open, reason);
+    let reason = "it is a FIFO: to open it may release a process that waits at its other end";
+    assert_refused(&path, Action::Open, &format!("{}: {reason}", words_of(libc::EINVAL)));
+}
+
+#[test]
+fn l12_a_device_is_no_lock_file() {
+    let reason = "it is a device: to open it may do something to it";
+    assert_refused("/dev/null", Action::Open, &format!("{}: {reason}", words_of(libc::EINVAL)));
 }
 
 #[test]
@@ -150,7 +156,8 @@ fn l8_links_are_followed() -> Outcome {
 #[test]
 fn l12_links_are_not_followed_on_request() -> Outcome {
     let scratch = Scratch::new();
-    let reason = "it is a symbolic link, which this handle does not follow";
+    let words = words_of(libc::ELOOP);
+    let reason = format!("{words}: it is a symbolic link, which this handle does not follow");
     for (name, target) in
         [("file", "target"), ("dangling", "nowhere"), ("loop", "loop"), ("dir", ".")]
     {
@@ -161,6 +168,9 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
             panic!("{name} was locked")
         };
         assert_eq!(error.to_string(), format!("couldn't open {}: {reason}", link.display()));
+        assert_eq!(error.kind(), ErrorKind::Path);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(io::Error::raw_os_error), Some(libc::ELOOP));
     }
     assert!(!scratch.join("nowhere").exists());
 
@@ -169,40 +179,28 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
     lock_file(scratch.join("new")).no_follow().lock()?.release()?;
     // A loop on the way is what it is.
     let error = lock_file(scratch.join("loop/x")).no_follow().lock().expect_err("it leads nowhere");
-    assert!(error.to_string().ends_with(&words_of(libc::ELOOP)), "{error}");
+    assert!(error.to_string().ends_with(&words), "{error}");
     Ok(())
 }
 
-/// NFS grants an exclusive lock to nobody who has the file open for reading alone.
-#[cfg(target_os = "linux")]
+/// By several links, from one directory to another.
 #[test]
-fn l1_the_file_is_open_for_writing() -> Outcome {
+fn l8_a_file_is_made_where_the_last_link_leads() -> Outcome {
     let scratch = Scratch::new();
-    let (missing, existing) = (scratch.join("missing"), scratch.join("existing"));
-    File::create(&existing)?;
-    for path in [missing, existing] {
-        let _held = lock_file(&path).lock()?;
-        assert_eq!(access_of_open(&path)?, [libc::O_RDWR], "{}", path.display());
-    }
+    fs::create_dir_all(scratch.join("far/away"))?;
+    symlink("far/second", scratch.join("first"))?;
+    symlink("away/third", scratch.join("far/second"))?;
+    symlink(scratch.join("end"), scratch.join("far/away/third"))?;
+    let held = lock_file(scratch.join("first")).lock()?;
+    assert!(fs::symlink_metadata(scratch.join("end"))?.is_file());
+    lock_file(scratch.join("end")).try_lock().expect_err("it is held through the links");
+    held.release()?;
+    // To a directory that is missing.
+    symlink("missing/test.lock", scratch.join("astray"))?;
+    let error = lock_file(scratch.join("astray")).lock().expect_err("it leads nowhere");
+    assert!(matches!(error, LockError::Io { action: Action::Create, .. }), "{error}");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
     Ok(())
-}
-
-/// For what this process has the file open, by each of its descriptors.
-#[cfg(target_os = "linux")]
-fn access_of_open(path: &Path) -> Outcome<Vec<i32>> {
-    let mut access = vec![];
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let entry = entry?;
-        // Other tests open and close theirs meanwhile.
-        if !fs::read_link(entry.path()).is_ok_and(|opened| opened == path) {
-            continue;
-        }
-        let descriptor = entry.file_name().into_string().map_err(|_| "it is a number")?;
-        let about = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
-        let flags = about.lines().find_map(|line| line.strip_prefix("flags:")).ok_or("no flags")?;
-        access.push(i32::from_str_radix(flags.trim(), 8)? & libc::O_ACCMODE);
-    }
-    Ok(access)
 }
 
 /// Of many processes that make the file at once, one is first; nobody fails.
@@ -276,66 +274,4 @@ fn l13_one_descriptor_is_enough() -> Outcome {
         peer.handle("a", scratch.lock_path(), "timeout=1");
     }
     Ok(())
-}
-
-#[test]
-fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
-    let scratch = Scratch::new();
-    let program = scratch.join("sleep");
-    // A script would not do: it is its interpreter that runs. And it is another process that has
-    // the copy open for writing: a fork of another test's would inherit that, and what is open for
-    // writing cannot be run.
-    let copied = Command::new("cp").arg(which("sleep")?).arg(&program).status();
-    assert!(copied.is_ok_and(|status| status.success()), "cp is everywhere");
-    let mut running = Command::new(&program).arg("1000").spawn()?;
-    let outcome = lock_file(&program).lock().map(drop);
-    running.kill()?;
-    running.wait()?;
-    Ok(outcome?)
-}
-
-/// A lease: whoever has it is told that somebody opens the file, and may take a while to give it
-/// back. Here nobody answers until the test does.
-#[cfg(target_os = "linux")]
-#[test]
-#[allow(unsafe_code, reason = "the standard library knows no leases")]
-fn l3_a_lease_is_waited_for_by_the_deadline() -> Outcome {
-    use std::os::fd::AsRawFd;
-    use std::time::{Duration, Instant};
-
-    const F_SETSIG: i32 = 10;
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    File::create(&path)?;
-    let leased = File::open(&path)?;
-    // SAFETY: the descriptor is ours. The signal that tells of the opening is one that is ignored.
-    unsafe {
-        assert_eq!(libc::fcntl(leased.as_raw_fd(), F_SETSIG, libc::SIGURG), 0);
-        assert_eq!(libc::fcntl(leased.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK), 0);
-    }
-    let why = format!(
-        "{}: somebody has a lease on it, a file server for instance, and has not given it back yet",
-        words_of(libc::EAGAIN)
-    );
-    let refused = |lock: &locket::Lock| {
-        let Err(error) = lock.lock() else { panic!("it is leased") };
-        assert_eq!(error.to_string(), format!("couldn't open {}: {why}", path.display()));
-    };
-    refused(&scratch.lock().timeout(Duration::ZERO));
-    let timeout = Duration::from_millis(30);
-    let start = Instant::now();
-    refused(&scratch.lock().timeout(timeout));
-    assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
-
-    let mut peer = Peer::with_handle("patient", &path, "timeout=3600000 retry_period=1");
-    peer.ok("start wait acquire patient");
-    peer.assert_waiting("wait");
-    drop(leased);
-    peer.wait_ok("wait");
-    Ok(())
-}
-
-fn which(program: &str) -> io::Result<PathBuf> {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output()?;
-    Ok(String::from_utf8_lossy(&found.stdout).trim().into())
 }

@@ -176,23 +176,3 @@ fn l10_any_bytes_are_a_name() -> Outcome {
     assert_eq!(fs::read_dir(scratch.path())?.count(), 5);
     Ok(())
 }
-
-/// Without a current directory a relative path is no path; the handle says so when it is used.
-#[cfg(unix)]
-#[test]
-fn l10_a_deleted_directory_has_no_relative_paths() -> Outcome {
-    let scratch = Scratch::new();
-    let gone = scratch.join("gone");
-    fs::create_dir(&gone)?;
-    let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(&gone)));
-    fs::remove_dir(&gone)?;
-    peer.handle("a", "test.lock", "");
-    let refusal = peer.refused("acquire a");
-    assert_eq!(refusal.class, "open");
-    assert!(refusal.message.contains("the current directory cannot be told"), "{refusal:?}");
-    assert_eq!(peer.ok("state a"), "unlocked");
-    peer.handle("b", scratch.lock_path(), "");
-    assert!(peer.finds_free("b"), "an absolute one is still good");
-    Ok(())
-}

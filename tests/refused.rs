@@ -7,8 +7,9 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::{Outcome, Peer, Scratch, Strace, words_of};
+use crate::support::{Outcome, Peer, Scratch, Strace, access_of_open, words_of};
 
 /// A lock file, a traced peer with the handle `a` to it, and `--inject` for calls that have to do
 /// with it alone. Other peers see the system as it is.
@@ -39,6 +40,11 @@ impl Refused {
 
     fn peer(&mut self) -> &mut Peer {
         &mut self.strace.peer
+    }
+
+    /// For what the peer has the lock file open, by each of its descriptors.
+    fn access(&self) -> Outcome<Vec<i32>> {
+        access_of_open(self.strace.peer.pid(), &self.scratch.lock_path())
     }
 
     /// The lock is free, the file as it was, and so is the process, but for one descriptor that it
@@ -129,15 +135,16 @@ fn l12_a_refusal_is_told_with_path_action_and_cause() -> Outcome {
     let faults = [
         (OPEN, "error=EIO:when=1", "open", libc::EIO),
         (OPEN, "error=ENFILE:when=1", "open", libc::ENFILE),
-        // Not EACCES and the like, which are tried again for reading alone.
+        // What may not be read is opened for writing.
         (OPEN, "error=EACCES:when=1..2", "open", libc::EACCES),
         ("fstat", "error=EIO:when=1", "open", libc::EIO),
         ("flock", "error=ENOLCK:when=1", "lock", libc::ENOLCK),
         ("flock", "error=EOPNOTSUPP:when=1", "lock", libc::EOPNOTSUPP),
         // On CIFS that is contention, but not on a file system that is not CIFS.
         ("flock", "error=EACCES:when=1", "lock", libc::EACCES),
-        (STAT, "error=EACCES:when=1", "check", libc::EACCES),
-        (STAT, "error=EIO:when=1", "check", libc::EIO),
+        (STAT, "error=EIO:when=1", "open", libc::EIO),
+        (STAT, "error=EACCES:when=2", "check", libc::EACCES),
+        (STAT, "error=EIO:when=2", "check", libc::EIO),
     ];
     for (calls, fault, class, code) in faults {
         for command in ["acquire a", "lock a g"] {
@@ -192,10 +199,17 @@ fn l12_a_signal_is_no_answer() -> Outcome {
 #[test]
 fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
     let check = "l12_signals_do_not_outlive_the_deadline";
-    for (calls, class) in [(OPEN, "open"), ("flock", "lock"), (STAT, "check")] {
+    let calls = [
+        (OPEN, "1+", "open"),
+        (STAT, "1+", "open"),
+        ("flock", "1+", "lock"),
+        (STAT, "2+", "check"),
+    ];
+    for (calls, which, class) in calls {
         for timeout in [0, 50] {
             let options = format!("timeout={timeout}");
-            let fault = (calls, "error=EINTR");
+            let fault = format!("error=EINTR:when={which}");
+            let fault = (calls, &*fault);
             let Some(mut refused) = Refused::new(check, &options, &[fault]) else { return Ok(()) };
             let refusal = refused.peer().refused("acquire a");
             assert_eq!(refusal.class, class, "{refusal:?}");
@@ -211,7 +225,7 @@ fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
 fn l12_a_kept_descriptor_is_given_up() -> Outcome {
     let check = "l12_a_kept_descriptor_is_given_up";
     // One acquire and release, and then the kept descriptor fails.
-    for (calls, fault) in [("flock", "error=ESTALE:when=3"), (STAT, "error=ESTALE:when=2")] {
+    for (calls, fault) in [("flock", "error=ESTALE:when=3"), (STAT, "error=ESTALE:when=3")] {
         let Some(mut refused) = Refused::new(check, "", &[(calls, fault)]) else { return Ok(()) };
         refused.peer().ok("repeat 2 acquire a ; release a");
         refused.leaves_nothing(calls)?;
@@ -219,35 +233,76 @@ fn l12_a_kept_descriptor_is_given_up() -> Outcome {
     Ok(())
 }
 
-/// A file that may only be read is locked all the same, whatever the system calls the reason.
+/// A file that may not be read is locked by a descriptor for writing.
 #[test]
-fn l12_what_may_not_be_written_may_be_read() -> Outcome {
-    let check = "l12_what_may_not_be_written_may_be_read";
-    for error in ["EACCES", "EPERM", "EROFS", "ETXTBSY"] {
+fn l12_a_file_that_may_not_be_read_is_opened_for_writing() -> Outcome {
+    let check = "l12_a_file_that_may_not_be_read_is_opened_for_writing";
+    for error in ["EACCES", "EPERM"] {
         let fault = format!("error={error}:when=1");
         let Some(mut refused) = Refused::new(check, "", &[(OPEN, &fault)]) else { return Ok(()) };
         let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
         refused.peer().ok("acquire a");
         assert!(!other.finds_free("a"), "{error}");
+        assert_eq!(refused.access()?, [libc::O_WRONLY], "{error}");
         refused.peer().ok("release a");
         refused.leaves_nothing(error)?;
     }
     Ok(())
 }
 
-/// Where a directory may not even be opened for writing, it still is not what is locked.
+/// NFS answers `EBADF`, CIFS `EIO` to an exclusive lock on a descriptor that is for reading alone.
 #[test]
-fn l12_a_directory_is_not_read_in_place_of_a_file() -> Outcome {
-    let check = "l12_a_directory_is_not_read_in_place_of_a_file";
-    let fault = (OPEN, "error=EACCES:when=1");
-    let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
-    let path = refused.scratch.lock_path();
-    fs::remove_file(&path)?;
-    fs::create_dir(&path)?;
-    let refusal = refused.peer().refused("acquire a");
-    assert_eq!(refusal.class, "open");
-    assert!(refusal.message.ends_with("Is a directory (os error 21)"), "{refusal:?}");
-    assert_eq!(refused.strace.peer.descriptors(), refused.descriptors);
+fn l1_a_lock_that_needs_writing_is_taken_by_a_descriptor_for_both() -> Outcome {
+    let check = "l1_a_lock_that_needs_writing_is_taken_by_a_descriptor_for_both";
+    for error in ["EBADF", "EIO"] {
+        let fault = format!("error={error}:when=1");
+        let Some(mut refused) = Refused::new(check, "", &[("flock", &fault)]) else {
+            return Ok(());
+        };
+        let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
+        refused.peer().ok("acquire a");
+        assert!(!other.finds_free("a"), "{error}");
+        assert_eq!(refused.access()?, [libc::O_RDWR], "{error}");
+        refused.peer().ok("release a");
+        refused.leaves_nothing(error)?;
+    }
+    Ok(())
+}
+
+/// Where the descriptor for both is refused, or refused the lock in its turn, the error is that of
+/// the lock.
+#[test]
+fn l12_a_lock_that_needs_writing_and_cannot_have_it() -> Outcome {
+    let check = "l12_a_lock_that_needs_writing_and_cannot_have_it";
+    let ways = [
+        &[("flock", "error=EBADF:when=1"), (OPEN, "error=EACCES:when=2")][..],
+        &[("flock", "error=EBADF:when=1..2")],
+    ];
+    for faults in ways {
+        let Some(refused) = Refused::new(check, "", faults) else { return Ok(()) };
+        refused.assert_refused("acquire a", "lock", libc::EBADF)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn l8_what_is_no_file_is_not_opened() -> Outcome {
+    let check = "l8_what_is_no_file_is_not_opened";
+    for kind in ["directory", "fifo", "device"] {
+        let Some(mut refused) = Refused::new(check, "", &[]) else { return Ok(()) };
+        let path = refused.scratch.lock_path();
+        fs::remove_file(&path)?;
+        match kind {
+            "directory" => fs::create_dir(&path)?,
+            "fifo" => assert!(Command::new("mkfifo").arg(&path).status()?.success()),
+            _ => std::os::unix::fs::symlink("/dev/null", &path)?,
+        }
+        assert_eq!(refused.peer().refused("acquire a").class, "open");
+        assert_eq!(refused.peer().refused("try_lock a g").kind, "path");
+        let trace = refused.strace.end();
+        assert_eq!(trace.calls().filter(|call| call.contains("open")).count(), 0, "{kind}");
+        assert_ne!(trace.calls().count(), 0, "the counter-proof: other calls are seen");
+    }
     Ok(())
 }
 

@@ -40,7 +40,15 @@ fn beliefs(process: &Process) -> impl Iterator<Item = (Mode, Descriptor)> {
     let kept = process.ledger.kept.iter().map(|kept| (kept.mode, kept.descriptor));
     let counted = |it: &&Thread| matches!(it.place, Place::Guarding | Place::TakeLate);
     let guards = process.threads.iter().filter(counted);
-    kept.chain(guards.filter_map(|it| Some((it.call.mode, it.descriptor?))))
+    let guards = guards.filter_map(|it| Some((it.call.mode, it.descriptor?)));
+    // What the ledger calls shared already, the system's exclusive lock covers.
+    let covers = |own: Descriptor| match own.lock {
+        Some(Mode::Exclusive) => Descriptor { lock: Some(Mode::Shared), ..own },
+        _ => Descriptor { lock: None, ..own },
+    };
+    let converted = process.threads.iter().filter(|it| it.place == Place::Convert);
+    let converted = converted.filter_map(move |it| Some((it.call.mode, covers(it.descriptor?))));
+    kept.chain(guards).chain(converted)
 }
 
 /// L1, of what programs believe, per file: holders of two files that one path named may coexist.
@@ -147,6 +155,9 @@ pub(crate) fn check_step(
         Action::Takes => (Op::Take { process, path }, Answer::Taken(0)),
         Action::FindsNothing => (Op::Take { process, path }, Answer::Ended(Outcome::NotLocked)),
         Action::TakesGuard => (Op::TakeGuard { process, id }, Answer::Taken(0)),
+        Action::Lowers => (Op::Lower { process, id }, Answer::Done),
+        Action::Converts(_) => (Op::Convert { process, id }, Answer::Done),
+        Action::ConvertRefused => (Op::Restore { process, id }, Answer::Ended(Outcome::Failed)),
         Action::Unlocks(_) => (Op::Unlock { process, id }, Answer::Done),
         Action::Closes(_) if was_locked => (Op::Unlock { process, id }, Answer::Done),
         Action::TellsRefusal => (Op::Refuse { process, path }, Answer::Ended(Outcome::Refused)),
@@ -204,6 +215,7 @@ fn world(state: &State) -> World {
             let Some(own) = thread.descriptor else { continue };
             let (reached, is_named) = match (thread.place, own.lock) {
                 (Place::Guarding, _) => (Stage::Recorded, true),
+                (Place::Convert, _) => (Stage::Lowered, true),
                 (_, None) => continue,
                 (Place::Unlock | Place::Close(_) | Place::Retire(_), _) => (Stage::Taken, true),
                 _ => (Stage::Granted, thread.ghost.named),

@@ -20,6 +20,9 @@
 //!
 //! release ┬─ takes a hold out of the ledger ───────▶ Unlock
 //!         └─ finds none ───────────────────────────▶ not locked
+//! downgrade ─ in the ledger ───────────────────────▶ Convert
+//! Convert ┬─ done ─────────────────────────────────▶ held, shared
+//!         └─ refused, and undone in the ledger ────▶ held, exclusive
 //! Unlock ─┬─ done ────────▶ Retire ─▶ (Close) ─────▶ released
 //!         └─ refused ─────▶ Close ──▶ Refuse ──────▶ an error
 //! ```
@@ -32,6 +35,8 @@
 //! As Linux's `flock`: an attempt, blocking or not, is granted whenever no *holder* is in its way,
 //! whoever waits; it *barges*. Who is not granted queues, and is granted when no holder, and nobody
 //! ahead in the queue, is in its way. Between an unlock and the next grant there is time to barge in.
+//! An exclusive lock becomes shared in one step, as on local file systems (`flock_lock_inode` in
+//! fs/locks.c, Linux 6.1); flock(2) does not promise that, and elsewhere Locket refuses to downgrade.
 //!
 //! # Fairness
 //!
@@ -75,6 +80,8 @@ pub struct Protocol {
     pub threads: usize,
     /// What threads do.
     pub client: Client,
+    /// Whether exclusive guards are downgraded.
+    pub downgrades: bool,
     /// How many idle descriptors a ledger keeps, at most 3.
     pub spares: usize,
     /// Whether handles are dropped, so that a process may have none.
@@ -86,7 +93,7 @@ pub struct Protocol {
     pub crashes: u8,
     /// How often the path may come to name another file, or none.
     pub renames: u8,
-    /// How often the system may refuse to unlock.
+    /// How often the system may refuse to unlock, or to convert.
     pub refusals: u8,
     /// One thread is marked, for the liveness checkers, and up to so many grants to others while it
     /// is queued are counted.
@@ -130,6 +137,7 @@ impl Default for Protocol {
             processes: 2,
             threads: 1,
             client: Client::Any { calls: vec![Acquire::default()], stray: false },
+            downgrades: false,
             spares: 1,
             drops_handles: false,
             barging: true,

@@ -20,6 +20,11 @@
 //!       └──────────┴── the system's lock ─────┴──────────┘          others are kept out
 //! ```
 //!
+//! A guard's downgrade is two steps more, in the same order as a release: `Lower` in the ledger, then
+//! `Convert` in the system. In between (stage `Lowered`) the ledger says shared, which the system's
+//! exclusive lock covers. There is no upgrade: a system that refuses one has taken the shared lock away
+//! by then (flock(2)), and what the ledger says would not be held.
+//!
 //! Hence the law that everything rests on: what the ledger says is held, the system holds. Hence
 //! also what is *not* promised: a release that lost to another (`NotLocked`) may return before that
 //! other one has let the next waiter in. With one step for a call no real lock would fit the model.
@@ -97,6 +102,15 @@ impl World {
                 }
                 _ => Answer::Wrong("ends a guard that has no hold"),
             },
+            Op::Lower { process, id } => match self.find(process, id, Stage::Recorded) {
+                Some(at) if !self.holds[at].kept && self.holds[at].mode == Mode::Exclusive => {
+                    self.holds[at].stage = Stage::Lowered;
+                    Answer::Done
+                }
+                _ => Answer::Wrong("downgrades what is no exclusive guard"),
+            },
+            Op::Convert { process, id } => self.end_downgrade(process, id, Mode::Shared),
+            Op::Restore { process, id } => self.end_downgrade(process, id, Mode::Exclusive),
             Op::Unlock { process, id } => {
                 let found = self
                     .find(process, id, Stage::Granted)
@@ -146,7 +160,7 @@ impl World {
     /// What a process's ledger says of a path.
     #[must_use]
     pub fn state(&self, process: Process, path: Path) -> State {
-        let mut modes = self.held(process, path).map(|at| self.holds[at].mode);
+        let mut modes = self.held(process, path).map(|at| self.holds[at].mode_in_ledger());
         match modes.next() {
             None if self.released_error.contains(&(process, path)) => State::ReleasedError,
             None => State::Unlocked,
@@ -226,6 +240,17 @@ impl World {
         Some((next, outcome))
     }
 
+    /// The whole downgrade of a guard with nothing in between; `refused` if the system is to refuse it.
+    /// `None` if there is no such guard, or it is shared.
+    #[must_use]
+    pub fn downgrade(&self, process: Process, id: HoldId, refused: bool) -> Option<Self> {
+        let (mut next, answer) = self.step(Op::Lower { process, id });
+        let second =
+            if refused { Op::Restore { process, id } } else { Op::Convert { process, id } };
+        next.apply(second);
+        (answer == Answer::Done).then_some(next)
+    }
+
     /// Whether two worlds are the same but for the numbers of their holds.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
@@ -261,6 +286,17 @@ impl World {
         Outcome::Released
     }
 
+    fn end_downgrade(&mut self, process: Process, id: HoldId, mode: Mode) -> Answer {
+        let Some(at) = self.find(process, id, Stage::Lowered) else {
+            return Answer::Wrong("converts a lock that the ledger calls exclusive");
+        };
+        (self.holds[at].stage, self.holds[at].mode) = (Stage::Recorded, mode);
+        match mode {
+            Mode::Shared => Answer::Done,
+            Mode::Exclusive => Answer::Ended(Outcome::Failed),
+        }
+    }
+
     fn find(&self, process: Process, id: HoldId, stage: Stage) -> Option<usize> {
         self.holds
             .iter()
@@ -269,7 +305,8 @@ impl World {
 
     fn held(&self, process: Process, path: Path) -> impl Iterator<Item = usize> {
         let of_path = move |hold: &Hold| {
-            (hold.process, hold.path, hold.stage) == (process, path, Stage::Recorded)
+            (hold.process, hold.path) == (process, path)
+                && matches!(hold.stage, Stage::Recorded | Stage::Lowered)
         };
         (0..self.holds.len()).filter(move |&at| of_path(&self.holds[at]))
     }

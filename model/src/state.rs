@@ -65,6 +65,8 @@ pub enum Place {
     Reopen,
     /// Has a guard.
     Guarding,
+    /// Downgrades its guard: the ledger says so already, and the system is to be told.
+    Convert,
     /// Made a kept hold, and will call `release`.
     Owing,
     /// Only with [`Bug::PeeksBeforeTaking`]: has seen which hold to release.
@@ -214,4 +216,8 @@ pub enum Bug {
     DropsKept,
     /// A release that finds nothing sets released-error though a guard is alive.
     ErrorWhileHeld,
+    /// A downgrade tells the system first, and the ledger after it.
+    ConvertsBeforeLowering,
+    /// A downgrade unlocks, and then locks anew.
+    ConvertsByUnlocking,
 }

@@ -63,7 +63,9 @@ impl Protocol {
     /// The marked thread has got a hold.
     #[must_use]
     pub fn has_arrived(state: &State) -> bool {
-        Self::watched(state).is_some_and(|it| matches!(it.place, Place::Guarding | Place::Owing))
+        let holds =
+            |it: &Thread| matches!(it.place, Place::Guarding | Place::Convert | Place::Owing);
+        Self::watched(state).is_some_and(holds)
     }
 
     /// A step that everybody may be relied on to take: no new call, no crash, no change of the path,
@@ -76,6 +78,7 @@ impl Protocol {
                 | Action::Interrupted
                 | Action::Refused(_, _, true)
                 | Action::UnlockRefused
+                | Action::ConvertRefused
                 | Action::DropsHandle
                 | Action::Crashes
                 | Action::Renames(_)
@@ -103,6 +106,7 @@ impl Protocol {
             (Action::Holds(_), _) => Some(Outcome::Held),
             (Action::FindsNothing, _) => Some(Outcome::NotLocked),
             (Action::TellsRefusal, _) => Some(Outcome::Refused),
+            (Action::ConvertRefused, _) => Some(Outcome::Failed),
             (Action::Returns(outcome), _) | (Action::Spares, Place::Retire(outcome)) => {
                 Some(outcome)
             }

@@ -7,7 +7,7 @@ use locket_model::protocol::{Protocol, Step};
 use locket_model::state::{Bug, State};
 
 /// The law that convicts each bug, in which world.
-const BUGS: [(Bug, &str, &str, (usize, usize)); 16] = [
+const BUGS: [(Bug, &str, &str, (usize, usize)); 18] = [
     (Bug::LosesWakeUp, "always can", "faults", (2, 1)),
     (Bug::IgnoresReaders, "L1 exclusion", "modes", (2, 1)),
     (Bug::PeeksBeforeTaking, "L5 one release wins", "pair", (1, 2)),
@@ -24,6 +24,8 @@ const BUGS: [(Bug, &str, &str, (usize, usize)); 16] = [
     (Bug::LeaksOnReopen, "L13 nothing left behind", "faults", (2, 1)),
     (Bug::DropsKept, "L5 one release wins", "pair", (1, 1)),
     (Bug::ErrorWhileHeld, "L6 released-error", "pair", (1, 2)),
+    (Bug::ConvertsBeforeLowering, "ledger within kernel", "downgrades", (2, 1)),
+    (Bug::ConvertsByUnlocking, "ledger within kernel", "downgrades", (2, 1)),
 ];
 
 fn search(system: &Protocol) -> Result<(), Box<Conviction>> {

@@ -34,6 +34,13 @@ fn operations() -> Vec<(&'static str, Call)> {
         let ended = guard.and_then(|guard| world.release_guard(HERE, guard.id, refused));
         ended.map_or((world.clone(), "-".into()), told)
     }
+    fn downgraded(world: &World, refused: bool) -> (World, String) {
+        let guard = world.holds().iter().find(|hold| hold.process == HERE && !hold.kept);
+        match guard.and_then(|guard| world.downgrade(HERE, guard.id, refused)) {
+            Some(next) => (next, if refused { "Failed" } else { "Done" }.into()),
+            None => (world.clone(), "-".into()),
+        }
+    }
     vec![
         ("acquire exclusive", |world| told(world.acquire(HERE, PATH, 3, Mode::Exclusive, true))),
         ("acquire shared", |world| told(world.acquire(HERE, PATH, 3, Mode::Shared, true))),
@@ -41,6 +48,8 @@ fn operations() -> Vec<(&'static str, Call)> {
         ("release, refused", |world| told(world.release(HERE, PATH, true))),
         ("end guard", |world| guard(world, false)),
         ("end guard, refused", |world| guard(world, true)),
+        ("downgrade guard", |world| downgraded(world, false)),
+        ("downgrade, refused", |world| downgraded(world, true)),
         ("file replaced", |world| {
             let (world, answer) = world.step(Op::Name { path: PATH, file: Some(7) });
             (world, format!("{answer:?}"))
@@ -109,6 +118,23 @@ fn a_call_is_two_steps() {
     assert_eq!(freed.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1, Outcome::Held);
 }
 
+/// A downgrade lets readers in, and nobody else, when the system has done its step.
+#[test]
+fn a_downgrade_is_two_steps() {
+    let held = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, false).0;
+    let (lowered, answer) = held.step(Op::Lower { process: HERE, id: 1 });
+    assert_eq!(answer, Answer::Done);
+    assert_eq!(lowered.state(HERE, PATH), State::HeldShared(1));
+    let other = lowered.acquire(ELSEWHERE, PATH, 1, Mode::Shared, true).1;
+    assert_eq!(other, Outcome::TimedOut, "the system still has it alone");
+    let restored = lowered.step(Op::Restore { process: HERE, id: 1 }).0;
+    assert_eq!(restored, held);
+    let shared = lowered.step(Op::Convert { process: HERE, id: 1 }).0;
+    assert_eq!(shared.acquire(ELSEWHERE, PATH, 1, Mode::Shared, true).1, Outcome::Held);
+    assert_eq!(shared.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1, Outcome::TimedOut);
+    assert_eq!(shared.release_guard(HERE, 1, false).map(|it| it.1), Some(Outcome::Released));
+}
+
 /// A hold counts only on a file that the path named at some moment since the grant.
 #[test]
 fn a_hold_on_a_file_that_the_path_never_named_is_wrong() {
@@ -134,6 +160,9 @@ fn wrong_steps_change_nothing() {
         Op::Record { process: HERE, id: 1 },
         Op::Record { process: HERE, id: 2 },
         Op::TakeGuard { process: HERE, id: 1 },
+        Op::Lower { process: HERE, id: 1 },
+        Op::Convert { process: HERE, id: 1 },
+        Op::Restore { process: HERE, id: 1 },
         Op::Unlock { process: HERE, id: 1 },
         Op::Unlock { process: ELSEWHERE, id: 1 },
     ] {

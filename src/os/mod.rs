@@ -1,13 +1,19 @@
 //! The system's side of the lock: what each call does, and when it may be made.
 //!
-//! - `Name::new(path)`: at any time; touches no file. Makes the path absolute.
+//! - `Name::new(path)`: at any time; opens no file. Makes the path absolute, or keeps the current
+//!   directory open, for which it may lack a descriptor (`Name::lacks_descriptor`).
+//! - `Name::key()`: at any time. Names with equal keys are names of one lock.
 //! - `watch_forks()`: before the first descriptor is opened. Cheap when repeated.
 //! - `generation()`: at any time, in any process: how many forks lie between this process and the
 //!   one that loaded the library.
-//! - `open(name, options, deadline) → Descriptor`: at any time. A descriptor of its own, without a
-//!   lock, closed on `exec`. Creates the file if there is none, unless the options forbid that, and
-//!   otherwise leaves it as it is (L8). Where somebody keeps the file to himself, it sleeps until
-//!   that is over, or until the deadline. Fails with `Interrupted` when a signal came first.
+//! - `open(name, options, deadline, access, watch) → Descriptor`: at any time. A descriptor of its
+//!   own, without a lock, closed on `exec`. Creates the file if there is none, unless the options
+//!   forbid that, and otherwise leaves it as it is (L8). Opens no FIFO and no device. While another
+//!   process keeps the file from being opened, it retries until the deadline, and the observer gets
+//!   its looks. Fails with `Interrupted` when a signal came first.
+//! - `lacks_descriptors(failure)`: after a failure. Would it work if this process had fewer descriptors open?
+//! - `needs_writing(failure)`: after a failed lock. Would it work on a descriptor that is opened for
+//!   writing too?
 //! - `try_lock(descriptor, mode) → granted?`: on a descriptor without a lock. Never sleeps.
 //! - `wait(descriptor, options, deadline, watch) → granted?`: on a descriptor without a lock, after
 //!   `try_lock` has said no. Sleeps until granted, or until about the deadline, or until the observer
@@ -26,12 +32,19 @@
 //!   why, as far as can be told.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
 //!   closed, which unlocks too.
+//! - `downgrade(descriptor) → still locked?`: on a descriptor with an exclusive lock, which becomes shared.
+//!   After an error it is exclusive as before. It is no longer locked only if the system has let
+//!   somebody in between.
 //! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit a
 //!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
-//! - Dropping a `Descriptor`: at any time, in any process. Closes it, which ends its lock unless
-//!   another process has inherited it.
+//! - `Descriptor::is_own()`: does its number still belong to it? The host may have closed it, and opened
+//!   another file by that number.
+//! - `Descriptor::may_be_idle()`: may it be kept without a lock?
+//! - `Descriptor::number()`: for the guard that owns it, which lends it to its callers.
+//! - Dropping a `Descriptor`: at any time, in any process. Closes it if it is its own, which ends its
+//!   lock unless another process has inherited it.
 //!
 //! Nothing else in the library names a system call, or uses `unsafe`.
 #![allow(unsafe_code)]

@@ -1,80 +1,45 @@
-//! `open`, `flock`, `stat`, and what `fork` does to them.
+//! `flock`, `stat`, and the descriptors that they are called on.
 
 pub(super) mod clock;
 mod diagnosis;
 mod file_system;
+mod forks;
+mod name;
+mod opening;
+mod own_file;
 pub(super) mod users;
 
-use std::ffi::{CStr, CString};
-use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{self, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, FdFlags};
 
 use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 
 #[cfg(target_os = "linux")]
 use super::linux::{alarm::Alarm, watcher::watched};
 
-pub(crate) use diagnosis::diagnose;
 use file_system::FileSystem;
+use own_file::OwnFile;
 
-/// An absolute path, in the form that system calls take.
-#[derive(Clone, Debug)]
-pub(crate) struct Name {
-    path: PathBuf,
-    /// Or why no file can have this name.
-    raw: Result<CString, (io::ErrorKind, &'static str)>,
-}
-
-impl Name {
-    pub(crate) fn new(given: &Path) -> Self {
-        let (path, fault) = match path::absolute(given) {
-            Ok(path) => (path, None),
-            Err(_) if given.as_os_str().is_empty() => {
-                (given.into(), Some((io::ErrorKind::InvalidInput, "the path is empty")))
-            }
-            Err(error) => {
-                (given.into(), Some((error.kind(), "the current directory cannot be told")))
-            }
-        };
-        let nul = (io::ErrorKind::InvalidInput, "the path has a NUL byte in it");
-        let raw = match fault {
-            Some(fault) => Err(fault),
-            None => CString::new(path.as_os_str().as_bytes()).map_err(|_| nul),
-        };
-        Self { path, raw }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn raw(&self, action: Action) -> Result<&CStr, Failure> {
-        let raw = self.raw.as_ref();
-        raw.map(CString::as_c_str)
-            .map_err(|&(kind, text)| action.failed(io::Error::new(kind, text)))
-    }
-}
+pub(crate) use diagnosis::diagnose;
+pub(crate) use forks::{generation, watch_forks};
+pub(crate) use name::Name;
+pub(in crate::os) use name::Place;
 
 /// An open file description of our own.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    file: File,
-    /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
-    /// number goes to no other file as long as a descriptor holds it.
-    identity: (u64, u64),
+    file: OwnFile,
     /// How many forks this process had seen when it was opened.
     forks: u32,
     file_system: FileSystem,
@@ -82,103 +47,85 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
-        self.forks != FORKS.load(Ordering::Relaxed) || FORKING.load(Ordering::Relaxed) != 0
+        forks::happened_since(self.forks)
+    }
+
+    pub(crate) fn number(&self) -> Number {
+        Number(self.file.as_raw_fd())
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.file.is_own()
+    }
+
+    /// On network file systems and FUSE an open file keeps its directory from being removed, since a
+    /// deleted file lives on under another name there, and its mount from being unmounted.
+    pub(crate) fn may_be_idle(&self) -> bool {
+        self.file_system == FileSystem::Local
     }
 }
 
-pub(crate) fn open(
-    name: &Name,
-    options: &Options,
-    deadline: &Deadline,
-) -> Result<Descriptor, Failure> {
-    let path = name.raw(Action::Open)?;
-    let forks = FORKS.load(Ordering::Relaxed);
-    let file = open_by(deadline, path, options)?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| Action::Open.failed(error))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => Err(Action::Open.failed(Errno::ISDIR)),
-        FileType::Fifo => Err(Action::Open.failed(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is a FIFO, which has no place for a lock file",
-        ))),
-        _ => {
+/// The number of a descriptor, for a guard that has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(RawFd);
+
+impl Number {
+    /// Borrows the descriptor for as long as its owner is borrowed, which keeps it open meanwhile.
+    pub(crate) fn borrow_from<T>(self, _owner: &T) -> BorrowedFd<'_> {
+        // SAFETY: a guard owns the descriptor whose number it has, and that leaves the guard only when
+        // the guard itself ends: by `release`, `bequeath` and drop.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
+/// An open file description of the caller's.
+#[derive(Debug)]
+pub(crate) struct BorrowedDescriptor<'fd> {
+    descriptor: Descriptor,
+    _fd: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> BorrowedDescriptor<'fd> {
+    pub(crate) fn new(fd: BorrowedFd<'fd>) -> Result<Self, Failure> {
+        let file = OwnFile::borrow(fd).map_err(|error| Action::Lock.failed(error))?;
+        let file_system = FileSystem::of(&file);
+        let descriptor = Descriptor { file, forks: forks::seen(), file_system };
+        Ok(Self { descriptor, _fd: PhantomData })
+    }
+
+    pub(crate) fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+/// Opens the lock file. The forks are counted first: a child may have a copy of what is opened
+/// while it is born.
+pub(crate) fn open<'a>(
+    name: &'a Name,
+    options: &'a Options,
+    deadline: &'a Deadline,
+    access: Access,
+    watch: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
+    let forks = forks::seen();
+    Ok(match opening::open(name, options, deadline, access, watch)? {
+        Opened::Descriptor((file, stat)) => {
             let file_system = FileSystem::of(&file);
-            Ok(Descriptor { file, identity: identity(&stat), forks, file_system })
+            Opened::Descriptor(Descriptor { file: OwnFile::new(file, &stat), forks, file_system })
         }
-    }
-}
-
-/// Somebody may have a lease on the file (`F_SETLEASE`; file servers do) and is told to give it
-/// back, which takes a while. To wait for that in `open` would be to wait past the deadline.
-fn open_by(deadline: &Deadline, path: &CStr, options: &Options) -> Result<File, Failure> {
-    loop {
-        let left = deadline.remaining().unwrap_or(Duration::MAX);
-        match open_or_create(path, options) {
-            Err(failure) if !left.is_zero() && is_leased(&failure) => {
-                pause(options.retry_period.min(left));
-            }
-            opened => return opened,
-        }
-    }
-}
-
-fn is_leased(failure: &Failure) -> bool {
-    Errno::from_io_error(&failure.source) == Some(Errno::AGAIN)
-}
-
-fn open_or_create(path: &CStr, options: &Options) -> Result<File, Failure> {
-    match open_existing(path, options) {
-        Err(Errno::NOENT) if options.create => create(path, options),
-        // Every system has an error of its own for that.
-        Err(_) if !options.follow_links && is_link(path) => {
-            Err(Action::Open.failed(not_followed()))
-        }
-        opened => opened.map_err(|error| Action::Open.failed(error)),
-    }
-}
-
-/// Without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
-/// directory. For writing, since NFS wants that for an exclusive lock; but what may only be read
-/// can be locked all the same.
-fn open_existing(path: &CStr, options: &Options) -> Result<File, Errno> {
-    match open_with(path, options, OFlags::RDWR) {
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
-            open_with(path, options, OFlags::RDONLY)
-        }
-        opened => opened,
-    }
-}
-
-fn create(path: &CStr, options: &Options) -> Result<File, Failure> {
-    open_with(path, options, OFlags::RDWR | OFlags::CREATE).or_else(|error| {
-        // Another user may have made it since, one we may open but not create.
-        open_existing(path, options).map_err(|_| Action::Create.failed(error))
+        Opened::GivenUp(waited) => Opened::GivenUp(waited),
     })
 }
 
-/// `O_NONBLOCK` is for the FIFO that would wait for a peer, and the lease that would be waited for;
-/// to `flock` it means nothing.
-fn open_with(path: &CStr, options: &Options, flags: OFlags) -> Result<File, Errno> {
-    let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    flags.set(OFlags::NOFOLLOW, !options.follow_links);
-    #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
-    let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as rustix::fs::RawMode);
-    rustix::fs::open(path, flags, mode).map(File::from)
+pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
+    matches!(Errno::from_io_error(&failure.source), Some(Errno::MFILE | Errno::NFILE))
 }
 
-pub(super) fn not_followed() -> io::Error {
-    let text = "it is a symbolic link, which this handle does not follow";
-    io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-fn is_link(path: &CStr) -> bool {
-    let stat = rustix::fs::lstat(path);
-    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
-}
-
-fn identity(stat: &Stat) -> (u64, u64) {
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
-    (stat.st_dev as u64, stat.st_ino as u64)
+/// NFS answers `EBADF` to an exclusive lock on a descriptor that is not open for writing
+/// (`nfs4_proc_lock`, Linux), and CIFS `EIO`, as flock(1) of util-linux knows.
+pub(crate) fn needs_writing(failure: &Failure) -> bool {
+    let error = Errno::from_io_error(&failure.source);
+    failure.action == Action::Lock && matches!(error, Some(Errno::BADF | Errno::IO))
 }
 
 pub(crate) fn is_current(
@@ -186,16 +133,16 @@ pub(crate) fn is_current(
     descriptor: &Descriptor,
     follow_links: bool,
 ) -> Result<bool, Failure> {
-    let path = name.raw(Action::Check)?;
-    let named = descriptor.file_system.look_up(path, follow_links);
+    let place = name.place(Action::Check)?;
+    let named = descriptor.file_system.look_up(place, follow_links);
     let named = named.map_err(|error| Action::Check.failed(error))?;
-    Ok(named.is_some_and(|stat| identity(&stat) == descriptor.identity))
+    Ok(named.is_some_and(|stat| descriptor.file.is_of(&stat)))
 }
 
 pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
     let answer = match mode {
-        Mode::Exclusive => FileExt::try_lock(&descriptor.file),
-        Mode::Shared => FileExt::try_lock_shared(&descriptor.file),
+        Mode::Exclusive => FileExt::try_lock(&*descriptor.file),
+        Mode::Shared => FileExt::try_lock_shared(&*descriptor.file),
     };
     match answer {
         Ok(()) => Ok(true),
@@ -219,15 +166,24 @@ pub(crate) fn wait(
         }
         Some(Err(_)) | None => {}
     }
+    Ok(pause_before_retry(options, deadline, watch))
+}
+
+/// Shows the wait to the observer if it is time to, and sleeps until the next attempt is due.
+fn pause_before_retry(
+    options: &Options,
+    deadline: &Deadline,
+    watch: Option<&mut Watch<'_>>,
+) -> Waited {
     let mut period = options.retry_period.min(deadline.remaining().unwrap_or(Duration::MAX));
     if let Some(watch) = watch {
         if let Some(waited) = watch.look_if_due() {
-            return Ok(Waited::GivenUp(waited));
+            return Waited::GivenUp(waited);
         }
         period = period.min(watch.due());
     }
     pause(period);
-    Ok(Waited::Woken)
+    Waited::Woken
 }
 
 /// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if there
@@ -271,8 +227,8 @@ fn block(
 
 fn lock(descriptor: &Descriptor, mode: Mode) -> io::Result<Waited> {
     match mode {
-        Mode::Exclusive => FileExt::lock(&descriptor.file),
-        Mode::Shared => FileExt::lock_shared(&descriptor.file),
+        Mode::Exclusive => FileExt::lock(&*descriptor.file),
+        Mode::Shared => FileExt::lock_shared(&*descriptor.file),
     }
     .map(|()| Waited::Granted)
 }
@@ -336,62 +292,31 @@ fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
-    FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
+    FileExt::unlock(&*descriptor.file).map_err(|error| Action::Unlock.failed(error))
+}
+
+/// From exclusive to shared, in one step where that is known of the file system: Linux changes the lock
+/// under one spin lock (`flock_lock_inode` in fs/locks.c), the BSDs and macOS (`lf_setlock`) release
+/// first only to upgrade.
+pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
+    if descriptor.file_system != FileSystem::Local {
+        let reason = "on this file system a downgrade may let another process in";
+        return Err(Action::Lock.failed(Errno::OPNOTSUPP).because(reason));
+    }
+    try_lock(descriptor, Mode::Shared)
+}
+
+/// The same, for a descriptor of the caller's.
+pub(crate) fn unlock_fd(fd: BorrowedFd<'_>) -> Result<(), Failure> {
+    flock(fd, FlockOperation::Unlock).map_err(|error| Action::Unlock.failed(error))
 }
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     // A copy past the descriptors that shell scripts redirect, 0 to 9: a script that opened
     // something as number 3 would close the lock.
-    let inherited = rustix::io::fcntl_dupfd_cloexec(&descriptor.file, 10)
+    let inherited = rustix::io::fcntl_dupfd_cloexec(&*descriptor.file, 10)
         .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
         .map_err(|error| Action::Inherit.failed(error))?;
     std::mem::forget(inherited); // It is the process's and its children's: nobody closes it.
     Ok(())
-}
-
-/// How many forks there were in this process's line before it was born.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
-/// How many forks this process has seen, as a child or as a parent.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-/// How many are going on: the child may have its copies already, and the host's own handlers may
-/// take their time before this process hears of it.
-static FORKING: AtomicU32 = AtomicU32::new(0);
-static WATCHING: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
-}
-
-extern "C" fn before_fork() {
-    FORKING.fetch_add(1, Ordering::Relaxed);
-}
-
-extern "C" fn after_fork_in_parent() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    // Not below zero: this one may have begun before it was watched.
-    let _ =
-        FORKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |forks| forks.checked_sub(1));
-}
-
-extern "C" fn after_fork_in_child() {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    FORKING.store(0, Ordering::Relaxed); // Those of other threads are not this process's.
-}
-
-/// Two threads may both be first, and each fork then counts twice: any other number will do. A
-/// `Once` would not, since a child born in the middle of one would wait for it for ever.
-pub(crate) fn watch_forks() {
-    if !WATCHING.load(Ordering::Relaxed) {
-        // SAFETY: the functions only touch atomics, which is legal in a forked child, and they
-        // live as long as the program.
-        let refused = unsafe {
-            libc::pthread_atfork(
-                Some(before_fork),
-                Some(after_fork_in_parent),
-                Some(after_fork_in_child),
-            )
-        };
-        WATCHING.store(refused == 0, Ordering::Relaxed);
-    }
 }

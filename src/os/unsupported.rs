@@ -1,5 +1,6 @@
 //! Where there are no file locks: nothing can be opened, so there is never a descriptor.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +10,8 @@ use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 
 /// An absolute path, where the platform has such.
 #[derive(Clone, Debug)]
@@ -24,6 +25,16 @@ impl Name {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// What tells the ledgers of this process apart: names with equal keys share one (L10).
+    pub(crate) fn key(&self) -> &OsStr {
+        self.0.as_os_str()
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn lacks_descriptor(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug)]
@@ -31,6 +42,14 @@ pub(crate) enum Descriptor {}
 
 impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn may_be_idle(&self) -> bool {
         match *self {}
     }
 }
@@ -42,9 +61,23 @@ impl Drop for Descriptor {
     }
 }
 
-pub(crate) fn open(_: &Name, _: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
+pub(crate) fn open<'a>(
+    _: &'a Name,
+    _: &'a Options,
+    _: &'a Deadline,
+    _: Access,
+    _: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
     let text = "file locks are not supported on this platform";
     Err(Action::Open.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+pub(crate) fn lacks_descriptors(_: &Failure) -> bool {
+    false
+}
+
+pub(crate) fn needs_writing(_: &Failure) -> bool {
+    false
 }
 
 pub(crate) fn is_current(_: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {
@@ -75,6 +108,10 @@ pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
+    match *descriptor {}
+}
+
+pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
     match *descriptor {}
 }
 

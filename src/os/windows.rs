@@ -8,17 +8,19 @@ pub(super) mod holders;
 mod identity;
 mod pauses;
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::{AsRawHandle, BorrowedHandle, RawHandle};
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_FILE_NOT_FOUND, ERROR_OPERATION_ABORTED,
-    ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION, GENERIC_READ, NTSTATUS, STATUS_DELETE_PENDING,
-    STATUS_FILE_IS_A_DIRECTORY,
+    ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION, ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ,
+    NTSTATUS, STATUS_DELETE_PENDING, STATUS_FILE_IS_A_DIRECTORY,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE, FILE_SHARE_READ,
@@ -30,8 +32,8 @@ use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 
 use pauses::Pauses;
 
@@ -65,6 +67,16 @@ impl Name {
         &self.path
     }
 
+    /// What tells the ledgers of this process apart: names with equal keys share one (L10).
+    pub(crate) fn key(&self) -> &OsStr {
+        self.path.as_os_str()
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn lacks_descriptor(&self) -> bool {
+        false
+    }
+
     fn checked(&self, action: Action) -> Result<&Path, Failure> {
         match self.fault {
             None => Ok(&self.path),
@@ -84,27 +96,92 @@ impl Descriptor {
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         false
     }
+
+    pub(crate) fn number(&self) -> Number {
+        Number(self.file.as_raw_handle())
+    }
+
+    /// A program that closes handles of others is ended by the system's own checks, if at all.
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn is_own(&self) -> bool {
+        true
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn may_be_idle(&self) -> bool {
+        true
+    }
+}
+
+/// The number of a handle, for a guard that has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(RawHandle);
+
+// SAFETY: it is a number, which means the same to every thread of the process.
+unsafe impl Send for Number {}
+// SAFETY: as above.
+unsafe impl Sync for Number {}
+
+impl Number {
+    /// Borrows the handle for as long as its owner is borrowed, which keeps it open meanwhile.
+    pub(crate) fn borrow_from<T>(self, _owner: &T) -> BorrowedHandle<'_> {
+        // SAFETY: a guard owns the handle whose number it has, and that leaves the guard only when the
+        // guard itself ends: by `release`, `bequeath` and drop.
+        unsafe { BorrowedHandle::borrow_raw(self.0) }
+    }
 }
 
 /// Somebody who keeps the file to himself, or has it open still while it is being deleted, is
 /// waited for, since that ends; at the deadline it is an error like any other.
-pub(crate) fn open(
-    name: &Name,
-    options: &Options,
-    deadline: &Deadline,
-) -> Result<Descriptor, Failure> {
+pub(crate) fn open<'a>(
+    name: &'a Name,
+    options: &'a Options,
+    deadline: &'a Deadline,
+    _: Access,
+    watch: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
     let path = name.checked(Action::Open)?;
     let mut pauses = Pauses::up_to(options.retry_period);
     loop {
-        let left = deadline.remaining();
+        let is_last = deadline.remaining() == Some(Duration::ZERO);
         match open_or_create(path, options) {
-            Ok(file) => return Ok(Descriptor { file }),
-            Err(failure) if left == Some(Duration::ZERO) || !passes(&failure.source) => {
-                return Err(failure);
+            Ok(file) => return Ok(Opened::Descriptor(Descriptor { file })),
+            Err(failure) if is_last || !passes(&failure.source) => return Err(failure),
+            Err(_) => {
+                Watch::begin_once(watch, name, options, deadline);
+                let waited = pause_before_retry(&mut pauses, deadline, watch.as_mut());
+                if let Waited::GivenUp(waited) = waited {
+                    return Ok(Opened::GivenUp(waited));
+                }
             }
-            Err(_) => pauses.sleep(left),
         }
     }
+}
+
+pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
+    code(&failure.source) == Some(ERROR_TOO_MANY_OPEN_FILES)
+}
+
+/// `LockFileEx` asks for no more than reading.
+pub(crate) fn needs_writing(_: &Failure) -> bool {
+    false
+}
+
+/// Shows the wait to the observer if it is time to, and sleeps until the next attempt is due.
+fn pause_before_retry(
+    pauses: &mut Pauses,
+    deadline: &Deadline,
+    watch: Option<&mut Watch<'_>>,
+) -> Waited {
+    let mut left = deadline.remaining();
+    if let Some(watch) = watch {
+        if let Some(waited) = watch.look_if_due() {
+            return Waited::GivenUp(waited);
+        }
+        left = Some(left.unwrap_or(Duration::MAX).min(watch.due()));
+    }
+    pauses.sleep(left);
+    Waited::Woken
 }
 
 fn passes(error: &io::Error) -> bool {
@@ -189,18 +266,15 @@ pub(crate) fn wait(
 ) -> Result<Waited, Failure> {
     let mut pauses = Pauses::up_to(options.retry_period);
     loop {
-        let left = match (deadline.remaining(), &mut watch) {
+        match (deadline.remaining(), &watch) {
             (None, None) => return block(descriptor, options.mode),
             (Some(Duration::ZERO), _) => return Ok(Waited::Woken),
-            (left, None) => left,
-            (left, Some(watch)) => {
-                if let Some(waited) = watch.look_if_due() {
-                    return Ok(Waited::GivenUp(waited));
-                }
-                Some(left.unwrap_or(Duration::MAX).min(watch.due()))
-            }
-        };
-        pauses.sleep(left);
+            _ => {}
+        }
+        let waited = pause_before_retry(&mut pauses, deadline, watch.as_deref_mut());
+        if let Waited::GivenUp(_) = waited {
+            return Ok(waited);
+        }
         if try_lock(descriptor, options.mode)? {
             return Ok(Waited::Granted);
         }
@@ -234,6 +308,11 @@ pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
+}
+
+pub(crate) fn downgrade(_: &Descriptor) -> Result<bool, Failure> {
+    let text = "on Windows a lock is not converted";
+    Err(Action::Lock.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
 }
 
 /// The system keeps a lock by its process: it ends with this one, whoever inherits the descriptor.

@@ -64,6 +64,11 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
             Ok(guard.is_current()?.to_string())
         }
+        ["downgrade", slot] => {
+            let mut things = world.things();
+            let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
+            silent(guard.downgrade())
+        }
         ["drop_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
             drop(guard);
@@ -155,6 +160,8 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         ["free_descriptor"] => process::free_descriptor(),
         #[cfg(unix)]
         ["umask", mask] => process::umask(mask),
+        #[cfg(unix)]
+        ["close_descriptor", number] => process::close_descriptor(number),
 
         #[cfg(windows)]
         ["ctrl_c", verb] => process::ctrl_c(verb),

@@ -30,6 +30,7 @@ fn with(lock: Lock, option: &str) -> Result<Lock, Refusal> {
         "shared" => lock.shared(),
         "no_follow" => lock.no_follow(),
         "create_mode" => lock.create_mode(words::octal(value)?),
+        "keep_open" => lock.keep_open(words::parse(value)?),
         "without_signals" => lock.without_signals(),
         _ => return Err(Refusal::usage(format_args!("there is no option `{name}`"))),
     })

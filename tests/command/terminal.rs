@@ -247,12 +247,13 @@ fn in_the_background_the_screen_is_left_alone() {
     }
 }
 
-/// The first process of a session that has no terminal gets the first one that it opens, unless it
-/// asks not to; and is sent its Ctrl-C from then on.
+/// A terminal is a device, and not opened. The first process of a session that has no terminal would
+/// get it with the open, and be sent its Ctrl-C from then on.
 #[test]
-fn a_terminal_that_is_locked_is_not_gained() {
+fn a_terminal_is_no_lock_file() {
     const HAS_NONE: i32 = 33;
-    if !has_sessions("a_terminal_that_is_locked_is_not_gained") {
+    const NO_INPUT: i32 = 66;
+    if !has_sessions("a_terminal_is_no_lock_file") {
         return;
     }
     let terminal = Terminal::new();
@@ -262,7 +263,10 @@ fn a_terminal_that_is_locked_is_not_gained() {
         command.args(program).stdin(Stdio::null());
         command.status().expect("it should start").code()
     };
-    assert_eq!(code(&[LOCKET, "run", terminal.path(), "sh", "-c", &ask]), Some(HAS_NONE));
+    let lock = [LOCKET, "run", terminal.path(), "true"];
+    assert_eq!(code(&lock), Some(NO_INPUT));
+    let lock = format!("\"$0\" run \"$1\" true; {ask}");
+    assert_eq!(code(&["sh", "-c", &lock, LOCKET, terminal.path()]), Some(HAS_NONE));
     // The check itself.
     assert_eq!(code(&["sh", "-c", &format!("exec 9<>$0; {ask}"), terminal.path()]), Some(0));
 }

@@ -200,7 +200,8 @@ fn a_link_that_is_not_followed_is_refused() {
     let refusal = peer.refused("holders a");
     assert_eq!(refusal.class, "ask");
     let reason = "it is a symbolic link, which this handle does not follow";
-    let message = format!("couldn't ask who holds {}: {reason}", link.display());
+    let what = crate::support::words_of(libc::ELOOP);
+    let message = format!("couldn't ask who holds {}: {what}: {reason}", link.display());
     assert_eq!(refusal.message, message);
 }
 

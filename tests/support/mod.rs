@@ -5,6 +5,8 @@
 use std::error::Error;
 
 #[cfg(unix)]
+#[cfg(target_os = "linux")]
+mod opened;
 mod others;
 mod peer;
 mod scratch;
@@ -15,6 +17,8 @@ mod strace;
 mod waiting;
 
 #[cfg(unix)]
+#[cfg(target_os = "linux")]
+pub(crate) use opened::access_of_open;
 pub(crate) use others::{is_alive, kill};
 pub(crate) use peer::{Answer, Peer, Refusal, word};
 pub(crate) use scratch::Scratch;

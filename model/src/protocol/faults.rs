@@ -63,7 +63,7 @@ impl Steps<'_> {
 /// Whether the thread is in a call that it made on a handle: the end of a guard needs none.
 fn uses_handle(it: &Thread) -> bool {
     match it.place {
-        Place::Idle | Place::Guarding | Place::Owing => false,
+        Place::Idle | Place::Guarding | Place::Convert | Place::Owing => false,
         Place::Unlock | Place::Refuse | Place::TakeLate => it.call.kept,
         Place::Retire(outcome) | Place::Close(outcome) => {
             it.call.kept || outcome == Outcome::TimedOut

@@ -1,9 +1,9 @@
-//! From a hold to its end.
+//! From a hold to its end, or to a weaker one.
 
 use super::steps::{Steps, forget, leave, uncount};
 use super::{Action, Call, Client};
 use crate::kernel::wake;
-use crate::spec::Outcome;
+use crate::spec::{Mode, Outcome};
 use crate::state::{Bug, Descriptor, Place, Process, Thread};
 
 impl Steps<'_> {
@@ -80,6 +80,44 @@ impl Steps<'_> {
             it.begun += u8::from(scripted);
             it.place = Place::Unlock;
         });
+    }
+
+    /// `downgrade` of a guard.
+    pub(super) fn lower(&mut self, who: (usize, usize), own: Descriptor) {
+        if self.protocol.bug == Some(Bug::ConvertsBeforeLowering) {
+            return self.add(who, Action::Converts(own.file), |next| {
+                let it = &mut next.processes[who.0].threads[who.1];
+                it.descriptor = Some(Descriptor { lock: Some(Mode::Shared), ..own });
+                wake(next, own.file);
+            });
+        }
+        self.local(who, Action::Lowers, |it, ledger| {
+            uncount(ledger, Mode::Exclusive);
+            ledger.shared += 1;
+            (it.place, it.call.mode) = (Place::Convert, Mode::Shared);
+        });
+    }
+
+    pub(super) fn convert(&mut self, who: (usize, usize), own: Descriptor) {
+        let unlocks = self.protocol.bug == Some(Bug::ConvertsByUnlocking) && own.lock.is_some();
+        let lock = if unlocks { None } else { Some(Mode::Shared) };
+        let action = if unlocks { Action::Unlocks(own.file) } else { Action::Converts(own.file) };
+        self.add(who, action, |next| {
+            let it = &mut next.processes[who.0].threads[who.1];
+            it.descriptor = Some(Descriptor { lock, ..own });
+            it.place = if unlocks { Place::Convert } else { Place::Guarding };
+            wake(next, own.file);
+        });
+        if self.state.refusals > 0 {
+            self.add(who, Action::ConvertRefused, |next| {
+                next.refusals -= 1;
+                let Process { ledger, threads, .. } = &mut next.processes[who.0];
+                uncount(ledger, Mode::Shared);
+                ledger.exclusive += 1;
+                let it = &mut threads[who.1];
+                (it.place, it.call.mode) = (Place::Guarding, Mode::Exclusive);
+            });
+        }
     }
 
     pub(super) fn unlock(&mut self, (process, thread): (usize, usize), own: Descriptor) {

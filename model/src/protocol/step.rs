@@ -47,6 +47,12 @@ pub enum Action {
     Peeks,
     /// The end of a guard takes its hold out of the ledger.
     TakesGuard,
+    /// The downgrade of a guard enters its hold in the ledger as shared.
+    Lowers,
+    /// The system makes the lock shared.
+    Converts(u8),
+    /// The system refuses to, and the ledger calls the hold exclusive again.
+    ConvertRefused,
     /// Unlocks.
     Unlocks(u8),
     /// Tries to unlock, and is refused.
@@ -119,6 +125,9 @@ impl fmt::Display for Step {
             Action::FindsNothing => write!(f, "release finds nothing and returns the error"),
             Action::Peeks => write!(f, "release looks at a hold"),
             Action::TakesGuard => write!(f, "its guard takes its hold out of the ledger"),
+            Action::Lowers => write!(f, "records its guard's hold as shared, to downgrade it"),
+            Action::Converts(file) => write!(f, "makes its lock of file {} shared", name(file)),
+            Action::ConvertRefused => write!(f, "is refused the downgrade, and stays exclusive"),
             Action::Unlocks(file) => write!(f, "unlocks file {}", name(file)),
             Action::UnlockRefused => write!(f, "is refused the unlock by the system"),
             Action::Closes(true) => write!(f, "closes its locked descriptor"),

@@ -50,7 +50,13 @@ impl<'a> Steps<'a> {
         match (it.place, it.descriptor) {
             (Place::Idle, _) => self.idle(who, it),
             (Place::Owing, _) => self.release(who),
-            (Place::Guarding, Some(own)) => self.end_guard(who, own),
+            (Place::Guarding, Some(own)) => {
+                self.end_guard(who, own);
+                if self.protocol.downgrades && it.call.mode == Mode::Exclusive {
+                    self.lower(who, own);
+                }
+            }
+            (Place::Convert, Some(own)) => self.convert(who, own),
             (Place::Open, _) => {
                 let created = self.state.names.is_none();
                 let file = self.state.names.unwrap_or(self.state.files);

@@ -34,6 +34,8 @@ pub enum Stage {
     Granted,
     /// In the ledger: the program may rely on it.
     Recorded,
+    /// In the ledger as shared, on the way from exclusive: the system has still to make it so.
+    Lowered,
     /// A release took it out of the ledger and has still to unlock it.
     Taken,
 }
@@ -49,7 +51,7 @@ pub struct Hold {
     pub path: Path,
     /// The file it is on.
     pub file: File,
-    /// How it shares the file.
+    /// How it shares the file, to the system.
     pub mode: Mode,
     /// Made by `acquire`, so that any `release` of the path may end it; otherwise a guard's own.
     pub kept: bool,
@@ -72,6 +74,14 @@ pub enum State {
     ReleasedError,
 }
 
+impl Hold {
+    /// How it shares the file, to the ledger.
+    #[must_use]
+    pub fn mode_in_ledger(&self) -> Mode {
+        if self.stage == Stage::Lowered { Mode::Shared } else { self.mode }
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -79,7 +89,8 @@ pub enum Outcome {
     Held,
     /// An acquisition found the lock held at its last attempt.
     TimedOut,
-    /// An acquisition met another error; nothing is held by it.
+    /// An acquisition met another error, and nothing is held by it; or a downgrade did, and the hold
+    /// is as it was.
     Failed,
     /// A release ended a hold.
     Released,
@@ -115,6 +126,29 @@ pub enum Op {
     },
     /// A guard takes its own hold out of the ledger: [`Answer::Taken`].
     TakeGuard {
+        /// Whose.
+        process: Process,
+        /// Which hold.
+        id: HoldId,
+    },
+    /// A guard's downgrade enters its exclusive hold in the ledger as a shared one:
+    /// [`Answer::Done`].
+    Lower {
+        /// Whose.
+        process: Process,
+        /// Which hold.
+        id: HoldId,
+    },
+    /// The system makes a lowered hold shared, without letting anybody in between: [`Answer::Done`].
+    Convert {
+        /// Whose.
+        process: Process,
+        /// Which hold.
+        id: HoldId,
+    },
+    /// A downgrade learns that the system refused; the hold is exclusive as before: ends with
+    /// [`Outcome::Failed`].
+    Restore {
         /// Whose.
         process: Process,
         /// Which hold.

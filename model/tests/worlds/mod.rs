@@ -29,6 +29,12 @@ pub(crate) fn world(name: &str, processes: usize, threads: usize) -> Protocol {
             let calls = [(Exclusive, GUARD, Endless), (Shared, GUARD, Endless)];
             Protocol { client: any(&calls, false), ..base }
         }
+        // Exclusive guards that are downgraded, beside shared ones; a crash, and a refusal of the system's.
+        "downgrades" => {
+            let calls = [(Exclusive, GUARD, Deadline), (Shared, GUARD, Endless)];
+            let client = any(&calls, false);
+            Protocol { client, downgrades: true, crashes: 1, refusals: 1, ..base }
+        }
         // Timed guards and the unguarded pair, releases of what others acquired, no handle at times.
         "pair" => Protocol { client: any(&pair, true), drops_handles: true, ..base },
         // The pair, with a ledger that keeps more than one idle descriptor.

@@ -9,7 +9,6 @@ mod reading;
 mod remote;
 mod table;
 
-use std::ffi::CStr;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use crate::error::{Action, Failure};
 use crate::holders::{Claim, Claimant, Coverage, Effort, Holders};
 use crate::options::Options;
 use crate::os::Name;
+use crate::os::unix::Place;
 
 use file::{FileSystem, LockFile};
 use inquiry::{Inquiry, in_container};
@@ -31,14 +31,14 @@ pub(crate) fn holders(
     known_held: bool,
     effort: Effort,
 ) -> Result<Holders, Failure> {
-    let path = name.raw(Action::Ask)?;
+    let place = name.place(Action::Ask)?;
     if effort == Effort::Glance {
-        if let Ok(Some(holders)) = glance(name.path(), path, options.follow_links) {
+        if let Ok(Some(holders)) = glance(name.path(), place, options.follow_links) {
             return Ok(holders);
         }
     }
     let search = || {
-        let found = settled(|| look(path, options.follow_links, known_held, effort));
+        let found = settled(|| look(place, options.follow_links, known_held, effort));
         found.map_err(|error| Action::Ask.failed(error))
     };
     match Deadline::Passed.outlast_signals(search) {
@@ -49,8 +49,8 @@ pub(crate) fn holders(
 
 /// Most lock files have the number that `stat` tells, and most holders opened them by the same path:
 /// then little has to be read. `None` if that does not tell who has all of the lock.
-fn glance(spelling: &Path, path: &CStr, follow_links: bool) -> io::Result<Option<Holders>> {
-    let Some(file) = LockFile::presumed(path, follow_links)? else { return Ok(None) };
+fn glance(spelling: &Path, place: Place<'_>, follow_links: bool) -> io::Result<Option<Holders>> {
+    let Some(file) = LockFile::presumed(place, follow_links)? else { return Ok(None) };
     let mut inquiry = Inquiry::at_first_sight(spelling);
     let mut holders = Holders::default();
     for hold in reading::once()?.into_iter().filter(|hold| hold.entry.file == file.id) {
@@ -73,8 +73,13 @@ fn is_missing(claim: &Claim) -> bool {
     !matches!(claim.by, Claimant::Process(_))
 }
 
-fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io::Result<Holders> {
-    let Some(file) = LockFile::find(path, follow_links)? else {
+fn look(
+    place: Place<'_>,
+    follow_links: bool,
+    known_held: bool,
+    effort: Effort,
+) -> io::Result<Holders> {
+    let Some(file) = LockFile::find(place, follow_links)? else {
         // No process can hold the lock of a file that does not exist.
         let free = Holders { coverage: Coverage::Complete, ..Holders::default() };
         return Ok(if known_held { held_by(Claimant::Unknown) } else { free });
@@ -104,7 +109,7 @@ fn look(path: &CStr, follow_links: bool, known_held: bool, effort: Effort) -> io
         }
     }
     if holders.held.is_empty() && file.file_system == FileSystem::Nfs && effort == Effort::Search {
-        let mode = remote::held_elsewhere(path, follow_links);
+        let mode = remote::held_elsewhere(place, follow_links);
         // In a container it may as well be a process of this host.
         let by = if in_container() { Claimant::Unknown } else { Claimant::OtherHost };
         holders.held.extend(mode.map(|mode| Claim { mode: Some(mode), by }));

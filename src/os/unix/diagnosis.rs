@@ -16,10 +16,10 @@ use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
 use crate::os::Name;
 
-use super::users;
+use super::{opening::NOT_FOLLOWED, users};
 
 pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
-    let Failure { action, source } = failure;
+    let Failure { action, source, .. } = failure;
     let kind = match (action, Errno::from_io_error(source)) {
         (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::Path,
         (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
@@ -33,11 +33,18 @@ pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
         }
         _ => ErrorKind::of(source),
     };
-    let advice = Errno::from_io_error(source).and_then(|error| advise(name.path(), *action, error));
+    let advice = Errno::from_io_error(source).and_then(|error| match error {
+        _ if name.is_absolute() => advise(name.path(), *action, error),
+        Errno::NOENT if name.is_in_deleted_directory() => {
+            Some("the directory that was the current one for this handle has been deleted".into())
+        }
+        _ => advise_anywhere(*action, error),
+    });
     Diagnosis { kind, advice }
 }
 
-fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
+/// What can be said without a look at the path.
+fn advise_anywhere(action: Action, error: Errno) -> Option<String> {
     match (error, action) {
         (Errno::MFILE, _) => Some(format!(
             "this process has as many descriptors open as it may ({}): close some, or raise the limit \
@@ -52,6 +59,13 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
             "somebody has a lease on it, a file server for instance, and has not given it back yet"
                 .into(),
         ),
+        _ => None,
+    }
+}
+
+fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
+    match (error, action) {
+        (Errno::LOOP, Action::Ask) if is_sound_link(path) => Some(NOT_FOLLOWED.into()),
         (Errno::NOENT | Errno::NOTDIR, Action::Create | Action::Open) => missing(path),
         (Errno::ACCESS | Errno::PERM, Action::Create) => not_to_be_written(path),
         (Errno::ACCESS | Errno::PERM, Action::Open | Action::Check | Action::Ask) => {
@@ -65,12 +79,9 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
             "there is no room for one more file on {}, not even an empty one",
             place(path)
         )),
-        (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => {
-            Some(format!(
-                "{} may have no locks: keep lock files on a local file system",
-                place(path)
-            ))
-        }
+        (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => Some(
+            format!("{} may have no locks: keep lock files on a local file system", place(path)),
+        ),
         (Errno::BADF, Action::Lock) => Some(format!(
             "{} wants the right to write for an exclusive lock, which user {} does not have (chmod a+w): or take a \
              shared lock",
@@ -78,7 +89,12 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
             me()
         )),
         (
-            Errno::IO | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::CONNREFUSED,
+            Errno::IO
+            | Errno::TIMEDOUT
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NOTCONN
+            | Errno::CONNREFUSED,
             _,
         ) if is_on_network(path) => Some(format!(
             "{} does not answer, or has lost its state: see whether its server runs, or mount it again",
@@ -89,8 +105,14 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
              mount it again",
             place(path)
         )),
-        _ => None,
+        _ => advise_anywhere(action, error),
     }
+}
+
+/// Is it a link that leads somewhere, or at least to a name, and not round and round?
+fn is_sound_link(path: &Path) -> bool {
+    let is_loop = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::LOOP);
+    path.is_symlink() && !fs::metadata(path).as_ref().is_err_and(is_loop)
 }
 
 /// The first directory on the way that is not there.

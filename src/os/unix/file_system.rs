@@ -7,13 +7,15 @@
     allow(dead_code, reason = "elsewhere every file system counts as local")
 )]
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, open, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
+
+use super::Place;
 
 /// The kind of file system that a descriptor is on, as far as it matters to a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +54,24 @@ impl FileSystem {
     /// Whether a signal with a handler ends a wait in `flock(2)`. SMB waits for the server's answer whatever comes
     /// (`cifs_setlk` in fs/smb/client/file.c), and a FUSE server may ignore the interruption that it is sent: the file
     /// system does not tell which ones do.
+    #[cfg(target_os = "linux")]
     pub(super) const fn ends_waits(self) -> bool {
         !matches!(self, Self::Smb | Self::Fuse)
     }
 
     /// Looks up the file that a path names now: `None` if it names none.
-    pub(super) fn look_up(self, path: &CStr, follow_links: bool) -> Result<Option<Stat>, Errno> {
+    pub(super) fn look_up(
+        self,
+        place: Place<'_>,
+        follow_links: bool,
+    ) -> Result<Option<Stat>, Errno> {
         let stat = match self {
             Self::Nfs => {
-                refresh(path, follow_links);
-                stat(path, follow_links)
+                refresh(place, follow_links);
+                stat(place, follow_links)
             }
-            Self::Smb => stat_by_opening(path, follow_links),
-            Self::Local | Self::Fuse | Self::NineP => stat(path, follow_links),
+            Self::Smb => stat_by_opening(place, follow_links),
+            Self::Local | Self::Fuse | Self::NineP => stat(place, follow_links),
         };
         match stat {
             Ok(stat) => Ok(Some(stat)),
@@ -76,17 +83,18 @@ impl FileSystem {
     }
 }
 
-fn stat(path: &CStr, follow_links: bool) -> Result<Stat, Errno> {
+fn stat(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
     let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-    statat(CWD, path, flags)
+    statat(place.directory, place.path, flags)
 }
 
 /// The SMB client answers `stat` from its cache, but opens by the server.
-fn stat_by_opening(path: &CStr, follow_links: bool) -> Result<Stat, Errno> {
+fn stat_by_opening(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
     let mut flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !follow_links);
-    let opened = match open(path, flags | OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::ACCESS | Errno::PERM) => open(path, flags | OFlags::WRONLY, Mode::empty()),
+    let open = |access| openat(place.directory, place.path, flags | access, Mode::empty());
+    let opened = match open(OFlags::RDONLY) {
+        Err(Errno::ACCESS | Errno::PERM) => open(OFlags::WRONLY),
         opened => opened,
     };
     fstat(opened?)
@@ -98,19 +106,22 @@ fn stat_by_opening(path: &CStr, follow_links: bool) -> Result<Stat, Errno> {
 /// included. To open a directory asks the server whether it has changed (close-to-open consistency, see nfs(5)); what was
 /// kept of a directory that has changed is then looked up again. Errors do not matter here: the look-up that follows
 /// meets them as well.
-fn refresh(path: &CStr, follow_links: bool) {
+fn refresh(place: Place<'_>, follow_links: bool) {
     /// As many symbolic links as the kernel follows (`MAXSYMLINKS`).
     const LINKS: usize = 40;
-    let mut path = PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    let mut path = PathBuf::from(OsStr::from_bytes(place.path.to_bytes()));
     for _ in 0..LINKS {
         let mut directories: Vec<_> = path.ancestors().skip(1).collect();
         directories.reverse();
         for directory in directories {
+            // The directory that a relative path begins in.
+            let is_first = directory.as_os_str().is_empty();
+            let directory = if is_first { Path::new(".") } else { directory };
             let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-            drop(open(directory, flags, Mode::empty()));
+            drop(openat(place.directory, directory, flags, Mode::empty()));
         }
-        let target = match path.read_link() {
-            Ok(target) if follow_links => target,
+        let target = match readlinkat(place.directory, &path, Vec::new()) {
+            Ok(target) if follow_links => PathBuf::from(OsStr::from_bytes(target.to_bytes())),
             _ => return,
         };
         path = path.parent().map_or_else(|| target.clone(), |directory| directory.join(&target));

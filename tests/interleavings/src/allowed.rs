@@ -24,6 +24,7 @@ enum Phase {
     /// Has seen that the path names its file.
     Checked(HoldId),
     Taken(HoldId),
+    Lowered(HoldId),
     /// Was not allowed to unlock.
     Refused(HoldId),
     /// Has closed the descriptor instead.
@@ -141,6 +142,9 @@ impl Moment {
             Step::Acquire(mode, patience) => self.acquire(who, process, mode, patience, true),
             Step::Guard(mode, patience) => self.acquire(who, process, mode, patience, false),
             Step::Release | Step::DropGuard => vec![self.release(who, process, step)],
+            Step::Downgrade => vec![self.downgrade(who, process)],
+            // What no lock is on is nothing to the model.
+            Step::GiveBack => vec![self.clone().ended(who, None)],
             Step::DropHandle => {
                 let mut next = self.clone();
                 next.places[who].has_handle = false;
@@ -231,6 +235,31 @@ impl Moment {
                 vec![next.ended(who, Some(Outcome::Held))]
             }
             phase => unreachable!("an acquisition is never {phase:?}"),
+        }
+    }
+
+    fn downgrade(&self, who: usize, process: u32) -> Self {
+        match self.places[who].phase {
+            Phase::Start => {
+                let mut next = self.with_handle(who, process);
+                let Some(&id) = next.places[who].guards.first() else {
+                    return next.ended(who, None);
+                };
+                next.step(Op::Lower { process, id });
+                next.at(who, Phase::Lowered(id))
+            }
+            Phase::Lowered(id) if self.refusals > 0 => {
+                let mut next = self.clone();
+                next.refusals -= 1;
+                next.step(Op::Restore { process, id });
+                next.ended(who, Some(Outcome::Failed))
+            }
+            Phase::Lowered(id) => {
+                let mut next = self.clone();
+                next.step(Op::Convert { process, id });
+                next.ended(who, Some(Outcome::Held))
+            }
+            phase => unreachable!("a downgrade is never {phase:?}"),
         }
     }
 

@@ -7,7 +7,9 @@ use crate::allowed;
 use crate::options::Mode::{Exclusive, Shared};
 use crate::os::Kernel;
 use crate::program::Patience::{ForEver, Try, Until};
-use crate::program::Step::{self, Acquire, DropGuard, DropHandle, Guard, Release};
+use crate::program::Step::{
+    self, Acquire, Downgrade, DropGuard, DropHandle, GiveBack, Guard, Release,
+};
 use crate::scenario::{Actor, History, Scenario};
 use crate::subjects::shipped::Code;
 
@@ -165,6 +167,30 @@ fn l9_an_idle_descriptor_is_not_trusted() {
         "idle descriptor and replacement",
         &one(vec![thread(1, &twice), thread(2, &once), Actor::Replace]),
     );
+}
+
+/// Readers get in with the downgrade, and writers after the last of them.
+#[test]
+fn l1_a_downgrade_lets_readers_in_and_no_writer() {
+    let writer = [Guard(Exclusive, ForEver), Downgrade, DropGuard];
+    let reader = [Guard(Shared, ForEver), DropGuard];
+    check("downgrade and reader", &one(vec![thread(1, &writer), thread(2, &reader)]));
+    let two = [thread(1, &writer), thread(1, &reader)];
+    check("downgrade and reader in one process", &one(two.to_vec()));
+    let three =
+        [thread(1, &writer), thread(2, &reader), thread(3, &[Guard(Exclusive, Try), DropGuard])];
+    check("downgrade, reader and writer", &one(three.to_vec()));
+    let scenario = Scenario::new(vec![thread(1, &writer), thread(2, &reader)]);
+    check("refused downgrade", &[scenario.on(Kernel::RefusesUnlock)]);
+}
+
+#[test]
+fn l13_idle_descriptors_are_given_back() {
+    let twice = [Guard(Exclusive, ForEver), DropGuard, Guard(Exclusive, ForEver), DropGuard];
+    check("idle descriptors", &one(vec![thread(1, &twice), thread(1, &[GiveBack, GiveBack])]));
+    let once = [Guard(Exclusive, ForEver), DropGuard];
+    let threads = [&once[..], &once, &[GiveBack]].map(|steps| thread(1, steps));
+    check("idle descriptors of two threads", &one(threads.to_vec()));
 }
 
 #[test]

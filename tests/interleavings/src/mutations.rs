@@ -133,9 +133,33 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "downgraded_before_it_is_lowered",
+        file: "release",
+        edits: &[
+            ("    ledger.lower();\n", ""),
+            (
+                "            hold.mode = Mode::Shared;\n",
+                "            ledger.lower();\n            hold.mode = Mode::Shared;\n",
+            ),
+        ],
+    },
+    Mutation {
+        name: "refused_downgrade_forgets_the_hold",
+        file: "ledger",
+        edits: &[("tally.minus(Mode::Shared).plus(Mode::Exclusive)", "tally.minus(Mode::Shared)")],
+    },
+    Mutation {
+        name: "idle_descriptor_left_to_a_dismissed_ledger",
+        file: "ledger",
+        edits: &[("            drop(self.idle.take());", "")],
+    },
+    Mutation {
         name: "two_ledgers_of_one_path",
         file: "registry",
-        edits: &[("        ledgers.insert(spelling, &ledger);", "        let _ = spelling;")],
+        edits: &[(
+            "        ledgers.by_path.insert(spelling, &ledger);",
+            "        let _ = spelling;",
+        )],
     },
     Mutation {
         name: "entered_in_two_steps",

@@ -142,6 +142,9 @@ fn process_of(op: Op) -> Option<u32> {
         Op::Record { process, .. }
         | Op::Take { process, .. }
         | Op::TakeGuard { process, .. }
+        | Op::Lower { process, .. }
+        | Op::Convert { process, .. }
+        | Op::Restore { process, .. }
         | Op::Unlock { process, .. }
         | Op::Refuse { process, .. }
         | Op::FirstHandle { process, .. }

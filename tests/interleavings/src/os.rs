@@ -15,8 +15,8 @@ use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::holders::{Effort, Holders};
 use crate::kind::ErrorKind;
-use crate::observer::{Waited, Watch};
-use crate::options::{Mode, Options};
+use crate::observer::{Opened, Waited, Watch};
+use crate::options::{Access, Mode, Options};
 use crate::oracle;
 use crate::sync::{Arc, Instant};
 
@@ -183,6 +183,10 @@ impl Name {
         &self.path
     }
 
+    pub(crate) fn key(&self) -> &std::ffi::OsStr {
+        self.path.as_os_str()
+    }
+
     /// A dead process makes no more calls: whatever its threads ask, they get out by an error.
     fn alive(&self, action: Action) -> Result<(), Failure> {
         if oracle::is_dead(self.process) {
@@ -203,6 +207,17 @@ impl Descriptor {
     #[allow(clippy::unused_self, reason = "the contract's signature")]
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         false
+    }
+
+    /// Nobody closes what is not its own in the model.
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
+    pub(crate) fn is_own(&self) -> bool {
+        true
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
+    pub(crate) fn may_be_idle(&self) -> bool {
+        true
     }
 }
 
@@ -227,13 +242,30 @@ pub(crate) fn generation() -> u32 {
     0
 }
 
-pub(crate) fn open(name: &Name, _: &Options, _: &Deadline) -> Result<Descriptor, Failure> {
+pub(crate) fn open<'a>(
+    name: &'a Name,
+    _: &'a Options,
+    _: &'a Deadline,
+    _: Access,
+    _: &mut Option<Watch<'a>>,
+) -> Result<Opened<Descriptor>, Failure> {
     name.alive(Action::Open)?;
     name.system.enter(|state| {
         let file = state.named.unwrap_or_else(|| state.create());
         state.descriptors.push(Some(Open { process: name.process, file, lock: None }));
-        Ok(Descriptor { name: name.clone(), at: state.descriptors.len() - 1 })
+        let at = state.descriptors.len() - 1;
+        Ok(Opened::Descriptor(Descriptor { name: name.clone(), at }))
     })
+}
+
+/// There are always more in the model.
+pub(crate) fn lacks_descriptors(_: &Failure) -> bool {
+    false
+}
+
+/// The model's files may be read and written alike.
+pub(crate) fn needs_writing(_: &Failure) -> bool {
+    false
 }
 
 pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
@@ -315,6 +347,40 @@ pub(crate) fn is_current(name: &Name, descriptor: &Descriptor, _: bool) -> Resul
         crate::program::found_current();
     }
     Ok(current)
+}
+
+/// In one step, as local file systems do it.
+pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
+    descriptor.name.alive(Action::Lock)?;
+    let (system, process) = (&descriptor.name.system, descriptor.name.process);
+    let refused = system.enter(|state| {
+        if system.kernel == Kernel::RefusesUnlock && state.refusals == 0 {
+            state.refusals += 1;
+            return true;
+        }
+        match state.open(descriptor).and_then(|open| open.lock.as_mut()) {
+            Some((mode, id)) => {
+                *mode = spec::Mode::Shared;
+                let id = *id;
+                oracle::step(Op::Convert { process, id });
+            }
+            None => oracle::violation("downgrades a descriptor that has no lock"),
+        }
+        false
+    });
+    if refused {
+        let id = state_of_refused(descriptor);
+        oracle::announce(Op::Restore { process, id });
+        return Err(Action::Lock.failed(std::io::Error::other("refused")));
+    }
+    system.notify();
+    Ok(true)
+}
+
+/// The hold whose conversion was refused.
+fn state_of_refused(descriptor: &Descriptor) -> u64 {
+    let lock = |state: &mut State| state.open(descriptor).and_then(|open| open.lock);
+    descriptor.name.system.enter(lock).map_or(0, |(_, id)| id)
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {

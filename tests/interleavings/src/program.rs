@@ -31,10 +31,14 @@ pub(crate) enum Step {
     Release,
     /// `Lock::lock`.
     Guard(Mode, Patience),
+    /// The downgrade of the oldest guard, which is exclusive.
+    Downgrade,
     /// The drop of the oldest guard.
     DropGuard,
     /// The drop of the thread's handle. The next step makes another.
     DropHandle,
+    /// The process has no descriptors left: the idle ones are closed.
+    GiveBack,
 }
 
 loom::thread_local! {
@@ -103,8 +107,21 @@ impl<S: Subject> Thread<S> {
                 oracle::announce(Op::TakeGuard { process: self.process, id });
                 self.released(&S::release_guarded(&ledger, hold))
             }
+            Step::Downgrade => {
+                let ledger = self.handle();
+                let (id, hold) = self.guards.first_mut()?;
+                oracle::announce(Op::Lower { process: self.process, id: *id });
+                match S::downgrade(&ledger, hold) {
+                    Ok(()) => Outcome::Held,
+                    Err(_) => Outcome::Failed,
+                }
+            }
             Step::DropHandle => {
                 self.drop_handle();
+                return None;
+            }
+            Step::GiveBack => {
+                S::give_back(&self.registry);
                 return None;
             }
         };

@@ -81,6 +81,8 @@ impl History {
                 Op::Record { process, .. } => (process, "entered"),
                 Op::Take { process, .. } | Op::TakeGuard { process, .. } => (process, "taken"),
                 Op::Refuse { process, .. } => (process, "refused"),
+                Op::Lower { process, .. } => (process, "lowered"),
+                Op::Restore { process, .. } => (process, "restored"),
                 _ => continue,
             };
             if !scenario.is_killed(process) {
@@ -107,6 +109,13 @@ impl Scenario {
 
     pub(crate) fn is_killed(&self, process: u32) -> bool {
         self.actors.iter().any(|actor| matches!(actor, Actor::Crash(killed) if *killed == process))
+    }
+
+    fn gives_back(&self, process: u32) -> bool {
+        let gives_back = |step: &Step| matches!(step, Step::GiveBack);
+        self.actors.iter().any(|actor| {
+            matches!(actor, Actor::Thread(of, steps) if *of == process && steps.iter().any(gives_back))
+        })
     }
 
     fn processes(&self) -> BTreeSet<u32> {
@@ -194,6 +203,16 @@ impl Scenario {
             let open = system.open_descriptors(process);
             if open != holds && open != holds + 1 {
                 oracle::violation(&format!("{open} descriptors are open for {holds} holds (L13)"));
+            }
+            // What the pool does not know of, it could not give back (L13).
+            if self.gives_back(process) {
+                S::give_back(&registry(process));
+                let open = system.open_descriptors(process);
+                if open != holds {
+                    oracle::violation(&format!(
+                        "{open} descriptors are not given back, {holds} holds"
+                    ));
+                }
             }
             observer.drop_handle();
         }

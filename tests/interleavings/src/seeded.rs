@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::options::Mode::{Exclusive, Shared};
 use crate::os::Kernel;
 use crate::program::Patience::{ForEver, Try, Until};
-use crate::program::Step::{self, Acquire, DropGuard, DropHandle, Guard, Release};
+use crate::program::Step::{
+    self, Acquire, Downgrade, DropGuard, DropHandle, GiveBack, Guard, Release,
+};
 use crate::scenario::{Actor, Scenario};
 use crate::subject::Subject;
 use crate::subjects;
@@ -128,6 +130,15 @@ seeded! {
     surplus_descriptor_left_open on Sound:
         threads(&[(1, &[Guard(Shared, ForEver), Guard(Shared, ForEver), DropGuard, DropGuard])])
         => "2 descriptors are open for 0 holds";
+    downgraded_before_it_is_lowered on Sound:
+        threads(&[(1, &[Guard(Exclusive, ForEver), Downgrade])])
+        => "converts a lock that the ledger calls exclusive";
+    refused_downgrade_forgets_the_hold on RefusesUnlock:
+        threads(&[(1, &[Guard(Exclusive, ForEver), Downgrade])])
+        => "the ledger says Unlocked, the model HeldExclusive";
+    idle_descriptor_left_to_a_dismissed_ledger on Sound:
+        threads(&[(1, &GUARDED), (1, &[GiveBack])])
+        => "descriptors are not given back";
     kept_hold_dies_with_the_last_handle on Sound:
         threads(&[(1, &[Acquire(Exclusive, ForEver), DropHandle, Release])])
         => "unlocks what is in the ledger, or not its own";

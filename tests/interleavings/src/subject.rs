@@ -15,16 +15,19 @@ pub(crate) trait Subject: 'static {
     fn registry() -> Self::Registry;
     /// Locks it, and no more.
     fn touch(registry: &Self::Registry);
+    /// Closes all idle descriptors.
+    fn give_back(registry: &Self::Registry);
     fn ledger(registry: &Self::Registry, name: Name) -> Arc<Self::Ledger>;
-    fn acquire(ledger: &Self::Ledger, options: &Options) -> Result<Self::Hold, LockError>;
+    fn acquire(ledger: &Arc<Self::Ledger>, options: &Options) -> Result<Self::Hold, LockError>;
     fn keep(ledger: &Arc<Self::Ledger>, hold: Self::Hold);
     fn enter(ledger: &Self::Ledger, hold: &Self::Hold);
-    fn release_kept(ledger: &Self::Ledger) -> Result<(), LockError>;
-    fn release_guarded(ledger: &Self::Ledger, hold: Self::Hold) -> Result<(), LockError>;
+    fn release_kept(ledger: &Arc<Self::Ledger>) -> Result<(), LockError>;
+    fn release_guarded(ledger: &Arc<Self::Ledger>, hold: Self::Hold) -> Result<(), LockError>;
+    fn downgrade(ledger: &Self::Ledger, hold: &mut Self::Hold) -> Result<(), LockError>;
     fn state(ledger: &Self::Ledger) -> State;
 }
 
-/// Implements [`Subject`] in a module that has the library's four files.
+/// Implements [`Subject`] in a module that has the library's five files.
 #[macro_export]
 macro_rules! subject {
     () => {
@@ -43,6 +46,10 @@ macro_rules! subject {
                 drop(registry.0.lock());
             }
 
+            fn give_back(registry: &Self::Registry) {
+                registry.give_back_idle();
+            }
+
             fn ledger(
                 registry: &Self::Registry,
                 name: $crate::os::Name,
@@ -51,7 +58,7 @@ macro_rules! subject {
             }
 
             fn acquire(
-                ledger: &Self::Ledger,
+                ledger: &$crate::sync::Arc<Self::Ledger>,
                 options: &$crate::options::Options,
             ) -> Result<Self::Hold, $crate::error::LockError> {
                 acquire::acquire(ledger, options)
@@ -65,15 +72,24 @@ macro_rules! subject {
                 ledger.enter(hold);
             }
 
-            fn release_kept(ledger: &Self::Ledger) -> Result<(), $crate::error::LockError> {
+            fn release_kept(
+                ledger: &$crate::sync::Arc<Self::Ledger>,
+            ) -> Result<(), $crate::error::LockError> {
                 release::release_kept(ledger)
             }
 
             fn release_guarded(
-                ledger: &Self::Ledger,
+                ledger: &$crate::sync::Arc<Self::Ledger>,
                 hold: Self::Hold,
             ) -> Result<(), $crate::error::LockError> {
                 release::release_guarded(ledger, hold)
+            }
+
+            fn downgrade(
+                ledger: &Self::Ledger,
+                hold: &mut Self::Hold,
+            ) -> Result<(), $crate::error::LockError> {
+                release::downgrade(ledger, hold)
             }
 
             fn state(ledger: &Self::Ledger) -> locket_model::spec::State {

@@ -1,18 +1,17 @@
 //! Which file of the table is it that a path names?
 
-use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat, major, minor};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat, major, minor};
 use rustix::io::Errno;
 
 use super::descriptors::Locked;
 use super::table::{FileId, ask};
 use crate::os::linux::mounts::Mount;
-use crate::os::unix::not_followed;
+use crate::os::unix::Place;
 
 /// The file that a path names.
 #[derive(Clone, Copy, Debug)]
@@ -57,25 +56,27 @@ pub(super) enum Proof {
 
 impl LockFile {
     /// `None` if there is none. It is not opened for reading or writing, and not created.
-    pub(super) fn find(path: &CStr, follow_links: bool) -> io::Result<Option<Self>> {
+    pub(super) fn find(place: Place<'_>, follow_links: bool) -> io::Result<Option<Self>> {
         let mut flags = OFlags::PATH | OFlags::CLOEXEC;
         flags.set(OFlags::NOFOLLOW, !follow_links);
-        let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let file =
+            match rustix::fs::openat(place.directory, place.path, flags, rustix::fs::Mode::empty())
+            {
+                Ok(file) => file,
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
         let stat = rustix::fs::fstat(&file)?;
         if !follow_links && FileType::from_raw_mode(stat.st_mode).is_symlink() {
-            return Err(not_followed());
+            return Err(Errno::LOOP.into());
         }
         Self::of(&file, &stat).map(Some)
     }
 
     /// By `stat` alone, which may know the file by other numbers than the table does.
-    pub(super) fn presumed(path: &CStr, follow_links: bool) -> io::Result<Option<Self>> {
+    pub(super) fn presumed(place: Place<'_>, follow_links: bool) -> io::Result<Option<Self>> {
         let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        match rustix::fs::statat(CWD, path, flags) {
+        match rustix::fs::statat(place.directory, place.path, flags) {
             Ok(stat) => {
                 let id = FileId { device: device(stat.st_dev), inode: stat.st_ino };
                 let proof = Proof::Stat(stat.st_dev, stat.st_ino);

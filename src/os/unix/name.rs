@@ -1,0 +1,183 @@
+//! The path of a lock: absolute, and where that does not do, relative to a directory that is kept open.
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{self, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
+use rustix::io::Errno;
+
+use crate::error::{Action, Failure};
+
+use super::own_file::OwnFile;
+
+/// A path as it was resolved when its handle was made (L10).
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    /// Absolute, for people to read; as given if the current directory has no path.
+    path: PathBuf,
+    /// In the form that system calls take, or why no file can have this name.
+    raw: Result<CString, (Errno, &'static str)>,
+    /// The directory that `raw` is relative to, where an absolute path does not lead to it.
+    directory: Option<Arc<Directory>>,
+}
+
+/// A directory that is kept open, and a path that is relative to it.
+///
+/// An absolute path does not do if a directory on the way is closed to this user, if the whole is too long
+/// for the system, or if the name of the directory leads to another one by now (it was renamed, or
+/// something is mounted over it). What is kept open keeps its mount from being unmounted.
+#[derive(Debug)]
+struct Directory {
+    file: OwnFile,
+    relative: OsString,
+    /// By this the ledgers of its files are told apart.
+    key: OsString,
+}
+
+/// What system calls that end in `at` take: a directory, and a path that is relative to it, or absolute.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::os) struct Place<'a> {
+    pub(in crate::os) directory: BorrowedFd<'a>,
+    pub(in crate::os) path: &'a CStr,
+}
+
+impl Name {
+    pub(crate) fn new(given: &Path) -> Self {
+        let text = given.as_os_str().as_bytes();
+        let fault = match text {
+            [] => Some((Errno::NOENT, "the path is empty")),
+            _ if text.contains(&0) => Some((Errno::INVAL, "the path has a NUL byte in it")),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            let path = path::absolute(given).unwrap_or_else(|_| given.into());
+            return Self { path, raw: Err(fault), directory: None };
+        }
+        match path::absolute(given) {
+            Ok(path) if given.is_absolute() || leads_back(&path) => Self::absolute(path),
+            absolute => match Directory::current(given) {
+                Ok(directory) => Self {
+                    path: absolute.unwrap_or_else(|_| given.into()),
+                    raw: raw(&directory.relative),
+                    directory: Some(Arc::new(directory)),
+                },
+                Err(error) => match absolute {
+                    // The system will say why not.
+                    Ok(path) if !is_shortage(error) => Self::absolute(path),
+                    _ => {
+                        let fault = (error, "the current directory could not be kept open");
+                        Self { path: given.into(), raw: Err(fault), directory: None }
+                    }
+                },
+            },
+        }
+    }
+
+    fn absolute(path: PathBuf) -> Self {
+        Self { raw: raw(path.as_os_str()), path, directory: None }
+    }
+
+    /// The path by which a process reaches what it has open as this descriptor.
+    pub(crate) fn of_descriptor(fd: BorrowedFd<'_>) -> Self {
+        Self::new(&PathBuf::from(format!("/dev/fd/{}", fd.as_raw_fd())))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What tells the ledgers of this process apart: names with equal keys share one (L10).
+    pub(crate) fn key(&self) -> &OsStr {
+        self.directory.as_ref().map_or(self.path.as_os_str(), |directory| &directory.key)
+    }
+
+    /// Whether it would have become a name if there had been a descriptor left.
+    pub(crate) fn lacks_descriptor(&self) -> bool {
+        matches!(self.raw, Err((error, _)) if is_shortage(error))
+    }
+
+    /// Whether the absolute path leads to the file, and can be looked at part by part.
+    pub(super) fn is_absolute(&self) -> bool {
+        self.directory.is_none()
+    }
+
+    /// Whether the directory that the path is relative to is there no more.
+    pub(super) fn is_in_deleted_directory(&self) -> bool {
+        let about = self.directory.as_ref().and_then(|directory| fstat(&*directory.file).ok());
+        about.is_some_and(|stat| stat.st_nlink == 0)
+    }
+
+    pub(in crate::os) fn place(&self, action: Action) -> Result<Place<'_>, Failure> {
+        let raw = self.raw.as_ref();
+        let path = raw.map_err(|&(error, reason)| action.failed(error).because(reason))?;
+        let directory = match &self.directory {
+            None => CWD,
+            Some(directory) if directory.file.is_own() => directory.file.as_fd(),
+            Some(_) => {
+                let reason = "the program has closed the descriptor of its directory";
+                return Err(action.failed(Errno::BADF).because(reason));
+            }
+        };
+        Ok(Place { directory, path })
+    }
+}
+
+fn raw(text: &OsStr) -> Result<CString, (Errno, &'static str)> {
+    CString::new(text.as_bytes()).map_err(|_| (Errno::INVAL, "the path has a NUL byte in it"))
+}
+
+/// Whether the absolute path of a relative one can be used in its place: it is short enough, and the
+/// path of the current directory leads to the current directory.
+fn leads_back(absolute: &Path) -> bool {
+    // With the NUL at its end: see `path_resolution(7)`.
+    let is_short = absolute.as_os_str().len() < libc::PATH_MAX.unsigned_abs() as usize;
+    let identity = |path: &Path| {
+        statat(CWD, path, AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino)).ok()
+    };
+    let here = identity(Path::new("."));
+    is_short && here.is_some() && here == env::current_dir().ok().and_then(|path| identity(&path))
+}
+
+impl Directory {
+    /// The current directory, and the path that was given. `O_PATH` needs no right to read it.
+    fn current(given: &Path) -> Result<Self, Errno> {
+        #[cfg(target_os = "linux")]
+        const ACCESS: OFlags = OFlags::PATH;
+        #[cfg(not(target_os = "linux"))]
+        const ACCESS: OFlags = OFlags::RDONLY;
+        let flags = ACCESS | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let file = File::from(openat(CWD, c".", flags, Mode::empty())?);
+        let stat = fstat(&file)?;
+        let relative = normalized(given);
+        // No path begins like that: a NUL is in none.
+        let mut key = OsString::from(format!("\0{}:{}\0", stat.st_dev, stat.st_ino));
+        key.push(&relative);
+        Ok(Self { file: OwnFile::new(file, &stat), relative, key })
+    }
+}
+
+/// As absolute paths are normalized: one `/` after another, and `.` in between, mean nothing.
+fn normalized(given: &Path) -> OsString {
+    let Ok(absolute) = path::absolute(Path::new("/").join(given)) else { return given.into() };
+    match absolute.as_os_str().as_bytes() {
+        [b'/'] => ".".into(),
+        [b'/', relative @ ..] => OsStr::from_bytes(relative).into(),
+        _ => given.into(),
+    }
+}
+
+const fn is_shortage(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE)
+}
+
+impl<'a> Place<'a> {
+    /// The same directory, and another path.
+    pub(super) fn with(self, path: &'a CStr) -> Self {
+        Self { path, ..self }
+    }
+}

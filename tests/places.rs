@@ -1,0 +1,279 @@
+//! Paths that only the current directory leads to.
+//!
+//! - L10: what the system can open by the path as given can be locked: below a directory that is closed to the user, in a
+//!   directory that is deeper than a path may be long, in one whose name leads elsewhere.
+//! - L13: such a handle keeps one descriptor more, and no other does.
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+
+use crate::support::{Outcome, Peer, Scratch, is_root, skip, word, words_of};
+
+/// A user in a directory of its own below one that it may not enter, as `sudo` makes it.
+fn below_a_closed_directory(check: &str) -> Outcome<Option<(Scratch, PathBuf, Peer)>> {
+    if !is_root() {
+        skip(check, "root: no other user may become another user");
+        return Ok(None);
+    }
+    let scratch = Scratch::new();
+    let closed = scratch.join("closed");
+    let place = closed.join("open");
+    fs::create_dir_all(&place)?;
+    fs::set_permissions(&closed, Permissions::from_mode(0o700))?;
+    fs::set_permissions(&place, Permissions::from_mode(0o777))?;
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(&place)));
+    peer.ok("become 1234");
+    Ok(Some((scratch, place, peer)))
+}
+
+#[test]
+fn l10_a_closed_ancestor_is_no_obstacle() -> Outcome {
+    let check = "l10_a_closed_ancestor_is_no_obstacle";
+    let Some((_scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
+    let path = place.join("test.lock");
+    let before = peer.descriptors();
+    assert_eq!(Path::new(&peer.ok("handle a path=test.lock")), path, "it is still shown whole");
+    peer.handle("again", "./test.lock", "timeout=60000");
+    assert_eq!(peer.descriptors(), before + 1, "both keep one directory");
+    // It is made there, and is one lock with that of the path.
+    peer.ok("lock a g");
+    let mut root = Peer::with_handle("a", &path, "");
+    assert!(!root.finds_free("a"));
+    assert_eq!(peer.ok("state again"), "exclusive", "one path, one state");
+    assert_eq!(peer.ok("is_current g"), "true");
+    assert!(peer.ok("holders a").contains(&peer.pid().to_string()));
+    peer.ok("drop_guard g");
+
+    // By the directory, wherever the process is.
+    peer.ok("chdir /");
+    peer.ok("acquire a");
+    assert!(!root.finds_free("a"));
+    peer.ok("release again");
+    root.ok("acquire a");
+    peer.start_waiting("w", "lock again g", &path);
+    // L9.
+    fs::remove_file(&path)?;
+    root.ok("release a");
+    peer.wait_ok("w");
+    assert_eq!(peer.ok("is_current g"), "true");
+    assert!(!root.finds_free("a"));
+    fs::remove_file(&path)?;
+    assert_eq!(peer.ok("is_current g"), "false");
+    peer.ok("drop_guard g");
+
+    // The counter-proof: by the whole path it is closed.
+    peer.handle("whole", &path, "");
+    let refusal = peer.refused("acquire whole");
+    assert!(refusal.message.contains("user 1234 may not enter"), "{refusal:?}");
+    for name in ["a", "again", "whole"] {
+        peer.ok(&format!("drop_handle {name}"));
+    }
+    assert_eq!(peer.descriptors(), before);
+    Ok(())
+}
+
+/// Links are followed from there, and the file is made where the last one leads.
+#[test]
+fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
+    let check = "l10_links_below_a_closed_ancestor_are_followed";
+    let Some((_scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
+    fs::create_dir(place.join("sub"))?;
+    fs::set_permissions(place.join("sub"), Permissions::from_mode(0o777))?;
+    std::os::unix::fs::symlink("sub/second", place.join("first"))?;
+    std::os::unix::fs::symlink("../end", place.join("sub/second"))?;
+    peer.handle("a", "first", "");
+    peer.ok("acquire a");
+    assert!(!Peer::with_handle("a", place.join("end"), "").finds_free("a"));
+    peer.handle("strict", "first", "no_follow");
+    assert!(peer.refused("acquire strict").message.contains(&words_of(libc::ELOOP)));
+    peer.handle("missing", "missing/test.lock", "");
+    let refusal = peer.refused("acquire missing");
+    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "path"), "{refusal:?}");
+    peer.handle("directory", ".", "");
+    assert!(peer.refused("acquire directory").message.contains(&words_of(libc::EISDIR)));
+    Ok(())
+}
+
+/// A child of fork uses the directory that it has inherited.
+#[test]
+fn l11_a_child_has_the_directory_too() -> Outcome {
+    let check = "l11_a_child_has_the_directory_too";
+    let Some((_scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
+    let mut root = Peer::with_handle("a", place.join("test.lock"), "");
+    peer.handle("a", "test.lock", "");
+    peer.ok("chdir /");
+    peer.ok("acquire a");
+    peer.ok("fork c");
+    assert_eq!(peer.ok("child c state a"), "unlocked");
+    assert_eq!(peer.refused("child c try_acquire a").class, "timed_out");
+    peer.ok("release a");
+    peer.ok("child c acquire a");
+    assert!(!root.finds_free("a"));
+    peer.ok("child c release a");
+    peer.ok("child c drop_handle a");
+    peer.ok("acquire a");
+    peer.ok("release a");
+    peer.ok("end_child c");
+    Ok(())
+}
+
+/// A path may have 4,095 bytes (`PATH_MAX`), and a directory may be deeper.
+#[test]
+fn l10_a_deep_directory_is_no_obstacle() -> Outcome {
+    let scratch = Scratch::new();
+    let name = "d".repeat(200);
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(scratch.path())));
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut directory = openat(CWD, scratch.path(), flags, Mode::empty())?;
+    let mut length = scratch.path().as_os_str().len();
+    // Until the path of the directory can be used, and that of the file in it cannot; and beyond.
+    for depth in 0..25 {
+        mkdirat(&directory, &name, Mode::RWXU)?;
+        directory = openat(&directory, &name, flags, Mode::empty())?;
+        length += 1 + name.len();
+        peer.ok(&format!("chdir {name}"));
+        let file = "f".repeat(200);
+        if length + 1 + file.len() < 3_500 {
+            continue;
+        }
+        let before = peer.descriptors();
+        peer.handle("a", &file, "");
+        let is_long = length + 1 + file.len() >= 4_096;
+        assert_eq!(peer.descriptors(), before + usize::from(is_long), "at a depth of {depth}");
+        peer.ok("lock a g");
+        let made = format!("/proc/{}/cwd/{file}", peer.pid());
+        assert!(!Peer::with_handle("a", made, "").finds_free("a"), "at a depth of {depth}");
+        assert_eq!(peer.ok("is_current g"), "true");
+        peer.ok("drop_guard g");
+        peer.ok("drop_handle a");
+        assert_eq!(peer.descriptors(), before);
+    }
+    assert!(length > 4_096, "the directory is deep enough");
+    Ok(())
+}
+
+/// Another file system over the current directory: its name leads there, and the directory does not.
+#[test]
+fn l10_a_covered_directory_is_the_current_one() -> Outcome {
+    let check = "l10_a_covered_directory_is_the_current_one";
+    if !is_root() {
+        skip(check, "root: no other user may mount");
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    let directory = scratch.path().display().to_string();
+    let cover = "cd \"$0\" && mount -t tmpfs none \"$0\" && exec \"$@\"";
+    let wrapper = ["unshare", "--mount", "sh", "-c", cover, &directory];
+    if !Command::new("unshare").args(&wrapper[1..]).arg("true").status()?.success() {
+        skip(check, "mount: not allowed here");
+        return Ok(());
+    }
+    let mut peer = Peer::under(&wrapper);
+    peer.handle("covered", "test.lock", "");
+    peer.handle("covering", scratch.lock_path(), "");
+    peer.ok("acquire covered");
+    assert_eq!(peer.ok("state covering"), "unlocked", "another file, another state");
+    peer.ok("acquire covering");
+    let seen = |path: &Path| PathBuf::from(format!("/proc/{}/root{}", peer.pid(), path.display()));
+    assert!(seen(&scratch.lock_path()).exists());
+    // The one below is what everyone else sees.
+    assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    Ok(())
+}
+
+/// A deleted directory can be left by `..`, and nothing can be made in it.
+#[test]
+fn l10_a_deleted_directory_leads_to_its_parent() -> Outcome {
+    let scratch = Scratch::new();
+    let gone = scratch.join("gone");
+    fs::create_dir(&gone)?;
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(&gone)));
+    fs::remove_dir(&gone)?;
+    peer.handle("a", "test.lock", "");
+    let refusal = peer.refused("acquire a");
+    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "path"), "{refusal:?}");
+    let reason = "the directory that was the current one for this handle has been deleted";
+    let message = format!("couldn't create test.lock: {}: {reason}", words_of(libc::ENOENT));
+    assert_eq!(refusal.message, message);
+    assert_eq!(peer.ok("state a"), "unlocked");
+    peer.handle("b", scratch.lock_path(), "");
+    assert!(peer.finds_free("b"), "an absolute one is still good");
+    peer.handle("parent", "../test.lock", "");
+    peer.ok("acquire parent");
+    assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l13_an_ordinary_handle_keeps_no_directory() {
+    let scratch = Scratch::new();
+    let mut peer = Peer::spawn();
+    peer.ok(&format!("chdir {}", word(scratch.path())));
+    let before = peer.descriptors();
+    peer.handle("relative", "test.lock", "");
+    peer.handle("absolute", scratch.lock_path(), "");
+    assert_eq!(peer.descriptors(), before);
+}
+
+/// The number of the directory is another's: nothing is locked there.
+#[test]
+fn l13_a_directory_that_the_host_has_closed_is_an_error() -> Outcome {
+    let check = "l13_a_directory_that_the_host_has_closed_is_an_error";
+    let Some((scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
+    peer.handle("a", "test.lock", "");
+    let fds = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?.flatten();
+    let of_directory =
+        |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|it| it == place);
+    let number = fds.into_iter().find(of_directory).ok_or("it is open")?.file_name();
+    let number = number.to_string_lossy().into_owned();
+    peer.ok(&format!("close_descriptor {number}"));
+    for _ in 0..2 {
+        let refusal = peer.refused("acquire a");
+        assert!(
+            refusal.message.contains("has closed the descriptor of its directory"),
+            "{refusal:?}"
+        );
+        // And once more, when the number is another's.
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o777))?;
+        peer.ok(&format!("open_foreign f {}", word(scratch.join("other"))));
+    }
+    peer.ok("drop_handle a");
+    assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
+    Ok(())
+}
+
+/// The last descriptor goes to the directory, whatever is idle.
+#[test]
+fn l13_a_directory_takes_the_place_of_an_idle_descriptor() -> Outcome {
+    let check = "l13_a_directory_takes_the_place_of_an_idle_descriptor";
+    let Some((_scratch, _place, mut peer)) = below_a_closed_directory(check)? else {
+        return Ok(());
+    };
+    peer.handle("first", "first.lock", "");
+    peer.ok("acquire first");
+    peer.ok("release first");
+    let fds = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?.flatten();
+    let numbers: Vec<usize> =
+        fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    // The lowest that is free.
+    let limit = (0..1024).find(|number| !numbers.contains(number)).ok_or("all are in use")?;
+    peer.ok(&format!("limit_files {limit}"));
+    peer.handle("second", "second.lock", "");
+    // The counter-proof: without an idle one there is none.
+    peer.handle("third", "third.lock", "");
+    let refusal = peer.refused("acquire third");
+    assert_eq!(refusal.kind, "exhausted", "{refusal:?}");
+    assert!(
+        refusal.message.contains("the current directory could not be kept open"),
+        "{refusal:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! What other programs notice of an opened lock file.
+//!
+//! - L3: what keeps a file from being opened is waited for by the deadline, and told to the observer.
+//! - L8: locking does not look like writing to programs that watch the file, lease it, execute it or
+//!   have it in a lower layer.
+#![cfg(target_os = "linux")]
+#![allow(clippy::panic, reason = "that is how a test fails")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+
+use crate::support::{
+    Outcome, Peer, Scratch, access_of_open, is_root, skip, until, word, words_of,
+};
+use locket::{LockError, lock_file};
+
+/// The access of a descriptor is visible to others in what they may do meanwhile.
+#[test]
+fn l8_the_file_is_open_for_reading() -> Outcome {
+    let scratch = Scratch::new();
+    let (missing, existing) = (scratch.join("missing"), scratch.join("existing"));
+    File::create(&existing)?;
+    for path in [missing, existing] {
+        let _held = lock_file(&path).lock()?;
+        let access = access_of_open(std::process::id(), &path)?;
+        assert_eq!(access, [libc::O_RDONLY], "{}", path.display());
+    }
+    Ok(())
+}
+
+/// The best known use of flock(1): a script that locks itself. A file that is open for writing cannot
+/// be executed (`ETXTBSY`, execve(2)).
+#[test]
+fn l8_a_locked_script_can_be_executed() -> Outcome {
+    let scratch = Scratch::new();
+    let script = scratch.join("script");
+    // By another process: a fork of another test's would inherit what this one has open for writing.
+    let write = "printf '#!/bin/sh\\nexit 7\\n' >\"$0\" && chmod +x \"$0\"";
+    assert!(Command::new("sh").args(["-c", write]).arg(&script).status()?.success());
+    let held = lock_file(&script).lock()?;
+    let mut waiter = Peer::with_handle("a", &script, "");
+    waiter.start_waiting("w", "acquire a", &script);
+    assert_eq!(Command::new(&script).status()?.code(), Some(7));
+    held.release()?;
+    waiter.wait_ok("w");
+    assert_eq!(Command::new(&script).status()?.code(), Some(7));
+
+    // The counter-proof. Linux 6.11 and 6.12 execute it all the same.
+    waiter.ok(&format!("open_foreign f {}", word(&script)));
+    let busy = Command::new(&script).status().err().and_then(|error| error.raw_os_error());
+    if busy != Some(libc::ETXTBSY) {
+        skip("l8_a_locked_script_can_be_executed", "ETXTBSY: this kernel does not answer it");
+    }
+    Ok(())
+}
+
+#[test]
+fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
+    let scratch = Scratch::new();
+    let program = scratch.join("sleep");
+    // A script would not do: it is its interpreter that runs. And it is another process that has
+    // the copy open for writing: a fork of another test's would inherit that, and what is open for
+    // writing cannot be run.
+    let copied = Command::new("cp").arg(which("sleep")?).arg(&program).status();
+    assert!(copied.is_ok_and(|status| status.success()), "cp is everywhere");
+    let mut running = Command::new(&program).arg("1000").spawn()?;
+    let outcome = lock_file(&program).lock().map(drop);
+    running.kill()?;
+    running.wait()?;
+    Ok(outcome?)
+}
+
+/// The events of the directory, in this order.
+fn events(watch: &impl std::os::fd::AsFd) -> Outcome<Vec<ReadFlags>> {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = Reader::new(watch, &mut buffer);
+    let mut events = vec![];
+    loop {
+        match reader.next() {
+            Ok(event) => events.push(event.events()),
+            Err(rustix::io::Errno::AGAIN) => return Ok(events),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[test]
+fn l8_watchers_see_no_writing() -> Outcome {
+    let scratch = Scratch::new();
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&watch, scratch.path(), WatchFlags::ALL_EVENTS)?;
+    let use_it = || -> Outcome {
+        let lock = scratch.lock();
+        lock.lock()?.release()?;
+        lock.acquire()?;
+        lock.clone().timeout(Duration::from_millis(1)).shared().lock().expect_err("it is held");
+        lock.release()?;
+        Ok(())
+    };
+    let (opened, closed) = (ReadFlags::OPEN, ReadFlags::CLOSE_NOWRITE);
+    use_it()?;
+    let seen = events(&watch)?;
+    assert_eq!(seen.first(), Some(&ReadFlags::CREATE));
+    assert!(seen[1..].iter().all(|event| [opened, closed].contains(event)), "{seen:?}");
+    use_it()?;
+    let seen = events(&watch)?;
+    assert!(seen.iter().all(|event| [opened, closed].contains(event)), "{seen:?}");
+    assert!(seen.contains(&closed), "{seen:?}");
+
+    // The counter-proof.
+    drop(OpenOptions::new().write(true).open(scratch.lock_path())?);
+    assert_eq!(events(&watch)?, [opened, ReadFlags::CLOSE_WRITE]);
+    Ok(())
+}
+
+/// An open for reading releases a process that opens the FIFO for writing: its writing then meets
+/// no reader, and ends it.
+#[test]
+fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    assert!(Command::new("mkfifo").arg(&path).status()?.success());
+    let mut writer = blocked_writer(&path)?;
+    let lock = scratch.lock();
+    for _ in 0..3 {
+        lock.lock().expect_err("it is a FIFO");
+        lock.clone().shared().no_create().try_lock().expect_err("it is a FIFO");
+    }
+    let mut reader = reader(&path)?;
+    let mut text = String::new();
+    until("the writer has written and ended", || {
+        // `EAGAIN` is what a FIFO answers that is empty and has a writer.
+        let _ = reader.read_to_string(&mut text);
+        writer.try_wait().is_ok_and(|status| status.is_some())
+    });
+    let _ = reader.read_to_string(&mut text);
+    assert_eq!(text, "hello\n");
+    assert!(writer.wait()?.success());
+
+    // The counter-proof.
+    drop(reader);
+    let mut writer = blocked_writer(&path)?;
+    drop(self::reader(&path)?);
+    until("the writer is released", || writer.try_wait().is_ok_and(|status| status.is_some()));
+    Ok(())
+}
+
+/// A process that sleeps in its open of the FIFO, where no reader is yet.
+fn blocked_writer(path: &Path) -> io::Result<Child> {
+    let write = "echo hello >\"$0\"";
+    let writer = Command::new("sh").args(["-c", write]).arg(path).stderr(Stdio::null()).spawn()?;
+    // The number of the call that it sleeps in, which differs by C library: see proc(5).
+    let path = format!("/proc/{}/syscall", writer.id());
+    let opens = |call: String| {
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        #[cfg(target_arch = "x86_64")]
+        if number == Some(libc::SYS_open) {
+            return true;
+        }
+        number == Some(libc::SYS_openat)
+    };
+    // It opens its libraries too, for a moment.
+    until("the writer sleeps in an open", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", writer.id())).unwrap_or_default();
+        stat.contains("(sh) S ") && fs::read_to_string(&path).is_ok_and(opens)
+    });
+    Ok(writer)
+}
+
+fn reader(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+/// A write lease is broken by an open for reading, and its holder told to give it back. Here that
+/// does not happen until the test does it.
+#[test]
+fn l3_a_lease_is_waited_for_by_the_deadline() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let leased = lease(&path, libc::F_WRLCK)?;
+    let why = format!(
+        "{}: somebody has a lease on it, a file server for instance, and has not given it back yet",
+        words_of(libc::EAGAIN)
+    );
+    let refused = |lock: &locket::Lock| {
+        let Err(error) = lock.lock() else { panic!("it is leased") };
+        assert_eq!(error.to_string(), format!("couldn't open {}: {why}", path.display()));
+    };
+    refused(&scratch.lock().timeout(Duration::ZERO));
+    let timeout = Duration::from_millis(30);
+    let start = Instant::now();
+    refused(&scratch.lock().timeout(timeout));
+    assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
+
+    let mut peer = Peer::with_handle("patient", &path, "timeout=3600000 retry_period=1");
+    peer.ok("start wait acquire patient");
+    peer.assert_waiting("wait");
+    drop(leased);
+    peer.wait_ok("wait");
+    Ok(())
+}
+
+/// The observer sees such a wait from its beginning to its end, and may put an end to it.
+#[test]
+fn l3_a_wait_for_a_lease_is_told_to_the_observer() -> Outcome {
+    let scratch = Scratch::new();
+    let leased = lease(&scratch.lock_path(), libc::F_WRLCK)?;
+    let lock = scratch.lock().retry_period(Duration::from_millis(1));
+    let error = lock.clone().on_wait(|_| ControlFlow::Break(())).lock().expect_err("it is leased");
+    assert!(matches!(error, LockError::GivenUp { .. }), "{error}");
+
+    let (tell, looks) = channel();
+    let observed = lock.observe_every(Duration::from_millis(1)).on_wait(move |wait| {
+        tell.send(wait.waited()).map_or(ControlFlow::Break(()), ControlFlow::Continue)
+    });
+    let waiter = std::thread::spawn(move || observed.lock().map(drop));
+    let looks = [(); 3].map(|()| looks.recv());
+    drop(leased);
+    let seen = looks.into_iter().collect::<Result<Vec<_>, _>>()?;
+    assert!(seen.is_sorted(), "{seen:?}");
+    waiter.join().expect("it does not panic")?;
+    Ok(())
+}
+
+#[test]
+fn l8_a_read_lease_is_not_broken() -> Outcome {
+    let scratch = Scratch::new();
+    let leased = lease(&scratch.lock_path(), libc::F_RDLCK)?;
+    let lock = scratch.lock().timeout(Duration::ZERO);
+    lock.lock()?.release()?;
+    assert_eq!(lease_of(&leased)?, libc::F_RDLCK);
+    Ok(())
+}
+
+#[allow(unsafe_code, reason = "the standard library knows no leases")]
+fn lease(path: &Path, kind: i32) -> io::Result<File> {
+    const F_SETSIG: i32 = 10;
+    File::create(path)?;
+    let leased = File::open(path)?;
+    // SAFETY: the descriptor is ours. The signal that tells of the opening is one that is ignored.
+    let answers = unsafe {
+        [
+            libc::fcntl(leased.as_raw_fd(), F_SETSIG, libc::SIGURG),
+            libc::fcntl(leased.as_raw_fd(), libc::F_SETLEASE, kind),
+        ]
+    };
+    if answers == [0, 0] { Ok(leased) } else { Err(io::Error::last_os_error()) }
+}
+
+#[allow(unsafe_code, reason = "the standard library knows no leases")]
+fn lease_of(file: &File) -> io::Result<i32> {
+    // SAFETY: the descriptor is ours.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) } {
+        -1 => Err(io::Error::last_os_error()),
+        kind => Ok(kind),
+    }
+}
+
+/// To open a file of the lower layer for writing is to copy it to the upper one.
+#[test]
+fn l8_overlayfs_copies_nothing_up() -> Outcome {
+    let check = "l8_overlayfs_copies_nothing_up";
+    if !is_root() {
+        skip(check, "root: no other user may mount");
+        return Ok(());
+    }
+    let scratch = Scratch::new();
+    for name in ["lower", "upper", "merged"] {
+        fs::create_dir(scratch.join(name))?;
+    }
+    fs::write(scratch.join("lower/test.lock"), "as it was")?;
+    let mount = "cd \"$0\" && mount -t tmpfs none upper && mkdir upper/data upper/work \
+                 && mount -t overlay -o lowerdir=lower,upperdir=upper/data,workdir=upper/work none merged \
+                 && exec \"$@\"";
+    let directory = scratch.path().display().to_string();
+    let wrapper = ["unshare", "--mount", "sh", "-c", mount, &directory];
+    let mounted = Command::new("unshare").args(&wrapper[1..]).arg("true").output()?;
+    if !mounted.status.success() {
+        skip(check, "overlayfs: cannot be mounted here");
+        return Ok(());
+    }
+    let path = scratch.join("merged/test.lock");
+    let mut peer = Peer::under(&wrapper);
+    peer.handle("a", &path, "");
+    peer.ok("lock a g");
+    let seen_by_peer = PathBuf::from(format!("/proc/{}/root", peer.pid()));
+    let upper = scratch.join("upper/data/test.lock");
+    let upper = seen_by_peer.join(upper.strip_prefix("/")?);
+    assert!(!upper.exists());
+    assert!(
+        seen_by_peer.join(path.strip_prefix("/")?).exists(),
+        "the counter-proof: it is mounted"
+    );
+
+    // Copied up by another, it is still the same file, and the lock still excludes.
+    peer.ok(&format!("open_foreign f {}", word(&path)));
+    assert!(upper.exists());
+    assert_eq!(peer.ok("is_current g"), "true");
+    assert_eq!(peer.ok("try_foreign f exclusive"), "held");
+    peer.ok("drop_guard g");
+    assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
+    assert_eq!(peer.refused("try_acquire a").class, "timed_out");
+    Ok(())
+}
+
+fn which(program: &str) -> io::Result<PathBuf> {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output()?;
+    Ok(String::from_utf8_lossy(&found.stdout).trim().into())
+}
