@@ -83,7 +83,7 @@ impl Guard {
     /// Passes the hold on to the programs that this process becomes or starts: it ends when this
     /// process and all that inherited it have ended, or closed what they inherited (L11).
     ///
-    /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run`
+    /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run -F`
     /// is built on it: it takes the lock, bequeaths it and becomes the command. This process holds the
     /// lock for good then, and [`Lock::state`](crate::Lock::state) says so. On Windows a lock
     /// ends with the process that took it, whoever inherits its handle: this is always an error,
@@ -105,6 +105,18 @@ impl Guard {
         }
         drop(hold); // Closed, not unlocked: there is a copy that the lock is on as well.
         Ok(())
+    }
+
+    /// Returns the descriptor that the lock is on, for passing it to a child process. `None` in a child of `fork`,
+    /// for a guard of the parent's.
+    ///
+    /// The lock lasts until every copy of the descriptor is closed, in all processes, or the guard is released.
+    /// Do not unlock or lock the descriptor: the guard would prove nothing any more.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        let hold = self.hold.as_ref().filter(|_| !self.ledger.is_inherited())?;
+        Some(hold.descriptor.as_fd())
     }
 
     fn end(&mut self) -> Result<(), LockError> {

@@ -30,6 +30,7 @@
 //!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
+//! - `Descriptor::as_fd()` (Unix): at any time. For passing it to a child process.
 //! - Dropping a `Descriptor`: at any time, in any process. Closes it, which ends its lock unless
 //!   another process has inherited it.
 //!

@@ -7,6 +7,7 @@ pub(super) mod users;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -78,6 +79,10 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
     pub(crate) fn is_shared_by_fork(&self) -> bool {
         self.forks != FORKS.load(Ordering::Relaxed) || FORKING.load(Ordering::Relaxed) != 0
     }

@@ -12,6 +12,7 @@ mod beside;
 mod contention;
 mod exit_codes;
 mod generated;
+mod held;
 mod inheritance;
 mod interop;
 mod options;

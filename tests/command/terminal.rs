@@ -37,7 +37,7 @@ fn a_wait_is_a_line_that_changes_and_is_gone_in_the_end() {
         let holder = Running::holder(&path);
         let mut terminal = Terminal::new();
         let waiter = Running::start(&mut waiter(&terminal, "xterm", options, &path));
-        let end = format!("for {}: held by pid {} (sh)\x1b[?7h", path.display(), holder.pid());
+        let end = format!("for {}: held by {}\x1b[?7h", path.display(), holder.told());
         terminal.until_seen("a line that changes", |seen| {
             let texts = seen.split(DRAWN).filter(|text| text.ends_with(&end));
             texts.collect::<BTreeSet<_>>().len() >= 3
@@ -81,7 +81,7 @@ fn what_a_wait_comes_to_is_left() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
-    let by = format!("by pid {} (sh)", holder.pid());
+    let by = format!("by {}", holder.told());
     let shown = path.display();
     assert_eq!(refused("xterm", &["-n"], &path), [format!("locket: {shown} is held {by}")]);
     let late = format!("locket: couldn't lock {shown} within 200ms: held {by}");
@@ -95,7 +95,7 @@ fn a_terminal_that_cannot_erase_gets_a_line_that_stays() {
     let path = scratch.lock_path();
     for kind in ["dumb", ""] {
         let holder = Running::holder(&path);
-        let by = format!(" for {}: held by pid {} (sh)", path.display(), holder.pid());
+        let by = format!(" for {}: held by {}", path.display(), holder.told());
         let mut terminal = Terminal::new();
         let waiter = Running::start(&mut waiter(&terminal, kind, &[], &path));
         terminal.until_shown(&format!("{by}\r\n"));

@@ -32,7 +32,7 @@ pub(crate) const OF_RUN: Codes = &[
     ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
     ("126", "the command cannot be run"),
     ("127", "the command is not found"),
-    ("others", "the command's own: 128 + N, as shells say it, if a signal N ended it"),
+    ("others", "the command's own; a signal N that ended it ends locket too: 128 + N to shells"),
 ];
 
 pub(crate) const OF_WAIT: Codes = &[

@@ -12,6 +12,7 @@
 mod args;
 mod completions;
 mod exit;
+mod held_by;
 mod man;
 mod output;
 mod program;

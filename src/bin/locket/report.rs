@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use locket::Wait;
 
+use super::held_by::held_by;
 use super::span::Span;
 #[cfg(unix)]
 use super::unix::LiveLine;
-use super::voice::{Tone, held_by, say};
+use super::voice::{Tone, say};
 #[cfg(windows)]
 use super::windows::LiveLine;
 

@@ -22,8 +22,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
         late: |path, time| format!("couldn't lock {path} within {time:?}"),
     };
     match request.take()? {
-        Taken::Held(guard) if options.close => system::run_beside(guard, options.program()),
-        Taken::Held(guard) => system::run_with(guard, options.program()),
+        #[cfg(unix)]
+        Taken::Held(guard) if options.no_fork => system::become_it(guard, options.program()),
+        Taken::Held(guard) => system::run(guard, options.program(), options.inheritance()),
         Taken::Not(code) => Ok(code),
     }
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use locket::{Guard, Holders, Lock, LockError};
 
 use super::args::Waiting;
+use super::held_by::{held_by, named};
 use super::report::Report;
 #[cfg(unix)]
 use super::unix::Leaving;
-use super::voice::{Tone, held_by, named, say};
+use super::voice::{Tone, say};
 #[cfg(windows)]
 use super::windows::Leaving;
 

@@ -5,8 +5,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use locket::{Claimant, Holders};
-
 use super::exit::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +23,6 @@ impl Tone {
             say(format_args!("locked {} after {waited:.1?}", path.display()));
         }
     }
-}
-
-/// The end of a sentence; nothing, if there is nobody to name.
-pub(crate) fn held_by(holders: &Holders) -> String {
-    named(holders).map(|holders| format!(": held by {holders}")).unwrap_or_default()
-}
-
-/// `None` if nobody of them can be named.
-pub(crate) fn named(holders: &Holders) -> Option<&Holders> {
-    holders.held.iter().any(|claim| claim.by != Claimant::Unknown).then_some(holders)
 }
 
 /// Returns the status to exit with.

@@ -12,29 +12,32 @@ use std::sync::Arc;
 use locket::Guard;
 
 use super::exit::Failure;
-use super::program::Program;
+use super::program::{Inheritance, Program};
 use leash::Leash;
 
-/// Holds the lock until the program has ended, and whatever it started.
-pub(crate) fn run_with(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
-    run(program, |leash| {
-        leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
-        drop(guard);
-        Ok(())
-    })
-}
-
-/// Holds the lock until the program has ended. What it left behind goes on.
-pub(crate) fn run_beside(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
-    run(program, |leash| {
-        drop(guard);
-        leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
+/// Holds the lock until the program has ended, or that and whatever it started, as if they could inherit it.
+pub(crate) fn run(
+    guard: Guard,
+    program: Program<'_>,
+    inheritance: Inheritance,
+) -> Result<i32, Failure> {
+    run_on_leash(program, |leash| match inheritance {
+        Inheritance::Inherited => {
+            leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
+            drop(guard);
+            Ok(())
+        }
+        // What the program left behind goes on.
+        Inheritance::KeptBack => {
+            drop(guard);
+            leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
+        }
     })
 }
 
 /// Returns the program's exit code after `at_end`. If this process is killed before, the system ends
 /// all that runs under the lock: nobody works on without it.
-fn run(
+fn run_on_leash(
     program: Program<'_>,
     at_end: impl FnOnce(&Leash) -> Result<(), Failure>,
 ) -> Result<i32, Failure> {

@@ -4,19 +4,23 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, ValueHint};
 
 use crate::exit;
-use crate::program::Program;
+use crate::program::{Inheritance, Program};
 use crate::voice::Tone;
 
 use super::Waiting;
 
 /// Run a command under the lock of a file.
 ///
-/// Waits for the lock, becomes the command, and so exits with its status. The lock is held until
-/// the command has ended, and every program it started that is still running. The file is created
-/// if it is missing, and never written to, truncated or deleted.
+/// Waits for the lock, runs the command, and ends as it ended: with its status, or by the signal that ended it. The
+/// lock is held until the command has ended, and every program that it started and that inherited the lock. The
+/// file is created if it is missing, and never written to, truncated or deleted.
 ///
-/// On Windows locket stays until the command has ended, and every program it started; if locket is
-/// killed, the system ends them with it.
+/// On Unix the lock is held while the command runs even if the command closes all descriptors, or if locket is
+/// killed. Each signal that is sent to locket reaches the command once, whether it was sent to locket alone or to
+/// its process group. Ctrl-Z stops both.
+///
+/// On Windows locket waits for the command and every program that it started; if locket is killed, the system ends
+/// them with it.
 ///
 /// A wait is told on standard error: at a terminal in a line that is gone when the wait is over,
 /// elsewhere in one line every ten seconds.
@@ -42,18 +46,20 @@ pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) waiting: Waiting,
 
-    /// Do not let the command inherit the lock: stay, and hold it until the command ends
+    /// Do not let the command inherit the lock
     ///
-    /// What the command leaves running in the background does not keep the lock. Meanwhile locket
-    /// passes HUP, INT, QUIT, TERM, USR1, USR2 and ALRM on to the command (INT and QUIT unless it
-    /// is the terminal that sends them, to both). If locket itself is killed with KILL, the lock
-    /// is free although the command goes on; on Windows the command ends with it.
+    /// What the command leaves running in the background does not keep the lock then.
     #[arg(short = 'o', long)]
-    pub(crate) close: bool,
+    close: bool,
 
-    /// Become the command (the default), as with `flock --no-fork`
+    /// Become the command instead of staying beside it, as `flock --no-fork`
+    ///
+    /// The lock is then held by nothing but the descriptor that the command inherits. A command that closes it
+    /// frees the lock while it runs: ssh does that, a script with `exec 10>FILE`, Python's `os.closerange`. For
+    /// services that are to be known by their process id (`sd_notify`, socket activation).
+    #[cfg(unix)]
     #[arg(short = 'F', long, conflicts_with = "close")]
-    no_fork: bool,
+    pub(crate) no_fork: bool,
 
     /// Run this string by $SHELL, or /bin/sh (on Windows by cmd)
     #[arg(short = 'c', long = "command", value_name = "STRING")]
@@ -83,6 +89,10 @@ impl RunOptions {
             Some(string) => Program::Shell(string),
             None => Program::Arguments(&self.command),
         }
+    }
+
+    pub(crate) fn inheritance(&self) -> Inheritance {
+        if self.close { Inheritance::KeptBack } else { Inheritance::Inherited }
     }
 
     pub(crate) fn tone(&self) -> Tone {
