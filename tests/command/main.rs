@@ -15,12 +15,18 @@ mod generated;
 mod held;
 mod inheritance;
 mod interop;
+#[cfg(target_os = "linux")]
+mod jobs;
 mod options;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;
 #[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
 mod status;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod tools;
 mod wait;

@@ -119,6 +119,16 @@ impl Running {
         self.lines.recv_timeout(patience).expect("the process should say something")
     }
 
+    /// The next line, or none if the output has ended.
+    #[track_caller]
+    pub(crate) fn maybe_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("neither a line nor the end"),
+        }
+    }
+
     /// All that is left to be said, when nobody is there any more to say it.
     #[track_caller]
     pub(crate) fn rest(&self) -> Vec<String> {

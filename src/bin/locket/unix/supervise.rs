@@ -62,6 +62,7 @@ pub(super) fn run(
         canary,
         resting_since: os::now(),
         may_stop: false,
+        stopped_by: None,
         ended: None,
     };
     supervisor.pass_on_early_signals(&command);
@@ -119,6 +120,8 @@ struct Supervisor {
     resting_since: u64,
     /// The command has been asked to stop: by Ctrl-Z, for instance.
     may_stop: bool,
+    /// By which signal it was stopped, if it is.
+    stopped_by: Option<c_int>,
     ended: Option<End>,
 }
 
@@ -152,6 +155,7 @@ impl Supervisor {
             if let Some(end) = self.ended {
                 return end;
             }
+            self.stop_with_command();
             if let Some((signal, since)) = self.take() {
                 self.pass_on(&signal, since);
             }
@@ -180,7 +184,7 @@ impl Supervisor {
                 // A second one of the same kind: it was sent to the group as well (timeout(1)).
                 while Signals::one(signal.number).take().is_some() {}
             }
-        } else {
+        } else if !is_annulled(signal) {
             signal.send_to(self.command);
         }
         self.note(signal);
@@ -201,7 +205,7 @@ impl Supervisor {
 
     fn note(&mut self, signal: &Received) {
         match signal.number {
-            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.may_stop = true,
+            number if STOPPING.contains(&number) => self.may_stop = true,
             libc::SIGCONT => self.may_stop = false,
             _ => {}
         }
@@ -209,13 +213,12 @@ impl Supervisor {
 
     /// Looks what has become of the children. As the first process of a container locket has others, too.
     fn reap(&mut self) {
-        let mut stopped_by = None;
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
         while let Ok(Some((pid, status))) = wait(options) {
             let pid = pid.as_raw_pid();
             if pid == self.command {
                 if status.stopped() || status.continued() {
-                    stopped_by = status.stopping_signal();
+                    self.stopped_by = status.stopping_signal();
                 } else {
                     self.ended = Some(end_of_status(status));
                     return;
@@ -225,23 +228,28 @@ impl Supervisor {
                 self.canary = self.canary.take().filter(|_| !is_gone);
             }
         }
-        if let Some(number) = stopped_by {
-            self.stop_with_command(number);
-        }
     }
 
-    /// Stops this process as the command was stopped, so that the shell sees a stopped job. A command that cleans up
+    /// Stops this process if the command was stopped, so that the shell sees a stopped job. A command that cleans up
     /// first may stop itself by SIGSTOP in the end; one that is stopped by SIGSTOP out of the blue is none of the
     /// shell's business.
-    fn stop_with_command(&mut self, number: c_int) {
-        let by_terminal = match number {
-            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => number,
-            libc::SIGSTOP if self.may_stop => libc::SIGTSTP,
+    fn stop_with_command(&mut self) {
+        let by_terminal = match self.stopped_by {
+            Some(number) if STOPPING.contains(&number) => number,
+            Some(libc::SIGSTOP) if self.may_stop => libc::SIGTSTP,
             _ => return,
         };
+        self.stopped_by = None;
         self.may_stop = false;
+        // What stopped the command may have come to this process too. It would stop it twice.
+        for number in STOPPING {
+            while let Some(signal) = Signals::one(number).take() {
+                if let Some(canary) = &mut self.canary {
+                    canary.ask(&signal, 0);
+                }
+            }
+        }
         os::suffer(by_terminal);
-        // What came while this process was stopped may have come at any time since it began to rest.
     }
 
     /// Before the lock is given up: the canary has a copy of it.
@@ -252,8 +260,21 @@ impl Supervisor {
     }
 }
 
+/// What a terminal stops processes with.
+const STOPPING: [c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+
 /// The first of the real-time signals, of which the system keeps each.
 const FIRST_QUEUED: c_int = 32;
+
+/// A signal that stops a process discards a SIGCONT that it has not taken yet, and the other way round (signal(7)).
+/// So one may never have come to the canary, and the command is as the later one has it.
+fn is_annulled(signal: &Received) -> bool {
+    let later = Signals::pending();
+    match signal.number {
+        libc::SIGCONT => STOPPING.iter().any(|&number| later.contains(number)),
+        number => STOPPING.contains(&number) && later.contains(libc::SIGCONT),
+    }
+}
 
 fn patience_for(signal: &Received) -> Duration {
     if signal.is_by_kernel() { PATIENCE_WITH_KERNEL } else { PATIENCE }
