@@ -14,6 +14,7 @@ mod completions;
 mod exit;
 mod held_by;
 mod man;
+mod other;
 mod output;
 mod program;
 mod report;

@@ -1,7 +1,6 @@
 //! Taking the lock, and saying so.
 
 use std::fmt::Display;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,7 @@ use locket::{Guard, Holders, Lock, LockError};
 use super::args::Waiting;
 use super::held_by::{held_by, named};
 use super::report::Report;
-#[cfg(unix)]
-use super::unix::Leaving;
 use super::voice::{Tone, say};
-#[cfg(windows)]
-use super::windows::Leaving;
 
 /// A lock that is wanted.
 pub(crate) struct Request<'a> {
@@ -75,18 +70,14 @@ impl Request<'_> {
     }
 
     fn lock(&self) -> Result<Guard, LockError> {
-        let lock = self.lock.clone().timeout(self.waiting.timeout());
-        if self.waiting.timeout() == Some(Duration::ZERO) {
-            return lock.lock();
+        let start = Instant::now();
+        match self.lock.try_lock() {
+            Err(LockError::TimedOut { .. }) if self.waiting.timeout() != Some(Duration::ZERO) => {}
+            taken => return taken,
         }
-        let Some(report) = Report::new(self.tone, self.shown) else { return lock.lock() };
         // Until the wait is over and the screen as it was.
-        let _leaving = report.line().map(Leaving::tidy);
-        let lock = lock.observe_every(report.period());
-        let lock = lock.on_wait(move |wait| {
-            report.tell(wait);
-            ControlFlow::Continue(())
-        });
-        lock.lock()
+        let _report = Report::of(&self.lock, self.shown, self.tone, start);
+        let left = self.waiting.timeout().map(|timeout| timeout.saturating_sub(start.elapsed()));
+        self.lock.clone().timeout(left).lock()
     }
 }

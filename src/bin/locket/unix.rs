@@ -6,7 +6,7 @@ mod leaving;
 mod live;
 mod os;
 mod replace;
-mod sender;
+mod stderr;
 mod supervise;
 
 use std::env;
@@ -19,6 +19,7 @@ use super::program::{Inheritance, Program};
 
 pub(crate) use leaving::Leaving;
 pub(crate) use live::LiveLine;
+pub(crate) use stderr::{NoRoom, spawn_deaf, write};
 
 /// Runs the program beside this process, and returns its status when it has ended.
 pub(crate) fn run(

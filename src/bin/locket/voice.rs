@@ -1,11 +1,14 @@
 //! All that locket says: single lines on stderr. Stdout is the command's.
 
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use super::exit::Failure;
+#[cfg(unix)]
+use super::unix::{NoRoom, write};
+#[cfg(windows)]
+use super::windows::{NoRoom, write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -31,9 +34,9 @@ pub(crate) fn fail(failure: &Failure) -> i32 {
     failure.code
 }
 
-/// One write, so that lines of several processes stay whole. Nobody may be there to read it.
+/// One write, so that lines of several processes stay whole. Where there is no room for it, it is lost.
 pub(crate) fn say(text: impl Display) {
-    let _ = io::stderr().write_all(format!("locket: {}\n", plain(&text.to_string())).as_bytes());
+    write(format!("locket: {}\n", plain(&text.to_string())), NoRoom::Lose);
 }
 
 /// One line, whatever is in it: the names of files and programs are other people's, and could move

@@ -4,12 +4,14 @@
 mod leash;
 
 use std::env;
-use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::windows::process::CommandExt;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use locket::Guard;
+use locket::{Guard, Holders};
 
 use super::exit::Failure;
 use super::program::{Inheritance, Program};
@@ -88,7 +90,19 @@ impl LiveLine {
         None
     }
 
-    pub(crate) fn draw(&self, _: impl Display) {
+    pub(crate) fn is_alone(_: &Holders) -> bool {
+        false
+    }
+
+    pub(crate) fn draw(&self, _: &[&str; 3]) {
+        match *self {}
+    }
+
+    pub(crate) fn clear(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn end(&self) {
         match *self {}
     }
 }
@@ -96,8 +110,34 @@ impl LiveLine {
 pub(crate) enum Leaving {}
 
 impl Leaving {
-    #[allow(clippy::needless_pass_by_value, reason = "as on Unix")]
-    pub(crate) fn tidy(line: Arc<LiveLine>) -> Self {
-        match *line {}
+    pub(crate) fn tidy(line: Option<Arc<LiveLine>>) -> Option<Self> {
+        line.map(|line| match *line {})
     }
+
+    pub(crate) fn end(self) {
+        match self {}
+    }
+}
+
+/// What becomes of a text for which there is no room: here it is lost with this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoRoom {
+    Lose,
+}
+
+/// Writes to standard error. A reader that does not read is not waited for.
+pub(crate) fn write(text: String, _: NoRoom) {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let (tell, told) = mpsc::sync_channel(1);
+    let thread = spawn_deaf(move || {
+        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = tell.send(());
+    });
+    if thread.is_ok() {
+        let _ = told.recv_timeout(PATIENCE);
+    }
+}
+
+pub(crate) fn spawn_deaf(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(run)
 }

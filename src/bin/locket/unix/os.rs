@@ -212,6 +212,17 @@ pub(super) fn reset(number: c_int) -> Option<Action> {
     }
 }
 
+/// Would the signal do what the system has it do?
+pub(super) fn has_default_action(number: c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the call changes nothing, and fills `action` if it succeeds; it is zeroed if not.
+    let action = unsafe {
+        libc::sigaction(number, ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_DFL
+}
+
 pub(super) fn restore(number: c_int, action: &Action) {
     // SAFETY: the action is one that the process had.
     unsafe { libc::sigaction(number, &raw const action.0, ptr::null_mut()) };
@@ -347,6 +358,22 @@ pub(super) fn wait_readable<const N: usize>(
     // SAFETY: the call reads and writes the array; a negative descriptor is left out.
     unsafe { libc::poll(polled.as_mut_ptr(), count, milliseconds) };
     polled.map(|it| it.revents != 0)
+}
+
+/// Has a write of some bytes room, or would it fail?
+pub(super) fn is_writable(descriptor: RawFd) -> bool {
+    let mut polled = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the call reads and writes the one structure.
+    unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
+}
+
+/// The width of a terminal, if it has one.
+pub(super) fn columns(terminal: RawFd) -> Option<u16> {
+    let mut size = MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: the call fills `size` if it succeeds, and it is plain memory.
+    let (answer, size) =
+        unsafe { (libc::ioctl(terminal, libc::TIOCGWINSZ, size.as_mut_ptr()), size.assume_init()) };
+    (answer == 0 && size.ws_col > 0).then_some(size.ws_col)
 }
 
 /// Microseconds of the monotonic clock, which all processes share. May be called after a fork.

@@ -15,11 +15,11 @@ use locket::Guard;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::super::exit::Failure;
+use super::super::other;
 use super::super::program::Inheritance;
 use super::canary::{APART, Canary, Charge, Witness};
 use super::command::{Command, Prepared};
 use super::os::{self, Received, Signals};
-use super::sender::is_of_command;
 
 /// How much time a signal may take from one process to the other of those that it was sent to.
 const PATIENCE: Duration = Duration::from_micros(APART);
@@ -311,7 +311,8 @@ const OF_GROUPS: [c_int; 7] = [
 /// another process sends is taken to be meant for locket. If it was sent to the group, the command gets it twice.
 fn has_come_to_all(signal: &Received, command: pid_t) -> bool {
     if !signal.is_by_kernel() {
-        return is_of_command(signal.sender, command);
+        let [sender, command] = [signal.sender, command].map(pid_t::unsigned_abs);
+        return other::descends_from(sender, command);
     }
     match signal.number {
         libc::SIGHUP => !os::leads_session(),
