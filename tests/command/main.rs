@@ -9,6 +9,7 @@ mod arguments;
 mod background;
 mod becoming;
 mod beside;
+mod conditions;
 mod contention;
 mod exit_codes;
 mod generated;
@@ -17,10 +18,14 @@ mod inheritance;
 mod interop;
 #[cfg(target_os = "linux")]
 mod jobs;
+#[cfg(target_os = "linux")]
+mod oneself;
 mod options;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;
+#[cfg(target_os = "linux")]
+mod shared_terminal;
 #[cfg(target_os = "linux")]
 mod signals;
 #[cfg(target_os = "linux")]
@@ -29,4 +34,6 @@ mod status;
 mod terminal;
 #[cfg(target_os = "linux")]
 mod tools;
+#[cfg(target_os = "linux")]
+mod unread;
 mod wait;

@@ -132,8 +132,9 @@ fn the_shape_of_the_json_is_as_documented() {
     let json = parsed(&[], &path);
     let (lock, claim) = (&json["locks"][0], &json["locks"][0]["held"][0]);
     assert_eq!(keys(&json), ["locks"]);
-    assert_eq!(keys(lock), ["exists", "held", "path", "state", "waiting"]);
-    assert_eq!(keys(claim), ["by", "command", "mode", "name", "pid", "started", "user"]);
+    assert_eq!(keys(lock), ["exists", "held", "path", "path_bytes", "state", "waiting"]);
+    let claim_keys = ["by", "command", "mode", "name", "pid", "started", "stopped", "user"];
+    assert_eq!(keys(claim), claim_keys);
     for key in [keys(&json), keys(lock), keys(claim)].concat() {
         assert!(help.contains(&format!("`{key}`")), "{key} is not documented:\n{help}");
     }

@@ -13,6 +13,8 @@ mod args;
 mod completions;
 mod exit;
 mod held_by;
+mod inherited;
+mod interpreter;
 mod man;
 mod other;
 mod output;

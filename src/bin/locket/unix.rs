@@ -36,7 +36,16 @@ pub(crate) fn become_it(guard: Guard, program: Program<'_>) -> Result<i32, Failu
     let arguments = arguments(program);
     // Failed, and the lock ends with this process.
     let Err(error) = replace::replace(&arguments);
-    Err(Failure::of_start(&arguments[0].to_string_lossy(), &error))
+    Err(Failure::of_start(&arguments[0], &error))
+}
+
+/// Runs a function in which the modes of new files are as they are asked for. The umask is the process's: no other
+/// thread creates files.
+pub(crate) fn without_umask<T>(run: impl FnOnce() -> T) -> T {
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    let answer = run();
+    rustix::process::umask(umask);
+    answer
 }
 
 /// As execvp(3) and flock(1) do it: `$SHELL -c STRING`.

@@ -47,9 +47,8 @@ fn run_on_leash(
     outlive_ctrl_c().map_err(|e| Failure::of_system("handle Ctrl-C", &e))?;
 
     let mut command = command(program);
-    let ended = command
-        .status()
-        .map_err(|error| Failure::of_start(&command.get_program().to_string_lossy(), &error))?;
+    let ended =
+        command.status().map_err(|error| Failure::of_start(command.get_program(), &error))?;
     at_end(&leash)?;
     ended.code().ok_or_else(|| {
         Failure::of_system("learn how the command ended", &std::io::ErrorKind::InvalidData.into())

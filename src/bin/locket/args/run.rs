@@ -1,10 +1,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueHint};
 
 use crate::exit;
 use crate::program::{Inheritance, Program};
+use crate::timeout;
 use crate::voice::Tone;
 
 use super::Waiting;
@@ -61,6 +63,20 @@ pub(crate) struct RunOptions {
     #[arg(short = 'F', long, conflicts_with = "close")]
     pub(crate) no_fork: bool,
 
+    /// Say so in one line when the command has held the lock for longer than this
+    #[arg(long, value_name = "TIME", value_parser = timeout::parse)]
+    #[cfg_attr(unix, arg(conflicts_with = "no_fork"))]
+    pub(crate) hold_warning: Option<Duration>,
+
+    /// The mode of the lock file if it is created, in octal; the umask does not change it
+    #[cfg(unix)]
+    #[arg(long, value_name = "MODE", value_parser = octal)]
+    pub(crate) mode: Option<u32>,
+
+    /// Fail if the lock file is a symbolic link
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+
     /// Run this string by $SHELL, or /bin/sh (on Windows by cmd)
     #[arg(short = 'c', long = "command", value_name = "STRING")]
     #[arg(value_hint = ValueHint::CommandString)]
@@ -81,6 +97,12 @@ pub(crate) struct RunOptions {
     /// The command and its arguments
     #[arg(trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
+}
+
+#[cfg(unix)]
+fn octal(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o777);
+    mode.ok_or("expected an octal number, as 660")
 }
 
 impl RunOptions {

@@ -36,7 +36,7 @@ pub(super) fn run(
     arguments: &[OsString],
     inheritance: Inheritance,
 ) -> Result<i32, Failure> {
-    let not_started = |error| Failure::of_start(&arguments[0].to_string_lossy(), &error);
+    let not_started = |error| Failure::of_start(&arguments[0], &error);
     let prepared = Prepared::new(arguments).map_err(not_started)?;
     // If the caller ignores it, the system keeps no status of a child.
     os::reset(libc::SIGCHLD);
