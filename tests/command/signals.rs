@@ -60,7 +60,7 @@ impl Counter {
         let command = ready.strip_prefix("ready ").and_then(|it| it.parse().ok());
         let command = command.unwrap_or_else(|| panic!("what is {ready:?}?"));
         let canary = children(run.pid()).into_iter().find(|&child| child != command);
-        Self { run, command, canary: canary.expect("there is a canary") }
+        Self { run, command, canary: canary.expect("it is there before the command") }
     }
 
     /// The next signal that the command tells: its number, how it was sent, its value.

@@ -29,6 +29,7 @@ use super::Waiting;
 #[derive(Debug, Parser)]
 #[command(
     display_name = "locket",
+    version,
     after_long_help = exit::help(exit::OF_RUN),
     args_override_self = true,
     group = ArgGroup::new("program").args(["string", "command"]).required(true),
