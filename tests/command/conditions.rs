@@ -2,16 +2,11 @@
 //! - few descriptors, closed standard streams;
 //! - a script whose interpreter is missing, or ends with a carriage return, has it named;
 //! - `--mode` is the mode of a lock file that is created, whatever the umask; `--no-follow` refuses a symbolic link;
-//! - `--hold-warning` says once that the lock has been held for long, and delays nothing;
-//! - JSON has the bytes of a path that is no text, and no control character of either kind.
+//! - `--hold-warning` says once that the lock has been held for long, and delays nothing.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
-
-use serde_json::Value;
 
 use crate::running::{HOLD, LOCKET, Running, is_free, locket_run, make_script};
 use crate::support::Scratch;
@@ -129,29 +124,4 @@ fn a_long_hold_is_told_once() {
     // A short one is not told.
     locket_run().args(["--hold-warning", "1h"]).arg(&path).arg("true").assert().code(0).stderr("");
     locket_run().args(["--hold-warning", "1h", "-F"]).arg(&path).arg("true").assert().code(64);
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn json_has_bytes_and_no_control_characters() {
-    let scratch = Scratch::new();
-    let name = b"a\x1b[2J\xc2\x9b31m\x7f\xff.lock";
-    let path = scratch.path().join(OsStr::from_bytes(name));
-    let holder = Running::holder(&path);
-    let output = Command::new(LOCKET).args(["status", "--json"]).arg(&path).output();
-    let output = output.expect("it should run").stdout;
-    let text = String::from_utf8(output).expect("it is text");
-    let is_plain = |c: char| c == '\n' || !c.is_control();
-    assert!(text.chars().all(is_plain), "{text:?}");
-    let json: Value = serde_json::from_str(&text).expect("it is JSON");
-    let bytes = json["locks"][0]["path_bytes"].as_array().expect("it is an array");
-    let bytes: Vec<u8> =
-        bytes.iter().map(|it| it.as_u64().and_then(|it| it.try_into().ok()).unwrap_or(0)).collect();
-    assert_eq!(OsStr::from_bytes(&bytes), path.as_os_str());
-    assert_eq!(json["locks"][0]["path"], *path.to_string_lossy());
-    holder.end();
-
-    let plain = Command::new(LOCKET).args(["status", "--json"]).arg(scratch.lock_path()).output();
-    let json: Value = serde_json::from_slice(&plain.expect("it runs").stdout).expect("it is JSON");
-    assert!(json["locks"][0]["path_bytes"].is_null());
 }

@@ -5,13 +5,17 @@
 //!
 //! The canary has no stream open, and is not called locket.
 
+#[cfg(target_os = "linux")]
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
 
-use crate::running::{LOCKET, Running, children, has, is_free, is_there};
+#[cfg(target_os = "linux")]
+use crate::running::children;
+use crate::running::{LOCKET, Running, has, is_free, is_there};
 use crate::support::{Scratch, until};
 
 /// A command that runs on when it has closed what it inherited.

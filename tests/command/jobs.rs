@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::running::{HOLD, LOCKET, Running, children, has, is_free, pid};
 use crate::screen::Terminal;
-use crate::support::{Scratch, until};
+use crate::support::{Scratch, until, until_waiting};
 
 /// A terminal, and the first process of its session.
 struct Session {
@@ -280,6 +280,23 @@ fn the_first_process_of_a_container_is_ended_by_signals() {
         kill(pid(children(run.pid())[0]), signal).expect("it is there");
         assert_eq!(run.wait().code(), Some(128 + signal as i32));
         assert!(is_free(&path));
+    }
+}
+
+/// The kernel discards a signal that would end the first process of a container, unless that asks for it.
+#[test]
+fn the_first_process_of_a_container_is_ended_in_its_wait() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let check = "the_first_process_of_a_container_is_ended_in_its_wait";
+    let _holder = Running::holder(&path);
+    for options in [&[][..], &["-q"], &["-w", "1h"]] {
+        let Some(mut run) = contained(check, options, &path, &["true"]) else { return };
+        until("it has begun", || children(run.pid()).len() == 1);
+        let locket = children(run.pid())[0];
+        until_waiting(locket, &path, 1);
+        kill(pid(locket), Signal::SIGTERM).expect("it is there");
+        assert_eq!(run.wait().code(), Some(128 + Signal::SIGTERM as i32), "{options:?}");
     }
 }
 

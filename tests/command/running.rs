@@ -120,6 +120,7 @@ impl Running {
     }
 
     /// The next line, or none if the output has ended.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn maybe_line(&self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {

@@ -2,9 +2,12 @@
 //! - tells who holds a lock and who waits for it, to people and, as JSON, to programs;
 //! - exits with 0 if somebody holds it, with 1 if nobody does, and otherwise says what is wrong;
 //! - never touches the lock, nor makes a file;
+//! - as JSON, has the bytes of a path that is no text, and no control character of either kind;
 //! - has colours for a terminal whose user wants them, and nothing from a file's name.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -339,4 +342,28 @@ fn a_system_that_does_not_tell_is_71() {
     assert!(text.starts_with("locket: couldn't tell which locks are in use: "), "{text}");
     // Nothing injected, nothing refused.
     assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(1));
+}
+
+#[test]
+fn json_has_bytes_and_no_control_characters() {
+    let scratch = Scratch::new();
+    let name = b"a\x1b[2J\xc2\x9b31m\x7f\xff.lock";
+    let path = scratch.path().join(OsStr::from_bytes(name));
+    let holder = Running::holder(&path);
+    let output = Command::new(LOCKET).args(["status", "--json"]).arg(&path).output();
+    let output = output.expect("it should run").stdout;
+    let text = String::from_utf8(output).expect("it is text");
+    let is_plain = |c: char| c == '\n' || !c.is_control();
+    assert!(text.chars().all(is_plain), "{text:?}");
+    let json: Value = serde_json::from_str(&text).expect("it is JSON");
+    let bytes = json["locks"][0]["path_bytes"].as_array().expect("it is an array");
+    let bytes: Vec<u8> =
+        bytes.iter().map(|it| it.as_u64().and_then(|it| it.try_into().ok()).unwrap_or(0)).collect();
+    assert_eq!(OsStr::from_bytes(&bytes), path.as_os_str());
+    assert_eq!(json["locks"][0]["path"], *path.to_string_lossy());
+    holder.end();
+
+    let plain = Command::new(LOCKET).args(["status", "--json"]).arg(scratch.lock_path()).output();
+    let json: Value = serde_json::from_slice(&plain.expect("it runs").stdout).expect("it is JSON");
+    assert!(json["locks"][0]["path_bytes"].is_null());
 }

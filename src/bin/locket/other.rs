@@ -7,7 +7,7 @@ struct Stat {
     state: char,
     parent: u32,
     /// The device number of its terminal; zero if it has none.
-    #[cfg_attr(windows, expect(dead_code, reason = "no terminal is shared there"))]
+    #[cfg_attr(windows, allow(dead_code, reason = "no terminal is shared there"))]
     terminal: u32,
 }
 
