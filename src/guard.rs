@@ -148,7 +148,7 @@ impl Guard {
     /// Passes the hold on to the programs that this process becomes or starts: it ends when this
     /// process and all that inherited it have ended, or closed what they inherited (L11).
     ///
-    /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run`
+    /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run -F`
     /// is built on it: it takes the lock, bequeaths it and becomes the command. This process holds the
     /// lock for good then, and [`Lock::state`](crate::Lock::state) says so. On Windows a lock
     /// ends with the process that took it, whoever inherits its handle: this is always an error,

@@ -314,7 +314,10 @@ pub(crate) fn unlock_fd(fd: BorrowedFd<'_>) -> Result<(), Failure> {
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     // A copy past the descriptors that shell scripts redirect, 0 to 9: a script that opened
     // something as number 3 would close the lock.
-    let inherited = rustix::io::fcntl_dupfd_cloexec(&*descriptor.file, 10)
+    let copy = |least| rustix::io::fcntl_dupfd_cloexec(&*descriptor.file, least);
+    let inherited = copy(10)
+        // The process may have no more than ten (`ulimit -n 10`).
+        .or_else(|error| if error == Errno::INVAL { copy(3) } else { Err(error) })
         .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
         .map_err(|error| Action::Inherit.failed(error))?;
     std::mem::forget(inherited); // It is the process's and its children's: nobody closes it.

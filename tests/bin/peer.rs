@@ -10,6 +10,8 @@ mod handle;
 mod jobs;
 mod process;
 mod refusal;
+#[cfg(target_os = "linux")]
+mod signals;
 mod words;
 mod world;
 
@@ -22,6 +24,10 @@ use std::time::Duration;
 use world::World;
 
 fn main() {
+    #[cfg(target_os = "linux")]
+    if std::env::args().nth(1).is_some_and(|argument| argument == "signals") {
+        signals::tell();
+    }
     serve(&Arc::new(World::default()))
 }
 

@@ -1,6 +1,5 @@
-//! Without `-o`, locket becomes the command:
-//! - it is the same process: there is no parent that could be killed in the command's stead;
-//! - the lock is held while the command runs, and free when it has ended, however it ends.
+//! - With `-F` locket becomes the command: it is the same process, and the lock is its descriptor's.
+//! - The lock is held while the command runs, and free when it has ended, however it ends.
 
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
@@ -24,9 +23,10 @@ fn it_is_the_same_process() {
         command.arg("run");
         command
     };
-    assert!(becomes(locket().arg(&path).args(["--", "sh", "-c", HOLD])));
-    assert!(becomes(locket().arg(&path).args(["-c", HOLD]).env("SHELL", "/bin/sh")));
-    // The check itself, on one that stays.
+    assert!(becomes(locket().arg("-F").arg(&path).args(["--", "sh", "-c", HOLD])));
+    assert!(becomes(locket().arg("-F").arg(&path).args(["-c", HOLD]).env("SHELL", "/bin/sh")));
+    // The check itself, on those that stay.
+    assert!(!becomes(locket().arg(&path).args(["--", "sh", "-c", HOLD])));
     assert!(!becomes(locket().arg("-o").arg(&path).args(["--", "sh", "-c", HOLD])));
 }
 
@@ -34,10 +34,12 @@ fn it_is_the_same_process() {
 fn the_lock_lives_as_long_as_the_command() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let holder = Running::holder(&path);
-    assert!(!is_free(&path));
-    holder.end();
-    assert!(is_free(&path));
+    for options in [&[][..], &["-F"]] {
+        let holder = Running::holder_with(&path, options);
+        assert!(!is_free(&path));
+        holder.end();
+        assert!(is_free(&path));
+    }
 }
 
 #[test]
@@ -45,11 +47,13 @@ fn killing_the_command_frees_the_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGHUP] {
-        let mut holder = Running::holder(&path);
-        assert!(!is_free(&path));
-        holder.signal(signal);
-        assert_eq!(holder.wait().signal(), Some(signal as i32));
-        assert!(is_free(&path));
+        for options in [&[][..], &["-o"], &["-F"]] {
+            let mut holder = Running::holder_with(&path, options);
+            assert!(!is_free(&path));
+            holder.signal_all(signal);
+            assert_eq!(holder.wait().signal(), Some(signal as i32));
+            until("the lock is free", || is_free(&path));
+        }
     }
 }
 
@@ -58,7 +62,7 @@ fn a_waiter_that_is_killed_leaves_nothing() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
-    for options in [&[][..], &["-w", "1h"]] {
+    for options in [&[][..], &["-w", "1h"], &["-F"]] {
         let arguments = [options, &[path.to_str().expect("it is text"), "true"]].concat();
         let mut waiter = Running::locket(arguments);
         crate::support::until_waiting(waiter.pid(), &path, 1);
@@ -70,7 +74,7 @@ fn a_waiter_that_is_killed_leaves_nothing() {
     assert!(is_free(&path));
 }
 
-/// Stopped and continued, as any command: there is nobody between the shell and it.
+/// Stopped and continued, as any command.
 #[test]
 fn a_stopped_command_holds_the_lock() {
     if !has("a_stopped_command_holds_the_lock", "ps", &["-o", "state=", "-p", "1"]) {
@@ -78,7 +82,7 @@ fn a_stopped_command_holds_the_lock() {
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let holder = Running::holder(&path);
+    let holder = Running::holder_with(&path, &["-F"]);
     holder.signal(Signal::SIGSTOP);
     until("the command is stopped", || {
         let ps =

@@ -1,4 +1,4 @@
-//! - Each way to fail has its exit code, with `-o` and without, and says why in one line.
+//! - Each way to fail has its exit code, with `-o`, with `-F` and without, and says why in one line.
 //! - A command that cannot be run leaves the lock free.
 //! - Otherwise the status is the command's own.
 
@@ -11,12 +11,12 @@ use std::process::Command;
 use crate::running::{LOCKET, has, is_free, locket_run, make_script};
 use crate::support::{Scratch, is_root};
 
-const BOTH_WAYS: [&[&str]; 2] = [&[], &["-o"]];
+const WAYS: [&[&str]; 3] = [&[], &["-o"], &["-F"]];
 
-/// Runs a command under the lock, in both ways, and returns what is said when that fails.
+/// Runs a command under the lock, in each way, and returns what is said when that fails.
 #[track_caller]
 fn fails(path: &Path, command: &[&str], code: i32) -> String {
-    let [text, beside] = BOTH_WAYS.map(|options| {
+    let [text, closed, become_it] = WAYS.map(|options| {
         let output = locket_run().args(options).arg(path).arg("--").args(command).output();
         let output = output.expect("it should run");
         let text = String::from_utf8(output.stderr).expect("it is text");
@@ -24,7 +24,7 @@ fn fails(path: &Path, command: &[&str], code: i32) -> String {
         assert_eq!(output.stdout, b"");
         text
     });
-    assert_eq!(text, beside);
+    assert_eq!((&text, &text), (&closed, &become_it));
     assert_eq!(text.lines().count(), 1, "{text}");
     text
 }
@@ -130,12 +130,12 @@ fn a_system_that_refuses_is_71() {
         assert_eq!(code, Some(71), "{error}: {text}");
         assert!(text.contains("couldn't lock "), "{error}: {text}");
     }
-    // First the thread that passes signals on, then the command.
-    for (turn, what) in [(1, "couldn't start a thread"), (2, "couldn't run true")] {
-        let inject = format!("inject=clone,clone3,vfork,fork:error=EAGAIN:when={turn}+");
-        let (code, text) = under(&inject, &path, &["-o"]);
-        assert_eq!(code, Some(71), "{text}");
-        assert!(text.contains(what), "{text}");
+    // The command cannot be started; without a canary it can.
+    for (turns, expected) in [("1+", 71), ("2+", 0)] {
+        let inject = format!("inject=clone,clone3,vfork,fork:error=EAGAIN:when={turns}");
+        let (code, text) = under(&inject, &path, &[]);
+        assert_eq!(code, Some(expected), "{text}");
+        assert_eq!(text.contains("couldn't run true"), expected == 71, "{text}");
     }
     let (code, text) = under("inject=execve:error=ENOMEM:when=2+", &path, &[]);
     assert_eq!(code, Some(71), "{text}");
@@ -173,7 +173,7 @@ fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
     let path = scratch.lock_path();
     let script = scratch.join("script");
     make_script(&script, "echo \"$# $2\"; exit 5\n");
-    for options in BOTH_WAYS {
+    for options in WAYS {
         let run = locket_run().args(options).arg(&path).arg(&script).args(["a", "b  c"]).assert();
         run.code(5).stdout("2 b  c\n");
         let run = locket_run()
@@ -190,7 +190,7 @@ fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
 fn otherwise_the_code_is_the_commands_own() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in BOTH_WAYS {
+    for options in WAYS {
         for code in [0, 1, 2, 64, 75, 127, 255] {
             let script = format!("exit {code}");
             let run = locket_run().args(options).arg(&path).args(["sh", "-c", &script]).assert();
@@ -200,14 +200,14 @@ fn otherwise_the_code_is_the_commands_own() {
 }
 
 #[test]
-fn a_signal_that_ends_the_command_is_told() {
+fn a_signal_that_ends_the_command_ends_locket() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for (name, number) in [("TERM", 15), ("KILL", 9), ("USR1", 10)] {
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("USR1", 10), ("QUIT", 3)] {
         let script = format!("kill -{name} $$");
-        let become_it = locket_run().arg(&path).args(["sh", "-c", &script]).output();
-        assert_eq!(become_it.expect("it should run").status.signal(), Some(number));
-        let stay = locket_run().arg("-o").arg(&path).args(["sh", "-c", &script]).output();
-        assert_eq!(stay.expect("it should run").status.code(), Some(128 + number));
+        for options in WAYS {
+            let run = locket_run().args(options).arg(&path).args(["sh", "-c", &script]).output();
+            assert_eq!(run.expect("it should run").status.signal(), Some(number));
+        }
     }
 }

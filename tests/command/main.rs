@@ -9,17 +9,31 @@ mod arguments;
 mod background;
 mod becoming;
 mod beside;
+mod conditions;
 mod contention;
 mod exit_codes;
 mod generated;
+mod held;
 mod inheritance;
 mod interop;
+#[cfg(target_os = "linux")]
+mod jobs;
+#[cfg(target_os = "linux")]
+mod oneself;
 mod options;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;
 #[cfg(target_os = "linux")]
+mod shared_terminal;
+#[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
 mod status;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod tools;
+#[cfg(target_os = "linux")]
+mod unread;
 mod wait;

@@ -92,11 +92,11 @@ fn conflict_exit_code() {
 }
 
 #[test]
-fn close_stays_and_no_fork_does_not() {
+fn no_fork_becomes_the_command_and_nothing_else_does() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for (spelling, stays) in
-        [("-o", true), ("--close", true), ("-F", false), ("--no-fork", false), ("-x", false)]
+        [("-o", true), ("--close", true), ("-F", false), ("--no-fork", false), ("-x", true)]
     {
         let arguments =
             [spelling.as_ref(), path.as_os_str(), "-c".as_ref(), "echo $$ $PPID".as_ref()];

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::support::{PATIENCE, skip, until};
@@ -84,19 +84,20 @@ impl Running {
         self.process.id()
     }
 
+    /// How a locket beside a shell is named.
+    pub(crate) fn told(&self) -> String {
+        format!("pid {} (locket-command: sh)", self.pid())
+    }
+
     /// How it is named as a holder, where the system tells who holds a lock.
     pub(crate) fn named(&self) -> String {
-        if cfg!(target_os = "linux") {
-            format!(": held by pid {} (sh)", self.pid())
-        } else {
-            String::new()
-        }
+        if cfg!(target_os = "linux") { format!(": held by {}", self.told()) } else { String::new() }
     }
 
     /// What `-n` says of a lock that it holds.
     pub(crate) fn said_of_held(&self, path: &Path) -> String {
         let by = if cfg!(target_os = "linux") {
-            format!("held by pid {} (sh)", self.pid())
+            format!("held by {}", self.told())
         } else {
             "locked by somebody else".into()
         };
@@ -116,6 +117,17 @@ impl Running {
     #[track_caller]
     pub(crate) fn line_within(&self, patience: Duration) -> String {
         self.lines.recv_timeout(patience).expect("the process should say something")
+    }
+
+    /// The next line, or none if the output has ended.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn maybe_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("neither a line nor the end"),
+        }
     }
 
     /// All that is left to be said, when nobody is there any more to say it.
@@ -161,6 +173,12 @@ impl Running {
         kill(pid(self.pid()), signal).expect("it should be there");
     }
 
+    /// To its process group.
+    #[track_caller]
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        killpg(pid(self.pid()), signal).expect("it should be there");
+    }
+
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut ended = None;
@@ -178,10 +196,17 @@ impl Running {
         self.wait().code()
     }
 
-    /// `kill -9`, and its body buried.
+    /// `kill -9` of locket, which is reaped. The command goes on.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
+        assert_eq!(self.wait().signal(), Some(Signal::SIGKILL as i32));
+    }
+
+    /// `kill -9` of locket and all that it started, which is in its group.
+    #[track_caller]
+    pub(crate) fn kill_all(&mut self) {
+        self.signal_all(Signal::SIGKILL);
         assert_eq!(self.wait().signal(), Some(Signal::SIGKILL as i32));
     }
 }
@@ -200,6 +225,15 @@ pub(crate) fn pid(number: u32) -> Pid {
 /// Is there a process, or what is left of one until it is reaped?
 pub(crate) fn is_there(number: u32) -> bool {
     kill(pid(number), None).is_ok()
+}
+
+/// The children of a process, the eldest first.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub(crate) fn children(number: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
+    let children = children.expect("the process is there, and the kernel tells its children");
+    children.split_whitespace().map(|child| child.parse().expect("it is a number")).collect()
 }
 
 /// Asks by one attempt of a handle of this process.

@@ -104,15 +104,16 @@ impl Terminal {
 
 /// The lines on the screen after all that was shown. A sequence that no test expects stays as it is.
 pub(crate) fn left(shown: &str) -> Vec<String> {
-    const SEQUENCES: [&str; 3] = ["\x1b[2K", "\x1b[?7l", "\x1b[?7h"];
+    const SEQUENCES: [&str; 3] = ["\x1b[J", "\x1b[?7l", "\x1b[?7h"];
     let mut lines = vec![Vec::new()];
     let mut column = 0;
     let mut rest = shown;
     while let Some(next) = rest.chars().next() {
         let line = lines.last_mut().expect("there is one");
         if let Some(sequence) = SEQUENCES.into_iter().find(|it| rest.starts_with(it)) {
+            // Below it there is nothing: the cursor only goes down.
             if sequence == SEQUENCES[0] {
-                line.clear();
+                line.truncate(column);
             }
             rest = &rest[sequence.len()..];
             continue;
@@ -120,7 +121,10 @@ pub(crate) fn left(shown: &str) -> Vec<String> {
         rest = &rest[next.len_utf8()..];
         match next {
             '\r' => column = 0,
-            '\n' => lines.push(Vec::new()),
+            '\n' => {
+                lines.push(Vec::new());
+                column = 0;
+            }
             shown => {
                 line.resize(line.len().max(column + 1), ' ');
                 line[column] = shown;
@@ -136,9 +140,9 @@ pub(crate) fn left(shown: &str) -> Vec<String> {
 /// The screen itself, on which what is not erased stays.
 #[test]
 fn what_is_not_erased_is_left() {
-    assert_eq!(left("\r\x1b[2K\x1b[?7lone\x1b[?7h\r\x1b[2K"), [""; 0]);
-    assert_eq!(left("\r\x1b[2K\x1b[?7lone\x1b[?7h"), ["one"]);
+    assert_eq!(left("\r\x1b[J\x1b[?7lone\x1b[?7h\r\x1b[J"), [""; 0]);
+    assert_eq!(left("\r\x1b[J\x1b[?7lone\x1b[?7h"), ["one"]);
     assert_eq!(left("long line\rone"), ["oneg line"]);
-    assert_eq!(left("one\r\n\x1b[2Ktwo"), ["one", "two"]);
+    assert_eq!(left("one\r\n\x1b[Jtwo"), ["one", "two"]);
     assert_eq!(left("\x1b[1mone"), ["\x1b[1mone"]);
 }

@@ -2,9 +2,12 @@
 //! - tells who holds a lock and who waits for it, to people and, as JSON, to programs;
 //! - exits with 0 if somebody holds it, with 1 if nobody does, and otherwise says what is wrong;
 //! - never touches the lock, nor makes a file;
+//! - as JSON, has the bytes of a path that is no text, and no control character of either kind;
 //! - has colours for a terminal whose user wants them, and nothing from a file's name.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -91,7 +94,7 @@ fn who_holds_it_and_who_waits() {
     assert_eq!(words(titles), ["MODE", "PID", "USER", "RUNNING", "COMMAND"]);
     let pid = holder.pid().to_string();
     assert_eq!(words(held)[..3], ["held", "exclusive", &pid]);
-    assert!(held.ends_with("  sh -c echo $$; read _"), "{held}");
+    assert!(held.contains("locket-command run ") && held.contains("…"), "{held}");
     for (line, mode, waiter) in [(first, "exclusive", &waiters[0]), (second, "shared", &waiters[1])]
     {
         assert_eq!(words(line)[..3], ["waiting", mode, &waiter.pid().to_string()]);
@@ -119,8 +122,9 @@ fn the_same_as_json() {
         several => panic!("one was expected: {several:?}"),
     });
     assert_eq!((&held["pid"], &held["mode"]), (&holder.pid().into(), &"exclusive".into()));
-    assert_eq!((&held["by"], &held["name"]), (&"process".into(), &"sh".into()));
-    assert_eq!(held["command"], serde_json::json!(["sh", "-c", "echo $$; read _"]));
+    assert_eq!((&held["by"], &held["name"]), (&"process".into(), &"locket-command".into()));
+    let command = [LOCKET, "run", &path.to_string_lossy(), "--", "sh", "-c", "echo $$; read _"];
+    assert_eq!(held["command"], serde_json::json!(command));
     let user = Command::new("id").arg("-un").output().expect("it should run").stdout;
     assert_eq!(held["user"], *String::from_utf8_lossy(&user).trim_end());
     let now = std::time::UNIX_EPOCH.elapsed().expect("it is later than that").as_secs();
@@ -143,8 +147,12 @@ fn the_shape_of_the_json_is_as_documented() {
     let json = parsed(&[], &path);
     let (lock, claim) = (&json["locks"][0], &json["locks"][0]["held"][0]);
     assert_eq!(keys(&json), ["locks"]);
-    assert_eq!(keys(lock), ["coverage", "exists", "held", "path", "state", "waiting"]);
-    assert_eq!(keys(claim), ["by", "command", "mode", "name", "pid", "started", "user"]);
+    assert_eq!(
+        keys(lock),
+        ["coverage", "exists", "held", "path", "path_bytes", "state", "waiting"]
+    );
+    let claim_keys = ["by", "command", "mode", "name", "pid", "started", "stopped", "user"];
+    assert_eq!(keys(claim), claim_keys);
     for key in [keys(&json), keys(lock), keys(claim)].concat() {
         assert!(help.contains(&format!("`{key}`")), "{key} is not documented:\n{help}");
     }
@@ -352,4 +360,28 @@ fn a_system_that_does_not_tell_is_71() {
     assert!(text.starts_with("locket: couldn't tell which locks are in use: "), "{text}");
     // Nothing injected, nothing refused.
     assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(free()));
+}
+
+#[test]
+fn json_has_bytes_and_no_control_characters() {
+    let scratch = Scratch::new();
+    let name = b"a\x1b[2J\xc2\x9b31m\x7f\xff.lock";
+    let path = scratch.path().join(OsStr::from_bytes(name));
+    let holder = Running::holder(&path);
+    let output = Command::new(LOCKET).args(["status", "--json"]).arg(&path).output();
+    let output = output.expect("it should run").stdout;
+    let text = String::from_utf8(output).expect("it is text");
+    let is_plain = |c: char| c == '\n' || !c.is_control();
+    assert!(text.chars().all(is_plain), "{text:?}");
+    let json: Value = serde_json::from_str(&text).expect("it is JSON");
+    let bytes = json["locks"][0]["path_bytes"].as_array().expect("it is an array");
+    let bytes: Vec<u8> =
+        bytes.iter().map(|it| it.as_u64().and_then(|it| it.try_into().ok()).unwrap_or(0)).collect();
+    assert_eq!(OsStr::from_bytes(&bytes), path.as_os_str());
+    assert_eq!(json["locks"][0]["path"], *path.to_string_lossy());
+    holder.end();
+
+    let plain = Command::new(LOCKET).args(["status", "--json"]).arg(scratch.lock_path()).output();
+    let json: Value = serde_json::from_slice(&plain.expect("it runs").stdout).expect("it is JSON");
+    assert!(json["locks"][0]["path_bytes"].is_null());
 }

@@ -50,7 +50,7 @@ fn it_ends_when_the_holder_is_killed() {
     let path = scratch.lock_path();
     let mut holder = Running::holder(&path);
     let mut waiter = waiter(&[], &path);
-    holder.kill();
+    holder.kill_all();
     assert_eq!(waiter.wait().code(), Some(0));
 }
 

@@ -7,6 +7,8 @@ mod status;
 mod wait;
 mod waiting;
 
+use std::env;
+
 use clap::{Parser, Subcommand};
 
 pub(crate) use completions::CompletionsOptions;
@@ -25,6 +27,18 @@ pub(crate) use waiting::Waiting;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) task: Task,
+}
+
+impl Args {
+    /// Understands the arguments of this process. A command that runs under a lock is started as soon as possible: to
+    /// describe all other commands first would take longer than to take the lock.
+    pub(crate) fn of_process() -> Result<Self, clap::Error> {
+        if env::args_os().nth(1).is_none_or(|name| name != "run") {
+            return Self::try_parse();
+        }
+        let options = RunOptions::try_parse_from(env::args_os().skip(1))?;
+        Ok(Self { task: Task::Run(options) })
+    }
 }
 
 #[derive(Debug, Subcommand)]

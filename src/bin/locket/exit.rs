@@ -1,8 +1,11 @@
 //! What each exit status means. They are those of flock(1) and of shells where these have one.
 
+use std::ffi::OsStr;
 use std::io;
 
 use locket::{Action, LockError};
+
+use super::interpreter;
 
 pub(crate) const DONE: i32 = 0;
 /// Of `locket status`. As grep(1): what was asked about is there, or it is not.
@@ -32,7 +35,7 @@ pub(crate) const OF_RUN: Codes = &[
     ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
     ("126", "the command cannot be run"),
     ("127", "the command is not found"),
-    ("others", "the command's own: 128 + N, as shells say it, if a signal N ended it"),
+    ("others", "the command's own; a signal N that ended it ends locket too: 128 + N to shells"),
 ];
 
 pub(crate) const OF_WAIT: Codes = &[
@@ -86,14 +89,19 @@ impl From<LockError> for Failure {
 }
 
 impl Failure {
-    pub(crate) fn of_start(program: &str, error: &io::Error) -> Self {
+    pub(crate) fn of_start(program: &OsStr, error: &io::Error) -> Self {
+        let name = program.to_string_lossy();
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        if let Some(reason) = is_missing.then(|| interpreter::fault(program)).flatten() {
+            return Self { code: CANNOT_RUN, text: format!("couldn't run {name}: {reason}") };
+        }
         let code = match error.kind() {
             io::ErrorKind::NotFound => NOT_FOUND,
             // It may be in order, but there is no room for one more process.
             io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => REFUSED,
             _ => CANNOT_RUN,
         };
-        Self { code, text: format!("couldn't run {program}: {error}") }
+        Self { code, text: format!("couldn't run {name}: {error}") }
     }
 
     pub(crate) fn of_system(action: &str, error: &io::Error) -> Self {

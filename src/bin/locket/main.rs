@@ -12,7 +12,11 @@
 mod args;
 mod completions;
 mod exit;
+mod held_by;
+mod inherited;
+mod interpreter;
 mod man;
+mod other;
 mod output;
 mod program;
 mod report;
@@ -30,13 +34,11 @@ mod windows;
 
 use std::process;
 
-use clap::Parser;
-
 use args::{Args, Task};
 use exit::Failure;
 
 fn main() {
-    process::exit(match Args::try_parse() {
+    process::exit(match Args::of_process() {
         Ok(Args { task }) => perform(&task).unwrap_or_else(|failure| voice::fail(&failure)),
         Err(answer) => {
             // Help, a version, or what is wrong with the arguments. Nobody may be there to read it.

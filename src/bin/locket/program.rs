@@ -1,4 +1,4 @@
-//! What runs under the lock.
+//! What runs under the lock, and how.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,4 +8,13 @@ pub(crate) enum Program<'a> {
     Arguments(&'a [OsString]),
     /// A string that the user's shell runs.
     Shell(&'a OsStr),
+}
+
+/// Does the command inherit the lock, while locket stays beside it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inheritance {
+    /// The lock is held until the command and all that it started have ended.
+    Inherited,
+    /// The lock is held until the command has ended.
+    KeptBack,
 }

@@ -1,71 +1,153 @@
 //! What is said of a wait while it lasts. A silent wait looks like a hang.
+//!
+//! A thread of its own looks for the holders and says so. The wait does not wait for it, neither when it is over
+//! nor before.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::process;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use locket::Wait;
+use locket::{Claimant, Holders, Lock};
 
+use super::held_by::held_by;
+use super::other;
 use super::span::Span;
 #[cfg(unix)]
-use super::unix::LiveLine;
-use super::voice::{Tone, held_by, say};
+use super::unix::{Leaving, LiveLine, spawn_deaf};
+use super::voice::{Tone, say};
 #[cfg(windows)]
-use super::windows::LiveLine;
+use super::windows::{Leaving, LiveLine, spawn_deaf};
 
-pub(crate) enum Report {
-    /// Lines that stay, for a log, or for a terminal that can do no better.
-    Lines { from_the_beginning: bool },
-    /// One line that changes, and is gone in the end. It has the path as it was given: whoever
-    /// looks at it has just typed it.
-    Live { line: Arc<LiveLine>, shown: PathBuf },
+/// How often a line that stays is said.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a line that changes is drawn.
+const DRAW_EVERY: Duration = Duration::from_secs(1);
+
+/// A wait that is told of, until it is dropped.
+pub(crate) struct Report {
+    is_over: Arc<Over>,
+    line: Option<Arc<LiveLine>>,
+    leaving: Option<Leaving>,
+}
+
+#[derive(Default)]
+struct Over {
+    is_over: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// What the thread needs.
+struct Reporter {
+    lock: Lock,
+    since: Instant,
+    /// The path as it was given, which the user has just typed.
+    shown: PathBuf,
+    /// The line on the terminal, if there is one that can be changed.
+    line: Option<Arc<LiveLine>>,
+    /// A wait that is short is not worth a line in a log.
+    from_the_beginning: bool,
+    is_over: Arc<Over>,
 }
 
 impl Report {
-    /// `None` if nobody wants to know.
-    pub(crate) fn new(tone: Tone, shown: &Path) -> Option<Self> {
+    /// Nothing is told if that is not wanted, but for a holder that waits for this process.
+    pub(crate) fn of(lock: &Lock, shown: &Path, tone: Tone, since: Instant) -> Self {
+        let is_over = Arc::new(Over::default());
         if tone == Tone::Quiet {
-            return None;
+            return Self { is_over, line: None, leaving: Leaving::tidy(None) };
         }
-        if let Some(line) = LiveLine::of_terminal() {
-            return Some(Self::Live { line: Arc::new(line), shown: shown.into() });
+        let line = LiveLine::of_terminal().map(Arc::new);
+        let reporter = Reporter {
+            lock: lock.clone(),
+            since,
+            shown: shown.into(),
+            line: line.clone(),
+            from_the_beginning: tone == Tone::Verbose || io::stderr().is_terminal(),
+            is_over: Arc::clone(&is_over),
+        };
+        let leaving = Leaving::tidy(line.clone());
+        // Without a thread nothing is told.
+        let _ = spawn_deaf(move || reporter.tell());
+        Self { is_over, line, leaving }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        *self.is_over.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.is_over.changed.notify_all();
+        if let Some(line) = &self.line {
+            line.end();
         }
-        let from_the_beginning = tone == Tone::Verbose || io::stderr().is_terminal();
-        Some(Self::Lines { from_the_beginning })
+        if let Some(leaving) = self.leaving.take() {
+            leaving.end();
+        }
+    }
+}
+
+impl Reporter {
+    fn tell(&self) {
+        let mut say_at = if self.from_the_beginning { Duration::ZERO } else { SAY_EVERY };
+        loop {
+            let holders = self.lock.holders().unwrap_or_default();
+            if self.is_over_within(Duration::ZERO) {
+                return;
+            }
+            let waited = self.since.elapsed();
+            if waited < SAY_EVERY && holds_ancestor(&holders) {
+                // It may wait for this process to end.
+                say_at = say_at.min(waited);
+            }
+            if let Some(line) = self.line.as_ref().filter(|_| LiveLine::is_alone(&holders)) {
+                let begin = format!("locket: {}", begin(waited));
+                line.draw(&[&begin, &self.shown.to_string_lossy(), &end(&holders)]);
+            } else {
+                if let Some(line) = &self.line {
+                    line.clear();
+                }
+                if waited >= say_at {
+                    let path = self.lock.path().display();
+                    say(format_args!("{}{path}{}", begin(waited), end(&holders)));
+                    say_at = waited + SAY_EVERY;
+                }
+            }
+            let next = if self.line.is_some() { DRAW_EVERY } else { say_at.saturating_sub(waited) };
+            if self.is_over_within(next) {
+                return;
+            }
+        }
     }
 
-    /// The line on the screen, if that is where it is told.
-    pub(crate) fn line(&self) -> Option<Arc<LiveLine>> {
-        match self {
-            Self::Live { line, .. } => Some(Arc::clone(line)),
-            Self::Lines { .. } => None,
-        }
-    }
-
-    /// How often there is something to tell.
-    pub(crate) fn period(&self) -> Duration {
-        match self {
-            Self::Lines { .. } => Duration::from_secs(10),
-            Self::Live { .. } => Duration::from_secs(1),
-        }
-    }
-
-    pub(crate) fn tell(&self, wait: &Wait<'_>) {
-        match self {
-            Self::Lines { from_the_beginning: false } if wait.waited() < self.period() => {}
-            Self::Lines { .. } => say(text(wait, wait.path())),
-            Self::Live { line, shown } => line.draw(text(wait, shown)),
-        }
+    fn is_over_within(&self, time: Duration) -> bool {
+        let over = self.is_over.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.is_over.changed.wait_timeout_while(over, time, |over| !*over);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
 /// `waiting 12s for my_app.lock: held by pid 4242 (cargo)`
-fn text(wait: &Wait<'_>, path: &Path) -> String {
-    let (path, waited) = (path.display(), wait.waited());
-    let held_by = held_by(&wait.holders().unwrap_or_default());
+fn begin(waited: Duration) -> String {
     match waited.as_secs() {
-        0 => format!("waiting for {path}{held_by}"),
-        _ => format!("waiting {} for {path}{held_by}", Span(waited)),
+        0 => "waiting for ".into(),
+        _ => format!("waiting {} for ", Span(waited)),
     }
+}
+
+fn end(holders: &Holders) -> String {
+    let ancestor = if holds_ancestor(holders) { ", which started this process" } else { "" };
+    held_by(holders) + ancestor
+}
+
+/// Does a process hold the lock that has started this one, directly or not?
+fn holds_ancestor(holders: &Holders) -> bool {
+    let is_ancestor = |by: &Claimant| match by {
+        Claimant::Process(process) => {
+            !process.is_this && other::descends_from(process::id(), process.pid)
+        }
+        _ => false,
+    };
+    holders.held.iter().any(|claim| is_ancestor(&claim.by))
 }

@@ -1,12 +1,19 @@
 //! `locket run`: a command under a lock.
 
-use locket::lock_file;
+use std::path::Path;
+use std::process;
+use std::thread;
+use std::time::Duration;
+
+use locket::{Lock, LockError, lock_file};
 
 use super::args::RunOptions;
 use super::exit::Failure;
+use super::span::Span;
 use super::take::{Request, Taken};
 #[cfg(unix)]
 use super::unix as system;
+use super::voice::say;
 #[cfg(windows)]
 use super::windows as system;
 
@@ -14,16 +21,61 @@ use super::windows as system;
 pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
     let lock = lock_file(&options.file);
     let lock = if options.shared { lock.shared() } else { lock };
+    let lock = if options.no_follow { lock.no_follow() } else { lock };
     let request = Request {
-        lock,
+        lock: with_mode(lock, options),
+        shared: options.shared,
         shown: &options.file,
         waiting: &options.waiting,
         tone: options.tone(),
         late: |path, time| format!("couldn't lock {path} within {time:?}"),
     };
-    match request.take()? {
-        Taken::Held(guard) if options.close => system::run_beside(guard, options.program()),
-        Taken::Held(guard) => system::run_with(guard, options.program()),
-        Taken::Not(code) => Ok(code),
+    let guard = match take(&request, options)? {
+        Taken::Held(guard) => guard,
+        Taken::Not(code) => return Ok(code),
+    };
+    #[cfg(unix)]
+    if options.no_fork {
+        return system::become_it(guard, options.program());
     }
+    if let Some(time) = options.hold_warning {
+        warn_after(time, request.lock.path());
+    }
+    system::run(guard, options.program(), options.inheritance())
+}
+
+#[cfg(unix)]
+fn with_mode(lock: Lock, options: &RunOptions) -> Lock {
+    match options.mode {
+        Some(mode) => lock.create_mode(mode),
+        None => lock,
+    }
+}
+
+#[cfg(unix)]
+fn take(request: &Request<'_>, options: &RunOptions) -> Result<Taken, LockError> {
+    match options.mode {
+        Some(_) => system::without_umask(|| request.take()),
+        None => request.take(),
+    }
+}
+
+#[cfg(windows)]
+fn with_mode(lock: Lock, _: &RunOptions) -> Lock {
+    lock
+}
+
+#[cfg(windows)]
+fn take(request: &Request<'_>, _: &RunOptions) -> Result<Taken, LockError> {
+    request.take()
+}
+
+/// A thread of its own says so, which nothing waits for. It ends with this process. Without it nothing is said.
+fn warn_after(time: Duration, path: &Path) {
+    let path = path.to_path_buf();
+    let _ = system::spawn_deaf(move || {
+        thread::sleep(time);
+        let (path, pid) = (path.display(), process::id());
+        say(format_args!("{path} has been held for {} by this command (pid {pid})", Span(time)));
+    });
 }

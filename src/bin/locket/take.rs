@@ -1,23 +1,21 @@
 //! Taking the lock, and saying so.
 
 use std::fmt::Display;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use locket::{Guard, Holders, Lock, LockError};
 
 use super::args::Waiting;
+use super::held_by::{held_by, named};
+use super::inherited::locked_descriptor;
 use super::report::Report;
-#[cfg(unix)]
-use super::unix::Leaving;
-use super::voice::{Tone, held_by, named, say};
-#[cfg(windows)]
-use super::windows::Leaving;
+use super::voice::{Tone, say};
 
 /// A lock that is wanted.
 pub(crate) struct Request<'a> {
     pub(crate) lock: Lock,
+    pub(crate) shared: bool,
     /// Its path, as it was given.
     pub(crate) shown: &'a Path,
     pub(crate) waiting: &'a Waiting,
@@ -37,17 +35,17 @@ impl Request<'_> {
     /// One deadline, and one place in the queue.
     pub(crate) fn take(&self) -> Result<Taken, LockError> {
         let start = Instant::now();
-        match self.lock() {
-            Ok(guard) => {
+        match self.lock(start) {
+            Ok(Some(guard)) => {
                 self.tone.locked(self.lock.path(), start.elapsed());
-                Ok(Taken::Held(guard))
+                return Ok(Taken::Held(guard));
             }
-            Err(LockError::TimedOut { holders, .. }) => {
-                self.say_refused(holders);
-                Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
-            }
-            Err(error) => Err(error),
+            // Said already.
+            Ok(None) => {}
+            Err(LockError::TimedOut { holders, .. }) => self.say_refused(holders),
+            Err(error) => return Err(error),
         }
+        Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
     }
 
     /// The exit code says it too.
@@ -73,19 +71,28 @@ impl Request<'_> {
         }
     }
 
-    fn lock(&self) -> Result<Guard, LockError> {
-        let lock = self.lock.clone().timeout(self.waiting.timeout());
-        if self.waiting.timeout() == Some(Duration::ZERO) {
-            return lock.lock();
+    /// `None` if this process itself is in its way.
+    fn lock(&self, start: Instant) -> Result<Option<Guard>, LockError> {
+        match self.lock.try_lock() {
+            Err(LockError::TimedOut { .. }) if self.is_held_by_itself() => return Ok(None),
+            Err(LockError::TimedOut { .. }) if self.waiting.timeout() != Some(Duration::ZERO) => {}
+            taken => return taken.map(Some),
         }
-        let Some(report) = Report::new(self.tone, self.shown) else { return lock.lock() };
         // Until the wait is over and the screen as it was.
-        let _leaving = report.line().map(Leaving::tidy);
-        let lock = lock.observe_every(report.period());
-        let lock = lock.on_wait(move |wait| {
-            report.tell(wait);
-            ControlFlow::Continue(())
-        });
-        lock.lock()
+        let _report = Report::of(&self.lock, self.shown, self.tone, start);
+        let left = self.waiting.timeout().map(|timeout| timeout.saturating_sub(start.elapsed()));
+        self.lock.clone().timeout(left).lock().map(Some)
+    }
+
+    fn is_held_by_itself(&self) -> bool {
+        let path = self.lock.path();
+        let Some(number) = locked_descriptor(path, self.shared) else { return false };
+        if self.tone != Tone::Quiet {
+            say(format_args!(
+                "{} is held by this process, which has inherited its descriptor ({number}): to wait would take forever",
+                path.display()
+            ));
+        }
+        true
     }
 }

@@ -1,40 +1,51 @@
-//! The command under the lock, on Unix: in place of this process, or beside it. And the terminal
-//! during the wait.
+//! The command under the lock, on Unix: beside this process, or in place of it. And the terminal during the wait.
 
-mod beside;
-mod child;
+mod canary;
+mod command;
 mod leaving;
 mod live;
+mod os;
 mod replace;
-mod signals;
+mod stderr;
+mod supervise;
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
 
 use locket::Guard;
-use rustix::io::Errno;
 
 use super::exit::Failure;
-use super::program::Program;
+use super::program::{Inheritance, Program};
 
 pub(crate) use leaving::Leaving;
 pub(crate) use live::LiveLine;
+pub(crate) use stderr::{NoRoom, spawn_deaf, write};
+
+/// Runs the program beside this process, and returns its status when it has ended.
+pub(crate) fn run(
+    guard: Guard,
+    program: Program<'_>,
+    inheritance: Inheritance,
+) -> Result<i32, Failure> {
+    supervise::run(guard, &arguments(program), inheritance)
+}
 
 /// Becomes the program, which inherits the lock.
-pub(crate) fn run_with(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
+pub(crate) fn become_it(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
     guard.bequeath()?;
     let arguments = arguments(program);
     // Failed, and the lock ends with this process.
-    let Err(error) = or_as_script(&arguments, replace::replace);
-    Err(Failure::of_start(&arguments[0].to_string_lossy(), &error))
+    let Err(error) = replace::replace(&arguments);
+    Err(Failure::of_start(&arguments[0], &error))
 }
 
-/// Holds the lock until the program has ended.
-pub(crate) fn run_beside(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
-    let code = beside::run(&arguments(program));
-    drop(guard);
-    code
+/// Runs a function in which the modes of new files are as they are asked for. The umask is the process's: no other
+/// thread creates files.
+pub(crate) fn without_umask<T>(run: impl FnOnce() -> T) -> T {
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    let answer = run();
+    rustix::process::umask(umask);
+    answer
 }
 
 /// As execvp(3) and flock(1) do it: `$SHELL -c STRING`.
@@ -46,19 +57,4 @@ fn arguments(program: Program<'_>) -> Vec<OsString> {
             vec![shell.unwrap_or_else(|| "/bin/sh".into()), "-c".into(), string.into()]
         }
     }
-}
-
-/// A script without a `#!` line is no program to the system, but to every shell. execvp(3) knows
-/// that in some C libraries; `posix_spawnp(3)` does not.
-fn or_as_script<T>(
-    arguments: &[OsString],
-    start: impl Fn(&[OsString]) -> io::Result<T>,
-) -> io::Result<T> {
-    start(arguments).or_else(|error| {
-        if error.raw_os_error() != Some(Errno::NOEXEC.raw_os_error()) {
-            return Err(error);
-        }
-        let shell = ["/bin/sh", "-c", r#"exec "$0" "$@""#].map(OsString::from);
-        start(&[&shell, arguments].concat())
-    })
 }

@@ -1,13 +1,14 @@
 //! All that locket says: single lines on stderr. Stdout is the command's.
 
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use locket::{Claimant, Holders};
-
 use super::exit::Failure;
+#[cfg(unix)]
+use super::unix::{NoRoom, write};
+#[cfg(windows)]
+use super::windows::{NoRoom, write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -27,25 +28,15 @@ impl Tone {
     }
 }
 
-/// The end of a sentence; nothing, if there is nobody to name.
-pub(crate) fn held_by(holders: &Holders) -> String {
-    named(holders).map(|holders| format!(": held by {holders}")).unwrap_or_default()
-}
-
-/// `None` if nobody of them can be named.
-pub(crate) fn named(holders: &Holders) -> Option<&Holders> {
-    holders.held.iter().any(|claim| claim.by != Claimant::Unknown).then_some(holders)
-}
-
 /// Returns the status to exit with.
 pub(crate) fn fail(failure: &Failure) -> i32 {
     say(&failure.text);
     failure.code
 }
 
-/// One write, so that lines of several processes stay whole. Nobody may be there to read it.
+/// One write, so that lines of several processes stay whole. Where there is no room for it, it is lost.
 pub(crate) fn say(text: impl Display) {
-    let _ = io::stderr().write_all(format!("locket: {}\n", plain(&text.to_string())).as_bytes());
+    write(format!("locket: {}\n", plain(&text.to_string())), NoRoom::Lose);
 }
 
 /// One line, whatever is in it: the names of files and programs are other people's, and could move

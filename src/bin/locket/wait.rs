@@ -18,6 +18,7 @@ pub(crate) fn wait(options: &WaitOptions) -> Result<i32, Failure> {
     let lock = if options.shared { lock.shared() } else { lock };
     let request = Request {
         lock,
+        shared: options.shared,
         shown: &options.file,
         waiting: &options.waiting,
         tone: options.tone(),

@@ -4,37 +4,42 @@
 mod leash;
 
 use std::env;
-use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::windows::process::CommandExt;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use locket::Guard;
+use locket::{Guard, Holders};
 
 use super::exit::Failure;
-use super::program::Program;
+use super::program::{Inheritance, Program};
 use leash::Leash;
 
-/// Holds the lock until the program has ended, and whatever it started.
-pub(crate) fn run_with(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
-    run(program, |leash| {
-        leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
-        drop(guard);
-        Ok(())
-    })
-}
-
-/// Holds the lock until the program has ended. What it left behind goes on.
-pub(crate) fn run_beside(guard: Guard, program: Program<'_>) -> Result<i32, Failure> {
-    run(program, |leash| {
-        drop(guard);
-        leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
+/// Holds the lock until the program has ended, or that and whatever it started, as if they could inherit it.
+pub(crate) fn run(
+    guard: Guard,
+    program: Program<'_>,
+    inheritance: Inheritance,
+) -> Result<i32, Failure> {
+    run_on_leash(program, |leash| match inheritance {
+        Inheritance::Inherited => {
+            leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
+            drop(guard);
+            Ok(())
+        }
+        // What the program left behind goes on.
+        Inheritance::KeptBack => {
+            drop(guard);
+            leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
+        }
     })
 }
 
 /// Returns the program's exit code after `at_end`. If this process is killed before, the system ends
 /// all that runs under the lock: nobody works on without it.
-fn run(
+fn run_on_leash(
     program: Program<'_>,
     at_end: impl FnOnce(&Leash) -> Result<(), Failure>,
 ) -> Result<i32, Failure> {
@@ -42,9 +47,8 @@ fn run(
     outlive_ctrl_c().map_err(|e| Failure::of_system("handle Ctrl-C", &e))?;
 
     let mut command = command(program);
-    let ended = command
-        .status()
-        .map_err(|error| Failure::of_start(&command.get_program().to_string_lossy(), &error))?;
+    let ended =
+        command.status().map_err(|error| Failure::of_start(command.get_program(), &error))?;
     at_end(&leash)?;
     ended.code().ok_or_else(|| {
         Failure::of_system("learn how the command ended", &std::io::ErrorKind::InvalidData.into())
@@ -85,7 +89,19 @@ impl LiveLine {
         None
     }
 
-    pub(crate) fn draw(&self, _: impl Display) {
+    pub(crate) fn is_alone(_: &Holders) -> bool {
+        false
+    }
+
+    pub(crate) fn draw(&self, _: &[&str; 3]) {
+        match *self {}
+    }
+
+    pub(crate) fn clear(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn end(&self) {
         match *self {}
     }
 }
@@ -93,8 +109,34 @@ impl LiveLine {
 pub(crate) enum Leaving {}
 
 impl Leaving {
-    #[allow(clippy::needless_pass_by_value, reason = "as on Unix")]
-    pub(crate) fn tidy(line: Arc<LiveLine>) -> Self {
-        match *line {}
+    pub(crate) fn tidy(line: Option<Arc<LiveLine>>) -> Option<Self> {
+        line.map(|line| match *line {})
     }
+
+    pub(crate) fn end(self) {
+        match self {}
+    }
+}
+
+/// What becomes of a text for which there is no room: here it is lost with this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoRoom {
+    Lose,
+}
+
+/// Writes to standard error. A reader that does not read is not waited for.
+pub(crate) fn write(text: String, _: NoRoom) {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let (tell, told) = mpsc::sync_channel(1);
+    let thread = spawn_deaf(move || {
+        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = tell.send(());
+    });
+    if thread.is_ok() {
+        let _ = told.recv_timeout(PATIENCE);
+    }
+}
+
+pub(crate) fn spawn_deaf(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(run)
 }

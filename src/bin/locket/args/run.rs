@@ -1,28 +1,35 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueHint};
 
 use crate::exit;
-use crate::program::Program;
+use crate::program::{Inheritance, Program};
+use crate::timeout;
 use crate::voice::Tone;
 
 use super::Waiting;
 
 /// Run a command under the lock of a file.
 ///
-/// Waits for the lock, becomes the command, and so exits with its status. The lock is held until
-/// the command has ended, and every program it started that is still running. The file is created
-/// if it is missing, and never written to, truncated or deleted.
+/// Waits for the lock, runs the command, and ends as it ended: with its status, or by the signal that ended it. The
+/// lock is held until the command has ended, and every program that it started and that inherited the lock. The
+/// file is created if it is missing, and never written to, truncated or deleted.
 ///
-/// On Windows locket stays until the command has ended, and every program it started; if locket is
-/// killed, the system ends them with it.
+/// On Unix the lock is held while the command runs even if the command closes all descriptors, or if locket is
+/// killed. Each signal that is sent to locket reaches the command once, whether it was sent to locket alone or to
+/// its process group. Ctrl-Z stops both.
+///
+/// On Windows locket waits for the command and every program that it started; if locket is killed, the system ends
+/// them with it.
 ///
 /// A wait is told on standard error: at a terminal in a line that is gone when the wait is over,
 /// elsewhere in one line every ten seconds.
 #[derive(Debug, Parser)]
 #[command(
     display_name = "locket",
+    version,
     after_long_help = exit::help(exit::OF_RUN),
     args_override_self = true,
     group = ArgGroup::new("program").args(["string", "command"]).required(true),
@@ -42,18 +49,34 @@ pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) waiting: Waiting,
 
-    /// Do not let the command inherit the lock: stay, and hold it until the command ends
+    /// Do not let the command inherit the lock
     ///
-    /// What the command leaves running in the background does not keep the lock. Meanwhile locket
-    /// passes HUP, INT, QUIT, TERM, USR1, USR2 and ALRM on to the command (INT and QUIT unless it
-    /// is the terminal that sends them, to both). If locket itself is killed with KILL, the lock
-    /// is free although the command goes on; on Windows the command ends with it.
+    /// What the command leaves running in the background does not keep the lock then.
     #[arg(short = 'o', long)]
-    pub(crate) close: bool,
+    close: bool,
 
-    /// Become the command (the default), as with `flock --no-fork`
+    /// Become the command instead of staying beside it, as `flock --no-fork`
+    ///
+    /// The lock is then held by nothing but the descriptor that the command inherits. A command that closes it
+    /// frees the lock while it runs: ssh does that, a script with `exec 10>FILE`, Python's `os.closerange`. For
+    /// services that are to be known by their process id (`sd_notify`, socket activation).
+    #[cfg(unix)]
     #[arg(short = 'F', long, conflicts_with = "close")]
-    no_fork: bool,
+    pub(crate) no_fork: bool,
+
+    /// Say so in one line when the command has held the lock for longer than this
+    #[arg(long, value_name = "TIME", value_parser = timeout::parse)]
+    #[cfg_attr(unix, arg(conflicts_with = "no_fork"))]
+    pub(crate) hold_warning: Option<Duration>,
+
+    /// The mode of the lock file if it is created, in octal; the umask does not change it
+    #[cfg(unix)]
+    #[arg(long, value_name = "MODE", value_parser = octal)]
+    pub(crate) mode: Option<u32>,
+
+    /// Fail if the lock file is a symbolic link
+    #[arg(long)]
+    pub(crate) no_follow: bool,
 
     /// Run this string by $SHELL, or /bin/sh (on Windows by cmd)
     #[arg(short = 'c', long = "command", value_name = "STRING")]
@@ -77,12 +100,22 @@ pub(crate) struct RunOptions {
     command: Vec<OsString>,
 }
 
+#[cfg(unix)]
+fn octal(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o777);
+    mode.ok_or("expected an octal number, as 660")
+}
+
 impl RunOptions {
     pub(crate) fn program(&self) -> Program<'_> {
         match &self.string {
             Some(string) => Program::Shell(string),
             None => Program::Arguments(&self.command),
         }
+    }
+
+    pub(crate) fn inheritance(&self) -> Inheritance {
+        if self.close { Inheritance::KeptBack } else { Inheritance::Inherited }
     }
 
     pub(crate) fn tone(&self) -> Tone {

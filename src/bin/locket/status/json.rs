@@ -1,21 +1,34 @@
 //! The answer for programs. `locket status --help` describes it: whoever reads it relies on that.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use locket::{Claim, Claimant, Coverage};
 use serde_json::{Value, json};
 
+use crate::other::is_stopped;
+
 use super::subject::{State, Subject};
 
 pub(super) fn of(subjects: &[Subject]) -> String {
     let locks: Vec<Value> = subjects.iter().map(lock).collect();
-    format!("{:#}\n", json!({ "locks": locks }))
+    let text = format!("{:#}\n", json!({ "locks": locks }));
+    // JSON escapes the control characters up to 0x1f. Those after 0x7e move a cursor as well.
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => plain.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 fn lock(subject: &Subject) -> Value {
     let claims = |claims: &[Claim]| claims.iter().map(claim).collect::<Vec<_>>();
     json!({
         "path": subject.path.as_deref().map(|path| path.to_string_lossy()),
+        "path_bytes": subject.path.as_deref().filter(|path| path.to_str().is_none()).map(bytes),
         "exists": subject.exists,
         "state": match subject.state() {
             State::Held => "held",
@@ -56,11 +69,16 @@ fn claim(claim: &Claim) -> Value {
         "mode": claim.mode.map(|mode| mode.to_string()),
         "by": by,
         "pid": pid,
+        "stopped": process.map(|it| is_stopped(it.pid)),
         "name": process.and_then(|it| it.name.as_ref()),
         "command": command.map(|it| it.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>()),
         "user": process.and_then(|it| it.user.as_ref()),
         "started": process.and_then(|it| it.started).and_then(seconds),
     })
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
 }
 
 fn seconds(time: SystemTime) -> Option<u64> {

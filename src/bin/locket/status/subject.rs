@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use locket::{Holders, LockInUse, lock_file, locks_in_use};
+use locket::{Claim, Claimant, Holders, LockInUse, lock_file, locks_in_use};
 
 use crate::exit::{Failure, NO_FILE};
 
@@ -38,7 +38,7 @@ impl Subject {
                 return Err(Failure { code: NO_FILE, text });
             }
         };
-        let holders = lock.holders()?;
+        let holders = without_this(lock.holders()?);
         Ok(Self { shown: file.into(), path: Some(lock.path().into()), exists, holders })
     }
 
@@ -47,12 +47,14 @@ impl Subject {
         let locks = locks_in_use()
             .map_err(|error| Failure::of_system("tell which locks are in use", &error))?;
         let mut subjects: Vec<Self> = locks.into_iter().map(Self::of_lock).collect();
+        subjects.retain(|subject| subject.state() == State::Held);
         subjects.sort_by(|one, other| one.shown.cmp(&other.shown));
         Ok(subjects)
     }
 
     fn of_lock(lock: LockInUse) -> Self {
         let LockInUse { path, deleted, device: (major, minor), inode, holders, .. } = lock;
+        let holders = without_this(holders);
         let shown = path.clone().unwrap_or_else(|| {
             format!("(unknown path: inode {inode} of device {major}:{minor})").into()
         });
@@ -66,4 +68,12 @@ impl Subject {
             None => State::Unknown,
         }
     }
+}
+
+/// This process may have inherited the descriptor of a lock, which it does not use.
+fn without_this(mut holders: Holders) -> Holders {
+    let is_this =
+        |claim: &Claim| matches!(&claim.by, Claimant::Process(process) if process.is_this);
+    holders.held.retain(|claim| !is_this(claim));
+    holders
 }

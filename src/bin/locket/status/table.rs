@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anstyle::{AnsiColor, Style};
 use locket::{Claim, Claimant, Coverage, Process};
 
+use crate::other::is_stopped;
 use crate::span::Span;
 use crate::voice::plain;
 
@@ -59,7 +60,7 @@ fn row(state: &str, claim: &Claim) -> Row {
             process.pid.to_string(),
             process.user.as_deref().map_or_else(unknown, plain),
             running(process).unwrap_or_else(unknown),
-            command(process).unwrap_or_else(unknown),
+            command(process).unwrap_or_else(unknown) + stopped(process),
         ],
         Claimant::Ended { pid, .. } => {
             [pid.to_string(), unknown(), unknown(), "(ended, and left the lock to others)".into()]
@@ -72,6 +73,10 @@ fn row(state: &str, claim: &Claim) -> Row {
 fn running(process: &Process) -> Option<String> {
     let since = SystemTime::now().duration_since(process.started?).ok()?;
     Some(Span(since).to_string())
+}
+
+fn stopped(process: &Process) -> &'static str {
+    if is_stopped(process.pid) { " (stopped)" } else { "" }
 }
 
 /// A process without a command line is called as ps(1) does it.

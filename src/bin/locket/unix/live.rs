@@ -1,17 +1,37 @@
 //! A line at the bottom of a terminal that changes, and in the end is gone.
+//!
+//! The cursor stays at the beginning of the line. A terminal that wraps its lines anew when its window is narrowed
+//! keeps the cursor there, and all that follows it is erased.
 
 use std::env;
-use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsRawFd;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use locket::{Claimant, Holders};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
+use super::super::other;
 use super::super::voice::plain;
+use super::os;
+use super::stderr::{self, NoRoom};
+
+const ERASE: &str = "\r\x1b[J";
 
 #[derive(Debug, Default)]
 pub(crate) struct LiveLine {
-    is_drawn: Mutex<bool>,
+    state: Mutex<State>,
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Nothing is drawn from now on.
+    is_over: bool,
+    /// A thread writes it, and may be stuck there.
+    in_writing: bool,
+    is_drawn: bool,
 }
 
 impl LiveLine {
@@ -21,38 +41,144 @@ impl LiveLine {
         (can_erase && io::stderr().is_terminal()).then(Self::default)
     }
 
-    /// The terminal is told not to wrap the line: what has no room cannot be erased.
-    pub(crate) fn draw(&self, text: impl Display) {
-        let text = plain(&text.to_string());
-        let mut is_drawn = self.is_drawn.lock().unwrap_or_else(PoisonError::into_inner);
-        if in_foreground() {
-            show(&format!("\r\x1b[2K\x1b[?7llocket: {text}\x1b[?7h"));
-            *is_drawn = true;
+    /// Does no other process write to the terminal? Whatever it wrote would be erased.
+    pub(crate) fn is_alone(holders: &Holders) -> bool {
+        let Some(terminal) = terminal_of_stderr() else { return false };
+        let is_here = |by: &Claimant| match by {
+            Claimant::Process(process) => other::terminal_of(process.pid) == Some(terminal),
+            _ => false,
+        };
+        in_foreground() && !holders.held.iter().any(|claim| is_here(&claim.by))
+    }
+
+    /// Draws the line anew; what is written may take long. The terminal is told not to wrap it, in case the window
+    /// is narrower than it was.
+    pub(crate) fn draw(&self, text: &[&str; 3]) {
+        let line = fitted(text, os::columns(io::stderr().as_raw_fd()));
+        {
+            let mut state = self.state();
+            if state.is_over || !stderr::has_room() {
+                return;
+            }
+            state.in_writing = true;
+        }
+        stderr::write_now(&format!("{ERASE}\x1b[?7l{line}\x1b[?7h\r"));
+        let mut state = self.state();
+        (state.in_writing, state.is_drawn) = (false, true);
+        self.written.notify_all();
+        if state.is_over {
+            // The other has not waited for this any longer.
+            self.erase(&mut state);
         }
     }
 
-    pub(super) fn erase(&self) {
-        self.erase_and(|| {});
+    /// Erases the line, which is not drawn again, without waiting for the terminal.
+    pub(crate) fn end(&self) {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let mut state = self.state();
+        state.is_over = true;
+        let waited = self.written.wait_timeout_while(state, PATIENCE, |state| state.in_writing);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !state.in_writing {
+            self.erase(&mut state);
+        }
     }
 
-    /// Nobody draws it again before the rest is done.
-    pub(super) fn erase_and(&self, rest: impl FnOnce()) {
-        let mut is_drawn = self.is_drawn.lock().unwrap_or_else(PoisonError::into_inner);
-        if *is_drawn && in_foreground() {
-            show("\r\x1b[2K");
+    /// Erases the line until it is drawn again.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state();
+        if !state.in_writing {
+            self.erase(&mut state);
         }
-        *is_drawn = false;
-        rest();
+    }
+
+    /// It is drawn again.
+    pub(super) fn go_on(&self) {
+        self.state().is_over = false;
+    }
+
+    #[allow(clippy::unused_self, reason = "the state is this line's")]
+    fn erase(&self, state: &mut State) {
+        if std::mem::take(&mut state.is_drawn) && in_foreground() {
+            stderr::write(ERASE.into(), NoRoom::Leave);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// In the background the screen is somebody else's. (On a terminal that is not this process's own
-/// there is no such thing.)
+/// In the background the screen is another job's. (On a terminal that is not this process's own there is no such
+/// thing.)
 fn in_foreground() -> bool {
     !tcgetpgrp(io::stderr()).is_ok_and(|group| group != getpgrp())
 }
 
-/// In one write. Nobody may be there to see it.
-fn show(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+/// Its major and minor number.
+fn terminal_of_stderr() -> Option<(u32, u32)> {
+    /// `/dev/tty`, which is each process's own.
+    const OWN: (u32, u32) = (5, 0);
+    let device = rustix::fs::fstat(io::stderr()).ok()?.st_rdev;
+    let terminal = (rustix::fs::major(device), rustix::fs::minor(device));
+    if terminal == OWN { other::terminal_of(std::process::id()) } else { Some(terminal) }
+}
+
+/// A line of a beginning, a path and an end in a terminal of this width. Of one that is too long the path loses its
+/// middle: the end says who holds the lock.
+fn fitted(text: &[&str; 3], columns: Option<u16>) -> String {
+    let [begin, path, end] = text.map(plain);
+    // The last column is left free: some terminals wrap when it is written to.
+    let room = columns.map_or(usize::MAX, |columns| usize::from(columns).saturating_sub(1));
+    let rest = room.saturating_sub(width(&begin) + width(&end));
+    let path = if width(&path) > rest { shortened(&path, rest) } else { path };
+    cut(&(begin + &path + &end), room)
+}
+
+/// `/srv/very/long/path` in 11 columns is `/srv/…/path`.
+fn shortened(path: &str, room: usize) -> String {
+    let kept = room.saturating_sub(1);
+    let end: String = path.chars().rev().collect();
+    let end: String = cut(&end, kept - kept / 2).chars().rev().collect();
+    cut(path, kept / 2) + "…" + &end
+}
+
+fn cut(text: &str, room: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += width_of(*c);
+        used <= room
+    };
+    text.chars().take_while(fits).collect()
+}
+
+fn width(text: &str) -> usize {
+    text.chars().map(width_of).sum()
+}
+
+/// At most so many columns: those of other scripts may be wide.
+fn width_of(c: char) -> usize {
+    if c.is_ascii() || c == '…' { 1 } else { 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitted;
+
+    #[test]
+    fn a_long_path_loses_its_middle() {
+        let text = ["for ", "/srv/long/path/x.lock", ": held by pid 7 (a)"];
+        assert_eq!(fitted(&text, None), text.concat());
+        assert_eq!(fitted(&text, Some(45)), text.concat());
+        assert_eq!(fitted(&text, Some(36)), "for /srv/…x.lock: held by pid 7 (a)");
+        assert_eq!(fitted(&text, Some(25)), "for …: held by pid 7 (a)");
+        assert_eq!(fitted(&text, Some(11)), "for …: hel");
+        assert_eq!(fitted(&text, Some(0)), "");
+    }
+
+    #[test]
+    fn a_wide_character_takes_two_columns() {
+        assert_eq!(fitted(&["", "日本語日本語", ""], Some(10)), "日本…語");
+        assert_eq!(fitted(&["", "日本語日本語", ""], Some(13)), "日本語日本語");
+    }
 }

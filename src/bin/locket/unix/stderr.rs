@@ -1,0 +1,72 @@
+//! Writing to standard error without waiting for its reader: a full pipe, or a terminal that was stopped by Ctrl-S.
+//!
+//! `O_NONBLOCK` would be set for all processes that have the same open file description. So a thread writes, which
+//! nothing waits for when it takes long: poll(2) says beforehand whether there is room, but another process may take
+//! that first.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::os::{self, Signals};
+
+/// What becomes of a text for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// It is lost.
+    Lose,
+    /// It is written when there is room, if this process still exists then.
+    Leave,
+}
+
+/// Writes as much as there is room for, in one call. When it returns the text is written, or there is no room.
+pub(crate) fn write(text: String, no_room: NoRoom) {
+    /// A write that has room takes some microseconds. The machine may be busy.
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    let has_room = has_room();
+    if !has_room && no_room == NoRoom::Lose {
+        return;
+    }
+    let text: Arc<str> = text.into();
+    let (tell, told) = mpsc::sync_channel(1);
+    let thread = spawn_deaf({
+        let text = Arc::clone(&text);
+        move || {
+            write_now(&text);
+            let _ = tell.send(());
+        }
+    });
+    match thread {
+        Ok(_) if has_room => drop(told.recv_timeout(PATIENCE)),
+        // The system has no thread to spare. There was room a moment ago.
+        Err(_) if has_room => write_now(&text),
+        _ => {}
+    }
+}
+
+/// Writes, and waits until all is written, or the reader is gone.
+pub(super) fn write_now(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        // Past std's lock: a thread may have it forever.
+        match rustix::io::retry_on_intr(|| rustix::io::write(io::stderr().as_fd(), rest)) {
+            Ok(count @ 1..) => rest = rest.get(count..).unwrap_or_default(),
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+pub(super) fn has_room() -> bool {
+    os::is_writable(io::stderr().as_raw_fd())
+}
+
+/// A thread that no signal is delivered to: it may be stuck when the process waits for signals.
+pub(crate) fn spawn_deaf(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let mask = Signals::all().block();
+    let thread = thread::Builder::new().spawn(run);
+    mask.set_mask();
+    thread
+}

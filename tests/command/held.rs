@@ -1,0 +1,182 @@
+//! L15: the lock is held while the command runs,
+//! - whatever the command does to its descriptors;
+//! - whatever signal ends locket, KILL included: the canary has a copy;
+//! - and it is free when the command has ended. Nothing is left of the canary then.
+//!
+//! The canary has no stream open, and is not called locket.
+
+#[cfg(target_os = "linux")]
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[cfg(target_os = "linux")]
+use nix::sys::signal::Signal;
+
+#[cfg(target_os = "linux")]
+use crate::running::children;
+use crate::running::{LOCKET, Running, has, is_free, is_there};
+use crate::support::{Scratch, until};
+
+/// A command that runs on when it has closed what it inherited.
+const CLOSERS: [(&str, &str, &str); 3] = [
+    ("sh", "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; echo; read _", "-c"),
+    // Of the shells, bash knows descriptors past 9.
+    ("bash", "exec 10>/dev/null 11>/dev/null; echo; read _", "-c"),
+    (
+        "python3",
+        "import os, sys; os.closerange(3, 1000); print(flush=True); sys.stdin.readline()",
+        "-c",
+    ),
+];
+
+#[test]
+fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for (program, script, option) in CLOSERS {
+        let check = format!("l15_a_command_that_closes_its_descriptors_keeps_the_lock ({program})");
+        if !has(&check, program, &[option, ""]) {
+            continue;
+        }
+        for options in [&[][..], &["-o"], &["-s"]] {
+            let mut command = Command::new(LOCKET);
+            command.arg("run").args(options).arg(&path).args([program, option, script]);
+            let run = Running::start(&mut command);
+            run.line();
+            assert!(!is_free(&path), "{program} {options:?}");
+            run.end();
+            assert!(is_free(&path), "{program} {options:?}");
+        }
+    }
+}
+
+/// The checks of this file, on a command that alone has the lock.
+#[test]
+fn l15_a_command_that_replaced_locket_frees_the_lock() {
+    let check = "l15_a_command_that_replaced_locket_frees_the_lock";
+    let (program, script, option) = CLOSERS[1];
+    if !has(check, program, &[option, ""]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut command = Command::new(LOCKET);
+    command.args(["run", "-F"]).arg(&path).args([program, option, script]);
+    let run = Running::start(&mut command);
+    run.line();
+    assert!(is_free(&path));
+    run.end();
+}
+
+#[test]
+fn l15_a_killed_locket_leaves_the_lock_until_the_command_ends() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let close = "exec 3>&- 10>&-; echo $$; read _; echo end; read _";
+    for options in [&[][..], &["-o"]] {
+        let mut command = Command::new(LOCKET);
+        let shell =
+            if Command::new("bash").arg("--version").output().is_ok() { "bash" } else { "sh" };
+        command.arg("run").args(options).arg(&path).args([shell, "-c", close]);
+        let mut run = Running::start(&mut command);
+        let command: u32 = run.line().parse().expect("it is a number");
+        run.kill();
+        assert!(!is_free(&path), "{options:?}");
+        run.tell("");
+        assert_eq!(run.line(), "end");
+        assert!(!is_free(&path), "{options:?}");
+        run.hang_up();
+        until("the lock is free", || is_free(&path));
+        until("the command has ended", || !is_there(command));
+    }
+}
+
+/// Neither the output that somebody reads to its end nor anything else is kept open by the canary.
+#[test]
+fn the_canary_has_no_stream() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut command = Command::new(LOCKET);
+    command.args(["run", "-o"]).arg(&path).args(["sh", "-c", "echo $$; exec >&-; read _"]);
+    let mut run = Running::start(&mut command);
+    run.line();
+    run.kill();
+    // The command has closed its output, and locket is gone.
+    assert_eq!(run.rest(), [""; 0]);
+    assert!(!is_free(&path));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_canary_is_not_called_locket() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut command = Command::new(LOCKET);
+    command.arg("run").arg(&path).args(["sh", "-c", "echo $$; read _; :", "some words"]);
+    let run = Running::start(&mut command);
+    let command: u32 = run.line().parse().expect("it is a number");
+    let canary = children(run.pid()).into_iter().find(|&child| child != command);
+    let canary = canary.expect("there is a canary");
+    let read = |what: &str| {
+        let text = fs::read(format!("/proc/{canary}/{what}")).expect("it is there");
+        String::from_utf8_lossy(&text).replace('\0', " ").trim_end().to_string()
+    };
+    until("it has its name", || read("comm") == "canary");
+    until("it has its words", || {
+        let words = read("cmdline");
+        words.starts_with("canary ") && words.ends_with("some words") && !words.contains("locket")
+    });
+    until("it has closed what it does not need", || {
+        let open = fs::read_dir(format!("/proc/{canary}/fd")).expect("it is there").count();
+        open <= 4
+    });
+    assert_eq!(
+        fs::read_link(format!("/proc/{canary}/cwd")).expect("it is there"),
+        std::path::Path::new("/")
+    );
+    run.end();
+    assert!(!is_there(canary));
+}
+
+/// Where no process can be made for it, the command runs all the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_a_canary_the_command_runs() {
+    let check = "without_a_canary_the_command_runs";
+    if !has(check, "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut command = Command::new("strace");
+    // Threads are stopped by strace at each signal: only what is needed is looked at.
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=clone", "-e", "signal=none"]);
+    command.args(["-e", "inject=clone:error=EAGAIN:when=2+", LOCKET, "run", "-o"]).arg(&path);
+    command.args(["sh", "-c", "trap 'echo term; exit 3' TERM; echo $$; read _; read _"]);
+    let mut run = Running::start(&mut command);
+    let command: u32 = run.line().parse().expect("it is a number");
+    let locket = children(run.pid())[0];
+    assert_eq!(children(locket), [command]);
+    assert!(!is_free(&path));
+    // What another process sends is passed on.
+    nix::sys::signal::kill(crate::running::pid(locket), Signal::SIGTERM).expect("it is there");
+    assert_eq!(run.line_when_nudged(), "term");
+    assert_eq!(run.wait().code(), Some(3));
+    assert!(is_free(&path));
+}
+
+#[test]
+fn the_lock_is_free_before_locket_ends() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let start = Instant::now();
+    let mut turns = 0;
+    while turns < 20 || start.elapsed() < Duration::from_millis(200) {
+        let mut command = Command::new(LOCKET);
+        command.arg("run").args(["-o"].iter().take(turns % 2)).arg(&path).arg("true");
+        assert_eq!(command.status().expect("it should run").code(), Some(0));
+        assert!(is_free(&path));
+        turns += 1;
+    }
+}

@@ -1,0 +1,142 @@
+//! The line of a wait, where it is not alone:
+//! - where other processes may write to the terminal (locket is not in the foreground, or the holder has the same
+//!   terminal), lines that stay;
+//! - in a window that is too narrow, the path loses its middle and the holder is named;
+//! - when the window was made narrower, nothing is left.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::running::{HOLD, LOCKET, Running, has};
+use crate::screen::{Terminal, left};
+use crate::support::{Scratch, until, until_waiting};
+
+/// Runs a shell's script in a session at the terminal, and returns what is shown until the word "over.".
+#[track_caller]
+fn shown_in_session(path: &Path, shell: &[&str], script: &str) -> String {
+    let mut terminal = Terminal::new();
+    let mut command = Command::new("setsid");
+    command.args(["--ctty"]).args(shell).args(["-c", script, LOCKET]).arg(path);
+    command.env("TERM", "xterm");
+    command.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
+    let mut session = command.spawn().expect("it should start");
+    drop(command);
+    terminal.until_shown("locket: waiting for ");
+    terminal.press("\n");
+    terminal.until_shown("over.");
+    session.wait().expect("it is our child");
+    terminal.all()
+}
+
+/// As the recipes of `make -j` do.
+#[test]
+fn beside_a_holder_at_the_same_terminal_lines_stay() {
+    let check = "beside_a_holder_at_the_same_terminal_lines_stay";
+    if !has(check, "setsid", &["--version"]) || !has(check, "mkfifo", &["--version"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let script = r#"
+        mkfifo "$1.in" "$1.go"
+        "$0" run "$1" sh -c 'printf "a recipe prints"; echo >"$0.in"; read x <"$0.go"' "$1" &
+        read x <"$1.in"
+        "$0" run "$1" echo ran. &
+        read x; echo >"$1.go"
+        wait; echo over."#;
+    let shown = shown_in_session(&path, &["sh"], script);
+    assert!(shown.contains("a recipe prints"), "{shown:?}");
+    assert!(shown.contains("locket: waiting for ") && !shown.contains('\x1b'), "{shown:?}");
+}
+
+/// timeout(1) moves itself and its command to the background.
+#[test]
+fn under_timeout_lines_stay() {
+    let check = "under_timeout_lines_stay";
+    if !has(check, "setsid", &["--version"]) || !has(check, "timeout", &["1", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let script = r#"timeout 1 "$0" run "$1" true; echo over."#;
+    let shown = shown_in_session(&path, &["sh"], script);
+    assert!(shown.contains("locket: waiting for ") && !shown.contains('\x1b'), "{shown:?}");
+}
+
+#[test]
+fn a_line_that_is_too_long_names_the_holder() {
+    if !has("a_line_that_is_too_long_names_the_holder", "stty", &["--version"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.join(&("long".repeat(40) + ".lock"));
+    let holder = Running::holder(&path);
+    let mut terminal = Terminal::new();
+    let sized = Command::new("stty").args(["cols", "100"]).stdin(terminal.side()).status();
+    assert!(sized.expect("it should run").success());
+    let mut command = Command::new(LOCKET);
+    command.arg("run").arg(&path).arg("true").env("TERM", "xterm").stderr(terminal.side());
+    let mut waiter = Running::start(&mut command);
+    drop(command);
+    let end = format!(".lock: held by {}\x1b[?7h\r", holder.told());
+    terminal.until_shown(&end);
+    holder.end();
+    assert_eq!(waiter.wait().code(), Some(0));
+    let shown = terminal.all();
+    let drawn = shown.split("\x1b[?7l").nth(1).and_then(|it| it.split('\x1b').next());
+    let drawn = drawn.expect("a line was drawn");
+    assert!(drawn.chars().count() < 100 && drawn.contains('…'), "{drawn}");
+    assert_eq!(left(&shown), [""; 0]);
+}
+
+/// A terminal that wraps its lines anew when its window is narrowed: tmux. (When there is room on the screen, it
+/// scrolls the line off all the same, out of reach. Here there is none.)
+#[test]
+fn in_a_window_that_was_narrowed_nothing_is_left() {
+    let check = "in_a_window_that_was_narrowed_nothing_is_left";
+    if !has(check, "tmux", &["-V"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let socket = scratch.join("tmux");
+    let tmux = |arguments: &[&str]| {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(&socket).args(["-f", "/dev/null"]).args(arguments);
+        let output = command.env("TERM", "xterm").stderr(Stdio::inherit()).output();
+        String::from_utf8_lossy(&output.expect("it should run").stdout).into_owned()
+    };
+    let script = format!(
+        "seq 1 20; echo before; {LOCKET} run {} sh -c 'echo ran; {HOLD}'; sleep 1000",
+        path.display()
+    );
+    tmux(&["new-session", "-d", "-x", "100", "-y", "10", "sh", "-c", &script]);
+    let shown = || tmux(&["capture-pane", "-p"]);
+    until("the wait is shown", || shown().contains("locket: waiting "));
+    tmux(&["resize-window", "-x", "30", "-y", "10"]);
+    until("the window is narrow", || shown().lines().all(|line| line.chars().count() <= 30));
+    holder.end();
+    until("the command runs", || shown().contains("ran"));
+    let screen = shown();
+    tmux(&["kill-server"]);
+    assert!(screen.contains("20\nbefore\nran\n"), "{screen}");
+}
+
+/// A terminal of which the kernel does not say whose it is gets the line: nothing else writes there.
+#[test]
+fn alone_at_its_terminal_the_line_changes() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let mut terminal = Terminal::new();
+    let mut command = Command::new(LOCKET);
+    command.arg("run").arg(&path).arg("true").env("TERM", "xterm").stderr(terminal.side());
+    let mut waiter = Running::start(&mut command);
+    drop(command);
+    until_waiting(waiter.pid(), &path, 1);
+    terminal.until_shown("\x1b[?7l");
+    holder.end();
+    assert_eq!(waiter.wait().code(), Some(0));
+}

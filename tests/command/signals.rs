@@ -1,0 +1,350 @@
+//! L15: a signal reaches the command once,
+//! - sent to locket alone, to its process group by another process or by the command, to each process of the control
+//!   group in any order, or as timeout(1) sends it: to locket, and then to the group;
+//! - whatever signal it is, real-time signals with their values;
+//! - to a command in a session of its own, too;
+//! - and from the first moment on.
+//!
+//! An ignored signal stays ignored. Without the canary what the terminal and the command send is taken to have come to
+//! the command, and all else is passed on.
+
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::running::{LOCKET, Running, children, has};
+use crate::support::{PATIENCE, Scratch, until};
+
+const PEER: &str = env!("CARGO_BIN_EXE_locket-peer");
+
+/// Trials of each way to send a signal.
+const TRIALS: usize = if cfg!(feature = "stress") { 500 } else { 60 };
+
+/// `SI_USER` and `SI_QUEUE`: sent by kill(2), and with a value.
+const KILLED: i32 = 0;
+const QUEUED: i32 = -1;
+
+/// A real-time signal with no other after it.
+const LAST: i32 = 60;
+
+/// Every signal that can be caught but SIGCHLD, of which each process has its own; of the real-time ones some. (As a C
+/// library numbers them; it keeps 32 and 33 for itself.)
+fn all_signals() -> impl Iterator<Item = i32> + Clone {
+    let uncaught = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
+    (1..=31).filter(move |it| !uncaught.contains(it)).chain([35, 40, 50])
+}
+
+fn standard_signals() -> impl Iterator<Item = i32> + Clone {
+    all_signals().filter(|&number| number < 32)
+}
+
+/// A command under locket that tells the signals it gets.
+struct Counter {
+    run: Running,
+    command: u32,
+    canary: u32,
+}
+
+impl Counter {
+    #[track_caller]
+    fn start(path: &Path, options: &[&str], launcher: &[&str]) -> Self {
+        let mut command = Command::new(LOCKET);
+        command.arg("run").args(options).arg(path).args(launcher).args([PEER, "signals"]);
+        let run = Running::start(&mut command);
+        let ready = run.line();
+        let command = ready.strip_prefix("ready ").and_then(|it| it.parse().ok());
+        let command = command.unwrap_or_else(|| panic!("what is {ready:?}?"));
+        let canary = children(run.pid()).into_iter().find(|&child| child != command);
+        Self { run, command, canary: canary.expect("it is there before the command") }
+    }
+
+    /// The next signal that the command tells: its number, how it was sent, its value.
+    #[track_caller]
+    fn next(&self, what: &str) -> (i32, i32, usize) {
+        let line = self.run.line_within(PATIENCE);
+        let mut words = line.split(' ').map(str::parse::<i64>);
+        match [words.next(), words.next(), words.next()] {
+            [Some(Ok(number)), Some(Ok(code)), Some(Ok(value))] => (
+                number.try_into().expect("a signal has a small number"),
+                code.try_into().expect("a code is a small number"),
+                value.try_into().expect("a value is not negative"),
+            ),
+            _ => panic!("{what}: what is {line:?}?"),
+        }
+    }
+
+    /// Sends signals in this way, one after another: each arrives, and none twice.
+    #[track_caller]
+    fn check(self, what: &str, send: impl Fn(&mut Self, i32)) {
+        self.check_with(all_signals(), what, send);
+    }
+
+    #[track_caller]
+    fn check_with(
+        mut self,
+        signals: impl Iterator<Item = i32> + Clone,
+        what: &str,
+        send: impl Fn(&mut Self, i32),
+    ) {
+        // On a busy machine a walk over the processes may take longer than is promised for: then twice is allowed.
+        let mut slow = vec![];
+        for number in signals.cycle().take(TRIALS) {
+            let start = Instant::now();
+            send(&mut self, number);
+            let is_slow = start.elapsed() > Duration::from_millis(10);
+            assert_eq!(self.next_but(&mut slow, number, what), number, "{what}");
+            slow.extend(is_slow.then_some(number));
+        }
+        // locket takes the last of the signals when it has dealt with all others.
+        queue(self.run.pid(), LAST, 0);
+        assert_eq!(self.next_but(&mut slow, LAST, what), LAST, "{what}: one came twice");
+        self.run.hang_up();
+        assert_eq!(self.run.wait().code(), Some(0));
+        let _ = self.run.rest();
+    }
+
+    /// The next one. If it is not as expected, it may be the second of a slow walk.
+    #[track_caller]
+    fn next_but(&self, slow: &mut Vec<i32>, expected: i32, what: &str) -> i32 {
+        loop {
+            let told = self.next(what).0;
+            match slow.iter().position(|&number| told != expected && number == told) {
+                Some(at) => slow.remove(at),
+                None => return told,
+            };
+        }
+    }
+}
+
+fn kill(process: u32, number: i32) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(process.try_into().expect("process ids are small"), number) };
+}
+
+fn kill_group(group: u32, number: i32) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::killpg(group.try_into().expect("process ids are small"), number) };
+}
+
+fn queue(process: u32, number: i32, value: usize) {
+    let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value) };
+    let process = process.try_into().expect("process ids are small");
+    // SAFETY: the value is passed on and never used as a pointer.
+    assert_eq!(unsafe { libc::sigqueue(process, number, value) }, 0, "signal {number}");
+}
+
+#[track_caller]
+fn check(what: &str, options: &[&str], send: impl Fn(&mut Counter, i32)) {
+    let scratch = Scratch::new();
+    Counter::start(&scratch.lock_path(), options, &[]).check(what, send);
+}
+
+#[test]
+fn l15_sent_to_locket() {
+    check("kill(locket)", &[], |it, number| kill(it.run.pid(), number));
+    check("kill(locket), -o", &["-o"], |it, number| kill(it.run.pid(), number));
+}
+
+#[test]
+fn l15_sent_to_the_group() {
+    check("kill(-group)", &[], |it, number| kill_group(it.run.pid(), number));
+    check("kill(-group), -o", &["-o"], |it, number| kill_group(it.run.pid(), number));
+}
+
+#[test]
+fn l15_sent_to_the_group_by_the_command() {
+    check("kill(0) by the command", &[], |it, number| it.run.tell(&format!("group {number}")));
+}
+
+#[test]
+fn l15_sent_to_each_process() {
+    check("each, locket first", &[], |it, number| {
+        for process in [it.run.pid(), it.canary, it.command] {
+            kill(process, number);
+        }
+    });
+    check("each, locket last", &[], |it, number| {
+        for process in [it.command, it.canary, it.run.pid()] {
+            kill(process, number);
+        }
+    });
+    check("each, after a while", &[], |it, number| {
+        for process in [it.run.pid(), it.command, it.canary] {
+            kill(process, number);
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+}
+
+/// Of a real-time signal these would be two.
+#[test]
+fn l15_sent_as_timeout_does() {
+    let scratch = Scratch::new();
+    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    counter.check_with(standard_signals(), "kill(locket), kill(-group)", |it, number| {
+        kill(it.run.pid(), number);
+        kill_group(it.run.pid(), number);
+    });
+}
+
+#[test]
+fn l15_sent_with_a_value() {
+    let scratch = Scratch::new();
+    let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    for (value, number) in all_signals().cycle().take(TRIALS).enumerate() {
+        queue(counter.run.pid(), number, value);
+        assert_eq!(counter.next("sigqueue(locket)"), (number, QUEUED, value));
+    }
+    // The system keeps each of a real-time signal, in their order.
+    for value in 1..=20 {
+        queue(counter.run.pid(), 40, value);
+    }
+    for value in 1..=20 {
+        assert_eq!(counter.next("sigqueue(locket)"), (40, QUEUED, value));
+    }
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+/// Some come to the group and some to locket alone, at once. None is taken for another.
+#[test]
+fn l15_sent_with_values_to_locket_and_to_each() {
+    let scratch = Scratch::new();
+    let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    for round in 0..TRIALS / 10 {
+        let value = round * 10;
+        for process in [counter.run.pid(), counter.canary, counter.command] {
+            queue(process, 45, value + 1);
+        }
+        queue(counter.run.pid(), 45, value + 2);
+        kill(counter.run.pid(), 45);
+        let mut told = [(); 3].map(|()| counter.next("to locket and to each"));
+        told.sort_unstable();
+        assert_eq!(told, [(45, QUEUED, value + 1), (45, QUEUED, value + 2), (45, KILLED, 0)]);
+    }
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+    assert_eq!(counter.run.rest(), [""; 0]);
+}
+
+/// What goes to the group does not come to it, so locket passes it on.
+#[test]
+fn l15_sent_to_a_command_in_a_session_of_its_own() {
+    if !has("l15_sent_to_a_command_in_a_session_of_its_own", "setsid", &["--version"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let start = || Counter::start(&scratch.lock_path(), &[], &["setsid"]);
+    start().check("setsid, kill(locket)", |it, number| kill(it.run.pid(), number));
+    start().check("setsid, kill(-group)", |it, number| kill_group(it.run.pid(), number));
+}
+
+/// A canary that was sent something alone does not take it for something that comes to locket later.
+#[test]
+fn l15_sent_to_the_canary_alone_before() {
+    let scratch = Scratch::new();
+    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    for number in [libc::SIGTERM, 40] {
+        kill(counter.canary, number);
+        let signals = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", counter.canary));
+            let status = status.expect("it is there");
+            let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+            u64::from_str_radix(pending.expect("Linux tells it").trim(), 16).expect("it is a mask")
+        };
+        until("the canary has taken it", || signals() == 0);
+        // What comes to all of them does so in less than that.
+        thread::sleep(Duration::from_millis(600));
+        kill(counter.run.pid(), number);
+        assert_eq!(counter.next("after the canary").0, number);
+    }
+}
+
+/// A canary that was killed is missed, and all goes on.
+#[test]
+fn l15_sent_when_the_canary_was_killed() {
+    let scratch = Scratch::new();
+    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    kill(counter.canary, libc::SIGKILL);
+    until("it is reaped", || children(counter.run.pid()) == [counter.command]);
+    for number in all_signals() {
+        kill(counter.run.pid(), number);
+        assert_eq!(counter.next("without a canary").0, number);
+    }
+}
+
+/// While all of them are stopped, a signal comes to locket alone.
+#[test]
+fn l15_sent_to_a_stopped_group() {
+    let scratch = Scratch::new();
+    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    kill_group(counter.run.pid(), libc::SIGSTOP);
+    kill(counter.run.pid(), libc::SIGTERM);
+    kill(counter.run.pid(), libc::SIGCONT);
+    let mut told = [counter.next("stopped").0, counter.next("stopped").0];
+    told.sort_unstable();
+    assert_eq!(told, [libc::SIGTERM, libc::SIGCONT]);
+}
+
+/// The signal is sent at a random moment, which may be before the command has begun, while it begins or after.
+#[test]
+fn l15_sent_while_the_command_begins() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for turn in 0..TRIALS * 2 {
+        let mut command = Command::new(LOCKET);
+        command.arg("run").arg(&path).args([PEER, "signals"]);
+        let mut run = Running::start(&mut command);
+        let pause = Duration::from_micros(50 * (turn as u64 / 2 % 80));
+        thread::sleep(pause);
+        match turn % 2 {
+            0 => kill(run.pid(), libc::SIGTERM),
+            _ => kill_group(run.pid(), libc::SIGTERM),
+        }
+        let mut told = vec![];
+        while let Some(line) = run.maybe_line() {
+            let is_signal = line.starts_with("15 ");
+            told.push(line);
+            if is_signal {
+                kill(run.pid(), libc::SIGUSR1);
+            } else if told.last().is_some_and(|line| line.starts_with("10 ")) {
+                run.hang_up();
+            }
+        }
+        let status = run.wait();
+        match &told[..] {
+            // It ended locket before the command had begun, or the command before it could block it.
+            [] => assert_eq!(status.signal(), Some(libc::SIGTERM), "{turn}: {status}"),
+            [ready, term, usr1] => {
+                assert!(ready.starts_with("ready "), "{turn}: {told:?}");
+                assert!(term.starts_with("15 ") && usr1.starts_with("10 "), "{turn}: {told:?}");
+                assert_eq!(status.code(), Some(0), "{turn}");
+            }
+            _ => panic!("{turn}: {told:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    let check = "an_ignored_signal_stays_ignored";
+    if !has(check, "env", &["--ignore-signal=HUP", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut command = Command::new("env");
+    command.args(["--ignore-signal=HUP", LOCKET, "run"]).arg(scratch.lock_path());
+    let mut run = Running::start(command.args(["sh", "-c", "echo; read _; exit 4"]));
+    run.line();
+    kill(run.pid(), libc::SIGHUP);
+    kill_group(run.pid(), libc::SIGHUP);
+    // It is dealt with when a later one has come through.
+    thread::sleep(Duration::from_millis(100));
+    run.hang_up();
+    assert_eq!(run.wait().code(), Some(4));
+}

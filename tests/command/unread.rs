@@ -1,0 +1,168 @@
+//! L15: nothing that locket prints is waited for. With a standard error that is a full pipe which nothing drains, or a
+//! terminal that Ctrl-S has stopped:
+//! - a deadline is kept, a lock that is granted is used at once, the command starts, locket ends;
+//! - a signal ends the wait;
+//! - and the line that was on the screen is gone when that goes on.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
+
+use crate::running::{HOLD, LOCKET, Running, is_free};
+use crate::screen::{Terminal, left};
+use crate::support::{Scratch, until_waiting};
+
+/// A pipe with no room in it. Nothing is read from the first end, which keeps the other from being broken.
+#[track_caller]
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).expect("there should be room for descriptors");
+    let mut write = File::from(write);
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is a pipe");
+    while write.write(&[0; 4096]).is_ok() {}
+    while write.write(&[0]).is_ok() {}
+    // As a process gets it: a write that has no room waits.
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::empty())).expect("it is a pipe");
+    (read, write.into())
+}
+
+#[track_caller]
+fn locket(options: &[&str], path: &Path, stderr: OwnedFd) -> Running {
+    let mut command = Command::new(LOCKET);
+    command.arg("run").args(options).arg(path).args(["sh", "-c", HOLD]).stderr(stderr);
+    Running::start(&mut command)
+}
+
+#[test]
+fn l15_a_full_pipe_delays_no_deadline() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let (_read, write) = full_pipe();
+    assert_eq!(locket(&["-w", "200ms", "--verbose"], &path, write).wait().code(), Some(75));
+    let (_read, write) = full_pipe();
+    assert_eq!(locket(&["-n"], &path, write).wait().code(), Some(75));
+}
+
+#[test]
+fn l15_a_full_pipe_delays_no_command() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for options in [&["--verbose"][..], &["--verbose", "-F"], &["--hold-warning", "1ms"]] {
+        let (_read, write) = full_pipe();
+        let free = locket(options, &path, write);
+        free.line();
+        free.end();
+
+        let holder = Running::holder(&path);
+        let (_read, write) = full_pipe();
+        let waiter = locket(options, &path, write);
+        until_waiting(waiter.pid(), &path, 1);
+        holder.end();
+        waiter.line();
+        waiter.end();
+        assert!(is_free(&path));
+    }
+}
+
+#[test]
+fn l15_a_full_pipe_delays_no_end() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let (_read, write) = full_pipe();
+    let mut command = Command::new(LOCKET);
+    command.arg("run").arg(&path).arg("/no/such/command").stderr(write);
+    assert_eq!(Running::start(&mut command).wait().code(), Some(127));
+}
+
+#[test]
+fn l15_a_full_pipe_delays_no_signal() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let (_read, write) = full_pipe();
+        let mut waiter = locket(&["--verbose"], &path, write);
+        until_waiting(waiter.pid(), &path, 1);
+        waiter.signal(signal);
+        assert_eq!(waiter.wait().signal(), Some(signal as i32));
+    }
+}
+
+/// A waiter whose line is on a screen that has been stopped.
+#[track_caller]
+fn waiter_at_stopped(terminal: &mut Terminal, options: &[&str], path: &Path) -> Running {
+    let mut command = Command::new(LOCKET);
+    command.arg("run").args(options).arg(path).args(["sh", "-c", HOLD]);
+    command.env("TERM", "xterm").stderr(terminal.side());
+    let waiter = Running::start(&mut command);
+    drop(command);
+    terminal.until_shown("locket: waiting ");
+    terminal.press("\x13");
+    waiter
+}
+
+#[test]
+fn l15_a_stopped_terminal_delays_no_command() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for options in [&[][..], &["-o"], &["-F"], &["--verbose"]] {
+        let holder = Running::holder(&path);
+        let mut terminal = Terminal::new();
+        let waiter = waiter_at_stopped(&mut terminal, options, &path);
+        holder.end();
+        waiter.line();
+        terminal.press("\x11");
+        if options == ["-F"] {
+            // The line is lost with the process that drew it.
+            waiter.end();
+            continue;
+        }
+        terminal.until_seen("the end of the line", |shown| shown.ends_with("\r\x1b[J"));
+        waiter.end();
+        assert_eq!(left(&terminal.all()), [""; 0]);
+    }
+}
+
+#[test]
+fn l15_a_stopped_terminal_delays_no_deadline() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    let mut terminal = Terminal::new();
+    let mut waiter = waiter_at_stopped(&mut terminal, &["-w", "3s"], &path);
+    assert_eq!(waiter.wait().code(), Some(75));
+}
+
+#[test]
+fn l15_a_stopped_terminal_delays_no_signal() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let _holder = Running::holder(&path);
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let mut terminal = Terminal::new();
+        let mut waiter = waiter_at_stopped(&mut terminal, &[], &path);
+        waiter.signal(signal);
+        assert_eq!(waiter.wait().signal(), Some(signal as i32));
+    }
+}
+
+/// The checks themselves: a program that writes in the ordinary way is stuck.
+#[test]
+fn an_ordinary_write_waits() {
+    let (read, write) = full_pipe();
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo before; echo text >&2; echo after"]).stderr(write);
+    let run = Running::start(&mut command);
+    drop(command);
+    assert_eq!(run.line(), "before");
+    // Only when there is no reader any more.
+    drop(read);
+    let _ = run.maybe_line();
+}
