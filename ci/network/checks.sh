@@ -103,6 +103,7 @@ replaced() { # FS [SUFFIX]
     until_it 30 is_in $new waiter || note "$1: the waiter never came in"
     wait
     result "$1 replaced-file${2-} $(overlaps $new)"
+    note "$1: $(tr '\n' ';' <$old) then $(tr '\n' ';' <$new)"
 }
 
 # The check itself: flock(1) does not look at the path, and gets in.

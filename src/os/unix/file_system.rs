@@ -89,8 +89,12 @@ fn stat(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
 }
 
 /// The SMB client answers `stat` from its cache, but opens by the server.
+///
+/// Unless it has the path open with the same flags: then it shares that handle, whatever the path names meanwhile
+/// (`cifs_open` in fs/smb/client/file.c compares `f_flags`). Lock files are opened without `O_APPEND`, which means nothing to
+/// a look.
 fn stat_by_opening(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
-    let mut flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let mut flags = OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !follow_links);
     let open = |access| openat(place.directory, place.path, flags | access, Mode::empty());
     let opened = match open(OFlags::RDONLY) {
