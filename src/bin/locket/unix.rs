@@ -2,6 +2,7 @@
 
 mod canary;
 mod command;
+mod disguise;
 mod leaving;
 mod live;
 mod os;

@@ -5,12 +5,14 @@
 //! that first.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::os::{self, Signals};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::os::Signals;
 
 /// What becomes of a text for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,10 @@ pub(super) fn write_now(text: &str) {
 }
 
 pub(super) fn has_room() -> bool {
-    os::is_writable(io::stderr().as_raw_fd())
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // Room, or an error that a write would have at once.
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// A thread that no signal is delivered to: it may be stuck when the process waits for signals.

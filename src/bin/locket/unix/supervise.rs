@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use libc::pid_t;
 use locket::Guard;
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::super::exit::Failure;
@@ -178,7 +179,7 @@ impl Supervisor {
             return;
         }
         // A command that has left the group gets nothing that the group gets.
-        let has_left = os::group_of(self.command) != os::group_of(0);
+        let has_left = getpgid(Some(Pid::from_raw(self.command))) != Ok(getpgrp());
         if !has_left && self.has_come_to_command(signal, since) {
             if signal.number < FIRST_QUEUED {
                 // A second one of the same kind: it was sent to the group as well (timeout(1)).
@@ -315,7 +316,8 @@ fn has_come_to_all(signal: &Received, command: pid_t) -> bool {
         return other::descends_from(sender, command);
     }
     match signal.number {
-        libc::SIGHUP => !os::leads_session(),
+        // A terminal that hangs up signals the first process of its session alone.
+        libc::SIGHUP => getsid(None) != Ok(getpid()),
         number => OF_GROUPS.contains(&number),
     }
 }
