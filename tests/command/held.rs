@@ -6,6 +6,8 @@
 //! The canary has no stream open, and is not called locket.
 
 #[cfg(target_os = "linux")]
+use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -135,6 +137,20 @@ fn the_canary_is_not_called_locket() {
         fs::read_link(format!("/proc/{canary}/cwd")).expect("it is there"),
         std::path::Path::new("/")
     );
+    if has("the_canary_is_not_called_locket", "pgrep", &["--version"]) {
+        let found = |arguments: &[&str]| {
+            let group = run.pid().to_string();
+            let output = Command::new("pgrep").args(["-g", &group]).args(arguments).output();
+            let text = output.expect("it should run").stdout;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let found = text.lines().map(|line| line.parse::<u32>().expect("it is a number"));
+            found.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(found(&["locket"]), [run.pid()].into());
+        assert_eq!(found(&["-f", "locket-command run"]), [run.pid()].into());
+        // What reaches locket and the command reaches the canary, too.
+        assert_eq!(found(&["-f", "some words"]), [run.pid(), command, canary].into());
+    }
     run.end();
     assert!(!is_there(canary));
 }

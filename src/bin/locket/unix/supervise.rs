@@ -7,6 +7,7 @@
 //! in the background of the terminal.
 
 use std::ffi::{OsString, c_int};
+use std::io;
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use rustix::process::{WaitOptions, WaitStatus, wait};
 use super::super::exit::Failure;
 use super::super::other;
 use super::super::program::Inheritance;
+use super::super::voice::say;
 use super::canary::{APART, Canary, Charge, Witness};
 use super::command::{Command, Prepared};
 use super::os::{self, Received, Signals};
@@ -56,8 +58,7 @@ pub(super) fn run(
         end_of_command: end_of(command.pid()),
         words: prepared.size(),
     });
-    // Without a canary fewer signals can be told apart, and a KILL of locket frees a lock that is not inherited.
-    let canary = charge.and_then(|charge| Canary::start(&charge).ok());
+    let canary = charge.and_then(|charge| Canary::start(&charge).map_err(say_missed).ok());
     let mut supervisor = Supervisor {
         command: command.pid(),
         canary,
@@ -83,6 +84,14 @@ pub(super) fn run(
         End::Exit(code) => Ok(code),
         End::Signal(number) => Ok(end_by(number)),
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as an error is passed on")]
+fn say_missed(error: io::Error) {
+    say(format_args!(
+        "couldn't start the canary: {error}: if locket is killed, a lock that is not inherited is free; \
+         a signal to the whole group may reach the command twice"
+    ));
 }
 
 /// A descriptor that can be read when the process has ended, where the system has such a thing.
