@@ -153,6 +153,19 @@ fn the_canary_is_not_called_locket() {
     }
     run.end();
     assert!(!is_there(canary));
+
+    // A string is in the command line of locket wherever it stands there, and its shell is not.
+    let mut command = Command::new(LOCKET);
+    command.arg("run").arg(&path).args(["-c", "echo $$; read some_word; :", "-w", "1h"]);
+    let run = Running::start(command.env("SHELL", "/bin/sh"));
+    let command: u32 = run.line().parse().expect("it is a number");
+    let canary = children(run.pid()).into_iter().find(|&child| child != command);
+    let words = || {
+        let words = fs::read(format!("/proc/{}/cmdline", canary.expect("there is one")));
+        let words = String::from_utf8_lossy(&words.expect("it is there")).into_owned();
+        words.split('\0').filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
+    };
+    until("it has its words", || words() == ["canary", "echo $$; read some_word; :"]);
 }
 
 /// Where no process can be made for it, the command runs all the same.

@@ -78,7 +78,7 @@ impl Request<'_> {
 
     /// To look into a process that is stuck at its file system may take forever (proc(5), `cmdline`).
     fn holders_soon(&self) -> Holders {
-        const PATIENCE: Duration = Duration::from_secs(1);
+        const PATIENCE: Duration = Duration::from_secs(3);
         let (tell, told) = mpsc::sync_channel(1);
         let lock = self.lock.clone();
         let thread = spawn_deaf(move || {

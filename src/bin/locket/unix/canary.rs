@@ -54,8 +54,8 @@ pub(super) struct Charge<'a> {
     pub(super) command: pid_t,
     /// A descriptor that can be read when the command has ended, where the system has such a thing.
     pub(super) end_of_command: Option<OwnedFd>,
-    /// How many bytes at the end of the command line are the command's words.
-    pub(super) words: usize,
+    /// The command's words, as far as locket has them in its command line; each with a NUL at its end.
+    pub(super) words: &'a [u8],
 }
 
 impl Canary {

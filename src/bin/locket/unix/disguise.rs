@@ -2,21 +2,20 @@
 
 use std::ffi::CStr;
 
-/// Gives the process another name than its parent's, and takes the words of its parent's command line out of its
-/// own, but for so many bytes at the end.
+/// Gives the process another name than its parent's, and a command line that begins with the name and ends with these
+/// words, each with a NUL at its end.
 #[cfg(target_os = "linux")]
-pub(super) fn put_on(name: &CStr, kept: usize) {
+pub(super) fn put_on(name: &CStr, words: &[u8]) {
     use super::os;
 
     os::set_name(name);
     if let Some(area) = argument_area() {
-        let end = area.end.saturating_sub(kept).max(area.start);
-        os::overwrite_arguments(area.start..end, name);
+        os::overwrite_arguments(&area, name.to_bytes_with_nul(), words);
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn put_on(_name: &CStr, _kept: usize) {}
+pub(super) fn put_on(_name: &CStr, _words: &[u8]) {}
 
 /// Where the words of this process's command line are: `arg_start` and `arg_end` of `proc_pid_stat(5)`.
 #[cfg(target_os = "linux")]

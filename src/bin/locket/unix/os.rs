@@ -405,17 +405,19 @@ pub(super) fn set_name(name: &CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
-/// Overwrites the beginning of the process's command line, as the kernel says where that lies, with a name and zeros.
-/// May be called after a fork, in the child alone.
+/// Overwrites the process's command line, which lies where the kernel says, with a beginning, zeros and an end. What
+/// has no room is left out. May be called after a fork, in the child alone.
 #[cfg(target_os = "linux")]
-pub(super) fn overwrite_arguments(area: Range<usize>, name: &CStr) {
-    let name = name.to_bytes_with_nul();
+pub(super) fn overwrite_arguments(area: &Range<usize>, begin: &[u8], end: &[u8]) {
+    let begin = begin.get(..area.len()).unwrap_or(begin);
+    let end = if begin.len() + end.len() <= area.len() { end } else { &[] };
     let start = ptr::with_exposed_provenance_mut::<u8>(area.start);
     // SAFETY: the arguments lie on the stack of the first thread; this process has no other thread, and nothing reads
-    // them any more.
+    // them any more. The beginning and the end are within them, and do not overlap.
     unsafe {
         start.write_bytes(0, area.len());
-        start.copy_from_nonoverlapping(name.as_ptr(), name.len().min(area.len()));
+        start.copy_from_nonoverlapping(begin.as_ptr(), begin.len());
+        start.add(area.len() - end.len()).copy_from_nonoverlapping(end.as_ptr(), end.len());
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum NoRoom {
 /// Writes as much as there is room for, in one call. When it returns the text is written, or there is no room.
 pub(crate) fn write(text: String, no_room: NoRoom) {
     /// A write that has room takes some microseconds. The machine may be busy.
-    const PATIENCE: Duration = Duration::from_millis(100);
+    const PATIENCE: Duration = Duration::from_secs(1);
 
     let has_room = has_room();
     if !has_room && no_room == NoRoom::Lose {

@@ -6,8 +6,9 @@
 //! command. locket, the canary and the command stay in the caller's process group: a group of their own would be
 //! in the background of the terminal.
 
-use std::ffi::{OsString, c_int};
+use std::ffi::{OsStr, c_int};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,9 @@ use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::super::exit::Failure;
 use super::super::other;
-use super::super::program::Inheritance;
+use super::super::program::{Inheritance, Program};
 use super::super::voice::say;
+use super::arguments;
 use super::canary::{APART, Canary, Charge, Witness};
 use super::command::{Command, Prepared};
 use super::os::{self, Received, Signals};
@@ -36,15 +38,17 @@ const TAKEN_WITHIN: u64 = 500_000;
 /// Runs the command under the lock, and returns the status to exit with.
 pub(super) fn run(
     guard: Guard,
-    arguments: &[OsString],
+    program: Program<'_>,
     inheritance: Inheritance,
 ) -> Result<i32, Failure> {
+    let arguments = arguments(program);
     let not_started = |error| Failure::of_start(&arguments[0], &error);
-    let prepared = Prepared::new(arguments).map_err(not_started)?;
+    let prepared = Prepared::new(&arguments).map_err(not_started)?;
     // If the caller ignores it, the system keeps no status of a child.
     os::reset(libc::SIGCHLD);
     let mask = Signals::all().block();
 
+    let words = words_in_command_line(program);
     let lock = guard.descriptor();
     let inherited = lock.filter(|_| inheritance == Inheritance::Inherited);
     let started = Command::start(&prepared, mask, inherited);
@@ -56,7 +60,7 @@ pub(super) fn run(
         lock,
         command: command.pid(),
         end_of_command: end_of(command.pid()),
-        words: prepared.size(),
+        words: &words,
     });
     let canary = charge.and_then(|charge| Canary::start(&charge).map_err(say_missed).ok());
     let mut supervisor = Supervisor {
@@ -83,6 +87,15 @@ pub(super) fn run(
     match end {
         End::Exit(code) => Ok(code),
         End::Signal(number) => Ok(end_by(number)),
+    }
+}
+
+/// Each with a NUL at its end. The shell of a string is not in locket's command line.
+fn words_in_command_line(program: Program<'_>) -> Vec<u8> {
+    let with_nul = |word: &OsStr| [word.as_bytes(), b"\0"].concat();
+    match program {
+        Program::Arguments(words) => words.iter().flat_map(|it| with_nul(it)).collect(),
+        Program::Shell(string) => with_nul(string),
     }
 }
 
