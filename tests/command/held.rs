@@ -12,7 +12,6 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
 
 #[cfg(target_os = "linux")]
@@ -50,6 +49,30 @@ fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
             run.end();
             assert!(is_free(&path), "{program} {options:?}");
         }
+    }
+}
+
+/// ssh closes what it inherits before it does anything else; no server is needed for that.
+#[test]
+fn l15_ssh_keeps_the_lock() {
+    if !has("l15_ssh_keeps_the_lock", "ssh", &["-V"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    for (options, is_held) in [(&[][..], true), (&["-o"], true), (&["-F"], false)] {
+        let started = scratch.join("started");
+        let _ = std::fs::remove_file(&started);
+        let proxy = format!("ProxyCommand=touch {}; exec sleep 1000", started.display());
+        let mut command = Command::new(LOCKET);
+        command.arg("run").args(options).arg(&path);
+        command.args(["ssh", "-F", "/dev/null", "-o", &proxy, "nowhere"]);
+        let mut run = Running::start(&mut command);
+        until("ssh has started its proxy", || started.exists());
+        assert_eq!(is_free(&path), !is_held, "{options:?}");
+        run.signal_all(Signal::SIGTERM);
+        run.wait();
+        until("the lock is free", || is_free(&path));
     }
 }
 
