@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 
 #[cfg(target_os = "linux")]
 use crate::running::children;
-use crate::running::{LOCKET, Running, has, is_free, is_there};
+use crate::running::{LOCKET, Running, has, is_free, is_there, make_script};
 use crate::support::{Scratch, until};
 
 /// A command that runs on when it has closed what it inherited.
@@ -60,10 +60,13 @@ fn l15_ssh_keeps_the_lock() {
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
+    let proxy = scratch.join("proxy");
+    make_script(&proxy, "#!/bin/sh\ntouch \"$1\"\nexec sleep 1000\n");
     for (options, is_held) in [(&[][..], true), (&["-o"], true), (&["-F"], false)] {
         let started = scratch.join("started");
         let _ = std::fs::remove_file(&started);
-        let proxy = format!("ProxyCommand=touch {}; exec sleep 1000", started.display());
+        // ssh has a shell `exec` it: it must be one command.
+        let proxy = format!("ProxyCommand={} {}", proxy.display(), started.display());
         let mut command = Command::new(LOCKET);
         command.arg("run").args(options).arg(&path);
         command.args(["ssh", "-F", "/dev/null", "-o", &proxy, "nowhere"]);
