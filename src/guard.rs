@@ -112,6 +112,18 @@ impl Guard {
     ///
     /// The lock lasts until every copy of the descriptor is closed, in all processes, or the guard is released.
     /// Do not unlock or lock the descriptor: the guard would prove nothing any more.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("my_app.lock");
+    /// let held = locket::lock_file(&path).lock()?;
+    /// let descriptor = held.descriptor().expect("it is this process's guard");
+    /// let copy = descriptor.try_clone_to_owned()?;
+    /// held.release()?; // For all copies.
+    /// assert!(locket::lock_file(&path).try_lock().is_ok());
+    /// # drop(copy);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(unix)]
     #[must_use]
     pub fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
