@@ -134,7 +134,7 @@ impl Guard {
     /// held.downgrade()?;
     /// let _reader = locket::lock_file(&path).shared().try_lock()?;
     /// # }
-    /// # Ok::<(), locket::LockError>(())
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn downgrade(&mut self) -> Result<(), LockError> {
         let is_inherited = self.ledger.is_inherited();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::running::{LOCKET, has, is_free, locket_run, make_script};
-use crate::support::{Scratch, is_root};
+use crate::support::{Scratch, is_root, skip};
 
 const WAYS: [&[&str]; 3] = [&[], &["-o"], &["-F"]];
 
@@ -210,4 +210,28 @@ fn a_signal_that_ends_the_command_ends_locket() {
             assert_eq!(run.expect("it should run").status.signal(), Some(number));
         }
     }
+}
+
+/// The command may write a core, and locket is ended by the same signal.
+#[test]
+fn locket_writes_no_core() {
+    let scratch = Scratch::new();
+    let cores = |script: &str| {
+        let directory = scratch.join("here");
+        fs::create_dir(&directory).expect("the directory is ours");
+        let mut run = Command::new("sh");
+        run.args(["-c", script, LOCKET]).current_dir(&directory);
+        let status = run.status().expect("it should run");
+        assert_eq!(status.signal(), Some(3), "{script}");
+        let cores = fs::read_dir(&directory).expect("it is there").flatten();
+        let cores = cores.filter(|it| it.file_name().to_string_lossy().starts_with("core")).count();
+        fs::remove_dir_all(&directory).expect("it is ours");
+        cores
+    };
+    if cores("ulimit -c unlimited; kill -QUIT $$") == 0 {
+        skip("locket_writes_no_core", "cores: the system writes none into the directory");
+        return;
+    }
+    let command = "exec \"$0\" run x.lock sh -c 'ulimit -c 0; kill -QUIT $$'";
+    assert_eq!(cores(&format!("ulimit -c unlimited; {command}")), 0);
 }

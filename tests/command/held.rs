@@ -6,16 +6,17 @@
 //! The canary has no stream open, and is not called locket.
 
 #[cfg(target_os = "linux")]
+use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
 
 #[cfg(target_os = "linux")]
 use crate::running::children;
-use crate::running::{LOCKET, Running, has, is_free, is_there};
+use crate::running::{LOCKET, Running, has, is_free, is_there, make_script};
 use crate::support::{Scratch, until};
 
 /// A command that runs on when it has closed what it inherited.
@@ -48,6 +49,33 @@ fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
             run.end();
             assert!(is_free(&path), "{program} {options:?}");
         }
+    }
+}
+
+/// ssh closes what it inherits before it does anything else; no server is needed for that.
+#[test]
+fn l15_ssh_keeps_the_lock() {
+    if !has("l15_ssh_keeps_the_lock", "ssh", &["-V"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let proxy = scratch.join("proxy");
+    make_script(&proxy, "#!/bin/sh\ntouch \"$1\"\nexec sleep 1000\n");
+    for (options, is_held) in [(&[][..], true), (&["-o"], true), (&["-F"], false)] {
+        let started = scratch.join("started");
+        let _ = std::fs::remove_file(&started);
+        // ssh has a shell `exec` it: it must be one command.
+        let proxy = format!("ProxyCommand={} {}", proxy.display(), started.display());
+        let mut command = Command::new(LOCKET);
+        command.arg("run").args(options).arg(&path);
+        command.args(["ssh", "-F", "/dev/null", "-o", &proxy, "nowhere"]);
+        let mut run = Running::start(&mut command);
+        until("ssh has started its proxy", || started.exists());
+        assert_eq!(is_free(&path), !is_held, "{options:?}");
+        run.signal_all(Signal::SIGTERM);
+        run.wait();
+        until("the lock is free", || is_free(&path));
     }
 }
 
@@ -135,8 +163,35 @@ fn the_canary_is_not_called_locket() {
         fs::read_link(format!("/proc/{canary}/cwd")).expect("it is there"),
         std::path::Path::new("/")
     );
+    if has("the_canary_is_not_called_locket", "pgrep", &["--version"]) {
+        let found = |arguments: &[&str]| {
+            let group = run.pid().to_string();
+            let output = Command::new("pgrep").args(["-g", &group]).args(arguments).output();
+            let text = output.expect("it should run").stdout;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let found = text.lines().map(|line| line.parse::<u32>().expect("it is a number"));
+            found.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(found(&["locket"]), [run.pid()].into());
+        assert_eq!(found(&["-f", "locket-command run"]), [run.pid()].into());
+        // What reaches locket and the command reaches the canary, too.
+        assert_eq!(found(&["-f", "some words"]), [run.pid(), command, canary].into());
+    }
     run.end();
     assert!(!is_there(canary));
+
+    // A string is in the command line of locket wherever it stands there, and its shell is not.
+    let mut command = Command::new(LOCKET);
+    command.arg("run").arg(&path).args(["-c", "echo $$; read some_word; :", "-w", "1h"]);
+    let run = Running::start(command.env("SHELL", "/bin/sh"));
+    let command: u32 = run.line().parse().expect("it is a number");
+    let canary = children(run.pid()).into_iter().find(|&child| child != command);
+    let words = || {
+        let words = fs::read(format!("/proc/{}/cmdline", canary.expect("there is one")));
+        let words = String::from_utf8_lossy(&words.expect("it is there")).into_owned();
+        words.split('\0').filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
+    };
+    until("it has its words", || words() == ["canary", "echo $$; read some_word; :"]);
 }
 
 /// Where no process can be made for it, the command runs all the same.

@@ -25,6 +25,8 @@ mod running;
 #[cfg(target_os = "linux")]
 mod screen;
 #[cfg(target_os = "linux")]
+mod services;
+#[cfg(target_os = "linux")]
 mod shared_terminal;
 #[cfg(target_os = "linux")]
 mod signals;

@@ -76,6 +76,13 @@ impl Terminal {
         self.until_seen(text, |seen| seen.contains(text));
     }
 
+    /// Has something been on the screen by now?
+    pub(crate) fn has_shown(&mut self, text: &str) -> bool {
+        let new: Vec<Vec<u8>> = self.screen.try_iter().collect();
+        self.seen += &String::from_utf8_lossy(&new.concat());
+        self.seen.contains(text)
+    }
+
     /// Waits until all that was shown so far is as it should be.
     #[track_caller]
     pub(crate) fn until_seen(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {

@@ -330,6 +330,51 @@ fn l15_sent_while_the_command_begins() {
     }
 }
 
+/// The command is its own witness then. What it has pending already is not sent to it once more: the caller blocks a
+/// real-time signal, of which the system keeps each.
+#[test]
+fn l15_sent_before_the_canary_is_there() {
+    let check = "l15_sent_before_the_canary_is_there";
+    if !has(check, "strace", &["-qq", "true"]) || !has(check, "env", &["--block-signal=40", "true"])
+    {
+        return;
+    }
+    let scratch = Scratch::new();
+    for sent_to_both in [true, false].repeat(10) {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=clone", "-e", "signal=none"]);
+        command.args(["-e", "inject=clone:delay_enter=300000:when=2", "env", "--block-signal=40"]);
+        command.args([LOCKET, "run"]).arg(scratch.lock_path()).args([PEER, "signals"]);
+        let mut run = Running::start(&mut command);
+        // strace has short-lived children of its own at first.
+        let is_locket = |child: &u32| {
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            name == "locket-command\n"
+        };
+        let mut locket = None;
+        until("locket is there", || {
+            locket = children(run.pid()).into_iter().find(is_locket);
+            locket.is_some()
+        });
+        let locket = locket.expect("it is there");
+        until("the command stands at its gate", || !children(locket).is_empty());
+        let command = children(locket)[0];
+        kill(locket, 40);
+        if sent_to_both {
+            kill(command, 40);
+        }
+        // On a busy machine the canary may be there by now: then this was no trial.
+        let in_time = children(locket) == [command];
+        assert!(run.line().starts_with("ready "));
+        assert!(run.line().starts_with("40 "));
+        queue(locket, LAST, 0);
+        let next = run.line();
+        assert!(next.starts_with(&LAST.to_string()) || !in_time, "twice: {next}");
+        run.hang_up();
+        assert_eq!(run.wait().code(), Some(0));
+    }
+}
+
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let check = "an_ignored_signal_stays_ignored";

@@ -9,10 +9,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill, killpg};
 
 use crate::inheritance::mask;
-use crate::running::{HOLD, LOCKET, Running, has, is_free};
+use crate::running::{HOLD, LOCKET, Running, has, is_free, pid};
 use crate::screen::{Terminal, left};
 use crate::support::{Scratch, until, until_waiting};
 
@@ -271,6 +271,8 @@ const COUNT: &str = "n=0; trap 'n=$((n + 1)); echo interrupt $n.' INT
     echo ready.
     while :; do read line; [ x$line = xend ] && exit $n; done";
 
+const TURNS: u16 = if cfg!(feature = "stress") { 500 } else { 21 };
+
 /// The first process of a terminal. It takes the others with it, when the test fails too.
 struct Session(Child);
 
@@ -290,7 +292,7 @@ impl Session {
     }
 }
 
-/// Presses Ctrl-C twenty times: one interrupt for each, no more.
+/// Presses Ctrl-C, or sends the signal to locket alone or to the group: one interrupt for each, no more.
 #[track_caller]
 fn interrupt(options: &[&str]) {
     let scratch = Scratch::new();
@@ -303,14 +305,30 @@ fn interrupt(options: &[&str]) {
     let mut run = Session(command.spawn().expect("it should start"));
     drop(command);
     terminal.until_shown("ready.");
-    for turn in 1..=20 {
+    for turn in 1..=TURNS {
         // The shell may be about to read when the signal comes, and then looks at it only after that.
-        terminal.press("\x03\n");
+        match turn % 3 {
+            0 => terminal.press("\x03\n"),
+            way => {
+                let locket = pid(run.0.id());
+                let sent = if way == 1 {
+                    kill(locket, Signal::SIGINT)
+                } else {
+                    killpg(locket, Signal::SIGINT)
+                };
+                sent.expect("it is there");
+                // Not before it has been passed on.
+                until("the signal has come", || {
+                    terminal.press("\n");
+                    terminal.has_shown(&format!("interrupt {turn}."))
+                });
+            }
+        }
         terminal.until_shown(&format!("interrupt {turn}."));
         assert!(!is_free(&path));
     }
     terminal.press("end\n");
-    assert_eq!(run.ended().code(), Some(20));
+    assert_eq!(run.ended().code(), Some(i32::from(TURNS % 256)));
     assert!(is_free(&path));
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use locket::{Guard, Holders, Lock, LockError};
@@ -10,7 +11,11 @@ use super::args::Waiting;
 use super::held_by::{held_by, named};
 use super::inherited::locked_descriptor;
 use super::report::Report;
+#[cfg(unix)]
+use super::unix::spawn_deaf;
 use super::voice::{Tone, say};
+#[cfg(windows)]
+use super::windows::spawn_deaf;
 
 /// A lock that is wanted.
 pub(crate) struct Request<'a> {
@@ -55,7 +60,7 @@ impl Request<'_> {
         }
         if holders.held.is_empty() {
             // Who waits for a moment only does not ask. They may be gone by now.
-            holders = self.lock.holders().unwrap_or_default();
+            holders = self.holders_soon();
         }
         let path = self.lock.path().display();
         match (self.waiting.timeout(), named(&holders)) {
@@ -69,6 +74,18 @@ impl Request<'_> {
                 say((self.late)(&path, timeout) + &held_by(&holders));
             }
         }
+    }
+
+    /// To look into a process that is stuck at its file system may take forever (proc(5), `cmdline`).
+    fn holders_soon(&self) -> Holders {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let (tell, told) = mpsc::sync_channel(1);
+        let lock = self.lock.clone();
+        let thread = spawn_deaf(move || {
+            let _ = tell.send(lock.holders().unwrap_or_default());
+        });
+        let holders = thread.ok().and_then(|_| told.recv_timeout(PATIENCE).ok());
+        holders.unwrap_or_default()
     }
 
     /// `None` if this process itself is in its way.

@@ -2,6 +2,7 @@
 
 mod canary;
 mod command;
+mod disguise;
 mod leaving;
 mod live;
 mod os;
@@ -27,7 +28,7 @@ pub(crate) fn run(
     program: Program<'_>,
     inheritance: Inheritance,
 ) -> Result<i32, Failure> {
-    supervise::run(guard, &arguments(program), inheritance)
+    supervise::run(guard, program, inheritance)
 }
 
 /// Becomes the program, which inherits the lock.

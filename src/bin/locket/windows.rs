@@ -126,7 +126,7 @@ pub(crate) enum NoRoom {
 
 /// Writes to standard error. A reader that does not read is not waited for.
 pub(crate) fn write(text: String, _: NoRoom) {
-    const PATIENCE: Duration = Duration::from_millis(100);
+    const PATIENCE: Duration = Duration::from_secs(1);
     let (tell, told) = mpsc::sync_channel(1);
     let thread = spawn_deaf(move || {
         let _ = io::stderr().write_all(text.as_bytes());

@@ -16,8 +16,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use libc::pid_t;
-use rustix::process::{Pid, WaitOptions, waitpid};
+use nix::unistd::{Pid, getpgid};
+use rustix::process::{WaitOptions, waitpid};
 
+use super::disguise;
 use super::os::{self, Received, Signals};
 
 /// How much earlier than locket the canary may have got a signal that was sent to both, and how much later: a walk
@@ -52,8 +54,8 @@ pub(super) struct Charge<'a> {
     pub(super) command: pid_t,
     /// A descriptor that can be read when the command has ended, where the system has such a thing.
     pub(super) end_of_command: Option<OwnedFd>,
-    /// How many bytes at the end of the command line are the command's words.
-    pub(super) words: usize,
+    /// The command's words, as far as locket has them in its command line; each with a NUL at its end.
+    pub(super) words: &'a [u8],
 }
 
 impl Canary {
@@ -71,7 +73,7 @@ impl Canary {
     /// Ends it, and waits until its copy of the lock's descriptor is closed.
     pub(super) fn kill(self) {
         os::kill(self.pid, libc::SIGKILL);
-        let Some(pid) = Pid::from_raw(self.pid) else { return };
+        let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return };
         let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
     }
 
@@ -176,7 +178,7 @@ fn stand_beside(channel: RawFd, charge: &Charge<'_>) -> c_int {
     let end = charge.end_of_command.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     // The standard streams among the others: what reads locket's output would wait for the canary too.
     os::close_all_but(&[channel, end, charge.lock.as_raw_fd()]);
-    os::rename(c"canary", charge.words);
+    disguise::put_on(c"canary", charge.words);
     // A file system is not kept busy.
     let _ = rustix::process::chdir(c"/");
     let signals = Signals::all();
@@ -212,7 +214,7 @@ fn wait_for_end(command: pid_t, end: RawFd) {
         return;
     }
     // Before Linux 5.3, and elsewhere.
-    while os::group_of(command).is_some() {
+    while getpgid(Some(Pid::from_raw(command))).is_ok() {
         os::wait_readable([-1], LOOK_EVERY);
     }
 }

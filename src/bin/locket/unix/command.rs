@@ -23,8 +23,6 @@ pub(super) struct Prepared {
     /// What runs it if it turns out to be a script without a `#!` line: to the system that is no program, but to
     /// every shell. Not every C library's `execvp` does that.
     script: Words,
-    /// How many bytes the words take, each with a NUL at its end.
-    size: usize,
 }
 
 impl Prepared {
@@ -33,12 +31,7 @@ impl Prepared {
         let words: Vec<CString> = arguments.iter().map(c_string).collect::<io::Result<_>>()?;
         let shell = [c"/bin/sh", c"-c", c"exec \"$0\" \"$@\""].map(CString::from);
         let script = shell.into_iter().chain(words.iter().cloned()).collect();
-        let size = words.iter().map(|it| it.as_bytes_with_nul().len()).sum();
-        Ok(Self { words: Words::new(words), script: Words::new(script), size })
-    }
-
-    pub(super) fn size(&self) -> usize {
-        self.size
+        Ok(Self { words: Words::new(words), script: Words::new(script) })
     }
 }
 

@@ -6,9 +6,13 @@
 //! that say "after a fork" keep to that.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_int};
+#[cfg(target_os = "linux")]
+use std::ffi::CStr;
+use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
+#[cfg(target_os = "linux")]
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
@@ -183,19 +187,6 @@ pub(super) fn kill(process: pid_t, number: c_int) {
     unsafe { libc::kill(process, number) };
 }
 
-/// The process group of a process; `None` if there is no such process.
-pub(super) fn group_of(process: pid_t) -> Option<pid_t> {
-    // SAFETY: no memory is involved.
-    let group = unsafe { libc::getpgid(process) };
-    (group >= 0).then_some(group)
-}
-
-/// Is this process the first of its session? A terminal that hangs up signals that one alone.
-pub(super) fn leads_session() -> bool {
-    // SAFETY: no memory is involved.
-    unsafe { libc::getsid(0) == libc::getpid() }
-}
-
 /// What a signal does to the process.
 pub(super) struct Action(libc::sigaction);
 
@@ -360,13 +351,6 @@ pub(super) fn wait_readable<const N: usize>(
     polled.map(|it| it.revents != 0)
 }
 
-/// Has a write of some bytes room, or would it fail?
-pub(super) fn is_writable(descriptor: RawFd) -> bool {
-    let mut polled = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the call reads and writes the one structure.
-    unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
-}
-
 /// The width of a terminal, if it has one.
 pub(super) fn columns(terminal: RawFd) -> Option<u16> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
@@ -414,47 +398,27 @@ fn close_between(first: RawFd, last: RawFd) {
     }
 }
 
-/// Gives the process another name than its parent's, and takes the words of its parent's command line out of its
-/// own, but for the last ones. May be called after a fork.
+/// Gives the process another name (`comm`). May be called after a fork.
 #[cfg(target_os = "linux")]
-pub(super) fn rename(name: &CStr, kept: usize) {
+pub(super) fn set_name(name: &CStr) {
     // SAFETY: the call reads the name.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
-    let Some((start, end)) = argument_area() else { return };
-    let name = name.to_bytes_with_nul();
-    let front = (end - start).saturating_sub(kept);
-    let start = ptr::with_exposed_provenance_mut::<u8>(start);
-    // SAFETY: the kernel says that the arguments lie there, on the stack of the first thread; this process has no
-    // other thread, and nothing reads them any more.
-    unsafe {
-        start.write_bytes(0, front);
-        start.copy_from_nonoverlapping(name.as_ptr(), name.len().min(front));
-    }
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(super) fn rename(_name: &CStr, _kept: usize) {}
-
-/// Where the words of this process's command line begin and end: `arg_start` and `arg_end` of
-/// `proc_pid_stat(5)`.
+/// Overwrites the process's command line, which lies where the kernel says, with a beginning, zeros and an end. What
+/// has no room is left out. May be called after a fork, in the child alone.
 #[cfg(target_os = "linux")]
-fn argument_area() -> Option<(usize, usize)> {
-    const START: usize = 48;
-    let mut buffer = [0; 1024];
-    // SAFETY: the calls read a literal and fill the buffer.
-    let count = unsafe {
-        let file = libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        let count = libc::read(file, buffer.as_mut_ptr().cast(), buffer.len());
-        libc::close(file);
-        usize::try_from(count).ok()?
-    };
-    let stat = buffer.get(..count)?;
-    // The third field follows the name, which may have anything in it.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
-    let mut words = stat.get(after_name..)?.split(|&byte| byte == b' ').skip(START - 3);
-    let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<usize>().ok();
-    let area = (number()?, number()?);
-    (0 < area.0 && area.0 < area.1).then_some(area)
+pub(super) fn overwrite_arguments(area: &Range<usize>, begin: &[u8], end: &[u8]) {
+    let begin = begin.get(..area.len()).unwrap_or(begin);
+    let end = if begin.len() + end.len() <= area.len() { end } else { &[] };
+    let start = ptr::with_exposed_provenance_mut::<u8>(area.start);
+    // SAFETY: the arguments lie on the stack of the first thread; this process has no other thread, and nothing reads
+    // them any more. The beginning and the end are within them, and do not overlap.
+    unsafe {
+        start.write_bytes(0, area.len());
+        start.copy_from_nonoverlapping(begin.as_ptr(), begin.len());
+        start.add(area.len() - end.len()).copy_from_nonoverlapping(end.as_ptr(), end.len());
+    }
 }
 
 /// A descriptor that can be read when one of the signals has been sent. Negative if there is none to be had. May be

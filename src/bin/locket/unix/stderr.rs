@@ -5,12 +5,14 @@
 //! that first.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::os::{self, Signals};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::os::Signals;
 
 /// What becomes of a text for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub(crate) enum NoRoom {
 /// Writes as much as there is room for, in one call. When it returns the text is written, or there is no room.
 pub(crate) fn write(text: String, no_room: NoRoom) {
     /// A write that has room takes some microseconds. The machine may be busy.
-    const PATIENCE: Duration = Duration::from_millis(100);
+    const PATIENCE: Duration = Duration::from_secs(1);
 
     let has_room = has_room();
     if !has_room && no_room == NoRoom::Lose {
@@ -60,7 +62,10 @@ pub(super) fn write_now(text: &str) {
 }
 
 pub(super) fn has_room() -> bool {
-    os::is_writable(io::stderr().as_raw_fd())
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // Room, or an error that a write would have at once.
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// A thread that no signal is delivered to: it may be stuck when the process waits for signals.

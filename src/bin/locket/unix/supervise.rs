@@ -6,18 +6,23 @@
 //! command. locket, the canary and the command stay in the caller's process group: a group of their own would be
 //! in the background of the terminal.
 
-use std::ffi::{OsString, c_int};
+use std::ffi::{OsStr, c_int};
+use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::process;
 use std::time::{Duration, Instant};
 
 use libc::pid_t;
 use locket::Guard;
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::super::exit::Failure;
 use super::super::other;
-use super::super::program::Inheritance;
+use super::super::program::{Inheritance, Program};
+use super::super::voice::say;
+use super::arguments;
 use super::canary::{APART, Canary, Charge, Witness};
 use super::command::{Command, Prepared};
 use super::os::{self, Received, Signals};
@@ -34,15 +39,17 @@ const TAKEN_WITHIN: u64 = 500_000;
 /// Runs the command under the lock, and returns the status to exit with.
 pub(super) fn run(
     guard: Guard,
-    arguments: &[OsString],
+    program: Program<'_>,
     inheritance: Inheritance,
 ) -> Result<i32, Failure> {
+    let arguments = arguments(program);
     let not_started = |error| Failure::of_start(&arguments[0], &error);
-    let prepared = Prepared::new(arguments).map_err(not_started)?;
+    let prepared = Prepared::new(&arguments).map_err(not_started)?;
     // If the caller ignores it, the system keeps no status of a child.
     os::reset(libc::SIGCHLD);
     let mask = Signals::all().block();
 
+    let words = words_in_command_line(program);
     let lock = guard.as_fd();
     let inherited = Some(lock).filter(|_| inheritance == Inheritance::Inherited);
     let started = Command::start(&prepared, mask, inherited);
@@ -54,10 +61,9 @@ pub(super) fn run(
         lock,
         command: command.pid(),
         end_of_command: end_of(command.pid()),
-        words: prepared.size(),
+        words: &words,
     };
-    // Without a canary fewer signals can be told apart, and a KILL of locket frees a lock that is not inherited.
-    let canary = Canary::start(&charge).ok();
+    let canary = Canary::start(&charge).map_err(say_missed).ok();
     let mut supervisor = Supervisor {
         command: command.pid(),
         canary,
@@ -83,6 +89,23 @@ pub(super) fn run(
         End::Exit(code) => Ok(code),
         End::Signal(number) => Ok(end_by(number)),
     }
+}
+
+/// Each with a NUL at its end. The shell of a string is not in locket's command line.
+fn words_in_command_line(program: Program<'_>) -> Vec<u8> {
+    let with_nul = |word: &OsStr| [word.as_bytes(), b"\0"].concat();
+    match program {
+        Program::Arguments(words) => words.iter().flat_map(|it| with_nul(it)).collect(),
+        Program::Shell(string) => with_nul(string),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as an error is passed on")]
+fn say_missed(error: io::Error) {
+    say(format_args!(
+        "couldn't start the canary: {error}: if locket is killed, a lock that is not inherited is free; \
+         a signal to the whole group may reach the command twice"
+    ));
 }
 
 /// A descriptor that can be read when the process has ended, where the system has such a thing.
@@ -179,7 +202,7 @@ impl Supervisor {
             return;
         }
         // A command that has left the group gets nothing that the group gets.
-        let has_left = os::group_of(self.command) != os::group_of(0);
+        let has_left = getpgid(Some(Pid::from_raw(self.command))) != Ok(getpgrp());
         if !has_left && self.has_come_to_command(signal, since) {
             if signal.number < FIRST_QUEUED {
                 // A second one of the same kind: it was sent to the group as well (timeout(1)).
@@ -316,7 +339,8 @@ fn has_come_to_all(signal: &Received, command: pid_t) -> bool {
         return other::descends_from(sender, command);
     }
     match signal.number {
-        libc::SIGHUP => !os::leads_session(),
+        // A terminal that hangs up signals the first process of its session alone.
+        libc::SIGHUP => getsid(None) != Ok(getpid()),
         number => OF_GROUPS.contains(&number),
     }
 }
