@@ -20,23 +20,21 @@ pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, L
     let name = ledger.name();
     let mut acquisition = Acquisition::new(name, options, &deadline);
     let mut turns = 0;
-    let mut needs_writing = None;
+    // What the system said of a lock on a descriptor that is not for writing.
+    let mut unwritable = None;
     loop {
         acquisition.give_way_if_due(ledger);
-        let idle = if needs_writing.is_none() { ledger.take_idle() } else { None };
+        let idle = if unwritable.is_none() { ledger.take_idle() } else { None };
         let reused = idle.is_some();
-        let unwritable: Option<Failure> = needs_writing.take();
-        let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
         let descriptor = match idle {
             Some(descriptor) => descriptor,
-            None => match ledger.with_descriptors(|| acquisition.open(access)) {
-                Ok(Opened::Descriptor(descriptor)) => Box::new(descriptor),
-                Ok(Opened::GivenUp(waited)) => return Err(acquisition.given_up(waited)),
-                Err(failure) => return Err(refused(name, unwritable.unwrap_or(failure))),
+            None => match open(ledger, &mut acquisition, &mut unwritable)? {
+                Opened::Descriptor(descriptor) => Box::new(descriptor),
+                Opened::GivenUp(waited) => return Err(acquisition.given_up(waited)),
             },
         };
         let look = || os::is_current(name, &descriptor, options.follow_links);
-        match acquisition.attempt(&descriptor, || ledger.with_descriptors(look)) {
+        match acquisition.attempt(&descriptor, look) {
             Ok(Outcome::Granted) => {
                 let entrance = acquisition.entrance;
                 let Options { mode, after_use, .. } = *options;
@@ -50,18 +48,34 @@ pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, L
                 put_back(ledger, descriptor, options);
                 return Err(acquisition.given_up(waited));
             }
-            Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {}
+            Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {
+                unwritable = None;
+            }
             Ok(Outcome::Replaced) => return Err(refused(name, replaced())),
             // An old descriptor may have troubles of its own, a stale one on NFS for instance:
             // what a new one says counts.
             Err(_) if reused => {}
-            Err(failure) if access == Access::Least && os::needs_writing(&failure) => {
-                needs_writing = Some(failure);
+            Err(failure) if os::lacks_descriptors(&failure) && ledger.give_back_idle() => {}
+            Err(failure) if unwritable.is_none() && os::needs_writing(&failure) => {
+                unwritable = Some(failure);
             }
             Err(failure) => return Err(refused(name, failure)),
         }
         // Here the descriptor is closed. No lock is on it any more.
     }
+}
+
+/// Opens the file, for writing too if a lock has been refused without; where that is refused, the error
+/// is that of the lock.
+#[cold]
+fn open(
+    ledger: &Ledger,
+    acquisition: &mut Acquisition<'_>,
+    unwritable: &mut Option<Failure>,
+) -> Result<Opened<Descriptor>, LockError> {
+    let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
+    let opened = ledger.with_descriptors(|| acquisition.open(access));
+    opened.map_err(|failure| refused(acquisition.name, unwritable.take().unwrap_or(failure)))
 }
 
 /// Takes the lock on a descriptor of the caller's, whatever path its file has now.

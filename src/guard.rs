@@ -191,6 +191,7 @@ impl Guard {
 #[cfg(unix)]
 impl AsFd for Guard {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.hold.iter().for_each(|hold| hold.descriptor.lend());
         self.number.borrow_from(self)
     }
 }
@@ -200,6 +201,7 @@ impl AsFd for Guard {
 #[cfg(windows)]
 impl AsHandle for Guard {
     fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.hold.iter().for_each(|hold| hold.descriptor.lend());
         self.number.borrow_from(self)
     }
 }

@@ -265,10 +265,15 @@ impl Ledger {
     ) -> Result<T, Failure> {
         loop {
             match call() {
-                Err(failure) if os::lacks_descriptors(&failure) && self.pool.give_back() => {}
+                Err(failure) if os::lacks_descriptors(&failure) && self.give_back_idle() => {}
                 answer => return answer,
             }
         }
+    }
+
+    /// Closes all idle descriptors of the process. Returns whether there were any.
+    pub(crate) fn give_back_idle(&self) -> bool {
+        self.pool.give_back()
     }
 
     /// Is it time to let others have the lock for once?

@@ -126,8 +126,8 @@ fn l7_killed_before_every_system_call() -> Outcome {
                 break;
             }
         }
-        // stat, open (once more to make the file), fstat, fstatfs; lock, look, unlock; fstat, and these again.
-        assert_eq!(names.len(), if existed { 11 } else { 12 }, "{names:?}");
+        // stat, open (once more to make the file), fstat, fstatfs, lseek; lock, look, unlock; lseek, and these again.
+        assert_eq!(names.len(), if existed { 12 } else { 13 }, "{names:?}");
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -230,6 +231,29 @@ fn l13_a_number_that_is_anothers_is_left_alone() -> Outcome {
     Ok(())
 }
 
+/// The host has opened the lock file itself, by the number of the idle descriptor: it is the host's all
+/// the same.
+#[test]
+fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
+    let scratch = Scratch::new();
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("acquire a");
+    peer.ok("release a");
+    let number = number_of(&peer, &scratch)?;
+    peer.ok(&format!("close_descriptor {number}"));
+    peer.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
+    assert_eq!(number_of(&peer, &scratch)?, number);
+    peer.ok("acquire a");
+    // Another description has the lock: the host's would be granted it.
+    assert_eq!(peer.ok("try_foreign f exclusive"), "held");
+    peer.ok("release a");
+    peer.ok("drop_handle a");
+    assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
+    assert!(!other.finds_free("a"));
+    Ok(())
+}
+
 /// The number belongs to no file: nothing is closed twice, and the next acquisition opens anew.
 #[test]
 fn l13_a_number_that_is_free_is_no_trouble() -> Outcome {
@@ -283,8 +307,25 @@ fn l13_a_guard_lends_its_descriptor_and_tells_its_path() -> Outcome {
     assert_eq!(held.path(), scratch.lock_path());
     let copy = File::from(held.as_fd().try_clone_to_owned()?);
     assert_eq!(copy.metadata()?.ino(), fs::metadata(scratch.lock_path())?.ino());
-    // It is the one that the lock is on: the copy keeps the lock when the guard is leaked and closed.
     held.release()?;
     scratch.lock().try_lock()?.release()?;
+    Ok(())
+}
+
+/// From the beginning, and as far as the caller likes; it is known again afterwards.
+#[test]
+fn l13_a_lent_descriptor_reads_the_file_and_is_used_again() -> Outcome {
+    let scratch = Scratch::new();
+    fs::write(scratch.lock_path(), "as it was")?;
+    let lock = scratch.lock();
+    let held = lock.lock()?;
+    let mut text = String::new();
+    File::from(held.as_fd().try_clone_to_owned()?).read_to_string(&mut text)?;
+    assert_eq!(text, "as it was");
+    held.release()?;
+    for _ in 0..2 {
+        let held = lock.lock()?;
+        assert!(held.is_current()?);
+    }
     Ok(())
 }

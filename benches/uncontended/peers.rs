@@ -16,7 +16,7 @@ pub(crate) struct Peer {
     pub(crate) turn: std::result::Result<Turn, &'static str>,
 }
 
-pub(crate) const FLOOR: &str = "flock, stat, unlock (the floor)";
+pub(crate) const FLOOR: &str = "lseek, flock, stat, unlock (the floor)";
 pub(crate) const FSLOCK: &str = "fslock";
 pub(crate) const LOCKET: [&str; 4] =
     ["locket guard", "locket guard, timeout", "locket pair", "locket pair, timeout"];
@@ -51,6 +51,7 @@ const HELD: &str = "a held lock can be released";
 
 fn floor(raw: Raw) -> Turn {
     Box::new(move || {
+        assert!(raw.is_own().expect(FREE), "nobody closes the descriptor");
         raw.lock().expect(FREE);
         assert!(raw.is_current().expect(FREE), "nobody replaces the file");
         raw.unlock().expect(HELD);

@@ -42,7 +42,8 @@
 //! - `Descriptor::is_own()`: does its number still belong to it? The host may have closed it, and opened
 //!   another file by that number.
 //! - `Descriptor::may_be_idle()`: may it be kept without a lock?
-//! - `Descriptor::number()`: for the guard that owns it, which lends it to its callers.
+//! - `Descriptor::number()`, `Descriptor::lend()`: for the guard that owns it, and before it lends it to
+//!   its caller.
 //! - Dropping a `Descriptor`: at any time, in any process. Closes it if it is its own, which ends its
 //!   lock unless another process has inherited it.
 //!

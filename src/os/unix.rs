@@ -54,6 +54,11 @@ impl Descriptor {
         Number(self.file.as_raw_fd())
     }
 
+    /// The caller of the library will use it.
+    pub(crate) fn lend(&self) {
+        self.file.clear_mark();
+    }
+
     pub(crate) fn is_own(&self) -> bool {
         self.file.is_own()
     }
@@ -111,7 +116,12 @@ pub(crate) fn open<'a>(
     Ok(match opening::open(name, options, deadline, access, watch)? {
         Opened::Descriptor((file, stat)) => {
             let file_system = FileSystem::of(&file);
-            Opened::Descriptor(Descriptor { file: OwnFile::new(file, &stat), forks, file_system })
+            let file = OwnFile::new(file, &stat);
+            let descriptor = Descriptor { file, forks, file_system };
+            if descriptor.may_be_idle() {
+                descriptor.file.set_mark();
+            }
+            Opened::Descriptor(descriptor)
         }
         Opened::GivenUp(waited) => Opened::GivenUp(waited),
     })
@@ -312,6 +322,7 @@ pub(crate) fn unlock_fd(fd: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
+    descriptor.lend();
     // A copy past the descriptors that shell scripts redirect, 0 to 9: a script that opened
     // something as number 3 would close the lock.
     let copy = |least| rustix::io::fcntl_dupfd_cloexec(&*descriptor.file, least);

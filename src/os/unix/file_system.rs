@@ -60,6 +60,7 @@ impl FileSystem {
     }
 
     /// Looks up the file that a path names now: `None` if it names none.
+    #[inline]
     pub(super) fn look_up(
         self,
         place: Place<'_>,
@@ -83,6 +84,7 @@ impl FileSystem {
     }
 }
 
+#[inline]
 fn stat(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
     let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
     statat(place.directory, place.path, flags)

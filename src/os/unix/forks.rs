@@ -11,6 +11,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 static FORKING: AtomicU32 = AtomicU32::new(0);
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
+#[inline]
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
@@ -55,6 +56,7 @@ pub(super) fn seen() -> u32 {
 }
 
 /// Whether a fork has happened since `seen` was this, or is going on.
+#[inline]
 pub(super) fn happened_since(seen: u32) -> bool {
     seen != FORKS.load(Ordering::Relaxed) || FORKING.load(Ordering::Relaxed) != 0
 }

@@ -112,6 +112,7 @@ impl Name {
         about.is_some_and(|stat| stat.st_nlink == 0)
     }
 
+    #[inline]
     pub(in crate::os) fn place(&self, action: Action) -> Result<Place<'_>, Failure> {
         let raw = self.raw.as_ref();
         let path = raw.map_err(|&(error, reason)| action.failed(error).because(reason))?;

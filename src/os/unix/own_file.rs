@@ -3,14 +3,21 @@
 //! A host may close descriptors that are not its own: `closefrom`, or the loop over all numbers that
 //! daemon(7) recommends. The number then goes to the next file that the host opens, and what is locked
 //! or closed by it would be the host's.
+//!
+//! A descriptor is known again by its file offset, which belongs to the open file description alone, and
+//! which nothing here needs: it is set to an odd number beyond 1 GiB that no other descriptor of the library
+//! has. `lseek` tells it in 100 ns, where `fstat` takes 260 (Linux 6.18), and tells the library's
+//! descriptor from the host's of the same file, too.
 
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{Stat, fstat};
+use rustix::fs::{SeekFrom, Stat, fstat, seek, tell};
 use rustix::io::Errno;
 
 /// An open file, and what it was when it was opened.
@@ -20,12 +27,35 @@ pub(super) struct OwnFile {
     /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
     /// number goes to no other file as long as a descriptor holds it.
     identity: (u64, u64),
+    /// The offset that was set; zero if there is none, or the caller may have moved it since.
+    mark: AtomicU64,
     is_borrowed: bool,
 }
 
 impl OwnFile {
     pub(super) fn new(file: File, stat: &Stat) -> Self {
-        Self { file: ManuallyDrop::new(file), identity: identity(stat), is_borrowed: false }
+        let (file, identity) = (ManuallyDrop::new(file), identity(stat));
+        Self { file, identity, mark: AtomicU64::new(0), is_borrowed: false }
+    }
+
+    /// Sets the offset by which the descriptor is known again; where the file system has no such offsets,
+    /// it is known by its file.
+    pub(super) fn set_mark(&self) {
+        static MARKS: AtomicU64 = AtomicU64::new(0);
+        const BEYOND: u64 = 1 << 30;
+        // FAT has no larger ones than twice that.
+        let mark = BEYOND | ((2 * MARKS.fetch_add(1, Relaxed) + 1) % BEYOND);
+        if seek(&*self.file, SeekFrom::Start(mark)) == Ok(mark) {
+            self.mark.store(mark, Relaxed);
+        }
+    }
+
+    /// Gives the offset up, for a caller that may read by this descriptor: it is zero then.
+    pub(super) fn clear_mark(&self) {
+        if self.mark.swap(0, Relaxed) != 0 {
+            // Refused, it would be refused to the caller too.
+            let _ = seek(&*self.file, SeekFrom::Start(0));
+        }
     }
 
     /// A descriptor of the caller's, which has to outlive this: `BorrowedDescriptor` sees to that. It is
@@ -34,19 +64,21 @@ impl OwnFile {
         let identity = identity(&fstat(fd)?);
         // SAFETY: it is never dropped as a file, so it closes nothing.
         let file = unsafe { File::from_raw_fd(fd.as_raw_fd()) };
-        Ok(Self { file: ManuallyDrop::new(file), identity, is_borrowed: true })
+        let (file, mark) = (ManuallyDrop::new(file), AtomicU64::new(0));
+        Ok(Self { file, identity, mark, is_borrowed: true })
     }
 
-    /// Whether the number still belongs to this file. A file that cannot be looked at is open all the
-    /// same, a stale one on NFS for instance. (That the host has opened the same file by the same
-    /// number is not seen.)
+    /// Whether the number still belongs to this descriptor; without a mark, whether it belongs to this
+    /// file. A file that cannot be looked at is open all the same, a stale one on NFS for instance.
+    #[inline]
     pub(super) fn is_own(&self) -> bool {
-        match fstat(&*self.file) {
-            Ok(stat) => self.is_of(&stat),
-            Err(error) => error != Errno::BADF,
+        match self.mark.load(Relaxed) {
+            0 => fstat(&*self.file).map_or_else(|error| error != Errno::BADF, |it| self.is_of(&it)),
+            mark => tell(&*self.file) == Ok(mark),
         }
     }
 
+    #[inline]
     pub(super) fn is_of(&self, stat: &Stat) -> bool {
         identity(stat) == self.identity
     }
@@ -55,6 +87,7 @@ impl OwnFile {
 impl Deref for OwnFile {
     type Target = File;
 
+    #[inline]
     fn deref(&self) -> &File {
         &self.file
     }
@@ -69,6 +102,7 @@ impl Drop for OwnFile {
     }
 }
 
+#[inline]
 fn identity(stat: &Stat) -> (u64, u64) {
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
     (stat.st_dev as u64, stat.st_ino as u64)
