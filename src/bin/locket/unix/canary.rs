@@ -219,9 +219,17 @@ fn wait_for_end(command: pid_t, end: RawFd) {
     }
 }
 
-/// The latest signals that came to the canary, each with the time, in no order.
+/// The latest signals that came to the canary, each with the time. As locket may be busy with others, those of one
+/// number have their room; the real-time signals, of which many may wait, have theirs.
 struct Seen {
-    signals: [Option<SeenSignal>; 64],
+    standard: [Latest<4>; Seen::STANDARD],
+    queued: Latest<256>,
+}
+
+/// The latest of some signals, in no order.
+#[derive(Clone, Copy)]
+struct Latest<const N: usize> {
+    signals: [Option<SeenSignal>; N],
     next: usize,
 }
 
@@ -235,8 +243,10 @@ struct SeenSignal {
 }
 
 impl Seen {
+    const STANDARD: usize = 32;
+
     fn new() -> Self {
-        Self { signals: [None; 64], next: 0 }
+        Self { standard: [Latest::NONE; Self::STANDARD], queued: Latest::NONE }
     }
 
     fn take_all(&mut self, signals: Signals) {
@@ -246,8 +256,30 @@ impl Seen {
     }
 
     fn add(&mut self, signal: SeenSignal) {
+        match self.standard(signal.number) {
+            Some(latest) => latest.add(signal),
+            None => self.queued.add(signal),
+        }
+    }
+
+    fn forget(&mut self, question: &Question) -> bool {
+        match self.standard(question.number) {
+            Some(latest) => latest.forget(question),
+            None => self.queued.forget(question),
+        }
+    }
+
+    fn standard(&mut self, number: c_int) -> Option<&mut Latest<4>> {
+        self.standard.get_mut(usize::try_from(number).ok()?)
+    }
+}
+
+impl<const N: usize> Latest<N> {
+    const NONE: Self = Self { signals: [None; N], next: 0 };
+
+    fn add(&mut self, signal: SeenSignal) {
         self.signals[self.next] = Some(signal);
-        self.next = (self.next + 1) % self.signals.len();
+        self.next = (self.next + 1) % N;
     }
 
     /// Was there such a signal, then or later? Now there is one less. What was sent to several processes at once is
@@ -312,10 +344,13 @@ mod tests {
     #[test]
     fn the_latest_are_kept() {
         let mut signals = Seen::new();
-        for value in 0..100 {
+        for value in 0..300 {
             signals.add(seen(40, value, 1000));
+            signals.add(seen(15, value, 1000));
         }
-        assert!(!signals.forget(&question(40, 35, 0)));
-        assert!(signals.forget(&question(40, 36, 0)) && signals.forget(&question(40, 99, 0)));
+        let answers = [43, 44, 299].map(|value| signals.forget(&question(40, value, 0)));
+        assert_eq!(answers, [false, true, true]);
+        let answers = [295, 296, 299].map(|value| signals.forget(&question(15, value, 0)));
+        assert_eq!(answers, [false, true, true]);
     }
 }
