@@ -236,6 +236,15 @@ pub(crate) fn children(number: u32) -> Vec<u32> {
     children.split_whitespace().map(|child| child.parse().expect("it is a number")).collect()
 }
 
+/// The mask of the signals that have been sent to a process and not been taken (`ShdPnd` in proc(5)).
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub(crate) fn pending(number: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{number}/status")).expect("it is there");
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    u64::from_str_radix(pending.expect("Linux tells it").trim(), 16).expect("it is a mask")
+}
+
 /// Asks by one attempt of a handle of this process.
 #[track_caller]
 pub(crate) fn is_free(path: &Path) -> bool {

@@ -17,7 +17,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::running::{LOCKET, Running, children, has};
+use crate::running::{LOCKET, Running, children, has, pending};
 use crate::support::{PATIENCE, Scratch, until};
 
 const PEER: &str = env!("CARGO_BIN_EXE_locket-peer");
@@ -251,13 +251,7 @@ fn l15_sent_to_the_canary_alone_before() {
     let counter = Counter::start(&scratch.lock_path(), &[], &[]);
     for number in [libc::SIGTERM, 40] {
         kill(counter.canary, number);
-        let signals = || {
-            let status = fs::read_to_string(format!("/proc/{}/status", counter.canary));
-            let status = status.expect("it is there");
-            let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
-            u64::from_str_radix(pending.expect("Linux tells it").trim(), 16).expect("it is a mask")
-        };
-        until("the canary has taken it", || signals() == 0);
+        until("the canary has taken it", || pending(counter.canary) == 0);
         // What comes to all of them does so in less than that.
         thread::sleep(Duration::from_millis(600));
         kill(counter.run.pid(), number);

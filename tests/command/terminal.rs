@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::sys::signal::{Signal, kill, killpg};
 
 use crate::inheritance::mask;
-use crate::running::{HOLD, LOCKET, Running, has, is_free, pid};
+use crate::running::{HOLD, LOCKET, Running, has, is_free, pending, pid};
 use crate::screen::{Terminal, left};
 use crate::support::{Scratch, until, until_waiting};
 
@@ -310,6 +310,8 @@ fn interrupt(options: &[&str]) {
         match turn % 3 {
             0 => terminal.press("\x03\n"),
             way => {
+                // One that comes before the last has been taken is none for the system.
+                until("the last one has been taken", || pending(run.0.id()) == 0);
                 let locket = pid(run.0.id());
                 let sent = if way == 1 {
                     kill(locket, Signal::SIGINT)

@@ -219,18 +219,22 @@ fn wait_for_end(command: pid_t, end: RawFd) {
     }
 }
 
-/// The signals that came to the canary, each with the time.
+/// The latest signals that came to the canary, each with the time. As locket may be busy with others, those of one
+/// number have their room; the real-time signals, of which many may wait, have theirs.
 struct Seen {
-    /// Of a standard signal the system keeps one. Zero is never.
-    standard: [u64; Seen::STANDARD],
-    /// Of a real-time signal it keeps each. The latest, in no order.
-    queued: [Queued; 64],
+    standard: [Latest<4>; Seen::STANDARD],
+    queued: Latest<256>,
+}
+
+/// The latest of some signals, in no order.
+#[derive(Clone, Copy)]
+struct Latest<const N: usize> {
+    signals: [Option<SeenSignal>; N],
     next: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Queued {
-    /// Zero if there is none.
+struct SeenSignal {
     number: c_int,
     code: c_int,
     sender: pid_t,
@@ -242,41 +246,53 @@ impl Seen {
     const STANDARD: usize = 32;
 
     fn new() -> Self {
-        let none = Queued { number: 0, code: 0, sender: 0, value: 0, at: 0 };
-        Self { standard: [0; Self::STANDARD], queued: [none; 64], next: 0 }
+        Self { standard: [Latest::NONE; Self::STANDARD], queued: Latest::NONE }
     }
 
     fn take_all(&mut self, signals: Signals) {
-        while let Some(signal) = signals.take() {
-            self.add(&signal, os::now());
+        while let Some(Received { number, code, sender, value, .. }) = signals.take() {
+            self.add(SeenSignal { number, code, sender, value, at: os::now() });
         }
     }
 
-    fn add(&mut self, signal: &Received, at: u64) {
-        let &Received { number, code, sender, value, .. } = signal;
-        let index = usize::try_from(number).ok();
-        if let Some(time) = index.and_then(|it| self.standard.get_mut(it)) {
-            *time = at;
-            return;
+    fn add(&mut self, signal: SeenSignal) {
+        match self.standard(signal.number) {
+            Some(latest) => latest.add(signal),
+            None => self.queued.add(signal),
         }
-        self.queued[self.next] = Queued { number, code, sender, value, at };
-        self.next = (self.next + 1) % self.queued.len();
     }
 
-    /// Was there such a signal, then or later? Now there is none, or one less.
     fn forget(&mut self, question: &Question) -> bool {
-        let index = usize::try_from(question.number).ok();
-        if let Some(time) = index.and_then(|it| self.standard.get_mut(it)) {
-            return std::mem::take(time) >= question.since.max(1);
+        match self.standard(question.number) {
+            Some(latest) => latest.forget(question),
+            None => self.queued.forget(question),
         }
-        let same = |it: &&mut Queued| {
+    }
+
+    fn standard(&mut self, number: c_int) -> Option<&mut Latest<4>> {
+        self.standard.get_mut(usize::try_from(number).ok()?)
+    }
+}
+
+impl<const N: usize> Latest<N> {
+    const NONE: Self = Self { signals: [None; N], next: 0 };
+
+    fn add(&mut self, signal: SeenSignal) {
+        self.signals[self.next] = Some(signal);
+        self.next = (self.next + 1) % N;
+    }
+
+    /// Was there such a signal, then or later? Now there is one less. What was sent to several processes at once is
+    /// the same for all of them: its sender, how it was sent, and its value.
+    fn forget(&mut self, question: &Question) -> bool {
+        let same = |it: &SeenSignal| {
             it.number == question.number
                 && (it.code, it.sender, it.value)
                     == (question.code, question.sender, question.value)
                 && it.at >= question.since
         };
-        let found = self.queued.iter_mut().find(same);
-        found.map(|it| it.number = 0).is_some()
+        let found = self.signals.iter_mut().find(|it| it.as_ref().is_some_and(same));
+        found.and_then(Option::take).is_some()
     }
 }
 
@@ -299,27 +315,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_standard_signal_is_one_and_has_an_age() {
-        let mut seen = Seen::new();
-        seen.standard[15] = 1000;
-        assert!(!seen.forget(&question(2, 0, 0)));
-        assert!(!seen.forget(&question(15, 0, 1001)), "it is too old, and forgotten");
-        assert!(!seen.forget(&question(15, 0, 0)));
-        seen.standard[15] = 1000;
-        assert!(seen.forget(&question(15, 0, 1000)));
-        assert!(!seen.forget(&question(15, 0, 1000)));
+    fn seen(number: c_int, value: u64, at: u64) -> SeenSignal {
+        SeenSignal { number, code: -1, sender: 42, value, at }
     }
 
     #[test]
-    fn real_time_signals_are_counted_by_their_values() {
-        let mut seen = Seen::new();
+    fn a_signal_has_an_age() {
+        let mut signals = Seen::new();
+        signals.add(seen(15, 0, 1000));
+        assert!(!signals.forget(&question(2, 0, 0)));
+        assert!(!signals.forget(&question(15, 0, 1001)), "it is too old");
+        assert!(signals.forget(&question(15, 0, 1000)));
+        assert!(!signals.forget(&question(15, 0, 1000)), "it was one");
+    }
+
+    #[test]
+    fn signals_are_counted_by_their_values_and_senders() {
+        let mut signals = Seen::new();
         for value in [1, 1, 2] {
-            let queued = Queued { number: 40, code: -1, sender: 42, value, at: 1000 };
-            seen.queued[seen.next] = queued;
-            seen.next += 1;
+            signals.add(seen(40, value, 1000));
         }
-        let answers = [1, 1, 1, 2, 3].map(|value| seen.forget(&question(40, value, 1000)));
+        let answers = [1, 1, 1, 2, 3].map(|value| signals.forget(&question(40, value, 1000)));
         assert_eq!(answers, [true, true, false, true, false]);
+        signals.add(SeenSignal { sender: 43, ..seen(15, 0, 1000) });
+        assert!(!signals.forget(&question(15, 0, 1000)), "another process sent it");
+    }
+
+    #[test]
+    fn the_latest_are_kept() {
+        let mut signals = Seen::new();
+        for value in 0..300 {
+            signals.add(seen(40, value, 1000));
+            signals.add(seen(15, value, 1000));
+        }
+        let answers = [43, 44, 299].map(|value| signals.forget(&question(40, value, 0)));
+        assert_eq!(answers, [false, true, true]);
+        let answers = [295, 296, 299].map(|value| signals.forget(&question(15, value, 0)));
+        assert_eq!(answers, [false, true, true]);
     }
 }

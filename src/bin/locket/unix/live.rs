@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_wide_character_takes_two_columns() {
-        assert_eq!(fitted(&["", "日本語日本語", ""], Some(10)), "日本…語");
+        assert_eq!(fitted(&["", "日本語日本語", ""], Some(10)), "日本…本語");
         assert_eq!(fitted(&["", "日本語日本語", ""], Some(13)), "日本語日本語");
     }
 }

@@ -204,14 +204,26 @@ impl Supervisor {
         // A command that has left the group gets nothing that the group gets.
         let has_left = getpgid(Some(Pid::from_raw(self.command))) != Ok(getpgrp());
         if !has_left && self.has_come_to_command(signal, since) {
-            if signal.number < FIRST_QUEUED {
-                // A second one of the same kind: it was sent to the group as well (timeout(1)).
-                while Signals::one(signal.number).take().is_some() {}
-            }
+            self.pass_on_second(signal, since);
         } else if !is_annulled(signal) {
             signal.send_to(self.command);
         }
         self.note(signal);
+    }
+
+    /// A second one that is the same was sent to locket as well as to the group (timeout(1)): the command has had it.
+    /// One that is not the same is another. (Of a real-time signal each is another.)
+    fn pass_on_second(&mut self, signal: &Received, since: u64) {
+        if signal.number >= FIRST_QUEUED {
+            return;
+        }
+        if let Some(second) = Signals::one(signal.number).take() {
+            if (second.code, second.sender, second.value)
+                != (signal.code, signal.sender, signal.value)
+            {
+                self.pass_on(&second, since);
+            }
+        }
     }
 
     fn has_come_to_command(&mut self, signal: &Received, since: u64) -> bool {
