@@ -205,7 +205,7 @@ struct Unlocks {
 impl Drop for Unlocks {
     fn drop(&mut self) {
         if self.generation == os::generation() {
-            // Nobody is there to be told.
+            // A drop reports no error; `release` does.
             let _ = unlock(self.number.borrow_from(self));
         }
     }

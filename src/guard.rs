@@ -107,7 +107,7 @@ impl Guard {
             .map_err(|failure| refused(self.ledger.name(), failure).into())
     }
 
-    /// Makes an exclusive hold a shared one, without letting anybody else have the lock in between:
+    /// Makes an exclusive hold a shared one, without a gap in which another process gets the lock:
     /// `flock(LOCK_SH)` on the same descriptor. A shared hold stays as it is.
     ///
     /// On local file systems of Unix only. flock(2) does not promise that a conversion is atomic, and on

@@ -231,8 +231,8 @@ fn l13_a_number_that_is_anothers_is_left_alone() -> Outcome {
     Ok(())
 }
 
-/// The host has opened the lock file itself, by the number of the idle descriptor: it is the host's all
-/// the same.
+/// The host has opened the lock file itself, by the number of the idle descriptor: it is the host's
+/// even so.
 #[test]
 fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
     let scratch = Scratch::new();

@@ -58,7 +58,7 @@ fn l1_no_writer_gets_in_between() -> Outcome {
     for turn in 0..2_000 {
         let mut held = lock.lock()?;
         held.downgrade()?;
-        // Nobody has it alone.
+        // No writer has it.
         assert!(readers.try_lock().is_ok(), "in turn {turn}");
         held.release()?;
     }

@@ -168,8 +168,9 @@ fn pseudo_terminal() -> Outcome<File> {
 fn l12_a_refusal_names_the_descriptor() -> Outcome {
     let scratch = Scratch::new();
     File::create(scratch.lock_path())?;
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(scratch.lock_path())?;
+    // musl counts O_PATH among the ways to access, which std keeps to itself.
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::open(scratch.lock_path(), flags, rustix::fs::Mode::empty())?;
     let error = lock_fd(&file).lock().expect_err("it is no open file");
     let shown = format!("/dev/fd/{}", file.as_raw_fd());
     assert!(error.to_string().starts_with(&format!("couldn't lock {shown}: ")), "{error}");

@@ -183,7 +183,7 @@ fn l10_a_covered_directory_is_the_current_one() -> Outcome {
     peer.ok("acquire covering");
     let seen = |path: &Path| PathBuf::from(format!("/proc/{}/root{}", peer.pid(), path.display()));
     assert!(seen(&scratch.lock_path()).exists());
-    // The one below is what everyone else sees.
+    // Other processes see the one below.
     assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
     Ok(())
 }

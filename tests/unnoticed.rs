@@ -55,7 +55,7 @@ fn l8_a_locked_script_can_be_executed() -> Outcome {
     waiter.wait_ok("w");
     assert_eq!(Command::new(&script).status()?.code(), Some(7));
 
-    // The counter-proof. Linux 6.11 and 6.12 execute it all the same.
+    // The counter-proof. Linux 6.11 and 6.12 execute it even so.
     waiter.ok(&format!("open_foreign f {}", word(&script)));
     let busy = Command::new(&script).status().err().and_then(|error| error.raw_os_error());
     if busy != Some(libc::ETXTBSY) {

@@ -139,7 +139,7 @@ impl Flock {
 impl Locking for Flock {
     fn acquire(&mut self) -> Result {
         if self.checks && !self.raw.is_own()? {
-            return Err("somebody closed the descriptor".into());
+            return Err("the descriptor was closed".into());
         }
         if self.is_timed {
             self.lock_by_deadline()?;

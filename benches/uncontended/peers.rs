@@ -51,7 +51,7 @@ const HELD: &str = "a held lock can be released";
 
 fn floor(raw: Raw) -> Turn {
     Box::new(move || {
-        assert!(raw.is_own().expect(FREE), "nobody closes the descriptor");
+        assert!(raw.is_own().expect(FREE), "the descriptor is open");
         raw.lock().expect(FREE);
         assert!(raw.is_current().expect(FREE), "nobody replaces the file");
         raw.unlock().expect(HELD);

@@ -118,7 +118,7 @@ fn a_call_is_two_steps() {
     assert_eq!(freed.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1, Outcome::Held);
 }
 
-/// A downgrade lets readers in, and nobody else, when the system has done its step.
+/// A downgrade lets only readers in, once the system has done its step.
 #[test]
 fn a_downgrade_is_two_steps() {
     let held = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, false).0;

@@ -34,7 +34,7 @@
 //!   closed, which unlocks too.
 //! - `downgrade(descriptor) → still locked?`: on a descriptor with an exclusive lock, which becomes shared.
 //!   After an error it is exclusive as before. It is no longer locked only if the system has let
-//!   somebody in between.
+//!   another process in between.
 //! - `bequeath(descriptor)`: on a descriptor with a lock. Programs executed from then on inherit a
 //!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it

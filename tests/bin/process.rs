@@ -71,7 +71,7 @@ mod unix {
         Ok(String::new())
     }
 
-    /// Whoever's it is.
+    /// Closes the descriptor, the library's too.
     pub(crate) fn close_descriptor(number: &str) -> Reply {
         // SAFETY: none. That is what a host does that closes what is not its own.
         done(unsafe { libc::close(parse(number)?) })?;

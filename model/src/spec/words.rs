@@ -139,7 +139,7 @@ pub enum Op {
         /// Which hold.
         id: HoldId,
     },
-    /// The system makes a lowered hold shared, without letting anybody in between: [`Answer::Done`].
+    /// The system makes a lowered hold shared, without a gap for other holds: [`Answer::Done`].
     Convert {
         /// Whose.
         process: Process,

@@ -69,7 +69,7 @@ impl OwnFile {
     }
 
     /// Whether the number still belongs to this descriptor; without a mark, whether it belongs to this
-    /// file. A file that cannot be looked at is open all the same, a stale one on NFS for instance.
+    /// file. A file that cannot be looked at is open even so: a stale one on NFS, for instance.
     #[inline]
     pub(super) fn is_own(&self) -> bool {
         match self.mark.load(Relaxed) {

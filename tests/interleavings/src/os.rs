@@ -209,7 +209,7 @@ impl Descriptor {
         false
     }
 
-    /// Nobody closes what is not its own in the model.
+    /// In the model no host closes descriptors.
     #[allow(clippy::unused_self, reason = "the contract's signature")]
     pub(crate) fn is_own(&self) -> bool {
         true
