@@ -9,6 +9,9 @@ for module in veth nfsd nfs nfsv3 nfsv4 cifs md5 hmac cmac; do modprobe $module 
 : >/etc/exports
 printf 'hosts: files\npasswd: files\ngroup: files\n' >/etc/nsswitch.conf
 printf '127.0.0.1 localhost\n10.0.1.1 srv\n10.0.2.1 srv2\n10.0.1.2 hostA\n10.0.2.2 hostB\n10.0.3.2 hostC\n' >/etc/hosts
+# A fresh machine has no list of services (netbase).
+[[ -s /etc/services ]] || printf '%s\n' 'sunrpc 111/tcp' 'sunrpc 111/udp' 'nfs 2049/tcp' 'nfs 2049/udp' >/etc/services
+[[ -s /etc/protocols ]] || printf '%s\n' 'tcp 6 TCP' 'udp 17 UDP' >/etc/protocols
 printf '_rpc:x:106:65534::/run/rpcbind:/\nstatd:x:107:65534::/var/lib/nfs:/\n' >>/etc/passwd
 hostname srv
 ip link set lo up
@@ -61,7 +64,7 @@ mount_all() { # HOST NUMBER
         mount -t nfs -o retry=0,vers=3 10.0.$2.1:/srv/x /mnt/nfs3
         mount -t nfs -o retry=0,vers=3,nolock 10.0.$2.1:/srv/x /mnt/nolock
         mount -t cifs -o username=root,password=pw //10.0.$2.1/x /mnt/smb
-        mount -t cifs -o username=root,password=pw,nobrl //10.0.$2.1/x /mnt/nobrl" || note "host $1: a mount failed"
+        mount -t cifs -o username=root,password=pw,nobrl //10.0.$2.1/x /mnt/nobrl" || result "host-$1 cannot-mount"
 }
 number=0
 for host in A B C; do
