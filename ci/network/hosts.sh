@@ -9,8 +9,9 @@ for module in veth nfsd nfs nfsv3 nfsv4 cifs md5 hmac cmac; do modprobe $module 
 : >/etc/exports
 printf 'hosts: files\npasswd: files\ngroup: files\n' >/etc/nsswitch.conf
 printf '127.0.0.1 localhost\n10.0.1.1 srv\n10.0.2.1 srv2\n10.0.1.2 hostA\n10.0.2.2 hostB\n10.0.3.2 hostC\n' >/etc/hosts
-# A fresh machine has no list of services (netbase).
-[[ -s /etc/services ]] || printf '%s\n' 'sunrpc 111/tcp' 'sunrpc 111/udp' 'nfs 2049/tcp' 'nfs 2049/udp' >/etc/services
+# A fresh machine has no lists of services (netbase).
+[[ -s /etc/rpc ]] || printf '%s\n' 'portmapper 100000' 'nfs 100003' 'mountd 100005' 'nlockmgr 100021' 'status 100024' >/etc/rpc
+[[ -s /etc/services ]] || printf '%s\n' 'sunrpc 111/tcp portmapper' 'sunrpc 111/udp portmapper' 'nfs 2049/tcp' 'nfs 2049/udp' >/etc/services
 [[ -s /etc/protocols ]] || printf '%s\n' 'tcp 6 TCP' 'udp 17 UDP' >/etc/protocols
 printf '_rpc:x:106:65534::/run/rpcbind:/\nstatd:x:107:65534::/var/lib/nfs:/\n' >>/etc/passwd
 hostname srv
@@ -28,7 +29,7 @@ mount -t nfsd nfsd /proc/fs/nfsd
 start_nfs() {
     exportfs -o rw,no_root_squash,no_subtree_check,fsid=0,insecure '*:/srv/x'
     rpc.nfsd -G 10 -L 10 2
-    rpc.mountd 2>/dev/null
+    rpc.mountd
     echo Y >/proc/fs/nfsd/v4_end_grace
 }
 rpcbind
