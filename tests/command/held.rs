@@ -120,7 +120,7 @@ fn l15_a_killed_locket_leaves_the_lock_until_the_command_ends() {
     }
 }
 
-/// Neither the output that somebody reads to its end nor anything else is kept open by the canary.
+/// The canary keeps nothing open: neither an output that is read to its end, nor anything else.
 #[test]
 fn the_canary_has_no_stream() {
     let scratch = Scratch::new();
@@ -194,7 +194,7 @@ fn the_canary_is_not_called_locket() {
     until("it has its words", || words() == ["canary", "echo $$; read some_word; :"]);
 }
 
-/// Where no process can be made for it, the command runs all the same.
+/// Where no process can be made for it, the command runs even so.
 #[test]
 #[cfg(target_os = "linux")]
 fn without_a_canary_the_command_runs() {

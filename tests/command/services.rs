@@ -25,6 +25,7 @@ with open(sys.argv[1], 'w') as told:
 
 /// A manager of a user's services, in namespaces of its own: what it has in /run is its own.
 const MANAGER: &str = r#"
+[ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/systemd ] || mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/user /run/home || exit 1
 export XDG_RUNTIME_DIR=/run/user HOME=/run/home SYSTEMD_UNIT_PATH="$1/units" DBUS_SESSION_BUS_ADDRESS=
 /lib/systemd/systemd --user --log-target=null & manager=$!

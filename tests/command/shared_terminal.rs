@@ -91,7 +91,7 @@ fn a_line_that_is_too_long_names_the_holder() {
 }
 
 /// A terminal that wraps its lines anew when its window is narrowed: tmux. (When there is room on the screen, it
-/// scrolls the line off all the same, out of reach. Here there is none.)
+/// scrolls the line off even so, out of reach. Here there is none.)
 #[test]
 fn in_a_window_that_was_narrowed_nothing_is_left() {
     let check = "in_a_window_that_was_narrowed_nothing_is_left";

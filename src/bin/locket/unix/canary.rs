@@ -177,7 +177,7 @@ fn copied<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 fn stand_beside(channel: RawFd, charge: &Charge<'_>) -> c_int {
     let end = charge.end_of_command.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     // The standard streams among the others: what reads locket's output would wait for the canary too.
-    os::close_all_but(&[channel, end, charge.lock.as_raw_fd()]);
+    close_all_but(&[channel, end, charge.lock.as_raw_fd()]);
     disguise::put_on(c"canary", charge.words);
     // A file system is not kept busy.
     let _ = rustix::process::chdir(c"/");
@@ -205,6 +205,16 @@ fn stand_beside(channel: RawFd, charge: &Charge<'_>) -> c_int {
     // locket is gone: it was killed, for it kills the canary before it ends.
     wait_for_end(charge.command, end);
     libc::EXIT_SUCCESS
+}
+
+fn close_all_but(kept: &[RawFd]) {
+    let mut first: RawFd = 0;
+    loop {
+        let next = kept.iter().copied().filter(|&it| it >= first).min();
+        os::close_between(first, next.map_or(RawFd::MAX, |it| it - 1));
+        let Some(next) = next else { return };
+        first = next + 1;
+    }
 }
 
 fn wait_for_end(command: pid_t, end: RawFd) {

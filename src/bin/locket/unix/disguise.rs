@@ -8,7 +8,7 @@ use std::ffi::CStr;
 pub(super) fn put_on(name: &CStr, words: &[u8]) {
     use super::os;
 
-    os::set_name(name);
+    let _ = nix::sys::prctl::set_name(name);
     if let Some(area) = argument_area() {
         os::overwrite_arguments(&area, name.to_bytes_with_nul(), words);
     }

@@ -125,7 +125,7 @@ fn terminal_of_stderr() -> Option<(u32, u32)> {
 }
 
 /// A line of a beginning, a path and an end in a terminal of this width. Of one that is too long the path loses its
-/// middle: the end says who holds the lock.
+/// middle: the end names the holder.
 fn fitted(text: &[&str; 3], columns: Option<u16>) -> String {
     let [begin, path, end] = text.map(plain);
     // The last column is left free: some terminals wrap when it is written to.

@@ -6,8 +6,6 @@
 //! that say "after a fork" keep to that.
 #![allow(unsafe_code)]
 
-#[cfg(target_os = "linux")]
-use std::ffi::CStr;
 use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
@@ -232,18 +230,6 @@ pub(super) fn suffer(number: c_int) {
     }
 }
 
-/// From now on no signal writes a core of this process: neither to a file nor to a program (core(5)).
-pub(super) fn dump_no_core() {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call reads `none`.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-    #[cfg(target_os = "linux")]
-    // SAFETY: no memory is involved.
-    unsafe {
-        libc::prctl(libc::PR_SET_DUMPABLE, 0)
-    };
-}
-
 /// Makes a child, which runs a function that only makes system calls and exits with its answer. Returns the child's
 /// process id.
 pub(super) fn fork(child: impl FnOnce() -> c_int) -> io::Result<pid_t> {
@@ -368,18 +354,8 @@ pub(super) fn now() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1000
 }
 
-/// Closes all descriptors but these. May be called after a fork.
-pub(super) fn close_all_but(kept: &[RawFd]) {
-    let mut first: RawFd = 0;
-    loop {
-        let next = kept.iter().copied().filter(|&it| it >= first).min();
-        close_between(first, next.map_or(RawFd::MAX, |it| it - 1));
-        let Some(next) = next else { return };
-        first = next + 1;
-    }
-}
-
-fn close_between(first: RawFd, last: RawFd) {
+/// Closes these descriptors and all between them. May be called after a fork.
+pub(super) fn close_between(first: RawFd, last: RawFd) {
     if first > last {
         return;
     }
@@ -389,20 +365,11 @@ fn close_between(first: RawFd, last: RawFd) {
         return;
     }
     // Before Linux 5.9, and elsewhere. What lies past the limit was opened before it was lowered, which is rare.
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call fills `limit`.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    let end = RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX).min(1 << 20);
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let end = limit.and_then(|it| RawFd::try_from(it).ok()).unwrap_or(RawFd::MAX).min(1 << 20);
     for descriptor in first..end.min(last.saturating_add(1)) {
         close(descriptor);
     }
-}
-
-/// Gives the process another name (`comm`). May be called after a fork.
-#[cfg(target_os = "linux")]
-pub(super) fn set_name(name: &CStr) {
-    // SAFETY: the call reads the name.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// Overwrites the process's command line, which lies where the kernel says, with a beginning, zeros and an end. What

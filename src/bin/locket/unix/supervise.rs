@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use libc::pid_t;
 use locket::Guard;
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
-use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::process::{Resource, Rlimit, WaitOptions, WaitStatus, setrlimit, wait};
 
 use super::super::exit::Failure;
 use super::super::other;
@@ -125,10 +125,18 @@ fn end_of(_process: pid_t) -> Option<std::os::fd::OwnedFd> {
 /// its own ends.
 fn end_by(number: c_int) -> i32 {
     if process::id() != 1 {
-        os::dump_no_core();
+        dump_no_core();
         os::suffer(number);
     }
     128 + number
+}
+
+/// From now on no signal writes a core of this process: neither to a file nor to a program (core(5)).
+fn dump_no_core() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
 }
 
 #[derive(Clone, Copy)]
