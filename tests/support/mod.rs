@@ -5,8 +5,10 @@
 use std::error::Error;
 
 #[cfg(unix)]
+mod dispositions;
 #[cfg(target_os = "linux")]
 mod opened;
+#[cfg(unix)]
 mod others;
 mod peer;
 mod scratch;
@@ -16,9 +18,9 @@ pub(crate) mod skip_log;
 mod strace;
 mod waiting;
 
-#[cfg(unix)]
 #[cfg(target_os = "linux")]
 pub(crate) use opened::access_of_open;
+#[cfg(unix)]
 pub(crate) use others::{is_alive, kill};
 pub(crate) use peer::{Answer, Peer, Refusal, word};
 pub(crate) use scratch::Scratch;

@@ -10,6 +10,9 @@ pub(crate) struct Scratch(TempDir);
 impl Scratch {
     #[track_caller]
     pub(crate) fn new() -> Self {
+        // Every test of processes has such a directory, before it has the processes.
+        #[cfg(unix)]
+        super::dispositions::reset_ignored();
         Self(tempfile::tempdir().expect("there should be room for a directory"))
     }
 
