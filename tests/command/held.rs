@@ -206,8 +206,8 @@ fn without_a_canary_the_command_runs() {
     let path = scratch.lock_path();
     let mut command = Command::new("strace");
     // Threads are stopped by strace at each signal: only what is needed is looked at.
-    command.args(["-qq", "-o", "/dev/null", "-e", "trace=clone", "-e", "signal=none"]);
-    command.args(["-e", "inject=clone:error=EAGAIN:when=2+", LOCKET, "run", "-o"]).arg(&path);
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=clone,fork", "-e", "signal=none"]);
+    command.args(["-e", "inject=clone,fork:error=EAGAIN:when=2+", LOCKET, "run", "-o"]).arg(&path);
     command.args(["sh", "-c", "trap 'echo term; exit 3' TERM; echo $$; read _; read _"]);
     let mut run = Running::start(&mut command);
     let command: u32 = run.line().parse().expect("it is a number");

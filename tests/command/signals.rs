@@ -336,8 +336,22 @@ fn l15_sent_before_the_canary_is_there() {
     let scratch = Scratch::new();
     for sent_to_both in [true, false].repeat(10) {
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=clone", "-e", "signal=none"]);
-        command.args(["-e", "inject=clone:delay_enter=300000:when=2", "env", "--block-signal=40"]);
+        command.args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=clone,fork",
+            "-e",
+            "signal=none",
+        ]);
+        command.args([
+            "-e",
+            "inject=clone,fork:delay_enter=300000:when=2",
+            "env",
+            "--block-signal=40",
+        ]);
         command.args([LOCKET, "run"]).arg(scratch.lock_path()).args([PEER, "signals"]);
         let mut run = Running::start(&mut command);
         // strace has short-lived children of its own at first.

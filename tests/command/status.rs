@@ -94,7 +94,9 @@ fn who_holds_it_and_who_waits() {
     assert_eq!(words(titles), ["MODE", "PID", "USER", "RUNNING", "COMMAND"]);
     let pid = holder.pid().to_string();
     assert_eq!(words(held)[..3], ["held", "exclusive", &pid]);
-    assert!(held.contains("locket-command run ") && held.contains("…"), "{held}");
+    // As much as there is room for.
+    let command = format!("{LOCKET} run {} -- sh -c ", path.display());
+    assert!(held.contains(&command.chars().take(60).collect::<String>()), "{held}");
     for (line, mode, waiter) in [(first, "exclusive", &waiters[0]), (second, "shared", &waiters[1])]
     {
         assert_eq!(words(line)[..3], ["waiting", mode, &waiter.pid().to_string()]);
