@@ -124,6 +124,10 @@ impl Flock {
     #[cfg(target_os = "linux")]
     fn lock_by_deadline(&self) -> Result {
         if !self.raw.try_lock()? {
+            // To wait for a file that the path names no more would be in vain.
+            if !self.raw.is_current()? {
+                return Err("another process replaced the lock file".into());
+            }
             let _timer = super::sys::Timer::set(PATIENCE)?;
             self.raw.lock()?;
         }
