@@ -125,11 +125,21 @@ struct Acquisition<'a> {
     replacements: u32,
 }
 
-/// As many files may be found replaced in a row. There are file systems that give a file another number at every look:
-/// without a limit, an acquisition would never end there.
+/// The number of files in a row that may be found replaced. There are file systems that give a file another number at
+/// every look: without a limit, an acquisition would never end there.
 const MOST_REPLACEMENTS: u32 = 1_000;
-/// From here on the acquisition pauses before each further look, so that the limit lies beyond any real replacement.
+/// Beyond this number an acquisition with time left pauses before each look, so that no real replacement reaches the limit.
 const FEW_REPLACEMENTS: u32 = 10;
+
+/// Returns the pause after so many replaced files: none after a few, none of a single attempt (L2), and none that is longer
+/// than what is left (L3).
+fn pause_after(replacements: u32, remaining: Option<Duration>) -> Duration {
+    const PAUSE: Duration = Duration::from_millis(1);
+    if replacements <= FEW_REPLACEMENTS {
+        return Duration::ZERO;
+    }
+    remaining.map_or(PAUSE, |left| left.min(PAUSE))
+}
 
 impl<'a> Acquisition<'a> {
     fn new(name: &'a Name, options: &'a Options, deadline: &'a Deadline) -> Self {
@@ -149,8 +159,9 @@ impl<'a> Acquisition<'a> {
     /// Counts a replaced file. Returns whether the acquisition is to look at the next one.
     fn goes_on(&mut self) -> bool {
         self.replacements += 1;
-        if self.replacements > FEW_REPLACEMENTS {
-            os::give_way(Duration::from_millis(1));
+        let pause = pause_after(self.replacements, self.deadline.remaining());
+        if !pause.is_zero() {
+            os::give_way(pause);
         }
         self.replacements < MOST_REPLACEMENTS
     }
@@ -220,4 +231,26 @@ fn replaced() -> Failure {
     let text = "the path names another file at every look: the file is replaced faster than it can be locked, or its \
                 file system does not keep the numbers of files";
     Action::Check.failed(std::io::Error::other(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l2_a_single_attempt_does_not_pause() {
+        for replacements in [1, FEW_REPLACEMENTS + 1, MOST_REPLACEMENTS] {
+            assert_eq!(pause_after(replacements, Some(Duration::ZERO)), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn l3_a_pause_ends_by_the_deadline() {
+        let short = Duration::from_micros(1);
+        assert_eq!(pause_after(FEW_REPLACEMENTS, None), Duration::ZERO);
+        let many = FEW_REPLACEMENTS + 1;
+        assert_eq!(pause_after(many, Some(short)), short);
+        assert_eq!(pause_after(many, Some(Duration::MAX)), pause_after(many, None));
+        assert!(pause_after(many, None) > Duration::ZERO);
+    }
 }

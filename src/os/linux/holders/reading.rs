@@ -49,11 +49,18 @@ pub(super) fn once() -> io::Result<Vec<Hold>> {
 
 /// Reads the table until a quiet pass is whole, or two others in a row are, or until `look`, which sees each pass, has seen
 /// enough; at most [`PASSES`] times.
-pub(super) fn until_whole(mut look: impl FnMut(&Pass) -> bool) -> io::Result<Pass> {
+pub(super) fn until_whole(look: impl FnMut(&Pass) -> bool) -> io::Result<Pass> {
+    repeated(|| overlapping(open()?, open()?).map_err(|error| named(TABLE, &error)), look)
+}
+
+fn repeated(
+    mut pass: impl FnMut() -> io::Result<Pass>,
+    mut look: impl FnMut(&Pass) -> bool,
+) -> io::Result<Pass> {
     let mut last = Pass::default();
     for _ in 0..PASSES {
         let was_whole = last.is_whole;
-        last = overlapping(open()?, open()?).map_err(|error| named(TABLE, &error))?;
+        last = pass()?;
         let is_certain = last.is_whole && (was_whole || last.doubtful.is_empty());
         if look(&last) || is_certain {
             return Ok(last);
@@ -106,21 +113,34 @@ struct Reader<R> {
 struct Part<'a> {
     /// The line of each lock, without its place in the list. Two locks of a process on one file look the same.
     locks: Vec<&'a str>,
+    /// The places, in this part, of the locks that look like no others in it.
+    places: HashMap<&'a str, usize>,
     bytes: usize,
 }
 
 impl<'a> Part<'a> {
+    fn new(locks: Vec<&'a str>, bytes: usize) -> Self {
+        let mut places = HashMap::new();
+        let mut alike = HashSet::new();
+        for (place, lock) in locks.iter().enumerate() {
+            if places.insert(*lock, place).is_some() {
+                alike.insert(*lock);
+            }
+        }
+        places.retain(|lock, _| !alike.contains(lock));
+        Self { locks, places, bytes }
+    }
+
     /// Whether both show some locks in a row that look like no others.
     ///
     /// One would do, were it the same lock. A lock that was released and taken again is shown elsewhere in the list and
     /// looks the same; but a row of them in the same order is none of these.
     fn continues(&self, before: &Self) -> bool {
         let row = 8.min(self.locks.len()).min(before.locks.len());
-        let (here, there) = (self.places(), before.places());
         let mut length = 0;
         let mut next = None;
         self.locks.iter().any(|lock| {
-            let place = here.get(lock).and_then(|_| there.get(lock)).copied();
+            let place = self.places.get(lock).and_then(|_| before.places.get(lock)).copied();
             length = match place {
                 None => 0,
                 Some(place) if next == Some(place) => length + 1,
@@ -129,19 +149,6 @@ impl<'a> Part<'a> {
             next = place.map(|place| place + 1);
             length >= row
         })
-    }
-
-    /// The places of the locks that look like no others.
-    fn places(&self) -> HashMap<&'a str, usize> {
-        let mut places = HashMap::new();
-        let mut alike = HashSet::new();
-        for (place, lock) in self.locks.iter().enumerate() {
-            if places.insert(*lock, place).is_some() {
-                alike.insert(*lock);
-            }
-        }
-        places.retain(|lock, _| !alike.contains(lock));
-        places
     }
 }
 
@@ -186,7 +193,7 @@ impl<R: Read> Reader<R> {
                 // The waiters of a lock are shown with it.
                 locks.extend(lock.filter(|lock| !lock.trim_start().starts_with("->")));
             }
-            parts.push(Part { locks, bytes: end - begin });
+            parts.push(Part::new(locks, end - begin));
             begin = end;
         }
         parts
@@ -350,5 +357,37 @@ mod tests {
             missed += usize::from(!is_shown);
         }
         assert!(whole > 100 && missed > 10, "{whole} passes were whole, {missed} missed the lock");
+    }
+
+    /// How many passes are made of these, the last of them again and again, and whether the table was read whole.
+    fn repeated_over(passes: &[Pass], look: impl FnMut(&Pass) -> bool) -> Option<(usize, bool)> {
+        let mut made = 0;
+        let pass = || {
+            made += 1;
+            let pass = passes.get(made - 1).or_else(|| passes.last()).cloned();
+            pass.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        };
+        let is_whole = repeated(pass, look).ok()?.is_whole;
+        Some((made, is_whole))
+    }
+
+    #[test]
+    fn a_table_counts_as_read_when_it_was_quiet_or_whole_twice() {
+        let hold = holds("1: FLOCK  ADVISORY  WRITE 7 fe:00:7 0 EOF\n");
+        let torn = Pass { doubtful: hold, ..Pass::default() };
+        let whole = Pass { is_whole: true, ..torn.clone() };
+        let quiet = Pass { is_whole: true, ..Pass::default() };
+        let over = |passes: &[&Pass]| {
+            let passes: Vec<Pass> = passes.iter().map(|&pass| pass.clone()).collect();
+            repeated_over(&passes, |_| false)
+        };
+        assert_eq!(over(&[&quiet]), Some((1, true)));
+        assert_eq!(over(&[&whole]), Some((2, true)));
+        assert_eq!(over(&[&whole, &torn, &whole, &whole]), Some((4, true)));
+        assert_eq!(over(&[&torn]), Some((PASSES, false)));
+        // Once in a while is not twice in a row.
+        let by_turns: Vec<&Pass> = [&torn, &whole].repeat(PASSES);
+        assert_eq!(over(&by_turns), Some((PASSES, false)));
+        assert_eq!(repeated_over(&[torn], |_| true), Some((1, false)), "enough was seen");
     }
 }
