@@ -300,9 +300,11 @@ impl Lock {
     /// may look into them. Where the numbers in `/proc/locks` are ambiguous (btrfs, some
     /// overlayfs) every holder is looked into; who may not be is [unknown](crate::Claimant).
     ///
-    /// A container (namespace of processes) is shown its own processes' locks only: what is held
-    /// outside looks free from inside, unless one waits for it. Other systems do not tell, and
-    /// this is always an error.
+    /// A container (PID namespace) is shown the locks of its own processes, and on network file systems, FUSE and overlays
+    /// other hosts or mounts may hold the lock: [`Holders::coverage`] tells, and [`Holders::is_held`] is `None` where no
+    /// holder was seen and one may be out of sight. On NFS the server is asked, for which the file is opened for reading
+    /// (closing it releases what locks of `fcntl(2)` this process has on the file). Other systems do not tell, and this is
+    /// always an error.
     ///
     /// # Errors
     ///

@@ -26,9 +26,10 @@ start() { # HOST TRACE NAME SECONDS FILE [OPTION...]: a process on the host take
     shift 5
     on $host "$LOCKET" run -q "$@" "$file" -- /tmp/turn "$trace" "$name" "$seconds" >/dev/null 2>&1 &
 }
+traces=0
 is_in() { grep -q " in $2\$" "$1" 2>/dev/null; }
 hold() { # HOST FILE: $trace is its trace
-    trace=$(mktemp -u /tmp/trace.XXXXXX)
+    trace=/tmp/trace.$((++traces))
     start "$1" "$trace" first for-good "$2" -w 30
     until_it 30 is_in "$trace" first || note "the holder on $1 did not get $2"
 }

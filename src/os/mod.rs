@@ -24,8 +24,8 @@
 //! - `clock(which)`: at any time. Microseconds of a monotonic clock, which may wrap. It stands still
 //!   where the system itself hands a lock to the one who waits.
 //! - `give_way(moment)`: at any time. Lets other threads run for so long.
-//! - `holders(name, options, known_held, effort)`: at any time; opens nothing for reading or writing,
-//!   creates nothing, disturbs no lock. Where somebody is known to hold the lock, there is somebody
+//! - `holders(name, options, known_held, effort)`: at any time; creates nothing, disturbs no lock,
+//!   opens nothing for reading or writing, except on NFS for reading. Where somebody is known to hold the lock, there is somebody
 //!   in the answer, unknown if need be.
 //! - `locks_in_use()`: at any time; the same of all files.
 //! - `diagnose(name, failure)`: after a failure, as soon as possible. What sort of trouble it is, and
