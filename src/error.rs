@@ -126,7 +126,7 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Lock => "lock",
             Self::Check => "look at",
-            Self::Ask => "ask who holds",
+            Self::Ask => "look up the holders of",
             Self::Inherit => "pass on",
             Self::Unlock => "unlock",
         })

@@ -361,7 +361,7 @@ fn l12_without_proc_nobody_is_known() {
     assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
     let refusal = peer.refused("holders a");
     assert_eq!(refusal.class, "ask");
-    let start = format!("couldn't ask who holds {}: /proc/", path.display());
+    let start = format!("couldn't look up the holders of {}: /proc/", path.display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");
 }
 

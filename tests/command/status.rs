@@ -356,7 +356,10 @@ fn a_system_that_does_not_tell_is_71() {
     let refused = "inject=openat,open:error=EACCES";
     let (code, text) = asked(refused, shown);
     assert_eq!(code, Some(71), "{text}");
-    assert!(text.starts_with(&format!("locket: couldn't ask who holds {shown}: ")), "{text}");
+    assert!(
+        text.starts_with(&format!("locket: couldn't look up the holders of {shown}: ")),
+        "{text}"
+    );
     let (code, text) = asked(refused, "--all");
     assert_eq!(code, Some(71), "{text}");
     assert!(text.starts_with("locket: couldn't tell which locks are in use: "), "{text}");

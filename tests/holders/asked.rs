@@ -201,7 +201,7 @@ fn a_link_that_is_not_followed_is_refused() {
     assert_eq!(refusal.class, "ask");
     let reason = "it is a symbolic link, which this handle does not follow";
     let what = crate::support::words_of(libc::ELOOP);
-    let message = format!("couldn't ask who holds {}: {what}: {reason}", link.display());
+    let message = format!("couldn't look up the holders of {}: {what}: {reason}", link.display());
     assert_eq!(refusal.message, message);
 }
 

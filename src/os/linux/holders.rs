@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::os::Name;
 use crate::os::unix::Place;
 
-use file::{FileSystem, LockFile};
+use file::{LockFile, LocksAt};
 use inquiry::{Inquiry, in_container};
 use table::Hold;
 
@@ -86,7 +86,7 @@ fn look(
     };
     let is_of_file = |hold: &Hold| hold.entry.file == file.id;
     let mut inquiry = Inquiry::new(effort);
-    let mut holders = Holders { coverage: coverage(file.file_system), ..Holders::default() };
+    let mut holders = Holders { coverage: coverage(file.locks_at), ..Holders::default() };
     if known_held {
         for hold in reading::once()?.iter().filter(|hold| is_of_file(hold)) {
             inquiry.add(&mut holders, hold, file.proof);
@@ -108,7 +108,7 @@ fn look(
             inquiry.add(&mut holders, &hold, file.proof);
         }
     }
-    if holders.held.is_empty() && file.file_system == FileSystem::Nfs && effort == Effort::Search {
+    if holders.held.is_empty() && file.locks_at == LocksAt::NfsServer && effort == Effort::Search {
         let mode = remote::held_elsewhere(place, follow_links);
         // In a container it may as well be a process of this host.
         let by = if in_container() { Claimant::Unknown } else { Claimant::OtherHost };
@@ -121,11 +121,11 @@ fn look(
 }
 
 /// The table of locks is this host's, and a container is shown a part of it.
-fn coverage(file_system: FileSystem) -> Coverage {
-    match file_system {
+fn coverage(locks_at: LocksAt) -> Coverage {
+    match locks_at {
         _ if in_container() => Coverage::Container,
-        FileSystem::Local => Coverage::Complete,
-        FileSystem::Nfs | FileSystem::Other => Coverage::Host,
+        LocksAt::ThisHost => Coverage::Complete,
+        LocksAt::NfsServer | LocksAt::Elsewhere => Coverage::Host,
     }
 }
 

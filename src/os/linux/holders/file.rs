@@ -18,28 +18,27 @@ use crate::os::unix::Place;
 pub(super) struct LockFile {
     pub(super) id: FileId,
     pub(super) proof: Proof,
-    pub(super) file_system: FileSystem,
+    pub(super) locks_at: LocksAt,
 }
 
-/// Where the locks of the file are kept.
+/// Where the locks of the file are kept, as far as that decides what `/proc/locks` is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileSystem {
+pub(super) enum LocksAt {
     /// In this host's kernel alone.
-    Local,
+    ThisHost,
     /// In this host's kernel, and on the server, which can be asked for those of other hosts (`F_GETLK`).
-    Nfs,
-    /// Somewhere else as well.
-    Other,
+    NfsServer,
+    /// Somewhere else as well, which cannot be asked.
+    Elsewhere,
 }
 
-impl FileSystem {
+impl LocksAt {
     /// A mount that is not listed is one of another namespace.
     fn of(mount: Option<&Mount>) -> Self {
         match mount {
-            Some(mount) if mount.kind.starts_with("nfs") => Self::Nfs,
-            Some(mount) if mount.is_network() => Self::Other,
-            Some(_) => Self::Local,
-            None => Self::Other,
+            Some(mount) if mount.kind.starts_with("nfs") => Self::NfsServer,
+            Some(mount) if !mount.is_network() => Self::ThisHost,
+            _ => Self::Elsewhere,
         }
     }
 }
@@ -80,7 +79,7 @@ impl LockFile {
             Ok(stat) => {
                 let id = FileId { device: device(stat.st_dev), inode: stat.st_ino };
                 let proof = Proof::Stat(stat.st_dev, stat.st_ino);
-                Ok(Some(Self { id, proof, file_system: FileSystem::Other }))
+                Ok(Some(Self { id, proof, locks_at: LocksAt::Elsewhere }))
             }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -96,12 +95,12 @@ impl LockFile {
         let inode = number(&about, "ino:").unwrap_or(stat.st_ino);
         let mount = Mount::told_by(&about);
         let mounted = mount.as_ref().map(|mount| mount.device);
-        let file_system = FileSystem::of(mount.as_ref());
+        let locks_at = LocksAt::of(mount.as_ref());
         let id = FileId { device: mounted.unwrap_or(of_stat.device), inode };
         // A mount that is not listed (of another namespace, or unmounted already) proves nothing.
         let is_proof = mounted.is_some() && id == of_stat;
         let stat = Proof::Stat(stat.st_dev, stat.st_ino);
-        Ok(Self { id, proof: if is_proof { Proof::Numbers } else { stat }, file_system })
+        Ok(Self { id, proof: if is_proof { Proof::Numbers } else { stat }, locks_at })
     }
 }
 
