@@ -10,13 +10,14 @@ root=$place/packages
 if [[ ! -e $place/packages.complete ]]; then
     rm -rf "$root" "$place/debs"
     mkdir -p "$root" "$place/debs"
-    # The lists of a fresh machine are empty.
-    apt-cache show user-mode-linux >/dev/null 2>&1 || apt-get update -qq
-    (cd "$place/debs" && apt-get download -qq user-mode-linux busybox-static iproute2 libbpf1 libelf1 libmnl0 libxtables12 libcap2 \
-        nfs-kernel-server nfs-common rpcbind libnfsidmap1 libwrap0 keyutils libtirpc3 libtirpc-common libevent-core-2.1-7 \
-        libsqlite3-0 samba samba-common samba-common-bin samba-libs libldb2 liblmdb0 libpopt0 libtalloc2 libtdb1 \
-        libtevent0 libwbclient0 libbsd0 libmd0 libcups2 libavahi-client3 libavahi-common3 libdbus-1-3 libjansson4 libicu72 \
+    packages=(user-mode-linux busybox-static iproute2 libbpf1 libelf1 libmnl0 libxtables12 libcap2
+        nfs-kernel-server nfs-common rpcbind libnfsidmap1 libwrap0 keyutils libtirpc3 libtirpc-common libevent-core-2.1-7
+        libsqlite3-0 samba samba-common samba-common-bin samba-libs libldb2 liblmdb0 libpopt0 libtalloc2 libtdb1
+        libtevent0 libwbclient0 libbsd0 libmd0 libcups2 libavahi-client3 libavahi-common3 libdbus-1-3 libjansson4 libicu72
         libarchive13 libcap-ng0 libkeyutils1 libpam0g libpython3.11 python3.11-minimal cifs-utils)
+    download() { (cd "$place/debs" && apt-get download -qq "${packages[@]}"); }
+    # The lists of a fresh machine are empty, and those of an old one name versions that the mirror has no longer.
+    download 2>/dev/null || { apt-get update -qq && download; }
     for package in "$place"/debs/*.deb; do dpkg -x "$package" "$root"; done
     # Debian's /bin, /sbin and /lib are links to those of /usr; a package unpacked by hand makes directories.
     for directory in bin sbin lib lib64; do
