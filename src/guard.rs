@@ -97,12 +97,12 @@ impl Guard {
     /// ```
     pub fn is_current(&self) -> io::Result<bool> {
         let Some(hold) = &self.hold else { return Ok(false) };
-        if self.is_lost || !hold.descriptor.is_own() {
+        if !self.is_held() || !hold.descriptor.is_own() {
             return Ok(false);
         }
         let mut look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
         let look = || Deadline::Passed.outlast_signals(&mut look);
-        (self.ledger.ledger())
+        (self.ledger.for_current_process().ledger())
             .with_descriptors(look)
             .map_err(|failure| refused(self.ledger.name(), failure).into())
     }
@@ -137,10 +137,11 @@ impl Guard {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn downgrade(&mut self) -> Result<(), LockError> {
-        let is_inherited = self.ledger.is_inherited();
-        let not_locked = || LockError::NotLocked { path: self.ledger.name().path().into() };
-        let hold = self.hold.as_mut().filter(|_| !is_inherited && !self.is_lost);
-        let answer = downgrade(self.ledger.ledger(), hold.ok_or_else(not_locked)?);
+        let is_held = self.is_held();
+        let ledger = self.ledger.for_current_process();
+        let not_locked = || LockError::NotLocked { path: ledger.name().path().into() };
+        let hold = self.hold.as_mut().filter(|_| is_held);
+        let answer = downgrade(ledger.ledger(), hold.ok_or_else(not_locked)?);
         self.is_lost = matches!(answer, Err(LockError::TimedOut { .. }));
         answer
     }
@@ -159,27 +160,68 @@ impl Guard {
     /// [`LockError::Io`] if the system refuses (`fcntl` on Unix); the lock is released.
     /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn bequeath(mut self) -> Result<(), LockError> {
-        let name = self.ledger.name();
-        let is_held = !self.is_lost && !self.ledger.is_inherited();
+        let ledger = self.ledger.for_current_process().into_owned();
+        let name = ledger.name();
+        let is_held = self.is_held();
         let Some(hold) = self.hold.take_if(|_| is_held) else {
             return Err(LockError::NotLocked { path: name.path().into() });
         };
         let pass_on = || os::bequeath(&hold.descriptor);
-        if let Err(failure) = self.ledger.ledger().with_descriptors(pass_on) {
+        if let Err(failure) = ledger.ledger().with_descriptors(pass_on) {
             let error = refused(name, failure);
-            release_guarded(self.ledger.ledger(), hold)?;
+            release_guarded(ledger.ledger(), hold)?;
             return Err(error);
         }
         drop(hold); // Closed, not unlocked: there is a copy that the lock is on as well.
         Ok(())
     }
 
+    /// Carries the hold to the children of `fork`: see fork(2), daemon(3).
+    ///
+    /// A child of `fork` usually holds nothing: it closes its copies of locked descriptors when it is born, so that the lock
+    /// is free when the parent has died. After this call a child that is forked keeps its copy. There the guard is as good as
+    /// in the parent, and [`Lock::state`](crate::Lock::state) counts the hold. The lock is one for all of them: it is free
+    /// when each process has dropped its guard or has ended. For that, the end of the guard closes the descriptor
+    /// and does not unlock it. It cannot be [downgraded](Self::downgrade).
+    ///
+    /// A program that becomes a daemon calls it before it forks:
+    ///
+    /// ```no_run
+    /// # #[allow(unsafe_code)]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let held = locket::lock_file("/run/my_daemon.lock").try_lock()?;
+    /// held.keep_on_fork();
+    /// // SAFETY: the process has one thread. The parent ends in here, by _exit(2); the child goes on.
+    /// if unsafe { libc::daemon(0, 0) } != 0 {
+    ///     return Err(std::io::Error::last_os_error().into());
+    /// }
+    /// // The daemon has the lock, until it drops the guard or ends.
+    /// drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(unix)]
+    pub fn keep_on_fork(&self) {
+        if let Some(hold) = self.hold.as_ref().filter(|_| self.is_held()) {
+            hold.descriptor.keep_on_fork(self.ledger.name(), hold.mode);
+        }
+    }
+
+    /// Whether this process has the hold, if it has not been released: it is not a parent's, nor lost.
+    fn is_held(&self) -> bool {
+        let is_ours = |hold: &Hold| {
+            !self.ledger.is_inherited() || hold.descriptor.is_kept_on_fork()
+        };
+        !self.is_lost && self.hold.as_ref().is_some_and(is_ours)
+    }
+
     fn end(&mut self) -> Result<(), LockError> {
+        let is_held = self.is_held();
         match self.hold.take() {
-            Some(hold) if !self.is_lost && !self.ledger.is_inherited() => {
-                release_guarded(self.ledger.ledger(), hold)
+            Some(hold) if is_held => {
+                release_guarded(self.ledger.for_current_process().ledger(), hold)
             }
-            // The parent's: closing our copy of the descriptor leaves its lock alone. Or lost.
+            // The parent's, or lost.
             _ => Err(LockError::NotLocked { path: self.ledger.name().path().into() }),
         }
     }

@@ -130,11 +130,13 @@ impl From<Tally> for State {
 }
 
 impl Ledger {
+    /// In a child of `fork` it begins with the holds that were kept for it.
     pub(crate) fn new(name: Name, pool: Arc<IdlePool>) -> Self {
+        let tally = os::inherited(&name).fold(Tally::UNLOCKED, Tally::plus);
         Self {
             name,
             generation: os::generation(),
-            tally: Register::new(Tally::UNLOCKED),
+            tally: Register::new(tally),
             kept: Mutex::new(VecDeque::new()),
             idle: Slot::empty(),
             is_keeper: Register::new(false),

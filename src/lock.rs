@@ -279,14 +279,14 @@ impl Lock {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn release(&self) -> Result<(), LockError> {
-        release_kept(self.ledger.here().ledger())
+        release_kept(self.ledger.for_current_process().ledger())
     }
 
     /// What this process knows of the lock. It says nothing of other processes, and other threads
     /// may change it at any time.
     #[must_use]
     pub fn state(&self) -> State {
-        self.ledger.here().ledger().state()
+        self.ledger.for_current_process().ledger().state()
     }
 
     /// Who holds the lock now and who waits for it, in this process and all others.
@@ -324,7 +324,7 @@ impl Lock {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
-        let (ledger, name) = (self.ledger.here(), self.ledger.name());
+        let (ledger, name) = (self.ledger.for_current_process(), self.ledger.name());
         let ask = || os::holders(name, &self.options, false, Effort::Search);
         ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
@@ -337,14 +337,14 @@ impl Lock {
     }
 
     fn guard(&self, options: &Options) -> Result<Guard, LockError> {
-        let ledger = self.ledger.here().into_owned();
+        let ledger = self.ledger.for_current_process().into_owned();
         let hold = acquire(ledger.ledger(), options)?;
         ledger.ledger().enter(&hold);
         Ok(Guard::new(ledger, hold, options.follow_links))
     }
 
     fn keep(&self, options: &Options) -> Result<(), LockError> {
-        let ledger = self.ledger.here();
+        let ledger = self.ledger.for_current_process();
         let hold = acquire(ledger.ledger(), options)?;
         Ledger::keep(ledger.ledger(), hold);
         Ok(())

@@ -1,10 +1,15 @@
 //! Which process is this? A forked child inherits its parent's memory, but not its holds (L11).
 //!
 //! Whatever another thread was doing to a ledger at the moment of the fork stays half done in the
-//! child for ever, so the child never looks into its parent's ledgers: it has a registry of its
+//! child forever, so the child never looks into its parent's ledgers: it has a registry of its
 //! own, and finds its own ledgers there by their paths.
+//!
+//! A ledger that is used through an inherited handle lives as long as the child: the handle cannot keep it alive, and
+//! a server that forks with a lock in a global variable uses one path again and again.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::mem;
 use std::path::Path;
 
@@ -20,29 +25,42 @@ use super::sync::{Arc, Mutex};
 struct Process {
     generation: u32,
     registry: Registry,
+    /// This process's ledgers of the paths whose handles it has inherited.
+    heirs: Mutex<BTreeMap<OsString, Arc<Ledger>>>,
     child: OnceBox<Process>,
 }
 
 impl Process {
     const fn new(generation: u32) -> Self {
         let registry = Registry(Mutex::new(Ledgers::new()));
-        Self { generation, registry, child: OnceBox::new() }
+        Self { generation, registry, heirs: Mutex::new(BTreeMap::new()), child: OnceBox::new() }
+    }
+
+    /// Returns the ledger of a path whose handle was inherited.
+    fn heir(&self, name: &Name) -> Arc<Ledger> {
+        let mut heirs = self.heirs.lock();
+        if let Some(ledger) = heirs.get(name.key()) {
+            return Arc::clone(ledger);
+        }
+        let ledger = self.registry.ledger(name.clone());
+        heirs.insert(name.key().to_os_string(), Arc::clone(&ledger));
+        ledger
     }
 }
 
 static FIRST: Process = Process::new(0);
 
-fn registry() -> &'static Registry {
+fn this_process() -> &'static Process {
     let generation = os::generation();
     let mut process = &FIRST;
     while process.generation != generation {
         process = process.child.get_or_init(|| Box::new(Process::new(generation)));
     }
-    &process.registry
+    process
 }
 
 /// A ledger as a handle or guard refers to it, possibly inherited through a fork.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct LedgerRef(Arc<Ledger>);
 
 impl LedgerRef {
@@ -50,10 +68,10 @@ impl LedgerRef {
     pub(crate) fn of(path: &Path) -> Self {
         os::watch_forks();
         let mut name = Name::new(path);
-        if name.lacks_descriptor() && registry().give_back_idle() {
+        if name.lacks_descriptor() && this_process().registry.give_back_idle() {
             name = Name::new(path);
         }
-        Self(registry().ledger(name))
+        Self(this_process().registry.ledger(name))
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -65,15 +83,25 @@ impl LedgerRef {
     }
 
     /// This process's own ledger of the path.
-    pub(crate) fn here(&self) -> Cow<'_, Self> {
+    pub(crate) fn for_current_process(&self) -> Cow<'_, Self> {
         if self.is_inherited() {
-            return Cow::Owned(Self(registry().ledger(self.name().clone())));
+            return Cow::Owned(Self(this_process().heir(self.name())));
         }
         Cow::Borrowed(self)
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.0
+    }
+}
+
+/// The clone of an inherited handle is this process's own.
+impl Clone for LedgerRef {
+    fn clone(&self) -> Self {
+        if self.is_inherited() {
+            return Self(this_process().heir(self.name()));
+        }
+        Self(Arc::clone(&self.0))
     }
 }
 

@@ -50,6 +50,10 @@ pub(crate) fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockErro
 }
 
 fn end(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
+    if hold.descriptor.is_kept_on_fork() {
+        // Closed, not unlocked: other processes may have the same hold.
+        return Ok(());
+    }
     match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {
         Ok(()) => {
             ledger.put_released(hold);

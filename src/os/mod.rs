@@ -39,6 +39,10 @@
 //!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
+//! - `inherited(name)`: at any time. The modes of the holds of this path that a forked child has got from its parent.
+//! - `Descriptor::keep_on_fork(name, mode)` (Unix): on a descriptor with a lock. Children of `fork` have the hold too, from
+//!   then on; the others close their copies when they are born.
+//! - `Descriptor::is_kept_on_fork()`: is it such a hold's? Then it is ended by closing it.
 //! - `Descriptor::is_own()`: does its number still belong to it? The host may have closed it, and opened
 //!   another file by that number.
 //! - `Descriptor::may_be_idle()`: may it be kept without a lock?

@@ -1,6 +1,7 @@
 //! `flock`, `stat`, and the descriptors that they are called on.
 
 pub(super) mod clock;
+mod copies;
 mod diagnosis;
 mod file_system;
 mod forks;
@@ -22,6 +23,7 @@ use rustix::io::{Errno, FdFlags};
 use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
+use crate::fork_count::Seen;
 use crate::observer::{Opened, Waited, Watch};
 use crate::options::{Access, Mode, Options};
 
@@ -40,8 +42,8 @@ pub(in crate::os) use name::Place;
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     file: OwnFile,
-    /// How many forks this process had seen when it was opened.
-    forks: u32,
+    /// The forks that this process had seen when it was opened.
+    forks: Seen,
     file_system: FileSystem,
 }
 
@@ -61,6 +63,15 @@ impl Descriptor {
 
     pub(crate) fn is_own(&self) -> bool {
         self.file.is_own()
+    }
+
+    /// A hold that children of `fork` keep, through their copies of this descriptor.
+    pub(crate) fn keep_on_fork(&self, name: &Name, mode: Mode) {
+        self.file.keep_on_fork(name.key(), mode);
+    }
+
+    pub(crate) fn is_kept_on_fork(&self) -> bool {
+        self.file.is_kept_on_fork()
     }
 
     /// On network file systems and FUSE an open file keeps its directory from being removed, since a
@@ -103,8 +114,13 @@ impl<'fd> BorrowedDescriptor<'fd> {
     }
 }
 
-/// Opens the lock file. The forks are counted first: a child may have a copy of what is opened
-/// while it is born.
+/// The modes of the holds of this path that the process has inherited from the process that forked it.
+pub(crate) fn inherited(name: &Name) -> impl Iterator<Item = Mode> {
+    copies::inherited(name.key(), generation())
+}
+
+/// Opens the lock file. The forks are counted first: a child may have a copy of what is opened while it is born, and does
+/// not know of it. Then another descriptor is opened, a few times at most.
 pub(crate) fn open<'a>(
     name: &'a Name,
     options: &'a Options,
@@ -112,19 +128,25 @@ pub(crate) fn open<'a>(
     access: Access,
     watch: &mut Option<Watch<'a>>,
 ) -> Result<Opened<Descriptor>, Failure> {
-    let forks = forks::seen();
-    Ok(match opening::open(name, options, deadline, access, watch)? {
-        Opened::Descriptor((file, stat)) => {
-            let file_system = FileSystem::of(&file);
-            let file = OwnFile::new(file, &stat);
-            let descriptor = Descriptor { file, forks, file_system };
-            if descriptor.may_be_idle() {
-                descriptor.file.set_mark();
-            }
-            Opened::Descriptor(descriptor)
+    const ATTEMPTS: u32 = 8;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let forks = forks::seen();
+        let (file, stat) = match opening::open(name, options, deadline, access, watch)? {
+            Opened::Descriptor(opened) => opened,
+            Opened::GivenUp(waited) => return Ok(Opened::GivenUp(waited)),
+        };
+        let file_system = FileSystem::of(&file);
+        let descriptor = Descriptor { file: OwnFile::new(file, &stat), forks, file_system };
+        if descriptor.is_shared_by_fork() && attempts < ATTEMPTS {
+            continue;
         }
-        Opened::GivenUp(waited) => Opened::GivenUp(waited),
-    })
+        if descriptor.may_be_idle() {
+            descriptor.file.set_mark();
+        }
+        return Ok(Opened::Descriptor(descriptor));
+    }
 }
 
 pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
@@ -311,6 +333,10 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
 pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
     if descriptor.file_system != FileSystem::Local {
         let reason = "on this file system a downgrade may let another process in";
+        return Err(Action::Lock.failed(Errno::OPNOTSUPP).because(reason));
+    }
+    if descriptor.is_kept_on_fork() {
+        let reason = "the hold is kept for children of fork, which would have to know";
         return Err(Action::Lock.failed(Errno::OPNOTSUPP).because(reason));
     }
     try_lock(descriptor, Mode::Shared)

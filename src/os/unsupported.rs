@@ -49,6 +49,10 @@ impl Descriptor {
         match *self {}
     }
 
+    pub(crate) fn is_kept_on_fork(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn may_be_idle(&self) -> bool {
         match *self {}
     }
@@ -117,6 +121,11 @@ pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     match *descriptor {}
+}
+
+/// No process inherits a hold.
+pub(crate) fn inherited(_name: &Name) -> impl Iterator<Item = Mode> {
+    std::iter::empty()
 }
 
 pub(crate) fn generation() -> u32 {

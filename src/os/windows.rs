@@ -111,6 +111,11 @@ impl Descriptor {
     }
 
     #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn is_kept_on_fork(&self) -> bool {
+        false
+    }
+
+    #[allow(clippy::unused_self, reason = "the contract's form")]
     pub(crate) fn may_be_idle(&self) -> bool {
         true
     }
@@ -322,6 +327,11 @@ pub(crate) fn downgrade(_: &Descriptor) -> Result<bool, Failure> {
 pub(crate) fn bequeath(_: &Descriptor) -> Result<(), Failure> {
     let text = "on Windows a lock ends with the process that took it";
     Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+/// No process inherits a hold.
+pub(crate) fn inherited(_name: &Name) -> impl Iterator<Item = Mode> {
+    std::iter::empty()
 }
 
 pub(crate) fn generation() -> u32 {

@@ -9,16 +9,21 @@
 //! has. `lseek` tells it in 100 ns, where `fstat` takes 260 (Linux 6.18), and tells the library's
 //! descriptor from the host's of the same file, too.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{SeekFrom, Stat, fstat, seek, tell};
 use rustix::io::Errno;
+
+use crate::options::Mode;
+
+use super::copies::Entry;
 
 /// An open file, and what it was when it was opened.
 #[derive(Debug)]
@@ -27,15 +32,16 @@ pub(super) struct OwnFile {
     /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
     /// number goes to no other file as long as a descriptor holds it.
     identity: (u64, u64),
-    /// The offset that was set; zero if there is none, or the caller may have moved it since.
-    mark: AtomicU64,
-    is_borrowed: bool,
+    /// It has the offset that was set: zero if there is none, or the caller may have moved it since. A descriptor of
+    /// the caller's has no entry.
+    entry: Option<Entry>,
 }
 
 impl OwnFile {
     pub(super) fn new(file: File, stat: &Stat) -> Self {
         let (file, identity) = (ManuallyDrop::new(file), identity(stat));
-        Self { file, identity, mark: AtomicU64::new(0), is_borrowed: false }
+        let entry = Some(Entry::new(file.as_raw_fd(), identity));
+        Self { file, identity, entry }
     }
 
     /// Sets the offset by which the descriptor is known again; where the file system has no such offsets,
@@ -43,16 +49,17 @@ impl OwnFile {
     pub(super) fn set_mark(&self) {
         static MARKS: AtomicU64 = AtomicU64::new(0);
         const BEYOND: u64 = 1 << 30;
+        let Some(entry) = &self.entry else { return };
         // FAT has no larger ones than twice that.
         let mark = BEYOND | ((2 * MARKS.fetch_add(1, Relaxed) + 1) % BEYOND);
         if seek(&*self.file, SeekFrom::Start(mark)) == Ok(mark) {
-            self.mark.store(mark, Relaxed);
+            entry.set_mark(mark);
         }
     }
 
     /// Gives the offset up, for a caller that may read by this descriptor: it is zero then.
     pub(super) fn clear_mark(&self) {
-        if self.mark.swap(0, Relaxed) != 0 {
+        if self.is_own() && self.entry.as_ref().is_some_and(|entry| entry.set_mark(0) != 0) {
             // Refused, it would be refused to the caller too.
             let _ = seek(&*self.file, SeekFrom::Start(0));
         }
@@ -64,18 +71,28 @@ impl OwnFile {
         let identity = identity(&fstat(fd)?);
         // SAFETY: it is never dropped as a file, so it closes nothing.
         let file = unsafe { File::from_raw_fd(fd.as_raw_fd()) };
-        let (file, mark) = (ManuallyDrop::new(file), AtomicU64::new(0));
-        Ok(Self { file, identity, mark, is_borrowed: true })
+        Ok(Self { file: ManuallyDrop::new(file), identity, entry: None })
     }
 
-    /// Whether the number still belongs to this descriptor; without a mark, whether it belongs to this
-    /// file. A file that cannot be looked at is open even so: a stale one on NFS, for instance.
+    /// Whether the number still belongs to this descriptor. In a child of `fork` it does not, unless the descriptor is
+    /// kept for children.
     #[inline]
     pub(super) fn is_own(&self) -> bool {
-        match self.mark.load(Relaxed) {
-            0 => fstat(&*self.file).map_or_else(|error| error != Errno::BADF, |it| self.is_of(&it)),
-            mark => tell(&*self.file) == Ok(mark),
-        }
+        let mark = match &self.entry {
+            Some(entry) if !entry.is_there() => return false,
+            Some(entry) => entry.mark(),
+            None => 0,
+        };
+        is_own(self.file.as_raw_fd(), mark, self.identity)
+    }
+
+    /// From now on children of `fork` keep a copy.
+    pub(super) fn keep_on_fork(&self, path: &OsStr, mode: Mode) {
+        self.entry.iter().for_each(|entry| entry.keep_on_fork(path, mode));
+    }
+
+    pub(super) fn is_kept_on_fork(&self) -> bool {
+        self.entry.as_ref().is_some_and(Entry::is_kept_on_fork)
     }
 
     #[inline]
@@ -95,10 +112,25 @@ impl Deref for OwnFile {
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        if !self.is_borrowed && self.is_own() {
+        // Given up first: a child that is born in between must not close another file by this number.
+        let is_own = self.is_own();
+        if self.entry.as_ref().is_some_and(Entry::give_up) && is_own {
             // SAFETY: this is the only place that drops it, and nothing uses it after that.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
+    }
+}
+
+/// Whether the number belongs to the descriptor with this mark; without a mark, whether it belongs to a descriptor of this
+/// file. A file that cannot be looked at is open even so: a stale one on NFS, for instance. May be called in a child that has
+/// just been born.
+#[inline]
+pub(super) fn is_own(number: RawFd, mark: u64, file: (u64, u64)) -> bool {
+    // SAFETY: the number may belong to anything, or to nothing: these calls change nothing, and it is not kept.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+    match mark {
+        0 => fstat(descriptor).map_or_else(|error| error != Errno::BADF, |it| identity(&it) == file),
+        mark => tell(descriptor) == Ok(mark),
     }
 }
 

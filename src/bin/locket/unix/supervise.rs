@@ -50,6 +50,8 @@ pub(super) fn run(
     let mask = Signals::all().block();
 
     let words = words_in_command_line(program);
+    // A child would close its copy when it is born.
+    guard.keep_on_fork();
     let lock = guard.as_fd();
     let inherited = Some(lock).filter(|_| inheritance == Inheritance::Inherited);
     let started = Command::start(&prepared, mask, inherited);

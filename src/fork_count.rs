@@ -1,0 +1,63 @@
+//! How a process knows whether a descriptor may have been copied by a `fork`.
+//!
+//! Two counters, of the forks that have begun and of those that have ended. A fork copies the table of
+//! descriptors at some moment between the two. loom explores this file (`tests/interleavings`).
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+
+use super::sync::AtomicUsize;
+
+/// The forks of one process.
+#[derive(Debug)]
+pub(crate) struct ForkCount {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// The forks that had begun before a descriptor was opened; none if one of them was not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen(Option<usize>);
+
+impl ForkCount {
+    pub(crate) const fn new() -> Self {
+        Self { begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) }
+    }
+
+    /// Before the fork, in the thread that forks.
+    ///
+    /// AcqRel: the copy, which follows, is not made before the count is visible.
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, AcqRel);
+    }
+
+    /// After the fork, in the parent. Not beyond the forks that have begun: this one may have begun before
+    /// it was watched.
+    pub(crate) fn end(&self) {
+        let begun = self.begun.load(Acquire);
+        let _ = self.ended.fetch_update(AcqRel, Acquire, |ended| (ended < begun).then_some(ended + 1));
+    }
+
+    /// In the child: the forks of other threads are not its own.
+    pub(crate) fn end_all(&self) {
+        self.ended.store(self.begun.load(Acquire), Release);
+    }
+
+    /// Before a descriptor is opened.
+    ///
+    /// The forks that have ended are read first. Were they read last, a fork that begins in between and another one that
+    /// ends would look like none.
+    pub(crate) fn seen(&self) -> Seen {
+        let ended = self.ended.load(Acquire);
+        let begun = self.begun.load(Acquire);
+        Seen((begun == ended).then_some(begun))
+    }
+
+    /// Whether a fork may have copied what was opened after `seen` was read: one that was not over then, or has
+    /// begun since.
+    ///
+    /// One load: a fork counts from its beginning, so none can end unseen between two loads.
+    #[inline]
+    pub(crate) fn happened_since(&self, seen: Seen) -> bool {
+        seen.0 != Some(self.begun.load(Acquire))
+    }
+}

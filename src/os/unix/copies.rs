@@ -1,0 +1,202 @@
+//! The descriptors of the library, in a table that a forked child can read.
+//!
+//! A child of `fork` has a copy of each. A lock on such a copy would outlive its parent's death (L7), so the child
+//! closes them as soon as it is born, in a handler that may neither allocate nor wait for a lock: other threads may have
+//! held any lock at that moment (signal-safety(7)). Hence a list that only grows, of slots that change by single atomic
+//! steps.
+
+use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
+
+use once_cell::race::OnceBox;
+
+use crate::options::Mode;
+
+use super::own_file::is_own;
+
+/// As many slots as most processes need. The list has one block of them without an allocation.
+const BLOCK: usize = 32;
+
+struct Block {
+    slots: [Slot; BLOCK],
+    next: OnceBox<Block>,
+}
+
+static FIRST: Block = Block::new();
+
+impl Block {
+    const fn new() -> Self {
+        Self { slots: [const { Slot::empty() }; BLOCK], next: OnceBox::new() }
+    }
+}
+
+/// The place of one descriptor at a time.
+#[derive(Debug)]
+struct Slot {
+    /// `FREE`, `TAKEN`, or the number of the descriptor. It is written after everything else, and cleared before the
+    /// descriptor is closed.
+    descriptor: AtomicI32,
+    /// Which entry it is: each has another number.
+    entry: AtomicUsize,
+    /// The process that opened the descriptor.
+    generation: AtomicU32,
+    /// What the descriptor is known by: see `own_file`.
+    mark: AtomicU64,
+    device: AtomicU64,
+    inode: AtomicU64,
+    /// Of a hold that children keep: the path, hashed, and in the lowest bits `KEPT` and the mode. Else zero.
+    kept: AtomicU64,
+}
+
+const FREE: RawFd = -1;
+/// Being written or given up.
+const TAKEN: RawFd = -2;
+
+impl Slot {
+    const fn empty() -> Self {
+        Self {
+            descriptor: AtomicI32::new(FREE),
+            entry: AtomicUsize::new(0),
+            generation: AtomicU32::new(0),
+            mark: AtomicU64::new(0),
+            device: AtomicU64::new(0),
+            inode: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
+        }
+    }
+
+    fn take(&self) -> bool {
+        // Relaxed first: most slots that are looked at are taken. Acquire: pairs with the Release in `free`.
+        self.descriptor.load(Relaxed) == FREE
+            && self.descriptor.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
+    }
+
+    fn free(&self) {
+        self.entry.store(0, Relaxed);
+        self.kept.store(0, Relaxed);
+        self.descriptor.store(FREE, Release);
+    }
+
+    /// In a child: closes its copy.
+    fn close_copy(&self, generation: u32) {
+        let descriptor = self.descriptor.load(Acquire);
+        let is_inherited = self.generation.load(Relaxed) != generation;
+        if descriptor < 0 || !is_inherited || self.kept.load(Relaxed) != 0 {
+            return;
+        }
+        let identity = (self.device.load(Relaxed), self.inode.load(Relaxed));
+        // The number may be another file's already, if the host has closed the descriptor without being asked to.
+        if is_own(descriptor, self.mark.load(Relaxed), identity) {
+            // SAFETY: the number is that of the library's descriptor. What refers to it in this process, a
+            // guard for instance, finds that the entry is gone, and does not close it.
+            unsafe { libc::close(descriptor) };
+        }
+        self.free();
+    }
+}
+
+/// The entry of an open descriptor: its owner gives it up before it closes the descriptor.
+#[derive(Debug)]
+pub(super) struct Entry {
+    slot: &'static Slot,
+    number: usize,
+}
+
+impl Entry {
+    pub(super) fn new(descriptor: RawFd, (device, inode): (u64, u64)) -> Self {
+        static ENTRIES: AtomicUsize = AtomicUsize::new(1);
+        let (slot, number) = (free_slot(), ENTRIES.fetch_add(1, Relaxed));
+        slot.entry.store(number, Relaxed);
+        slot.generation.store(super::generation(), Relaxed);
+        slot.mark.store(0, Relaxed);
+        slot.device.store(device, Relaxed);
+        slot.inode.store(inode, Relaxed);
+        // Release: pairs with the Acquire in `close_copy`, for a thread that forks.
+        slot.descriptor.store(descriptor, Release);
+        Self { slot, number }
+    }
+
+    /// Whether this process has the descriptor: a child may have closed its copy.
+    #[inline]
+    pub(super) fn is_there(&self) -> bool {
+        self.slot.entry.load(Relaxed) == self.number
+    }
+
+    /// The offset that the descriptor is known by; zero for none.
+    #[inline]
+    pub(super) fn mark(&self) -> u64 {
+        self.slot.mark.load(Relaxed)
+    }
+
+    /// Sets the mark, and returns what it was.
+    pub(super) fn set_mark(&self, mark: u64) -> u64 {
+        self.slot.mark.swap(mark, Relaxed)
+    }
+
+    /// From now on children keep the descriptor open, and have this hold.
+    pub(super) fn keep_on_fork(&self, path: &OsStr, mode: Mode) {
+        self.slot.kept.store(kept(path, mode), Release);
+    }
+
+    pub(super) fn is_kept_on_fork(&self) -> bool {
+        self.is_there() && self.slot.kept.load(Acquire) != 0
+    }
+
+    /// Removes the entry. Returns false if this process has not got the descriptor.
+    pub(super) fn give_up(&self) -> bool {
+        let is_there = self.is_there();
+        if is_there {
+            self.slot.descriptor.store(TAKEN, Release);
+            self.slot.free();
+        }
+        is_there
+    }
+}
+
+const KEPT: u64 = 1;
+const SHARED: u64 = 2;
+
+fn kept(path: &OsStr, mode: Mode) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    let mode = if mode == Mode::Shared { SHARED } else { 0 };
+    hasher.finish() & !(KEPT | SHARED) | KEPT | mode
+}
+
+/// The modes of the holds that this process has inherited at this path.
+pub(super) fn inherited(path: &OsStr, generation: u32) -> impl Iterator<Item = Mode> {
+    let [exclusive, shared] = [Mode::Exclusive, Mode::Shared].map(|mode| kept(path, mode));
+    // A process that is no child has inherited none.
+    let blocks = std::iter::successors((generation > 0).then_some(&FIRST), |block| block.next.get());
+    blocks.flat_map(|block| &block.slots).filter_map(move |slot| {
+        let is_inherited = slot.descriptor.load(Acquire) >= 0
+            && slot.generation.load(Relaxed) != generation;
+        match slot.kept.load(Relaxed) {
+            kept if is_inherited && kept == exclusive => Some(Mode::Exclusive),
+            kept if is_inherited && kept == shared => Some(Mode::Shared),
+            _ => None,
+        }
+    })
+}
+
+fn free_slot() -> &'static Slot {
+    let mut block = &FIRST;
+    loop {
+        if let Some(slot) = block.slots.iter().find(|slot| slot.take()) {
+            return slot;
+        }
+        block = block.next.get_or_init(|| Box::new(Block::new()));
+    }
+}
+
+/// In a child: closes the copies of what its ancestors have opened, but for those that they kept for it.
+pub(super) fn close_inherited(generation: u32) {
+    let mut block = Some(&FIRST);
+    while let Some(Block { slots, next }) = block {
+        slots.iter().for_each(|slot| slot.close_copy(generation));
+        block = next.get();
+    }
+}
