@@ -1,8 +1,12 @@
 //! The long tests of a lock in a hostile system: killed at each system call, every error at every call, crowds,
 //! full disks, and the locks of other programs.
 
+#[cfg(unix)]
+#[path = "bin/clock.rs"]
+mod clock;
 mod support;
 
+mod command_histories;
 mod command_stress;
 mod crash_points;
 mod faults;
