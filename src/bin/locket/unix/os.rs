@@ -6,6 +6,9 @@
 //! that say "after a fork" keep to that.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod entry;
+
 use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
@@ -400,9 +403,3 @@ pub(super) fn signals_as_descriptor(signals: Signals) -> RawFd {
 pub(super) fn signals_as_descriptor(_signals: Signals) -> RawFd {
     -1
 }
-
-// The unwinder of a panic, linked statically. By default it is a shared library, which the system maps and relocates at
-// each start: a tenth of the time until a command runs.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[link(name = "libgcc_eh.a", kind = "dylib", modifiers = "+verbatim")]
-unsafe extern "C" {}
