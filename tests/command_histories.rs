@@ -6,7 +6,6 @@
 //! - Every catchable standard signal, KILL, STOP, and the first and the last real-time signal, each to locket alone (at
 //!   any moment, and while the command runs), to its process group and to the command alone.
 //! - The harness itself: a stand-in for locket that lies now and then is convicted.
-#![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod one_run;

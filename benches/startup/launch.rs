@@ -12,14 +12,14 @@ use super::bench::table::{Report, Table, ratio, time};
 use super::bench::{Result, sane, sys};
 use super::stamp;
 
-/// By how much longer than under flock(1) it may take until the command runs. The second process (the canary) takes
-/// about 65 µs to make, and the command is unmapped from a copy of locket's memory: see docs/run.md.
-const UNTIL_COMMAND: Bound = Bound::AtMost(1.2);
+/// How much longer than under flock(1) it may take until the command runs: docs/run.md says of what it consists.
+const UNTIL_COMMAND: Bound = Bound::AtMost(1.1);
 
+/// Until all is over, the canary too.
 const WHOLE: Bound = Bound::AtMost(1.5);
 
-/// Where locket becomes the command there is no other process.
-const WITHOUT_FORK: Bound = Bound::AtMost(1.1);
+/// Where locket becomes the command there is no fork, neither locket's nor the command's.
+const WITHOUT_FORK: Bound = Bound::AtMost(1.0);
 
 struct Way {
     name: &'static str,

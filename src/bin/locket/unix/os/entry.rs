@@ -1,9 +1,9 @@
 //! The beginning of the process where the C library is glibc: by `main` of C, not by that of std.
 //!
 //! Before Rust's `main` std looks for the end of the stack, to name an overflow. With glibc that reads
-//! `/proc/self/maps`, at each start (`pthread_getattr_np(3)`). Together with the unwinder as a shared library it was a
-//! sixth of the time until a command runs. What else std does there is done here. The arguments are there all the same:
-//! glibc hands them to std before `main` (`std/src/sys/args/unix.rs`).
+//! `/proc/self/maps`, at each start (`pthread_getattr_np(3)`): a fifteenth of the time until a command runs.
+//! What else std does there is done here. The arguments are there even so: glibc hands them to std before `main`
+//! (`std/src/sys/args/unix.rs`).
 //!
 //! In exchange an overflow of the first thread's stack is a SIGSEGV without a message.
 
