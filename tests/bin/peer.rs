@@ -7,6 +7,8 @@ mod foreign;
 #[cfg(unix)]
 mod forked;
 mod handle;
+#[cfg(unix)]
+mod inside;
 mod jobs;
 mod process;
 mod refusal;
@@ -27,6 +29,12 @@ fn main() {
     #[cfg(target_os = "linux")]
     if std::env::args().nth(1).is_some_and(|argument| argument == "signals") {
         signals::tell();
+    }
+    #[cfg(unix)]
+    if let [_, verb, time] = &std::env::args().collect::<Vec<_>>()[..] {
+        if verb == "inside" {
+            inside::stay(time);
+        }
     }
     serve(&Arc::new(World::default()))
 }

@@ -9,6 +9,9 @@
 //!
 //! `exit` says which status means what, `voice` is all that is said on standard error.
 
+// It begins in `unix/os/entry.rs` there, which calls `main`.
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
+
 mod args;
 mod completions;
 mod exit;

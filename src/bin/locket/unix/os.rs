@@ -6,6 +6,9 @@
 //! that say "after a fork" keep to that.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod entry;
+
 use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,0 +1,55 @@
+//! The beginning of the process where the C library is glibc: by `main` of C, not by that of std.
+//!
+//! Before Rust's `main` std looks for the end of the stack, to name an overflow. With glibc that reads
+//! `/proc/self/maps`, at each start (`pthread_getattr_np(3)`): a fifteenth of the time until a command runs.
+//! What else std does there is done here. The arguments are there even so: glibc hands them to std before `main`
+//! (`std/src/sys/args/unix.rs`).
+//!
+//! In exchange an overflow of the first thread's stack is a SIGSEGV without a message.
+
+#[cfg(not(test))]
+use std::ffi::c_int;
+
+// The unwinder of a panic, linked statically: a shared one is mapped and relocated at each start.
+#[link(name = "libgcc_eh.a", kind = "dylib", modifiers = "+verbatim")]
+unsafe extern "C" {}
+
+/// What std exits with after a panic.
+#[cfg(not(test))]
+const PANICKED: c_int = 101;
+
+// The tests of this program have a `main` of their own.
+#[cfg(not(test))]
+// SAFETY: it is the one `main` of the program, which has none of std's (`no_main`).
+#[unsafe(no_mangle)]
+extern "C" fn main() -> c_int {
+    open_closed_streams();
+    // As everywhere else in Rust: a write to a pipe without a reader is an error (EPIPE).
+    // SAFETY: no memory is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    std::panic::catch_unwind(crate::main).map_or(PANICKED, |()| libc::EXIT_SUCCESS)
+}
+
+/// The number of a closed stream would be given to the next file that is opened: the lock file would be the standard
+/// output, for instance.
+#[cfg(not(test))]
+fn open_closed_streams() {
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: no memory is involved.
+        let is_open = unsafe { libc::fcntl(stream, libc::F_GETFD) } != -1;
+        // SAFETY: the path is a C string.
+        if !is_open && unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } != stream {
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_panic_unwinds_without_a_shared_unwinder() {
+        assert!(std::panic::catch_unwind(|| panic!("as it should")).is_err());
+        let mapped = std::fs::read_to_string("/proc/self/maps").expect("Linux tells it");
+        assert!(!mapped.contains("libgcc_s"), "{mapped}");
+    }
+}
