@@ -10,8 +10,8 @@ use super::sync::AtomicUsize;
 /// The forks of one process.
 #[derive(Debug)]
 pub(crate) struct ForkCount {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
+    pub(crate) begun: AtomicUsize,
+    pub(crate) ended: AtomicUsize,
 }
 
 /// The forks that had begun before a descriptor was opened; none if one of them was not over.
@@ -19,13 +19,9 @@ pub(crate) struct ForkCount {
 pub(crate) struct Seen(Option<usize>);
 
 impl ForkCount {
-    pub(crate) const fn new() -> Self {
-        Self { begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) }
-    }
-
     /// Before the fork, in the thread that forks.
     ///
-    /// AcqRel: the copy, which follows, is not made before the count is visible.
+    /// `AcqRel`: the copy, which follows, is not made before the count is visible.
     pub(crate) fn begin(&self) {
         self.begun.fetch_add(1, AcqRel);
     }
@@ -33,8 +29,8 @@ impl ForkCount {
     /// After the fork, in the parent. Not beyond the forks that have begun: this one may have begun before
     /// it was watched.
     pub(crate) fn end(&self) {
-        let begun = self.begun.load(Acquire);
-        let _ = self.ended.fetch_update(AcqRel, Acquire, |ended| (ended < begun).then_some(ended + 1));
+        let next = |ended| (ended < self.begun.load(Acquire)).then_some(ended + 1);
+        let _before = self.ended.fetch_update(AcqRel, Acquire, next);
     }
 
     /// In the child: the forks of other threads are not its own.
@@ -44,8 +40,7 @@ impl ForkCount {
 
     /// Before a descriptor is opened.
     ///
-    /// The forks that have ended are read first. Were they read last, a fork that begins in between and another one that
-    /// ends would look like none.
+    /// Acquire: pairs with `end`, so a fork that has ended makes no copy later.
     pub(crate) fn seen(&self) -> Seen {
         let ended = self.ended.load(Acquire);
         let begun = self.begun.load(Acquire);

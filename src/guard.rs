@@ -209,9 +209,8 @@ impl Guard {
 
     /// Whether this process has the hold, if it has not been released: it is not a parent's, nor lost.
     fn is_held(&self) -> bool {
-        let is_ours = |hold: &Hold| {
-            !self.ledger.is_inherited() || hold.descriptor.is_kept_on_fork()
-        };
+        let is_ours =
+            |hold: &Hold| !self.ledger.is_inherited() || hold.descriptor.is_kept_on_fork();
         !self.is_lost && self.hold.as_ref().is_some_and(is_ours)
     }
 

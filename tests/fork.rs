@@ -220,10 +220,9 @@ fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
     }
 }
 
-/// The limit of it: what was held at the moment of the fork is the child's, too, and lasts until the
-/// child's end if the parent does not live to release it.
+/// What was held at the moment of the fork, too: the child has closed its copy.
 #[test]
-fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
+fn l7_what_was_held_at_the_fork_ends_with_the_parent() {
     for acquire in ["lock a g", "acquire a"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -232,16 +231,17 @@ fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
         parent.ok(acquire);
         let child = parent.ok("fork c");
         parent.ok("child c linger 300000");
-        parent.kill();
         other.start_waiting("w", "acquire a", &path);
-        kill(&child);
+        parent.kill();
         other.wait_ok("w");
+        assert!(is_alive(&child));
+        kill(&child);
     }
 }
 
 /// The same of what another thread was waiting for.
 #[test]
-fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
+fn l7_what_was_waited_for_at_the_fork_ends_with_the_parent() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "timeout=600000");
@@ -252,10 +252,161 @@ fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
     parent.ok("child c linger 300000");
     holder.ok("release a");
     parent.wait_ok("w");
-    parent.kill();
     holder.start_waiting("w", "acquire a", &path);
-    kill(&child);
+    parent.kill();
     holder.wait_ok("w");
+    assert!(is_alive(&child));
+    kill(&child);
+}
+
+/// As a program does that locks and then becomes a daemon.
+#[test]
+fn l11_a_kept_hold_is_the_childs_too() {
+    for (options, state) in [("", "exclusive"), ("shared", "shared 1")] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let mut other = Peer::with_handle("a", &path, "");
+        let mut parent = Peer::with_handle("a", &path, options);
+        parent.ok("lock a g");
+        parent.ok("keep_guard_on_fork g");
+        let child = parent.ok("fork c");
+        // By an inherited handle and a new one, before the guard is used.
+        parent.ok(&format!("child c handle new path={}", word(&path)));
+        for handle in ["a", "new"] {
+            assert_eq!(parent.ok(&format!("child c state {handle}")), state);
+        }
+        assert_eq!(parent.ok("child c is_current g"), "true");
+        assert_eq!(parent.refused("child c release a").class, "not_locked");
+        parent.ok("child c linger 300000");
+        parent.kill();
+        assert!(is_alive(&child) && !other.finds_free("a"), "the child has it");
+        kill(&child);
+        other.ok("acquire a");
+    }
+}
+
+/// Each process ends its own part, in any order.
+#[test]
+fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
+    for (first, last) in [("", "child c "), ("child c ", "")] {
+        for end in ["drop_guard g", "release_guard g"] {
+            let scratch = Scratch::new();
+            let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+            let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+            parent.ok("lock a g");
+            parent.ok("keep_guard_on_fork g");
+            parent.ok("fork c");
+            parent.ok(&format!("{first}{end}"));
+            assert_eq!(parent.ok(&format!("{first}state a")), "unlocked");
+            assert_eq!(parent.ok(&format!("{last}state a")), "exclusive");
+            assert!(!other.finds_free("a"), "{first}{end}");
+            parent.ok(&format!("{last}{end}"));
+            assert_eq!(parent.ok(&format!("{last}state a")), "unlocked");
+            assert!(other.finds_free("a"), "{last}{end}");
+        }
+    }
+}
+
+#[test]
+fn l11_a_kept_hold_is_not_downgraded() {
+    let scratch = Scratch::new();
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    parent.ok("lock a g");
+    parent.ok("keep_guard_on_fork g");
+    parent.ok("fork c");
+    for to in ["", "child c "] {
+        let refusal = parent.refused(&format!("{to}downgrade g"));
+        assert!(refusal.message.contains("kept for children of fork"), "{refusal:?}");
+    }
+    assert_eq!(parent.ok("state a"), "exclusive");
+}
+
+/// It survives a chain of forks in which every parent ends.
+#[test]
+fn l11_a_kept_hold_goes_on_to_grandchildren() {
+    let scratch = Scratch::new();
+    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    peer.ok("lock a g");
+    peer.ok("keep_guard_on_fork g");
+    peer.ok("fork c");
+    peer.ok("child c fork c");
+    peer.ok("drop_guard g");
+    peer.ok("child c drop_guard g");
+    assert!(!other.finds_free("a"));
+    assert_eq!(peer.ok("child c child c state a"), "exclusive");
+    peer.ok("child c child c drop_guard g");
+    assert!(other.finds_free("a"));
+}
+
+/// An inherited handle keeps a descriptor for reuse, remembers a failed release, and leaves no more behind with each clone.
+#[test]
+fn l11_an_inherited_handle_is_as_good_as_the_childs_own() {
+    let scratch = Scratch::new();
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    parent.ok("repeat 1 acquire a ; release a");
+    parent.ok("fork c");
+    assert_eq!(parent.ask("child c release a").class(), "not_locked");
+    assert_eq!(parent.ok("child c state a"), "released_error");
+    parent.ok("child c acquire a");
+    let free = parent.ok("child c free_descriptor");
+    parent.ok("child c release a");
+    assert_eq!(parent.ok("child c free_descriptor"), free, "it is kept for reuse");
+    parent.ok("child c repeat 3 acquire a ; release a");
+    assert_eq!(parent.ok("child c free_descriptor"), free);
+}
+
+/// A generation leaves no descriptor to the next.
+#[test]
+fn l13_a_chain_of_forks_loses_no_descriptors() {
+    let scratch = Scratch::new();
+    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut lowest = vec![];
+    let mut to = String::new();
+    for _ in 0..4 {
+        peer.ok(&format!("{to}repeat 1 acquire a ; release a"));
+        peer.ok(&format!("{to}lock a g"));
+        lowest.push(peer.ok(&format!("{to}free_descriptor")));
+        peer.ok(&format!("{to}drop_guard g"));
+        peer.ok(&format!("{to}fork c"));
+        to += "child c ";
+    }
+    // The first has a standard output of its own; the others, a stream to their parents.
+    assert!(lowest[1..].windows(2).all(|it| it[0] == it[1]), "{lowest:?}");
+}
+
+/// A child that no handler has told of its birth: it finds out by itself, and is no other than the rest. It holds
+/// nothing and unlocks nothing; what it keeps open it closes with the guard.
+#[cfg(target_os = "linux")]
+#[test]
+fn l11_a_child_of_clone_holds_nothing_of_its_parents() {
+    for before in ["state a", "repeat 1 acquire a ; release a"] {
+        let scratch = Scratch::new();
+        let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+        let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+        parent.ok(before);
+        for (acquire, end) in [("lock a g", "drop_guard g"), ("acquire a", "release a")] {
+            parent.ok(acquire);
+            parent.ok("clone c");
+            assert_eq!(parent.ok("child c state a"), "unlocked");
+            assert_eq!(parent.ask("child c release a").class(), "not_locked");
+            assert_eq!(parent.ask("child c try_acquire a").class(), "timed_out");
+            if acquire == "lock a g" {
+                parent.ok("child c drop_guard g");
+            }
+            assert!(!other.finds_free("a"), "{before}, {acquire}");
+            parent.ok(end);
+            assert!(other.finds_free("a"));
+            parent.ok("child c acquire a");
+            assert!(!parent.finds_free("a") && !other.finds_free("a"));
+            // And a child of its own.
+            parent.ok("child c fork d");
+            assert_eq!(parent.ok("child c child d state a"), "unlocked");
+            parent.ok("child c end_child d");
+            parent.ok("child c release a");
+            parent.ok("end_child c");
+        }
+    }
 }
 
 /// A guard that the child drops is closed there: the child is not in the way of its parent's death.

@@ -8,7 +8,7 @@ use locket::{Claim, Holders, Lock, LockError, State};
 
 use super::foreign::{Ask, Foreign};
 #[cfg(unix)]
-use super::forked;
+use super::forked::{self, Way};
 use super::refusal::{Refusal, Reply};
 use super::world::{World, nothing};
 use super::{clock, handle, jobs, process, words};
@@ -68,6 +68,13 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             let mut things = world.things();
             let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
             silent(guard.downgrade())
+        }
+        #[cfg(unix)]
+        ["keep_guard_on_fork", slot] => {
+            let things = world.things();
+            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
+            guard.keep_on_fork();
+            Ok(String::new())
         }
         ["drop_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
@@ -147,7 +154,9 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
 fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
     match *words {
         #[cfg(unix)]
-        ["fork", name] => forked::fork(world, name),
+        ["fork", name] => forked::fork(world, name, Way::Fork),
+        #[cfg(target_os = "linux")]
+        ["clone", name] => forked::fork(world, name, Way::Clone),
         #[cfg(unix)]
         ["kill_child", name] => forked::kill(world, name),
         #[cfg(unix)]

@@ -17,8 +17,38 @@ pub(crate) struct Child {
     stream: BufReader<UnixStream>,
 }
 
+/// How a child is made.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    Fork,
+    /// By the system call alone, past the handlers of `pthread_atfork`.
+    #[cfg(target_os = "linux")]
+    Clone,
+}
+
+impl Way {
+    /// # Safety
+    ///
+    /// As `fork(2)`.
+    unsafe fn make_child(self) -> libc::pid_t {
+        match self {
+            // SAFETY: the caller's.
+            Self::Fork => unsafe { libc::fork() },
+            #[cfg(target_os = "linux")]
+            Self::Clone => {
+                let [no_stack, none] = [0, 0];
+                // SAFETY: the caller's. Without `CLONE_VM` the child has a copy of the memory, the stack included.
+                let pid = unsafe {
+                    libc::syscall(libc::SYS_clone, libc::SIGCHLD, no_stack, none, none, none)
+                };
+                libc::pid_t::try_from(pid).unwrap_or(-1)
+            }
+        }
+    }
+}
+
 /// Answers with the child's process id.
-pub(crate) fn fork(world: &Arc<World>, name: &str) -> Reply {
+pub(crate) fn fork(world: &Arc<World>, name: &str, way: Way) -> Reply {
     // Elsewhere the main thread is reading our input, and its child's would stay locked for ever.
     if thread::current().name() != Some("main") {
         return Err(Refusal::usage("a job cannot fork"));
@@ -28,7 +58,7 @@ pub(crate) fn fork(world: &Arc<World>, name: &str) -> Reply {
     let mut things = world.things();
     // SAFETY: the child goes on in the image that it inherits, whose allocator survives a fork.
     // What the peer itself locks is ours at this moment: its things, and its input and output.
-    match unsafe { libc::fork() } {
+    match unsafe { way.make_child() } {
         -1 => Err(io::Error::last_os_error().into()),
         0 => {
             drop(ours);

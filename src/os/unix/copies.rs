@@ -170,10 +170,11 @@ fn kept(path: &OsStr, mode: Mode) -> u64 {
 pub(super) fn inherited(path: &OsStr, generation: u32) -> impl Iterator<Item = Mode> {
     let [exclusive, shared] = [Mode::Exclusive, Mode::Shared].map(|mode| kept(path, mode));
     // A process that is no child has inherited none.
-    let blocks = std::iter::successors((generation > 0).then_some(&FIRST), |block| block.next.get());
+    let blocks =
+        std::iter::successors((generation > 0).then_some(&FIRST), |block| block.next.get());
     blocks.flat_map(|block| &block.slots).filter_map(move |slot| {
-        let is_inherited = slot.descriptor.load(Acquire) >= 0
-            && slot.generation.load(Relaxed) != generation;
+        let is_inherited =
+            slot.descriptor.load(Acquire) >= 0 && slot.generation.load(Relaxed) != generation;
         match slot.kept.load(Relaxed) {
             kept if is_inherited && kept == exclusive => Some(Mode::Exclusive),
             kept if is_inherited && kept == shared => Some(Mode::Shared),
@@ -196,7 +197,9 @@ fn free_slot() -> &'static Slot {
 pub(super) fn close_inherited(generation: u32) {
     let mut block = Some(&FIRST);
     while let Some(Block { slots, next }) = block {
-        slots.iter().for_each(|slot| slot.close_copy(generation));
+        for slot in slots {
+            slot.close_copy(generation);
+        }
         block = next.get();
     }
 }

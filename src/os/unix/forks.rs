@@ -9,14 +9,14 @@
 //! A child that shares memory with its parent (`vfork`, `CLONE_VM`) is not told apart from it.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
 use crate::fork_count::{ForkCount, Seen};
 
 use super::copies;
 
 /// The forks of this process.
-static FORKS: ForkCount = ForkCount::new();
+static FORKS: ForkCount = ForkCount { begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) };
 
 /// The greatest generation that this process or an ancestor has had.
 static GREATEST: AtomicU32 = AtomicU32::new(0);
@@ -109,7 +109,8 @@ fn place_witness() {
 #[cfg(target_os = "linux")]
 fn page_that_is_cleared() -> Option<*mut AtomicU32> {
     const LENGTH: usize = size_of::<AtomicU32>();
-    let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let (rights, kind) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a mapping of its own, which touches no other memory.
     unsafe {
         let page = libc::mmap(std::ptr::null_mut(), LENGTH, rights, kind, -1, 0);

@@ -129,7 +129,9 @@ pub(super) fn is_own(number: RawFd, mark: u64, file: (u64, u64)) -> bool {
     // SAFETY: the number may belong to anything, or to nothing: these calls change nothing, and it is not kept.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     match mark {
-        0 => fstat(descriptor).map_or_else(|error| error != Errno::BADF, |it| identity(&it) == file),
+        0 => {
+            fstat(descriptor).map_or_else(|error| error != Errno::BADF, |it| identity(&it) == file)
+        }
         mark => tell(descriptor) == Ok(mark),
     }
 }

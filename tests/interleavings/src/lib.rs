@@ -14,6 +14,7 @@
 //! | `oracle` | the model in step with the code |
 //! | `sync`, `os` | what the library's files are compiled over |
 //! | `mutations` | bugs in the shipped files: `build.rs` makes a subject of each |
+//! | `forks` | which descriptors a fork has copied |
 //! | `laws`, `seeded` | the tests: the shipped code is right, each seeded bug is caught |
 #![cfg(test)]
 
@@ -27,6 +28,7 @@ mod diagnosis;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/error.rs"]
 mod error;
+mod forks;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/holders.rs"]
 mod holders;

@@ -10,6 +10,30 @@ pub(crate) struct Mutation {
 
 pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
+        name: "fork_counts_from_its_end",
+        file: "fork_count",
+        edits: &[
+            ("        self.begun.fetch_add(1, AcqRel);\n", ""),
+            (
+                "        let next = |ended| (ended",
+                "        self.begun.fetch_add(1, AcqRel);\n        let next = |ended| (ended",
+            ),
+        ],
+    },
+    Mutation {
+        name: "fork_that_goes_on_is_forgotten",
+        file: "fork_count",
+        edits: &[("(begun == ended).then_some(begun)", "(begun >= ended).then_some(begun)")],
+    },
+    Mutation {
+        name: "fork_ends_before_it_is_looked_for",
+        file: "fork_count",
+        edits: &[(
+            "seen.0 != Some(self.begun.load(Acquire))",
+            "seen.0.is_none() || self.begun.load(Acquire) != self.ended.load(Acquire)",
+        )],
+    },
+    Mutation {
         name: "identity_not_checked",
         file: "acquire",
         edits: &[

@@ -209,6 +209,11 @@ impl Descriptor {
         false
     }
 
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
+    pub(crate) fn is_kept_on_fork(&self) -> bool {
+        false
+    }
+
     /// In the model no host closes descriptors.
     #[allow(clippy::unused_self, reason = "the contract's signature")]
     pub(crate) fn is_own(&self) -> bool {
@@ -238,6 +243,10 @@ impl Drop for Descriptor {
 }
 
 /// Nobody forks in the model.
+pub(crate) fn inherited(_: &Name) -> impl Iterator<Item = Mode> {
+    std::iter::empty()
+}
+
 pub(crate) fn generation() -> u32 {
     0
 }
