@@ -136,6 +136,8 @@ mod diagnosis;
 mod error;
 #[cfg(unix)]
 mod fd;
+#[cfg(unix)]
+mod fork_count;
 mod guard;
 mod holders;
 mod idle;

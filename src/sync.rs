@@ -3,6 +3,8 @@
 //! The modules that loom checks (`registry`, `idle`, `ledger`, `acquire`, `release`, `deadline`) take these
 //! names from `super::sync`; the loom test compiles the same files over a `sync` of its own.
 
+#[cfg(unix)]
+pub(crate) use std::sync::atomic::AtomicU32;
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use std::time::Instant;
 

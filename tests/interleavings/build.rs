@@ -10,7 +10,7 @@ use std::{env, fs};
 include!("src/mutations.rs");
 
 /// The files under test; they name each other, and the rest of the library, by `super::`.
-const CHECKED: [&str; 5] = ["registry", "idle", "ledger", "acquire", "release"];
+const CHECKED: [&str; 6] = ["registry", "idle", "ledger", "acquire", "release", "fork_count"];
 
 fn main() {
     let src = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("set by Cargo")).join("../../src");

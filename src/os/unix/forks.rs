@@ -2,13 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::fork_count::ForkCount;
+
 /// How many forks there were in this process's line before it was born.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
-/// How many forks this process has seen, as a child or as a parent.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-/// How many are going on: the child may have its copies already, and the host's own handlers may
-/// take their time before this process hears of it.
-static FORKING: AtomicU32 = AtomicU32::new(0);
+static COUNT: ForkCount = ForkCount { ended: AtomicU32::new(0), going_on: AtomicU32::new(0) };
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
 #[inline]
@@ -17,20 +15,16 @@ pub(crate) fn generation() -> u32 {
 }
 
 extern "C" fn before_fork() {
-    FORKING.fetch_add(1, Ordering::Relaxed);
+    COUNT.begin();
 }
 
 extern "C" fn after_fork_in_parent() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    // Not below zero: this one may have begun before it was watched.
-    let _ =
-        FORKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |forks| forks.checked_sub(1));
+    COUNT.end();
 }
 
 extern "C" fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    FORKING.store(0, Ordering::Relaxed); // Those of other threads are not this process's.
+    COUNT.end_in_child();
 }
 
 /// Two threads may both be first, and each fork then counts twice: any other number will do. A
@@ -50,13 +44,13 @@ pub(crate) fn watch_forks() {
     }
 }
 
-/// How many forks this process has seen; with [`happened_since`].
+/// Returns how many forks this process has seen; for [`happened_since`].
 pub(super) fn seen() -> u32 {
-    FORKS.load(Ordering::Relaxed)
+    COUNT.seen()
 }
 
-/// Whether a fork has happened since `seen` was this, or is going on.
+/// Returns whether a fork has happened since `seen` was this, or is going on.
 #[inline]
 pub(super) fn happened_since(seen: u32) -> bool {
-    seen != FORKS.load(Ordering::Relaxed) || FORKING.load(Ordering::Relaxed) != 0
+    COUNT.happened_since(seen)
 }

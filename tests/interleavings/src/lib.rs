@@ -27,6 +27,7 @@ mod diagnosis;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/error.rs"]
 mod error;
+mod forks;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/holders.rs"]
 mod holders;

@@ -185,4 +185,22 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             ("_ledger: Arc::clone(ledger)", "_ledger: Arc::downgrade(ledger)"),
         ],
     },
+    Mutation {
+        name: "forks_counted_before_marks",
+        file: "fork_count",
+        edits: &[(
+            "self.going_on.load(Acquire) != 0 || self.ended.load(Relaxed) != seen",
+            "self.ended.load(Acquire) != seen || self.going_on.load(Acquire) != 0",
+        )],
+    },
+    Mutation {
+        name: "forks_without_an_order",
+        file: "fork_count",
+        edits: &[("self.going_on.load(Acquire) != 0", "self.going_on.load(Relaxed) != 0")],
+    },
+    Mutation {
+        name: "forks_uncounted_when_unmarked",
+        file: "fork_count",
+        edits: &[("fetch_update(Release, Relaxed,", "fetch_update(Relaxed, Relaxed,")],
+    },
 ];

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+pub(crate) use loom::sync::atomic::AtomicU32;
 pub(crate) use std::sync::{Arc, Weak};
 
 use crate::oracle;
