@@ -9,8 +9,12 @@ use super::deadline::Deadline;
 use super::diagnosis::refused;
 use super::error::LockError;
 use super::ledger::Hold;
+#[cfg(unix)]
+use super::options::AfterUse;
 use super::os;
 use super::process::LedgerRef;
+#[cfg(unix)]
+use super::release::close_guarded;
 use super::release::{downgrade, release_guarded};
 
 /// Proof that the lock is held: from [`Lock::lock`](crate::Lock::lock) until it is dropped.
@@ -145,6 +149,53 @@ impl Guard {
         answer
     }
 
+    /// Leaves the hold to the children of `fork` as well, from the next one on: it ends when this
+    /// process and all those children have dropped the guard or ended.
+    ///
+    /// Without it a child's copies of holds are closed when it is born (L11). For `daemon(3)`, which
+    /// goes on in a child and ends the parent:
+    ///
+    /// ```no_run
+    /// let mut held = locket::lock_file("/run/my_daemon.lock").lock()?;
+    /// held.keep_on_fork()?;
+    /// # mod libc { pub unsafe fn daemon(_: i32, _: i32) -> i32 { 0 } }
+    /// // SAFETY: the program has one thread.
+    /// if unsafe { libc::daemon(0, 0) } == 0 {
+    ///     // The child has the guard. Dropping it releases the lock, since the parent has ended.
+    ///     held.release()?;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// Parent and child share one lock then, and it does not exclude one from the other. Dropping or
+    /// releasing the guard after a fork closes this process's copy, and the last one to do so frees
+    /// the lock. In the child [`Lock::state`](crate::Lock::state) does not count the hold, and an
+    /// acquisition of the same path waits until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::NotLocked`] in a child, for a guard of the parent's that was not kept; and after a
+    /// downgrade that has lost the lock.
+    #[cfg(unix)]
+    pub fn keep_on_fork(&mut self) -> Result<(), LockError> {
+        let is_closed = self.is_lost || self.ledger.is_inherited() && !self.is_carried();
+        match self.hold.as_mut().filter(|_| !is_closed) {
+            Some(hold) => {
+                hold.descriptor.keep_on_fork();
+                hold.after_use = AfterUse::Close; // Else later forks would keep an idle descriptor.
+                Ok(())
+            }
+            None => Err(LockError::NotLocked { path: self.ledger.name().path().into() }),
+        }
+    }
+
+    /// Returns whether a parent and a child both have the hold.
+    #[cfg(unix)]
+    fn is_carried(&self) -> bool {
+        let kept = self.hold.as_ref().filter(|hold| hold.descriptor.is_kept_on_fork());
+        kept.is_some_and(|hold| self.ledger.is_inherited() || hold.descriptor.is_shared_by_fork())
+    }
+
     /// Passes the hold on to the programs that this process becomes or starts: it ends when this
     /// process and all that inherited it have ended, or closed what they inherited (L11).
     ///
@@ -175,6 +226,17 @@ impl Guard {
     }
 
     fn end(&mut self) -> Result<(), LockError> {
+        #[cfg(unix)]
+        if self.is_carried() && !self.is_lost {
+            match self.hold.take() {
+                Some(hold) if !self.ledger.is_inherited() => {
+                    close_guarded(self.ledger.ledger(), hold);
+                }
+                // The ledger is the parent's. Closed, not unlocked: the parent may go on.
+                hold => drop(hold),
+            }
+            return Ok(());
+        }
         match self.hold.take() {
             Some(hold) if !self.is_lost && !self.ledger.is_inherited() => {
                 release_guarded(self.ledger.ledger(), hold)

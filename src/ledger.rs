@@ -62,7 +62,7 @@ pub(crate) struct Ledger {
     idle: Slot<Descriptor>,
     is_keeper: Register<bool>,
     pool: Arc<IdlePool>,
-    courtesy: Courtesy,
+    courtesy: Arc<Courtesy>,
 }
 
 /// A hold that no guard has. It keeps its ledger, and so itself, alive when every handle is gone:
@@ -130,7 +130,7 @@ impl From<Tally> for State {
 }
 
 impl Ledger {
-    pub(crate) fn new(name: Name, pool: Arc<IdlePool>) -> Self {
+    pub(crate) fn new(name: Name, pool: Arc<IdlePool>, courtesy: Arc<Courtesy>) -> Self {
         Self {
             name,
             generation: os::generation(),
@@ -139,7 +139,7 @@ impl Ledger {
             idle: Slot::empty(),
             is_keeper: Register::new(false),
             pool,
-            courtesy: Courtesy::new(os::clock),
+            courtesy,
         }
     }
 

@@ -42,7 +42,7 @@ fn registry() -> &'static Registry {
 }
 
 /// A ledger as a handle or guard refers to it, possibly inherited through a fork.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct LedgerRef(Arc<Ledger>);
 
 impl LedgerRef {
@@ -67,7 +67,7 @@ impl LedgerRef {
     /// This process's own ledger of the path.
     pub(crate) fn here(&self) -> Cow<'_, Self> {
         if self.is_inherited() {
-            return Cow::Owned(Self(registry().ledger(self.name().clone())));
+            return Cow::Owned(Self(registry().ledger_of_inherited(self.name())));
         }
         Cow::Borrowed(self)
     }
@@ -77,11 +77,55 @@ impl LedgerRef {
     }
 }
 
+/// A copy that is made in a child refers to the child's own ledger: to refer to the parent's, which is
+/// never taken apart here, would leak a count of it.
+impl Clone for LedgerRef {
+    fn clone(&self) -> Self {
+        match self.here() {
+            Cow::Owned(own) => own,
+            Cow::Borrowed(own) => Self(Arc::clone(&own.0)),
+        }
+    }
+}
+
 impl Drop for LedgerRef {
     fn drop(&mut self) {
         // The parent's ledger may be half-written here: it must never be taken apart.
         if self.is_inherited() {
             mem::forget(Arc::clone(&self.0));
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::courtesy::MOST_REMEMBERED;
+
+    /// Without a kept handle the process yields, too: fairness belongs to the path.
+    #[test]
+    fn a_path_is_remembered_after_its_last_handle() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("lock");
+        let start = Instant::now();
+        loop {
+            crate::lock_file(&path).lock()?.release()?;
+            if LedgerRef::of(&path).ledger().gives_way() {
+                return Ok(());
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it never yields");
+        }
+    }
+
+    #[test]
+    fn few_paths_are_remembered() {
+        let registry = Registry(Mutex::new(Ledgers::new()));
+        for n in 0..3 * MOST_REMEMBERED {
+            drop(registry.ledger(Name::new(Path::new(&format!("/nowhere/{n}")))));
+            let remembered = registry.0.lock().remembered.len();
+            assert_eq!(remembered, MOST_REMEMBERED.min(n + 1));
         }
     }
 }

@@ -25,6 +25,13 @@ pub(crate) fn release_guarded(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), Lo
     end(ledger, hold)
 }
 
+/// Ends a guard's hold in this process alone: a child or the parent has a copy, whose lock goes on.
+#[cfg(unix)]
+pub(crate) fn close_guarded(ledger: &Ledger, hold: Hold) {
+    ledger.leave(hold.mode);
+    drop(hold);
+}
+
 /// Makes a guard's exclusive hold a shared one. On an error the hold is as it was, unless that is
 /// contention: then it is over.
 pub(crate) fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockError> {

@@ -1,5 +1,6 @@
 //! - L11: in a child of `fork`, dropping or releasing what the parent holds does not unlock the parent,
 //!   the child's own acquisitions exclude the parent's, and its state starts as unlocked.
+//! - L11: a hold goes to a child if its guard says so before the fork.
 //! - L7: the lock of a killed process is free, although a forked child of it lives.
 #![cfg(unix)]
 
@@ -220,28 +221,28 @@ fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
     }
 }
 
-/// The limit of it: what was held at the moment of the fork is the child's, too, and lasts until the
-/// child's end if the parent does not live to release it.
+/// A child's copies of what was held at the fork, or waited for, are closed when it is born: its
+/// parent's death ends the hold.
 #[test]
-fn l7_what_was_held_at_the_fork_lasts_as_long_as_the_child() {
+fn l7_what_was_held_at_the_fork_is_free_although_the_child_lives() {
     for acquire in ["lock a g", "acquire a"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        let mut other = Peer::with_handle("a", &path, "timeout=600000");
+        let mut other = Peer::with_handle("a", &path, "");
         let mut parent = Peer::with_handle("a", &path, "");
         parent.ok(acquire);
         let child = parent.ok("fork c");
         parent.ok("child c linger 300000");
+        assert!(!other.finds_free("a"));
         parent.kill();
-        other.start_waiting("w", "acquire a", &path);
+        assert!(is_alive(&child));
+        assert!(other.finds_free("a"), "{acquire}");
         kill(&child);
-        other.wait_ok("w");
     }
 }
 
-/// The same of what another thread was waiting for.
 #[test]
-fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
+fn l7_what_was_waited_for_at_the_fork_is_free_although_the_child_lives() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "timeout=600000");
@@ -253,9 +254,39 @@ fn l7_what_was_waited_for_at_the_fork_lasts_as_long_as_the_child() {
     holder.ok("release a");
     parent.wait_ok("w");
     parent.kill();
-    holder.start_waiting("w", "acquire a", &path);
+    assert!(is_alive(&child));
+    assert!(holder.finds_free("a"));
     kill(&child);
-    holder.wait_ok("w");
+}
+
+/// What `daemon(3)` needs: the hold lasts until both have let go.
+#[test]
+fn l11_a_guard_that_is_kept_on_fork_is_the_childs_too() {
+    for end in ["drop_guard g", "release_guard g"] {
+        let scratch = Scratch::new();
+        let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+        let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+        parent.ok("lock a g");
+        parent.ok("keep_on_fork g");
+        parent.ok("fork c");
+        parent.ok(end);
+        assert_eq!(parent.ok("state a"), "unlocked");
+        assert!(!other.finds_free("a"), "the child has it");
+        assert_eq!(parent.ok("child c is_current g"), "true");
+        parent.ok(&format!("child c {end}"));
+        assert!(other.finds_free("a"), "{end}");
+        parent.ok("acquire a");
+        parent.ok("release a");
+    }
+}
+
+#[test]
+fn l11_a_guard_that_was_not_kept_cannot_be_kept_by_the_child() {
+    let scratch = Scratch::new();
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    parent.ok("lock a g");
+    parent.ok("fork c");
+    assert_eq!(parent.refused("child c keep_on_fork g").class, "not_locked");
 }
 
 /// A guard that the child drops is closed there: the child is not in the way of its parent's death.
@@ -275,6 +306,20 @@ fn l7_a_child_can_let_go_of_an_inherited_guard() {
         assert!(other.finds_free("a"));
         kill(&child);
     }
+}
+
+/// The child's ledger of an inherited handle lasts between two uses of the handle.
+#[test]
+fn l6_a_child_remembers_a_failed_release_by_an_inherited_handle() {
+    let scratch = Scratch::new();
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    parent.ok("fork c");
+    assert_eq!(parent.refused("child c release a").class, "not_locked");
+    assert_eq!(parent.ok("child c state a"), "released_error");
+    assert_eq!(parent.ok("state a"), "unlocked");
+    parent.ok("child c acquire a");
+    parent.ok("child c release a");
+    assert_eq!(parent.ok("child c state a"), "unlocked");
 }
 
 /// Whatever the other threads were doing with the lock when the child was born.

@@ -5,6 +5,7 @@ mod diagnosis;
 mod file_system;
 mod forks;
 mod name;
+mod open_files;
 mod opening;
 mod own_file;
 pub(super) mod users;
@@ -57,6 +58,14 @@ impl Descriptor {
     /// The caller of the library will use it.
     pub(crate) fn lend(&self) {
         self.file.clear_mark();
+    }
+
+    pub(crate) fn keep_on_fork(&self) {
+        self.file.keep_on_fork();
+    }
+
+    pub(crate) fn is_kept_on_fork(&self) -> bool {
+        self.file.is_kept_on_fork()
     }
 
     pub(crate) fn is_own(&self) -> bool {

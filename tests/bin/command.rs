@@ -69,6 +69,12 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
             silent(guard.downgrade())
         }
+        #[cfg(unix)]
+        ["keep_on_fork", slot] => {
+            let mut things = world.things();
+            let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
+            silent(guard.keep_on_fork())
+        }
         ["drop_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
             drop(guard);

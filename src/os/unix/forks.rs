@@ -25,14 +25,16 @@ extern "C" fn after_fork_in_parent() {
 extern "C" fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     COUNT.end_in_child();
+    // Else a lock of a parent that is killed would live on in this process (L7).
+    super::open_files::close_copies();
 }
 
 /// Two threads may both be first, and each fork then counts twice: any other number will do. A
 /// `Once` would not, since a child born in the middle of one would wait for it for ever.
 pub(crate) fn watch_forks() {
     if !WATCHING.load(Ordering::Relaxed) {
-        // SAFETY: the functions only touch atomics, which is legal in a forked child, and they
-        // live as long as the program.
+        // SAFETY: the functions change atomics and call `fstat`, `lseek` and `close`, which is legal in a
+        // forked child (signal-safety(7)), and they live as long as the program.
         let refused = unsafe {
             libc::pthread_atfork(
                 Some(before_fork),

@@ -38,7 +38,7 @@ const TAKEN_WITHIN: u64 = 500_000;
 
 /// Runs the command under the lock, and returns the status to exit with.
 pub(super) fn run(
-    guard: Guard,
+    mut guard: Guard,
     program: Program<'_>,
     inheritance: Inheritance,
 ) -> Result<i32, Failure> {
@@ -50,6 +50,8 @@ pub(super) fn run(
     let mask = Signals::all().block();
 
     let words = words_in_command_line(program);
+    // For the command and the canary.
+    guard.keep_on_fork()?;
     let lock = guard.as_fd();
     let inherited = Some(lock).filter(|_| inheritance == Inheritance::Inherited);
     let started = Command::start(&prepared, mask, inherited);
