@@ -39,6 +39,10 @@ const AMONG_OTHERS: usize = 2 * SHORTEST;
 /// A hold that is long beside the tenth of a millisecond that a hand-over may take.
 const LONG_HOLD: usize = 500;
 
+/// The number of paths that are remembered after their last handle: more than a program uses in turn,
+/// and few enough to search one by one.
+pub(crate) const MOST_REMEMBERED: usize = 64;
+
 /// How an acquisition came by its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {

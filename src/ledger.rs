@@ -62,7 +62,7 @@ pub(crate) struct Ledger {
     idle: Slot<Descriptor>,
     is_keeper: Register<bool>,
     pool: Arc<IdlePool>,
-    courtesy: Courtesy,
+    courtesy: Arc<Courtesy>,
 }
 
 /// A hold that no guard has. It keeps its ledger, and so itself, alive when every handle is gone:
@@ -131,7 +131,7 @@ impl From<Tally> for State {
 
 impl Ledger {
     /// In a child of `fork` it begins with the holds that were kept for it.
-    pub(crate) fn new(name: Name, pool: Arc<IdlePool>) -> Self {
+    pub(crate) fn new(name: Name, pool: Arc<IdlePool>, courtesy: Arc<Courtesy>) -> Self {
         let tally = os::inherited(&name).fold(Tally::UNLOCKED, Tally::plus);
         Self {
             name,
@@ -141,7 +141,7 @@ impl Ledger {
             idle: Slot::empty(),
             is_keeper: Register::new(false),
             pool,
-            courtesy: Courtesy::new(os::clock),
+            courtesy,
         }
     }
 

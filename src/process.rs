@@ -113,3 +113,36 @@ impl Drop for LedgerRef {
         }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::courtesy::MOST_REMEMBERED;
+
+    /// Without a kept handle the process yields, too: fairness belongs to the path.
+    #[test]
+    fn a_path_is_remembered_after_its_last_handle() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("lock");
+        let start = Instant::now();
+        loop {
+            crate::lock_file(&path).lock()?.release()?;
+            if LedgerRef::of(&path).ledger().gives_way() {
+                return Ok(());
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it never yields");
+        }
+    }
+
+    #[test]
+    fn few_paths_are_remembered() {
+        let registry = Registry(Mutex::new(Ledgers::new()));
+        for n in 0..3 * MOST_REMEMBERED {
+            drop(registry.ledger(Name::new(Path::new(&format!("/nowhere/{n}")))));
+            let remembered = registry.0.lock().remembered.len();
+            assert_eq!(remembered, MOST_REMEMBERED.min(n + 1));
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! The ledgers of one process, by path (L10).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use super::courtesy::{Clock, Courtesy, MOST_REMEMBERED};
 use super::idle::IdlePool;
 use super::ledger::Ledger;
-use super::os::Name;
+use super::os::{self, Name};
 use super::sync::{Arc, Mutex};
 use super::weak_map::WeakMap;
 
@@ -17,16 +18,52 @@ pub(crate) struct Ledgers {
     by_path: WeakMap<OsString, Ledger>,
     /// Made with the first ledger.
     idle: Option<Arc<IdlePool>>,
+    /// What fairness remembers of a path outlives the last handle: a program that makes a handle for
+    /// each turn yields like one that keeps it. At most [`MOST_REMEMBERED`] paths, in no order.
+    pub(crate) remembered: Vec<(OsString, Arc<Courtesy>)>,
 }
 
 impl Ledgers {
     pub(crate) const fn new() -> Self {
-        Self { by_path: WeakMap::new(), idle: None }
+        Self { by_path: WeakMap::new(), idle: None, remembered: Vec::new() }
     }
 
     /// The idle descriptors of this process.
     pub(crate) fn idle(&mut self) -> &Arc<IdlePool> {
         self.idle.get_or_insert_with(|| Arc::new(IdlePool::new()))
+    }
+
+    /// Returns what fairness knows of a path. The path that was released least recently makes room for
+    /// a new one.
+    fn courtesy(&mut self, spelling: &OsStr) -> Arc<Courtesy> {
+        if let Some((_, courtesy)) = self.remembered.iter().find(|(path, _)| path == spelling) {
+            return Arc::clone(courtesy);
+        }
+        if self.remembered.len() >= MOST_REMEMBERED {
+            let now = os::clock(Clock::Exact);
+            let age = |(_, courtesy): &(OsString, Arc<Courtesy>)| {
+                now.wrapping_sub(courtesy.last_released())
+            };
+            let oldest = self.remembered.iter().enumerate().max_by_key(|(_, entry)| age(entry));
+            if let Some((oldest, _)) = oldest {
+                self.remembered.swap_remove(oldest);
+            }
+        }
+        let courtesy = Arc::new(Courtesy::new(os::clock));
+        self.remembered.push((spelling.to_os_string(), Arc::clone(&courtesy)));
+        courtesy
+    }
+
+    fn ledger(&mut self, name: Name) -> Arc<Ledger> {
+        let spelling = name.key();
+        if let Some(ledger) = self.by_path.get(spelling) {
+            return ledger;
+        }
+        let spelling = spelling.to_os_string();
+        let courtesy = self.courtesy(&spelling);
+        let ledger = Arc::new(Ledger::new(name, Arc::clone(self.idle()), courtesy));
+        self.by_path.insert(spelling, &ledger);
+        ledger
     }
 }
 
@@ -42,14 +79,6 @@ impl Registry {
     /// Paths are equal when they are spelled the same, to the byte: `Path` would take `x/` for
     /// `x`, which the system does not.
     pub(crate) fn ledger(&self, name: Name) -> Arc<Ledger> {
-        let mut ledgers = self.0.lock();
-        let spelling = name.key();
-        if let Some(ledger) = ledgers.by_path.get(spelling) {
-            return ledger;
-        }
-        let spelling = spelling.to_os_string();
-        let ledger = Arc::new(Ledger::new(name, Arc::clone(ledgers.idle())));
-        ledgers.by_path.insert(spelling, &ledger);
-        ledger
+        self.0.lock().ledger(name)
     }
 }

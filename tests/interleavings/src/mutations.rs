@@ -180,10 +180,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "two_ledgers_of_one_path",
         file: "registry",
-        edits: &[(
-            "        ledgers.by_path.insert(spelling, &ledger);",
-            "        let _ = spelling;",
-        )],
+        edits: &[("        self.by_path.insert(spelling, &ledger);", "        let _ = spelling;")],
     },
     Mutation {
         name: "entered_in_two_steps",
