@@ -119,7 +119,7 @@ struct Acquisition<'a> {
     options: &'a Options,
     deadline: &'a Deadline,
     /// From the first wait on, if there is an observer.
-    watch: Option<Watch<'a>>,
+    watch: Option<Watch>,
     entrance: Entrance,
     /// The number of files in a row that were found replaced without a wait for their lock.
     replacements: u32,

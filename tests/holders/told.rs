@@ -117,7 +117,7 @@ fn an_observer_may_ask() -> Outcome {
     waiter.start_waiting("w", "acquire a", &path);
     let told = Arc::new(Mutex::new(None));
     let tell = Arc::clone(&told);
-    let observer = move |wait: &locket::Wait<'_>| {
+    let observer = move |wait: &locket::Wait| {
         // It is called when the wait begins, which may be before it is in the queue.
         match wait.holders() {
             Ok(holders) if holders.waiting.len() < 2 && wait.waited() < PATIENCE => {

@@ -242,12 +242,12 @@ pub(crate) fn generation() -> u32 {
     0
 }
 
-pub(crate) fn open<'a>(
-    name: &'a Name,
-    _: &'a Options,
-    _: &'a Deadline,
+pub(crate) fn open(
+    name: &Name,
+    _: &Options,
+    _: &Deadline,
     _: Access,
-    _: &mut Option<Watch<'a>>,
+    _: &mut Option<Watch>,
 ) -> Result<Opened<Descriptor>, Failure> {
     name.alive(Action::Open)?;
     name.system.enter(|state| {
@@ -281,7 +281,7 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-    _: Option<&mut Watch<'_>>,
+    _: Option<&mut Watch>,
 ) -> Result<Waited, Failure> {
     descriptor.name.alive(Action::Lock)?;
     let system = &descriptor.name.system;
