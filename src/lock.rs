@@ -7,7 +7,7 @@ use super::acquire::acquire;
 use super::diagnosis::refused;
 use super::error::LockError;
 use super::guard::Guard;
-use super::holders::{Effort, Holders};
+use super::holders::Holders;
 use super::ledger::{Ledger, State};
 use super::observer::{Observer, Wait};
 use super::options::{AfterUse, Mode, Options};
@@ -331,7 +331,7 @@ impl Lock {
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
         let (ledger, name) = (self.ledger.here(), self.ledger.name());
-        let ask = || os::holders(name, &self.options, false, Effort::Search);
+        let ask = || os::holders(name, &self.options, false);
         ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
 

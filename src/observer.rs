@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::diagnosis::refused;
-use super::holders::{Effort, Holders};
+use super::holders::Holders;
 use super::options::Options;
 use super::os::{self, Name};
 use super::sync::{Arc, Instant};
@@ -44,6 +44,8 @@ struct State {
     end: Option<End>,
     /// Wakes the waiter from its sleep in the kernel.
     bell: Option<Bell>,
+    /// What the observer was told when it asked for the holders last.
+    learnt: Option<Holders>,
 }
 
 /// How an observer ends a wait.
@@ -156,6 +158,11 @@ impl Watch {
         drop(paused);
     }
 
+    /// What the observer was told when it asked for the holders last.
+    pub(crate) fn learnt(&self) -> Option<Holders> {
+        self.wait.state().learnt.take()
+    }
+
     /// If the observer has ended the wait: how long it lasted. A panic of the observer goes on here.
     pub(crate) fn ended(&self) -> Option<Duration> {
         let end = self.wait.state().end.take();
@@ -248,14 +255,21 @@ impl Wait {
         self.deadline.remaining()
     }
 
-    /// Who holds the lock now, and who waits for it: see [`Lock::holders`](crate::Lock::holders).
+    /// Who holds the lock now, and who waits for it: see [`Lock::holders`](crate::Lock::holders). If the wait times out, its
+    /// error names the holders that were told last and still are ([`Holders::still_held`]).
     ///
     /// # Errors
     ///
     /// What the system answers when it cannot be asked.
     pub fn holders(&self) -> io::Result<Holders> {
-        os::holders(&self.name, &self.options, true, Effort::Search)
-            .map_err(|failure| refused(&self.name, failure).into())
+        let told = os::holders(&self.name, &self.options, true);
+        let told = told.map_err(|failure| refused(&self.name, failure))?;
+        if os::generation() == self.process {
+            let learnt = told.clone();
+            let before = self.state().learnt.replace(learnt);
+            drop(before); // Without the lock.
+        }
+        Ok(told)
     }
 }
 

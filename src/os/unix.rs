@@ -54,6 +54,11 @@ impl Descriptor {
         Number(self.file.as_raw_fd())
     }
 
+    #[cfg(target_os = "linux")]
+    pub(in crate::os) fn raw(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
     /// The caller of the library will use it.
     pub(crate) fn lend(&self) {
         self.file.clear_mark();

@@ -13,7 +13,7 @@ use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
-use crate::holders::{Effort, Holders};
+use crate::holders::{Holders, Process, Sighting};
 use crate::kind::ErrorKind;
 use crate::observer::{Opened, Waited, Watch};
 use crate::options::{Access, Mode, Options};
@@ -332,8 +332,16 @@ pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
 
 /// Nobody asks in the model.
 #[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
-pub(crate) fn holders(_: &Name, _: &Options, _: bool, _: Effort) -> Result<Holders, Failure> {
+pub(crate) fn holders(_: &Name, _: &Options, _: bool) -> Result<Holders, Failure> {
     Ok(Holders::default())
+}
+
+pub(crate) fn held_here(_: &Descriptor) -> Holders {
+    Holders::default()
+}
+
+pub(crate) fn still_has(_: &Sighting, _: Mode) -> Option<Process> {
+    None
 }
 
 pub(crate) fn is_current(name: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {
