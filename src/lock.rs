@@ -331,7 +331,7 @@ impl Lock {
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
         let (ledger, name) = (self.ledger.here(), self.ledger.name());
-        let ask = || os::holders(name, &self.options, false);
+        let ask = || os::holders(name, &self.options, false, &|| true);
         ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
 

@@ -260,9 +260,11 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// What the system answers when it cannot be asked.
+    /// What the system answers when it cannot be asked. A wait that is over meanwhile is one of them, so that a look at a
+    /// machine with many thousands of locks ends soon after its wait.
     pub fn holders(&self) -> io::Result<Holders> {
-        let told = os::holders(&self.name, &self.options, true);
+        let is_over = || os::generation() == self.process && self.state().is_over;
+        let told = os::holders(&self.name, &self.options, true, &|| !is_over());
         let told = told.map_err(|failure| refused(&self.name, failure))?;
         if os::generation() == self.process {
             let learnt = told.clone();

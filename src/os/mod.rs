@@ -24,7 +24,7 @@
 //! - `clock(which)`: at any time. Microseconds of a monotonic clock, which may wrap. It stands still
 //!   where the system itself hands a lock to the one who waits.
 //! - `give_way(moment)`: at any time. Lets other threads run for so long.
-//! - `holders(name, options, known_held)`: at any time; creates nothing, disturbs no lock,
+//! - `holders(name, options, known_held, goes_on)`: at any time; creates nothing, disturbs no lock,
 //!   opens nothing for reading or writing, except on NFS for reading. Where somebody is known to hold the lock, there is somebody
 //!   in the answer, unknown if need be.
 //! - `still_has(seen, mode) → process`: at any time. Does the descriptor on which a lock was seen have it still?

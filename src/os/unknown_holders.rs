@@ -9,7 +9,12 @@ use crate::options::{Mode, Options};
 
 use super::{Descriptor, Name};
 
-pub(crate) fn holders(_: &Name, _: &Options, known_held: bool) -> Result<Holders, Failure> {
+pub(crate) fn holders(
+    _: &Name,
+    _: &Options,
+    known_held: bool,
+    _: &dyn Fn() -> bool,
+) -> Result<Holders, Failure> {
     if !known_held {
         return Err(Action::Ask.failed(not_told()));
     }

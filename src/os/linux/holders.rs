@@ -23,27 +23,29 @@ use crate::os::unix::Place;
 use crate::os::{Descriptor, Name};
 
 use descriptors::locks_on;
-use file::{About, LockFile, LocksAt};
+use file::{About, LockFile, LocksAt, Proof};
 use inquiry::{Inquiry, in_container};
 use process::{Details, describe};
+use reading::Search;
 use table::{Entry, FileId, Hold};
 
 pub(crate) use every::locks_in_use;
 
 /// Reads what cannot block on another process: the table of locks, and of processes `stat`, `comm`, `fdinfo` and links. The
-/// path itself is the caller's.
+/// path itself is the caller's. Between two reads it is asked whether that goes on; if not, the answer is an error.
 pub(crate) fn holders(
     name: &Name,
     options: &Options,
     known_held: bool,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Holders, Failure> {
     let place = name.place(Action::Ask)?;
     let search = || {
-        let found = settled(|| look(place, options.follow_links, known_held));
+        let found = settled(|| look(place, options.follow_links, known_held, goes_on));
         found.map_err(|error| Action::Ask.failed(error))
     };
     match Deadline::Passed.outlast_signals(search) {
-        Err(_) if known_held => Ok(held_by(Claimant::Unknown)),
+        Err(_) if known_held && goes_on() => Ok(held_by(Claimant::Unknown)),
         found => found,
     }
 }
@@ -91,21 +93,27 @@ fn is_missing(claim: &Claim) -> bool {
     !matches!(claim.by, Claimant::Process(_))
 }
 
-fn look(place: Place<'_>, follow_links: bool, known_held: bool) -> io::Result<Holders> {
+fn look(
+    place: Place<'_>,
+    follow_links: bool,
+    known_held: bool,
+    goes_on: &dyn Fn() -> bool,
+) -> io::Result<Holders> {
     let Some(file) = LockFile::find(place, follow_links)? else {
         // No process can hold the lock of a file that does not exist.
         let free = Holders { coverage: Coverage::Complete, ..Holders::default() };
         return Ok(if known_held { held_by(Claimant::Unknown) } else { free });
     };
     let is_of_file = |hold: &Hold| hold.entry.file == file.id;
-    let mut inquiry = Inquiry::default();
+    let mut inquiry = Inquiry::new(goes_on);
     let mut holders = Holders { coverage: coverage(file.locks_at), ..Holders::default() };
+    let search = Search { goes_on, file: (file.proof == Proof::Numbers).then_some(file.id) };
     if known_held {
-        for hold in reading::once()?.iter().filter(|hold| is_of_file(hold)) {
+        for hold in reading::once(&search)?.iter().filter(|hold| is_of_file(hold)) {
             inquiry.add(&mut holders, hold, file.proof);
         }
     } else {
-        let pass = reading::until_whole(|pass| {
+        let pass = reading::until_whole(&search, |pass| {
             for hold in pass.holds.iter().chain(&pass.doubtful).filter(|hold| is_of_file(hold)) {
                 inquiry.add(&mut holders, hold, file.proof);
             }
@@ -129,7 +137,7 @@ fn look(place: Place<'_>, follow_links: bool, known_held: bool) -> io::Result<Ho
     if known_held && holders.held.is_empty() {
         holders.held.push(Claim { mode: None, by: inquiry.nobody_seen(), seen: None });
     }
-    Ok(holders)
+    if goes_on() { Ok(holders) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 /// The table of locks is this host's, and a container is shown a part of it.

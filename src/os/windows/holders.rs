@@ -26,8 +26,9 @@ pub(crate) fn holders(
     name: &Name,
     options: &Options,
     known_held: bool,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Holders, Failure> {
-    let mut holders = unknown_holders::holders(name, options, known_held)?;
+    let mut holders = unknown_holders::holders(name, options, known_held, goes_on)?;
     for claim in &mut holders.held {
         claim.by = somebody(name.path());
     }

@@ -332,7 +332,12 @@ pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
 
 /// Nobody asks in the model.
 #[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
-pub(crate) fn holders(_: &Name, _: &Options, _: bool) -> Result<Holders, Failure> {
+pub(crate) fn holders(
+    _: &Name,
+    _: &Options,
+    _: bool,
+    _: &dyn Fn() -> bool,
+) -> Result<Holders, Failure> {
     Ok(Holders::default())
 }
 

@@ -39,8 +39,9 @@ impl From<Locked> for Sighting {
 }
 
 /// What was seen of the processes at one time. No process is looked at twice.
-#[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(super) struct Looks<'a> {
+    /// Asked before each look. If it is not so, nothing is seen any more.
+    goes_on: &'a dyn Fn() -> bool,
     /// Whether the process could be looked into.
     seen: BTreeMap<u32, bool>,
     locked: HashMap<Entry, BTreeMap<u32, Vec<Locked>>>,
@@ -48,13 +49,18 @@ pub(super) struct Looks {
     everywhere: Option<bool>,
 }
 
-impl Looks {
+impl<'a> Looks<'a> {
+    pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
+        let (seen, locked, everywhere) = (BTreeMap::new(), HashMap::new(), None);
+        Self { goes_on, seen, locked, everywhere }
+    }
+
     /// Looks at a process. Returns whether it could be looked into; a process that has ended could.
     pub(super) fn at(&mut self, pid: u32) -> bool {
         if let Some(&could) = self.seen.get(&pid) {
             return could;
         }
-        let locks = locks_of(pid);
+        let locks = locks_of(pid, self.goes_on);
         let could = locks.is_some();
         for locked in locks.into_iter().flatten().rev() {
             self.locked.entry(locked.entry).or_default().entry(pid).or_default().push(locked);
@@ -72,6 +78,10 @@ impl Looks {
         let mut complete = pids.is_ok();
         for pid in pids.unwrap_or_default().into_iter().rev() {
             complete &= self.at(pid);
+            if !(self.goes_on)() {
+                complete = false;
+                break;
+            }
         }
         self.everywhere = Some(complete);
         complete
@@ -90,9 +100,9 @@ impl Looks {
 }
 
 /// The locks of a process; none if there is no such process, `None` if that cannot be told.
-fn locks_of(pid: u32) -> Option<Vec<Locked>> {
-    match in_process(pid, &format!("/proc/{pid}")) {
-        Ok((0, _)) => Some(of_threads(pid)),
+fn locks_of(pid: u32, goes_on: &dyn Fn() -> bool) -> Option<Vec<Locked>> {
+    match in_process(pid, &format!("/proc/{pid}"), goes_on) {
+        Ok((0, _)) => Some(of_threads(pid, goes_on)),
         Ok((_, locks)) => Some(locks),
         // What has ended has nothing. What is hidden may have.
         Err(_) => process::has_ended(pid).then(Vec::new),
@@ -100,18 +110,27 @@ fn locks_of(pid: u32) -> Option<Vec<Locked>> {
 }
 
 /// A process whose first thread has ended shows its descriptors in the others alone.
-fn of_threads(pid: u32) -> Vec<Locked> {
+fn of_threads(pid: u32, goes_on: &dyn Fn() -> bool) -> Vec<Locked> {
     let threads = numbers_in(&format!("/proc/{pid}/task")).unwrap_or_default();
-    let looks = threads.iter().map(|thread| in_process(pid, &format!("/proc/{pid}/task/{thread}")));
+    let looks = threads
+        .iter()
+        .map(|thread| in_process(pid, &format!("/proc/{pid}/task/{thread}"), goes_on));
     let with_descriptors = looks.flatten().find(|(descriptors, _)| *descriptors > 0);
     with_descriptors.map(|(_, locks)| locks).unwrap_or_default()
 }
 
 /// How many descriptors there are, and the locks on them.
-fn in_process(pid: u32, process: &str) -> io::Result<(usize, Vec<Locked>)> {
+fn in_process(
+    pid: u32,
+    process: &str,
+    goes_on: &dyn Fn() -> bool,
+) -> io::Result<(usize, Vec<Locked>)> {
     let descriptors = numbers_in(&format!("{process}/fdinfo"))?;
     let mut locks = vec![];
     for &descriptor in &descriptors {
+        if !goes_on() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match locks_on(format!("{process}/fdinfo/{descriptor}").as_ref()) {
             Err(error) if is_gone(&error) => {}
             entries => {

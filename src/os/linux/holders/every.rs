@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::descriptors::Locked;
 use super::file::{About, Proof};
 use super::inquiry::{Inquiry, in_container};
-use super::reading::{self, Pass};
+use super::reading::{self, Pass, Search};
 use super::table::{FileId, Hold};
 use crate::holders::{Claim, Coverage, Holders};
 use crate::in_use::LockInUse;
@@ -29,8 +29,9 @@ struct Found {
 }
 
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
-    let mut inquiry = Inquiry::default();
-    let Pass { holds, doubtful, .. } = reading::until_whole(|_| false)?;
+    let mut inquiry = Inquiry::new(&|| true);
+    let Pass { holds, doubtful, .. } =
+        reading::until_whole(&Search { goes_on: &|| true, file: None }, |_| false)?;
     let coverage = coverage_by_device();
     let told =
         |hold: &Hold| Holders { coverage: coverage(hold.entry.file.device), ..Holders::default() };

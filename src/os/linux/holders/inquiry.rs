@@ -15,9 +15,8 @@ use super::table::{Entry, Hold};
 use crate::holders::{Claim, Claimant, Holders, Process};
 use crate::options::Mode;
 
-#[derive(Debug, Default)]
-pub(super) struct Inquiry {
-    looks: Looks,
+pub(super) struct Inquiry<'a> {
+    looks: Looks<'a>,
     /// Whom it was asked about, and what was told.
     known: BTreeMap<u32, Option<Process>>,
 }
@@ -37,7 +36,11 @@ enum Had {
     Nothing,
 }
 
-impl Inquiry {
+impl<'a> Inquiry<'a> {
+    pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
+        Self { looks: Looks::new(goes_on), known: BTreeMap::new() }
+    }
+
     /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor
     /// that has it, if one was seen.
     pub(super) fn add(&mut self, to: &mut Holders, hold: &Hold, proof: Proof) -> Option<Locked> {
@@ -168,7 +171,7 @@ mod tests {
         let file = FileId { device: (0, 0), inode: 0 };
         let entry = Entry { mode, pid: std::process::id(), file, depth: 0 };
         let hold = Hold { entry, waiting: vec![] };
-        let mut inquiry = Inquiry::default();
+        let mut inquiry = Inquiry::new(&|| true);
         let mut holders = Holders::default();
         for _ in 0..times {
             inquiry.add(&mut holders, &hold, Proof::Numbers);
@@ -189,7 +192,7 @@ mod tests {
         let nobody_s = i32::MAX.unsigned_abs();
         let entry = Entry { mode: Mode::Exclusive, pid: nobody_s, file, depth: 0 };
         let told = |proof| {
-            let found = Inquiry::default().who_has(&entry, proof);
+            let found = Inquiry::new(&|| true).who_has(&entry, proof);
             found.into_iter().map(|holder| holder.by).collect::<Vec<_>>()
         };
         assert_eq!(told(Proof::Numbers), [Claimant::Ended { pid: nobody_s }]);

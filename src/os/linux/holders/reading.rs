@@ -15,7 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::table::{Hold, TABLE, holds, named};
+use super::table::{Entry, FileId, Hold, TABLE, entry, holds, named};
+use crate::options::Mode;
 
 /// The number of passes before it is said that the table changes too much to be read. Between two reads of a whole pass
 /// some fifteen locks may be released: a crowd that ends at once, or a reader that has to wait for a processor, is more.
@@ -39,32 +40,67 @@ pub(super) struct Pass {
     pub(super) is_whole: bool,
 }
 
+/// What the table is read for.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'a> {
+    /// Asked before each read. If it is not so, there is no answer.
+    pub(super) goes_on: &'a dyn Fn() -> bool,
+    /// A file whose numbers are its own: its exclusive lock is the only one, and nothing behind it needs to be read.
+    pub(super) file: Option<FileId>,
+}
+
+impl Search<'_> {
+    /// Whether the lock is among these lines.
+    fn is_found_in(&self, lines: &[u8]) -> bool {
+        let Some(file) = self.file else { return false };
+        let lines = String::from_utf8_lossy(lines);
+        let inode = format!(":{} ", file.inode);
+        let is_it =
+            |lock: Entry| lock.file == file && lock.mode == Mode::Exclusive && lock.depth == 0;
+        lines.lines().filter(|line| line.contains(&inode)).filter_map(entry).any(is_it)
+    }
+}
+
 /// Reads the table once, through one descriptor: enough for a lock that is known to be held.
-pub(super) fn once() -> io::Result<Vec<Hold>> {
-    let mut text = Vec::new();
-    let read = open()?.take(u64::MAX).read_to_end(&mut text);
-    read.map_err(|error| named(TABLE, &error))?;
-    Ok(holds(&String::from_utf8_lossy(&text)))
+pub(super) fn once(search: &Search<'_>) -> io::Result<Vec<Hold>> {
+    let mut reader = Reader::new(open()?);
+    let read = |error: io::Error| named(TABLE, &error);
+    while let Some(part) = reader.read(LARGE, search).map_err(read)? {
+        if search.is_found_in(reader.bytes_of(part)) {
+            break;
+        }
+    }
+    Ok(holds(&reader.text()))
 }
 
 /// Reads the table until a quiet pass is whole, or two others in a row are, or until `look`, which sees each pass, has seen
 /// enough; at most [`PASSES`] times.
-pub(super) fn until_whole(look: impl FnMut(&Pass) -> bool) -> io::Result<Pass> {
-    repeated(|| overlapping(open()?, open()?).map_err(|error| named(TABLE, &error)), look)
+pub(super) fn until_whole(
+    search: &Search<'_>,
+    look: impl FnMut(&Pass) -> bool,
+) -> io::Result<Pass> {
+    let pass = |search: &Search<'_>| {
+        overlapping(open()?, open()?, search).map_err(|error| named(TABLE, &error))
+    };
+    repeated(pass, search, look)
 }
 
 fn repeated(
-    mut pass: impl FnMut() -> io::Result<Pass>,
+    mut pass: impl FnMut(&Search<'_>) -> io::Result<Pass>,
+    search: &Search<'_>,
     mut look: impl FnMut(&Pass) -> bool,
 ) -> io::Result<Pass> {
     let mut last = Pass::default();
+    let mut search = *search;
     for _ in 0..PASSES {
         let was_whole = last.is_whole;
-        last = pass()?;
+        last = pass(&search)?;
         let is_certain = last.is_whole && (was_whole || last.doubtful.is_empty());
         if look(&last) || is_certain {
             return Ok(last);
         }
+        // What was found is over.
+        search.file = None;
     }
     Ok(Pass { is_whole: false, ..last })
 }
@@ -73,10 +109,16 @@ fn open() -> io::Result<File> {
     File::open(TABLE).map_err(|error| named(TABLE, &error))
 }
 
-fn overlapping(one: impl Read, other: impl Read) -> io::Result<Pass> {
+fn overlapping(one: impl Read, other: impl Read, search: &Search<'_>) -> io::Result<Pass> {
     let (mut one, mut other) = (Reader::new(one), Reader::new(other));
-    one.read(LARGE)?;
-    if one.text.len() <= SHORT && one.read(LARGE)?.is_none() {
+    // Part of the table is enough for a lock that is in it.
+    let found =
+        |one: &Reader<_>| Pass { holds: holds(&one.text()), doubtful: vec![], is_whole: false };
+    one.read(LARGE, search)?;
+    if search.is_found_in(&one.text) {
+        return Ok(found(&one));
+    }
+    if one.text.len() <= SHORT && one.read(LARGE, search)?.is_none() {
         return Ok(Pass { holds: holds(&one.text()), doubtful: vec![], is_whole: true });
     }
     // The order in time of all reads that returned something, as those of the one descriptor or of the other.
@@ -84,7 +126,10 @@ fn overlapping(one: impl Read, other: impl Read) -> io::Result<Pass> {
     let mut size = HALF;
     while !(one.is_done && other.is_done) {
         let is_one = other.is_done || !one.is_done && one.text.len() <= other.text.len();
-        let part = if is_one { one.read(LARGE)? } else { other.read(size)? };
+        let part = if is_one { one.read(LARGE, search)? } else { other.read(size, search)? };
+        if is_one && part.is_some_and(|part| search.is_found_in(one.bytes_of(part))) {
+            return Ok(found(&one));
+        }
         size = if is_one { size } else { LARGE };
         order.extend(part.map(|part| (is_one, part)));
     }
@@ -158,7 +203,10 @@ impl<R: Read> Reader<R> {
     }
 
     /// Returns the number of the part that was read, or `None` at the end.
-    fn read(&mut self, size: usize) -> io::Result<Option<usize>> {
+    fn read(&mut self, size: usize, search: &Search<'_>) -> io::Result<Option<usize>> {
+        if !(search.goes_on)() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the wait is over"));
+        }
         let mut buffer = vec![0; size];
         let count = loop {
             match self.source.read(&mut buffer) {
@@ -173,6 +221,12 @@ impl<R: Read> Reader<R> {
         self.text.extend(buffer.iter().take(count));
         self.ends.push(self.text.len());
         Ok(Some(self.ends.len() - 1))
+    }
+
+    fn bytes_of(&self, part: usize) -> &[u8] {
+        let end = |part: usize| self.ends.get(part).copied().unwrap_or_default();
+        let begin = part.checked_sub(1).map_or(0, end);
+        self.text.get(begin..end(part)).unwrap_or_default()
     }
 
     fn text(&self) -> String {
@@ -236,6 +290,8 @@ mod tests {
 
     use super::*;
 
+    const ALL: Search<'_> = Search { goes_on: &|| true, file: None };
+
     /// The kernel's list, and what becomes of it before each further read.
     #[derive(Default)]
     struct List {
@@ -281,7 +337,41 @@ mod tests {
         let list = Rc::new(List::default());
         list.changes.borrow_mut().extend(lists.iter().map(|list| list.to_vec()));
         let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
-        overlapping(descriptor(), descriptor()).expect("the list can be read")
+        overlapping(descriptor(), descriptor(), &ALL).expect("the list can be read")
+    }
+
+    /// The lock of a file whose numbers are its own ends the reading of its pass, and is in it with its waiters.
+    #[test]
+    #[allow(clippy::expect_used, reason = "that is how a test fails")]
+    fn an_exclusive_lock_is_not_read_past() {
+        let all: Vec<u32> = (1..=3_000).collect();
+        for pid in [1, 70, 71, 1_500, 3_000] {
+            let list = Rc::new(List::default());
+            list.changes.borrow_mut().push_back(all.clone());
+            let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
+            let file = Some(FileId { device: (0xfe, 0), inode: pid.into() });
+            let pass = overlapping(descriptor(), descriptor(), &Search { file, ..ALL });
+            let pass = pass.expect("the list can be read");
+            let shown = pids(&pass.holds);
+            assert!(
+                shown.contains(&pid) && shown.len() < pid as usize + 120,
+                "{pid}: {}",
+                shown.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_search_that_is_over_reads_no_more() {
+        let reads = std::cell::Cell::new(0);
+        let goes_on = || reads.replace(reads.get() + 1) < 3;
+        let list = Rc::new(List::default());
+        list.changes.borrow_mut().push_back((1..=3_000).collect());
+        let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
+        let pass =
+            overlapping(descriptor(), descriptor(), &Search { goes_on: &goes_on, file: None });
+        assert!(pass.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
+        assert_eq!(reads.get(), 4);
     }
 
     fn pids(holds: &[Hold]) -> Vec<u32> {
@@ -362,12 +452,12 @@ mod tests {
     /// How many passes are made of these, the last of them again and again, and whether the table was read whole.
     fn repeated_over(passes: &[Pass], look: impl FnMut(&Pass) -> bool) -> Option<(usize, bool)> {
         let mut made = 0;
-        let pass = || {
+        let pass = |_: &Search<'_>| {
             made += 1;
             let pass = passes.get(made - 1).or_else(|| passes.last()).cloned();
             pass.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
         };
-        let is_whole = repeated(pass, look).ok()?.is_whole;
+        let is_whole = repeated(pass, &ALL, look).ok()?.is_whole;
         Some((made, is_whole))
     }
 
