@@ -304,7 +304,9 @@ impl Lock {
     /// milliseconds. Whoever has ended since, or has closed a descriptor that others inherited, is
     /// not who holds it: then the descriptors of all processes are searched, as far as this one
     /// may look into them. Where the numbers in `/proc/locks` are ambiguous (btrfs, some
-    /// overlayfs) every holder is looked into; who may not be is [unknown](crate::Claimant).
+    /// overlayfs) every holder is looked into, and one that may not be is [unknown](crate::Claimant). Of a process that may not be
+    /// looked into only the number is told, of the one that [took](crate::Claimant::TakenBy) the lock. Nothing that is read
+    /// for it can block on another process: command lines are not told.
     ///
     /// A container (PID namespace) is shown the locks of its own processes, and on network file systems, FUSE and overlays
     /// other hosts or mounts may hold the lock: [`Holders::coverage`] tells, and [`Holders::is_held`] is `None` where no
