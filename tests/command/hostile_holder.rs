@@ -116,7 +116,12 @@ fn l3_a_file_system_that_does_not_answer_delays_no_other_file() {
     }
     let (table, ended) = said(&["status"], Some(&path));
     assert!(ended == Some(0) && table.contains(&format!(" {} ", holder.pid())), "{table}");
-    let (said, ended) = said(&["run", "-w", "0.2"], Some(&path));
-    assert!(ended == Some(75) && said.contains(&format!("pid {} ", holder.pid())), "{said}");
+    let (refused, ended) = said(&["run", "-w", "0.2"], Some(&path));
+    assert!(ended == Some(75) && refused.contains(&format!("pid {} ", holder.pid())), "{refused}");
+
+    // Asked about its own file, it is not waited for forever, and the others are told.
+    let (told, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
+    assert!(ended == Some(66) && told.contains(": no answer in "), "{told}");
+    assert!(told.contains(&format!("{}: ", path.display())), "{told}");
     drop(silent);
 }

@@ -12,9 +12,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use super::{skip, until};
 
@@ -27,6 +27,7 @@ pub(crate) struct SilentFs {
     /// Closed by the server's thread too, when the file system is unmounted.
     _device: Arc<File>,
     state: Arc<Server>,
+    server: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -64,20 +65,24 @@ impl SilentFs {
             return None;
         }
         let state = Arc::new(Server::default());
-        thread::spawn({
+        let server = thread::spawn({
             let (device, state) = (Arc::clone(&device), Arc::clone(&state));
             move || serve(&device, &state)
         });
-        Some(Self { mount_point, _device: device, state })
+        let server = Mutex::new(Some(server));
+        Some(Self { mount_point, _device: device, state, server })
     }
 
     pub(crate) fn file(&self) -> PathBuf {
         self.mount_point.join("file")
     }
 
-    /// From now on nothing is answered.
+    /// From now on nothing is answered, nor even read: the kernel would wait without end for the answer to what the server
+    /// has read, in a process that is killed as well.
     pub(crate) fn fall_silent(&self) {
         self.state.is_silent.store(true, Ordering::SeqCst);
+        let server = self.server.lock().expect("nothing panics with it").take();
+        server.map(JoinHandle::join).transpose().expect("the server does not panic");
     }
 }
 
@@ -93,10 +98,12 @@ impl Drop for SilentFs {
 
 fn serve(mut device: &File, state: &Server) {
     let mut request = vec![0; 0x4_0000];
-    loop {
+    while !state.is_silent.load(Ordering::SeqCst) {
+        if !is_readable(device) {
+            continue;
+        }
         match device.read(&mut request) {
-            Ok(40..) if !state.is_silent.load(Ordering::SeqCst) => {}
-            Ok(40..) => continue,
+            Ok(40..) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => continue,
             // Unmounted.
             _ => return,
@@ -113,6 +120,13 @@ fn serve(mut device: &File, state: &Server) {
         // It may have been interrupted.
         let _ = device.write(&message);
     }
+}
+
+/// Waits for a moment.
+fn is_readable(device: &File) -> bool {
+    let mut polled = libc::pollfd { fd: device.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the call reads and writes one entry.
+    unsafe { libc::poll(&raw mut polled, 1, 10) > 0 }
 }
 
 /// `None` for what has no answer, or is not to have one.
