@@ -28,6 +28,15 @@ impl Locked {
     pub(super) fn link(&self) -> String {
         format!("/proc/{}/fd/{}", self.pid, self.descriptor)
     }
+
+    /// Has the descriptor the lock still? (Those of a process whose first thread has ended are shown elsewhere.)
+    pub(super) fn is_still_so(&self) -> bool {
+        let Self { pid, descriptor, entry } = self;
+        match locks_on(format!("/proc/{pid}/fdinfo/{descriptor}").as_ref()) {
+            Ok(locks) => locks.contains(entry),
+            Err(_) => numbers_in(&format!("/proc/{pid}/fdinfo")).is_ok_and(|all| all.is_empty()),
+        }
+    }
 }
 
 impl From<Locked> for Sighting {

@@ -119,8 +119,15 @@ impl<'a> Inquiry<'a> {
         Had::It(taken)
     }
 
+    /// The descriptors may have been looked at seconds ago, when other processes took long. If the process has ended since,
+    /// and its number is another's, that one has not got the descriptor.
     fn holder(&mut self, locked: Locked) -> Option<Holder> {
+        let is_first_of_process = !self.known.contains_key(&locked.pid);
         let by = self.named(locked.pid)?;
+        if is_first_of_process && !locked.is_still_so() {
+            self.known.remove(&locked.pid);
+            return Some(unseen(Claimant::Unknown));
+        }
         Some(Holder { by, seen: Some(locked) })
     }
 
@@ -197,5 +204,15 @@ mod tests {
         };
         assert_eq!(told(Proof::Numbers), [Claimant::Ended { pid: nobody_s }]);
         assert_eq!(told(Proof::Stat(0, 0)), [Claimant::Unknown]);
+    }
+
+    /// A process that has released the lock since its descriptors were looked at, or has the number of one that held it.
+    #[test]
+    fn l12_a_process_that_has_not_got_the_lock_any_more_is_not_named() {
+        let file = FileId { device: (0, 0), inode: 0 };
+        let entry = Entry { mode: Mode::Exclusive, pid: 1, file, depth: 0 };
+        let locked = Locked { pid: std::process::id(), descriptor: 0, entry };
+        let holder = Inquiry::new(&|| true).holder(locked);
+        assert!(holder.is_some_and(|it| it.by == Claimant::Unknown && it.seen.is_none()));
     }
 }
