@@ -6,8 +6,8 @@ use super::courtesy::{Entrance, MOMENT, is_time_enough};
 use super::deadline::Deadline;
 use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
-use super::holders::{Effort, Holders};
-use super::ledger::{Hold, Ledger};
+use super::holders::Holders;
+use super::ledger::{Hold, Ledger, State};
 use super::observer::{Opened, Waited, Watch};
 use super::options::{Access, AfterUse, Options};
 use super::os::{self, Descriptor, Name};
@@ -41,8 +41,11 @@ pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, L
                 return Ok(Hold { descriptor, mode, entrance, after_use });
             }
             Ok(Outcome::Contended) => {
+                let may_be_own =
+                    matches!(ledger.state(), State::HeldExclusive | State::HeldShared(_));
+                let error = acquisition.timed_out(may_be_own.then_some(&descriptor));
                 put_back(ledger, descriptor, options);
-                return Err(acquisition.timed_out());
+                return Err(error);
             }
             Ok(Outcome::GivenUp(waited)) => {
                 put_back(ledger, descriptor, options);
@@ -89,7 +92,7 @@ pub(crate) fn acquire_fd(
     let mut acquisition = Acquisition::new(name, options, &deadline);
     match acquisition.attempt(descriptor, || Ok(true)) {
         Ok(Outcome::Granted) => Ok(()),
-        Ok(Outcome::Contended) => Err(acquisition.timed_out()),
+        Ok(Outcome::Contended) => Err(acquisition.timed_out(None)),
         Ok(Outcome::GivenUp(waited)) => Err(acquisition.given_up(waited)),
         Ok(Outcome::Replaced) => Err(refused(name, replaced())),
         Err(failure) => Err(refused(name, failure)),
@@ -119,7 +122,7 @@ struct Acquisition<'a> {
     options: &'a Options,
     deadline: &'a Deadline,
     /// From the first wait on, if there is an observer.
-    watch: Option<Watch<'a>>,
+    watch: Option<Watch>,
     entrance: Entrance,
     /// The number of files in a row that were found replaced without a wait for their lock.
     replacements: u32,
@@ -210,14 +213,15 @@ impl<'a> Acquisition<'a> {
         }
     }
 
-    /// And who was it? Whoever has not waited for long does not want to wait for the answer either,
-    /// which may take the system ten milliseconds.
-    fn timed_out(&self) -> LockError {
-        const LONG: Duration = Duration::from_secs(1);
+    /// Names the holders that the observer has learnt of, if they still are, or this process, if it may hold the lock that it
+    /// waits for. The system's table of locks is not read, which may take some milliseconds (L3).
+    fn timed_out(&self, may_be_own: Option<&Descriptor>) -> LockError {
         let (name, waited) = (self.name, self.deadline.waited());
-        let holders = match self.options.timeout {
-            Some(timeout) if timeout < LONG => Holders::default(),
-            _ => os::holders(name, self.options, true, Effort::Glance).unwrap_or_default(),
+        let learnt = self.watch.as_ref().and_then(Watch::learnt);
+        let holders = match (learnt, may_be_own) {
+            (Some(learnt), _) => learnt.still_held(),
+            (None, Some(descriptor)) if !waited.is_zero() => os::held_here(descriptor),
+            (None, _) => Holders::default(),
         };
         LockError::TimedOut { path: name.path().into(), waited, holders }
     }

@@ -25,9 +25,10 @@ pub enum LockError {
         path: PathBuf,
         /// From the call to the last attempt; zero when one attempt was all that was asked for.
         waited: Duration,
-        /// Who held it, as the system told it then: on Linux processes by number and name, and
-        /// only as far as a glance tells, some milliseconds after the deadline. Nobody is named if less than a
-        /// second was to be waited. [`Lock::holders`](crate::Lock::holders) tells all.
+        /// Who held it, as far as the observer of the wait has asked ([`Wait::holders`](crate::Wait::holders)) and its
+        /// last answer was still true at the deadline: see [`Holders::still_held`]. Empty without an observer that
+        /// asked: to ask the system takes longer than a deadline may be exceeded by (L3).
+        /// [`Lock::holders`](crate::Lock::holders) tells all.
         holders: Holders,
     },
     /// The observer of [`Lock::on_wait`](crate::Lock::on_wait) put an end to the wait. The state of
@@ -141,7 +142,10 @@ impl fmt::Display for LockError {
             }
             Self::TimedOut { path, waited, holders } => {
                 write!(f, "couldn't lock {} within {:?}", path.display(), shorten(*waited))?;
-                if holders.held.is_empty() { Ok(()) } else { write!(f, ": held by {holders}") }
+                if holders.held.is_empty() {
+                    return f.write_str(": held by another process");
+                }
+                write!(f, ": held by {holders}")
             }
             Self::GivenUp { path, waited } => {
                 write!(f, "gave up waiting for {} after {:?}", path.display(), shorten(*waited))

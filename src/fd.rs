@@ -88,7 +88,7 @@ impl<Fd> FdLock<Fd> {
     #[must_use = "an option is of the handle that it returns"]
     pub fn on_wait(
         self,
-        observer: impl Fn(&Wait<'_>) -> ControlFlow<()> + Send + Sync + 'static,
+        observer: impl Fn(&Wait) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> Self {
         let observer = Some(Observer::new(observer));
         Self { options: Options { observer, ..self.options }, ..self }

@@ -13,7 +13,8 @@ pub struct LockInUse {
     /// Where the file is, as its holder sees it: in another container the same words may mean
     /// another file. `None` if that cannot be told, as it cannot of another user's process.
     pub path: Option<PathBuf>,
-    /// The file is not at `path` any more: it was deleted, or another has taken its place.
+    /// The file is not at `path` any more: it was deleted, or another has taken its place. (A file that has other names
+    /// left, and its holder's name not, is not said to be deleted: its `path` ends with the kernel's ` (deleted)`.)
     pub deleted: bool,
     /// The numbers of the file system's device, major and minor, as the system's table of locks
     /// has them. Not always those that `stat` shows.

@@ -41,7 +41,7 @@
 //! | L10 path | The path is resolved against the current directory when the handle is made. What the system can open by the path as given can be locked |
 //! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
-//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`] |
+//! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`]. An observer that has not returned keeps its thread until it does |
 //! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
 //!
 //! # What is not
@@ -98,9 +98,9 @@
 //! - If there is no signal or no timer left (`RLIMIT_SIGPENDING`), a timed wait retries every
 //!   [`Lock::retry_period`], as it does on other systems.
 //!
-//! - An observer ([`Lock::on_wait`]) is called on a thread of its own while the wait lasts. A wait
-//!   that is observed has a timer even without a timeout; its signal is sent when the observer puts an
-//!   end to the wait.
+//! - An observer ([`Lock::on_wait`]) is called on a thread of its own while the wait lasts; it inherits the signal mask of
+//!   the waiting thread. A wait that is observed has a timer even without a timeout; its signal is sent when the observer
+//!   puts an end to the wait.
 //!
 //! # fork
 //!

@@ -7,7 +7,7 @@ use super::acquire::acquire;
 use super::diagnosis::refused;
 use super::error::LockError;
 use super::guard::Guard;
-use super::holders::{Effort, Holders};
+use super::holders::Holders;
 use super::ledger::{Ledger, State};
 use super::observer::{Observer, Wait};
 use super::options::{AfterUse, Mode, Options};
@@ -146,19 +146,25 @@ impl Lock {
         Self { options: Options { signals: false, ..self.options }, ..self }
     }
 
-    /// Who wants to know of a wait: called when one begins and then every second
-    /// ([`observe_every`](Self::observe_every)) for as long as it lasts. A lock that is free is
-    /// taken without a word.
+    /// Sets an observer: a function that is called when a wait begins and then every second
+    /// ([`observe_every`](Self::observe_every)) for as long as the wait lasts. A lock that is free is
+    /// taken without a call.
     ///
     /// The observer may put an end to the wait with [`ControlFlow::Break`], which the acquisition
-    /// reports as [`LockError::GivenUp`], unless the lock was granted in the same moment. It
-    /// should be quick: no acquisition returns while its observer is at work. If it panics, so
-    /// does the acquisition, without a hold.
+    /// reports as [`LockError::GivenUp`]. If it panics while the wait lasts, so does the acquisition,
+    /// without a hold. A grant counts: what an observer returns after it means nothing, and a later panic
+    /// is seen on the observer's thread alone.
     ///
-    /// The waiter keeps its place in the kernel's queue. Where it has one (Linux), the observer is
-    /// therefore called on a thread of its own, which lasts as long as the wait; elsewhere, and
-    /// [`without_signals`](Self::without_signals), on the waiting thread between two attempts, and a
-    /// wait that is observed retries every [`retry_period`](Self::retry_period) even without a
+    /// Each wait calls its observer on a thread of its own, and does not depend on it: the lock is granted and the deadline
+    /// is kept whatever the observer is doing. So a call may still be running when the acquisition has returned, or when the
+    /// next wait of the handle begins, which has a thread of its own. The thread ends when the observer returns; until then
+    /// it keeps what the observer has captured, and an observer that never returns keeps its thread forever. If the
+    /// system has no thread to spare, the observer is not called until there is one, and the wait retries every
+    /// [`retry_period`](Self::retry_period) meanwhile. In the child of an observer that forks, the thread ends when the
+    /// observer returns, and the child with it.
+    ///
+    /// A waiter keeps its place in the kernel's queue where it has one (Linux). Elsewhere, and
+    /// [`without_signals`](Self::without_signals), a wait that is observed retries every `retry_period` even without a
     /// timeout.
     ///
     /// ```
@@ -176,7 +182,7 @@ impl Lock {
     #[must_use = "an option is of the handle that it returns"]
     pub fn on_wait(
         self,
-        observer: impl Fn(&Wait<'_>) -> ControlFlow<()> + Send + Sync + 'static,
+        observer: impl Fn(&Wait) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> Self {
         let observer = Some(Observer::new(observer));
         Self { options: Options { observer, ..self.options }, ..self }
@@ -298,7 +304,9 @@ impl Lock {
     /// milliseconds. Whoever has ended since, or has closed a descriptor that others inherited, is
     /// not who holds it: then the descriptors of all processes are searched, as far as this one
     /// may look into them. Where the numbers in `/proc/locks` are ambiguous (btrfs, some
-    /// overlayfs) every holder is looked into; who may not be is [unknown](crate::Claimant).
+    /// overlayfs) every holder is looked into, and one that may not be is [unknown](crate::Claimant). Of a process that may not be
+    /// looked into only the number is told, of the one that [took](crate::Claimant::TakenBy) the lock. Nothing that is read
+    /// for it can block on another process: command lines are not told.
     ///
     /// A container (PID namespace) is shown the locks of its own processes, and on network file systems, FUSE and overlays
     /// other hosts or mounts may hold the lock: [`Holders::coverage`] tells, and [`Holders::is_held`] is `None` where no
@@ -325,7 +333,7 @@ impl Lock {
     /// ```
     pub fn holders(&self) -> Result<Holders, LockError> {
         let (ledger, name) = (self.ledger.for_current_process(), self.ledger.name());
-        let ask = || os::holders(name, &self.options, false, Effort::Search);
+        let ask = || os::holders(name, &self.options, false, &|| true);
         ledger.ledger().with_descriptors(ask).map_err(|failure| refused(name, failure))
     }
 

@@ -71,10 +71,15 @@ fn exclusive(holder: &Peer) -> String {
     format!("exclusive pid {} (locket-peer) <- nobody", holder.pid())
 }
 
+/// The process may not be looked into: it may have the number of one that took the lock and has ended.
+fn taken_by(holder: &Peer) -> String {
+    format!("exclusive an unknown process (taken by pid {}) <- nobody", holder.pid())
+}
+
 const NOBODY: &str = "nobody <- nobody";
 const UNKNOWN: &str = "exclusive an unknown process <- nobody";
 
-/// The numbers are the files' own: everybody is told, without a look into the holder.
+/// The numbers are the files' own: a stranger is told which process took the lock, without a look into it.
 #[track_caller]
 fn told_to_all(check: &str, make: &str) {
     let scratch = Scratch::sticky();
@@ -83,11 +88,11 @@ fn told_to_all(check: &str, make: &str) {
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
     holder.handle("a", &path, "");
-    waiter.handle("a", &path, "timeout=1000");
+    waiter.handle("a", &path, "timeout=1000 asking");
     assert_eq!(asked(&mut waiter, &path), NOBODY);
     holder.ok("acquire a");
     assert_eq!(asked(&mut waiter, &path), exclusive(&holder));
-    assert_eq!(asked(&mut world.stranger(), &path), exclusive(&holder));
+    assert_eq!(asked(&mut world.stranger(), &path), taken_by(&holder));
     let message = waiter.refused("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
     assert!(message.ends_with(&end), "{message}");
@@ -155,7 +160,7 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     let waiting =
         exclusive(&second).replace("nobody", exclusive(&waiter).trim_end_matches(" <- nobody"));
     assert_eq!(asked(&mut asker, other), waiting);
-    asker.handle("hasty", other, "timeout=1000");
+    asker.handle("hasty", other, "timeout=1000 asking");
     let message = asker.refused("lock hasty g").message;
     let end = format!(": held by pid {} (locket-peer)", second.pid());
     assert!(message.ends_with(&end), "{message}");
@@ -229,7 +234,7 @@ fn l12_layers_of_overlayfs() {
     below.handle("a", scratch.join("one/one.lock"), "");
     below.ok("acquire a");
     assert_eq!(asked(&mut world.peer(), &files[0]), NOBODY);
-    assert_eq!(asked(&mut world.stranger(), &scratch.join("one/one.lock")), exclusive(&below));
+    assert_eq!(asked(&mut world.stranger(), &scratch.join("one/one.lock")), taken_by(&below));
 }
 
 /// The same inode number on two file systems, which the table tells apart by their devices.
@@ -246,8 +251,10 @@ fn l12_the_same_number_elsewhere() {
     let mut holder = world.peer();
     holder.handle("a", &files[0], "");
     holder.ok("acquire a");
-    for asker in [&mut world.peer(), &mut world.stranger()] {
-        assert_eq!(asked(asker, &files[0]), exclusive(&holder));
+    for (asker, told) in
+        [(&mut world.peer(), exclusive(&holder)), (&mut world.stranger(), taken_by(&holder))]
+    {
+        assert_eq!(asked(asker, &files[0]), told);
         assert_eq!(asked(asker, &files[1]), NOBODY);
     }
 }
@@ -266,9 +273,9 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
     assert_eq!(inside.pid(), 1, "it is no container: this checks nothing");
     let mut outside = Peer::with_handle("a", &path, "timeout=600000");
     outside.ok("lock a g");
-    inside.handle("a", &path, "timeout=1000");
+    inside.handle("a", &path, "timeout=1000 asking");
     let message = inside.refused("acquire a").message;
-    assert!(message.ends_with(": held by a process outside this container"), "{message}");
+    assert!(message.ends_with(": held by another process"), "{message}");
     assert_eq!(inside.ok("observe a"), "a process outside this container <- nobody");
     // A table without a word is no proof that there is a holder.
     assert_eq!(inside.ok("holders a"), NOBODY);
@@ -298,7 +305,7 @@ fn l12_heirs_inside_of_the_container() {
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), &script) else {
         return;
     };
-    inside.handle("a", scratch.lock_path(), "timeout=1000");
+    inside.handle("a", scratch.lock_path(), "timeout=1000 asking");
     let told = inside.ok("holders a");
     assert!(told.starts_with("exclusive pid ") && told.ends_with(" (sleep) <- nobody"), "{told}");
     let message = inside.refused("acquire a").message;
@@ -338,11 +345,10 @@ fn l12_processes_that_are_hidden() {
     holder.handle("a", &path, "");
     holder.ok("acquire a");
     let mut stranger = world.stranger();
-    let told = format!("exclusive pid {} <- nobody", holder.pid());
-    assert_eq!(asked(&mut stranger, &path), told);
-    stranger.handle("a", &path, "timeout=1000");
+    assert_eq!(asked(&mut stranger, &path), taken_by(&holder));
+    stranger.handle("a", &path, "timeout=1000 asking");
     let message = stranger.refused("acquire a").message;
-    assert!(message.ends_with(&format!(": held by pid {}", holder.pid())), "{message}");
+    assert!(message.ends_with(": held by another process"), "{message}");
 }
 
 #[test]
@@ -355,9 +361,9 @@ fn l12_without_proc_nobody_is_known() {
     let mut holder = Peer::spawn();
     holder.ok(&format!("open_foreign f {}", word(&path)));
     holder.ok("lock_foreign f exclusive");
-    peer.handle("a", &path, "timeout=1000");
+    peer.handle("a", &path, "timeout=1000 asking");
     let message = peer.refused("acquire a").message;
-    assert!(message.ends_with(": held by an unknown process"), "{message}");
+    assert!(message.ends_with(": held by another process"), "{message}");
     assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
     let refusal = peer.refused("holders a");
     assert_eq!(refusal.class, "ask");

@@ -181,11 +181,14 @@ fn l12_a_refusal_names_the_descriptor() -> Outcome {
     assert_eq!(source.raw_os_error(), Some(libc::EBADF));
     assert!(error.to_string().contains(&crate::support::words_of(libc::EBADF)), "{error}");
 
-    // Contention names the holder, if it was waited for a while.
+    // Contention names the holder, if the observer has asked for it.
     let file = File::open(scratch.lock_path())?;
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("acquire a");
-    let error = lock_fd(&file).timeout(Duration::from_secs(1)).lock().expect_err("the peer has it");
+    let lock = lock_fd(&file).timeout(Duration::from_secs(1)).on_wait(|wait| {
+        wait.holders().map_or(ControlFlow::Break(()), |_| ControlFlow::Continue(()))
+    });
+    let error = lock.lock().expect_err("the peer has it");
     assert!(error.to_string().contains(&format!("held by pid {}", peer.pid())), "{error}");
     Ok(())
 }

@@ -78,6 +78,31 @@ pub(crate) fn pin(pid: u32, processor: usize) -> Result {
     }
 }
 
+/// How many descriptors a process may have, if it raises its limit.
+pub(crate) fn descriptor_limit() -> Result<u64> {
+    Ok(descriptor_limits()?.rlim_max.min(1 << 20))
+}
+
+/// Raises the limit of this process as far as it may.
+pub(crate) fn raise_descriptor_limit() -> Result {
+    let mut limits = descriptor_limits()?;
+    limits.rlim_cur = limits.rlim_max;
+    // SAFETY: the call reads the limits.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error().into()),
+    }
+}
+
+fn descriptor_limits() -> Result<libc::rlimit> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills the limits.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) } {
+        0 => Ok(limits),
+        _ => Err(io::Error::last_os_error().into()),
+    }
+}
+
 pub(crate) fn spin_until(instant: u64) {
     while now() < instant {
         hint::spin_loop();

@@ -24,9 +24,12 @@
 //! - `clock(which)`: at any time. Microseconds of a monotonic clock, which may wrap. It stands still
 //!   where the system itself hands a lock to the one who waits.
 //! - `give_way(moment)`: at any time. Lets other threads run for so long.
-//! - `holders(name, options, known_held, effort)`: at any time; creates nothing, disturbs no lock,
+//! - `holders(name, options, known_held, goes_on)`: at any time; creates nothing, disturbs no lock,
 //!   opens nothing for reading or writing, except on NFS for reading. Where somebody is known to hold the lock, there is somebody
 //!   in the answer, unknown if need be.
+//! - `still_has(seen, mode) → process`: at any time. Does the descriptor on which a lock was seen have it still?
+//! - `held_here(descriptor)`: at any time. The holds of this process on the file of the descriptor, as far as they are
+//!   found within a millisecond.
 //! - `locks_in_use()`: at any time; the same of all files.
 //! - `diagnose(name, failure)`: after a failure, as soon as possible. What sort of trouble it is, and
 //!   why, as far as can be told.
@@ -66,13 +69,13 @@ mod unsupported;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::holders::{holders, locks_in_use};
+pub(crate) use linux::holders::{held_here, holders, locks_in_use, still_has};
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use unknown_holders::holders;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown_holders::locks_in_use;
+pub(crate) use unknown_holders::{held_here, locks_in_use, still_has};
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]

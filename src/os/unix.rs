@@ -56,6 +56,11 @@ impl Descriptor {
         Number(self.file.as_raw_fd())
     }
 
+    #[cfg(target_os = "linux")]
+    pub(in crate::os) fn raw(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
     /// The caller of the library will use it.
     pub(crate) fn lend(&self) {
         self.file.clear_mark();
@@ -121,12 +126,12 @@ pub(crate) fn inherited(name: &Name) -> impl Iterator<Item = Mode> {
 
 /// Opens the lock file. The forks are counted first: a child may have a copy of what is opened while it is born, and does
 /// not know of it. Then another descriptor is opened, a few times at most.
-pub(crate) fn open<'a>(
-    name: &'a Name,
-    options: &'a Options,
-    deadline: &'a Deadline,
+pub(crate) fn open(
+    name: &Name,
+    options: &Options,
+    deadline: &Deadline,
     access: Access,
-    watch: &mut Option<Watch<'a>>,
+    watch: &mut Option<Watch>,
 ) -> Result<Opened<Descriptor>, Failure> {
     const ATTEMPTS: u32 = 8;
     let mut attempts = 0;
@@ -188,7 +193,7 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-    mut watch: Option<&mut Watch<'_>>,
+    mut watch: Option<&mut Watch>,
 ) -> Result<Waited, Failure> {
     match block(descriptor, options, deadline, watch.as_deref_mut()) {
         Some(Ok(waited)) => return Ok(waited),
@@ -201,18 +206,14 @@ pub(crate) fn wait(
     Ok(pause_before_retry(options, deadline, watch))
 }
 
-/// Shows the wait to the observer if it is time to, and sleeps until the next attempt is due.
-fn pause_before_retry(
-    options: &Options,
-    deadline: &Deadline,
-    watch: Option<&mut Watch<'_>>,
-) -> Waited {
-    let mut period = options.retry_period.min(deadline.remaining().unwrap_or(Duration::MAX));
+/// Sleeps until the next attempt is due, or the observer ends the wait.
+fn pause_before_retry(options: &Options, deadline: &Deadline, watch: Option<&mut Watch>) -> Waited {
+    let period = options.retry_period.min(deadline.remaining().unwrap_or(Duration::MAX));
     if let Some(watch) = watch {
-        if let Some(waited) = watch.look_if_due() {
-            return Waited::GivenUp(waited);
+        if watch.start() {
+            watch.pause(period);
+            return watch.ended().map_or(Waited::Woken, Waited::GivenUp);
         }
-        period = period.min(watch.due());
     }
     pause(period);
     Waited::Woken
@@ -225,7 +226,7 @@ fn block(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-    watch: Option<&mut Watch<'_>>,
+    watch: Option<&mut Watch>,
 ) -> Option<io::Result<Waited>> {
     let alarm = match (deadline.remaining(), &watch) {
         (None, None) => return Some(lock(descriptor, options.mode)),
@@ -237,11 +238,7 @@ fn block(
     };
     match watch {
         None => Some(lock(descriptor, options.mode)),
-        Some(watch) => {
-            // Refused, it ends with the descriptor.
-            let give_back = || drop(unlock(descriptor));
-            watched(&alarm, watch, || lock(descriptor, options.mode), give_back)
-        }
+        Some(watch) => watched(&alarm, watch, || lock(descriptor, options.mode)),
     }
 }
 
@@ -251,7 +248,7 @@ fn block(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-    watch: Option<&mut Watch<'_>>,
+    watch: Option<&mut Watch>,
 ) -> Option<io::Result<Waited>> {
     let unlimited = deadline.remaining().is_none() && watch.is_none();
     unlimited.then(|| lock(descriptor, options.mode))

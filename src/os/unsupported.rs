@@ -65,12 +65,12 @@ impl Drop for Descriptor {
     }
 }
 
-pub(crate) fn open<'a>(
-    _: &'a Name,
-    _: &'a Options,
-    _: &'a Deadline,
+pub(crate) fn open(
+    _: &Name,
+    _: &Options,
+    _: &Deadline,
     _: Access,
-    _: &mut Option<Watch<'a>>,
+    _: &mut Option<Watch>,
 ) -> Result<Opened<Descriptor>, Failure> {
     let text = "file locks are not supported on this platform";
     Err(Action::Open.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
@@ -96,7 +96,7 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     _: &Options,
     _: &Deadline,
-    _: Option<&mut Watch<'_>>,
+    _: Option<&mut Watch>,
 ) -> Result<Waited, Failure> {
     match *descriptor {}
 }

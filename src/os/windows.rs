@@ -14,6 +14,7 @@ use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, RawHandle};
 use std::path::{self, Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
@@ -141,12 +142,12 @@ impl Number {
 
 /// Somebody who keeps the file to himself, or has it open still while it is being deleted, is
 /// waited for, since that ends; at the deadline it is an error like any other.
-pub(crate) fn open<'a>(
-    name: &'a Name,
-    options: &'a Options,
-    deadline: &'a Deadline,
+pub(crate) fn open(
+    name: &Name,
+    options: &Options,
+    deadline: &Deadline,
     _: Access,
-    watch: &mut Option<Watch<'a>>,
+    watch: &mut Option<Watch>,
 ) -> Result<Opened<Descriptor>, Failure> {
     let path = name.checked(Action::Open)?;
     let mut pauses = Pauses::up_to(options.retry_period);
@@ -179,16 +180,20 @@ pub(crate) fn needs_writing(_: &Failure) -> bool {
 fn pause_before_retry(
     pauses: &mut Pauses,
     deadline: &Deadline,
-    watch: Option<&mut Watch<'_>>,
+    watch: Option<&mut Watch>,
 ) -> Waited {
-    let mut left = deadline.remaining();
+    let pause = pauses.next(deadline.remaining());
     if let Some(watch) = watch {
-        if let Some(waited) = watch.look_if_due() {
-            return Waited::GivenUp(waited);
+        if watch.start() {
+            watch.pause(pause);
+            return watch.ended().map_or(Waited::Woken, Waited::GivenUp);
         }
-        left = Some(left.unwrap_or(Duration::MAX).min(watch.due()));
     }
-    pauses.sleep(left);
+    if pause.is_zero() {
+        thread::yield_now();
+    } else {
+        thread::sleep(pause);
+    }
     Waited::Woken
 }
 
@@ -270,7 +275,7 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-    mut watch: Option<&mut Watch<'_>>,
+    mut watch: Option<&mut Watch>,
 ) -> Result<Waited, Failure> {
     let mut pauses = Pauses::up_to(options.retry_period);
     loop {

@@ -1,5 +1,6 @@
 //! Handles and their options.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use locket::{Lock, lock_file};
@@ -28,6 +29,11 @@ fn with(lock: Lock, option: &str) -> Result<Lock, Refusal> {
         "timeout" => lock.timeout(Duration::from_millis(words::parse(value)?)),
         "retry_period" => lock.retry_period(Duration::from_millis(words::parse(value)?)),
         "shared" => lock.shared(),
+        "asking" => lock.observe_every(Duration::from_millis(20)).on_wait(|wait| {
+            // What it is told is in the error of a timeout.
+            let _ = wait.holders();
+            ControlFlow::Continue(())
+        }),
         "no_follow" => lock.no_follow(),
         "create_mode" => lock.create_mode(words::octal(value)?),
         "keep_open" => lock.keep_open(words::parse(value)?),

@@ -14,6 +14,8 @@ mod contention;
 mod exit_codes;
 mod generated;
 mod held;
+#[cfg(target_os = "linux")]
+mod hostile_holder;
 mod inheritance;
 mod interop;
 #[cfg(target_os = "linux")]

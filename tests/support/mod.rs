@@ -12,6 +12,8 @@ mod opened;
 mod others;
 mod peer;
 mod scratch;
+#[cfg(target_os = "linux")]
+mod silent_fs;
 mod skip;
 pub(crate) mod skip_log;
 #[cfg(target_os = "linux")]
@@ -24,6 +26,8 @@ pub(crate) use opened::access_of_open;
 pub(crate) use others::{is_alive, kill};
 pub(crate) use peer::{Answer, Peer, Refusal, word};
 pub(crate) use scratch::Scratch;
+#[cfg(target_os = "linux")]
+pub(crate) use silent_fs::{SilentFs, Unreadable};
 #[cfg(target_os = "linux")]
 pub(crate) use skip::has_mounted_root;
 #[cfg(unix)]

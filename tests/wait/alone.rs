@@ -46,6 +46,32 @@ pub(crate) fn suffer_want() {
     });
 }
 
+/// Returns the child's number to the parent, and `None` to the child, which ends after a minute.
+#[allow(unsafe_code)]
+pub(crate) fn fork() -> Option<u32> {
+    // SAFETY: the callers' children make system calls only, and end.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: the call has no conditions.
+        unsafe { libc::alarm(60) };
+        return None;
+    }
+    Some(child.try_into().expect("there should be a child"))
+}
+
+/// Waits until a child has ended, and returns its exit status.
+#[allow(unsafe_code)]
+#[track_caller]
+pub(crate) fn exit_status(child: u32) -> i32 {
+    let mut status = 0;
+    // SAFETY: the call fills the status.
+    let ended = unsafe {
+        libc::waitpid(child.try_into().expect("a process id is small"), &raw mut status, 0)
+    };
+    assert!(ended > 0 && libc::WIFEXITED(status), "the child did not exit: {status:#x}");
+    libc::WEXITSTATUS(status)
+}
+
 /// A child that does nothing until it is killed, or for a minute.
 #[allow(unsafe_code)]
 pub(crate) fn fork_idle() -> u32 {

@@ -46,6 +46,8 @@ mod remains;
 mod replacements;
 #[cfg(target_os = "linux")]
 mod signals;
+#[cfg(target_os = "linux")]
+mod slow_observers;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(target_os = "linux")]

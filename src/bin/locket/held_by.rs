@@ -18,8 +18,10 @@ pub(crate) fn named(holders: &Holders) -> Option<Cow<'_, Holders>> {
 }
 
 fn with_more(holders: &Holders) -> Cow<'_, Holders> {
+    /// No more are named: the rest is counted.
+    const NAMED: usize = 3;
     let mut holders = Cow::Borrowed(holders);
-    for at in 0..holders.held.len() {
+    for at in 0..holders.held.len().min(NAMED) {
         let Claimant::Process(process) = &holders.held[at].by else { continue };
         let Some(name) = more_than_name(process) else { continue };
         if let Claimant::Process(process) = &mut holders.to_mut().held[at].by {

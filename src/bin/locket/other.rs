@@ -9,6 +9,9 @@ struct Stat {
     /// The device number of its terminal; zero if it has none.
     #[cfg_attr(windows, allow(dead_code, reason = "no terminal is shared there"))]
     terminal: u32,
+    /// When it was started, in ticks since the machine was.
+    #[cfg_attr(windows, allow(dead_code, reason = "no command line is read there"))]
+    start: u64,
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -28,7 +31,13 @@ fn parsed(stat: &[u8]) -> Option<Stat> {
     // It is written with a sign.
     let terminal: i64 = words.nth(2)?.parse().ok()?;
     let terminal = u32::try_from(terminal & 0xffff_ffff).ok()?;
-    Some(Stat { state, parent, terminal })
+    Some(Stat { state, parent, terminal, start: words.nth(14)?.parse().ok()? })
+}
+
+/// When a process was started: two processes of one number differ in it.
+#[cfg(unix)]
+pub(crate) fn start_of(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start)
 }
 
 /// Is a process stopped, by Ctrl-Z for instance?
@@ -67,8 +76,9 @@ mod tests {
 
     #[test]
     fn a_name_may_have_anything_in_it() {
-        let stat = parsed(b"42 (a) R 7 (b) T 41 40 39 34817 38 1077936128").expect("it is one");
-        assert_eq!((stat.state, stat.parent, stat.terminal), ('T', 41, 34817));
+        let text = b"42 (a) R 7 (b) T 41 40 39 34817 38 4194304 11 12 13 14 15 16 17 18 20 0 1 0 987654 9 8";
+        let stat = parsed(text).expect("it is one");
+        assert_eq!((stat.state, stat.parent, stat.terminal, stat.start), ('T', 41, 34817, 987_654));
         assert!(parsed(b"42 (a").is_none());
         assert!(parsed(b"42 (a)").is_none());
     }

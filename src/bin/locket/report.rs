@@ -1,7 +1,7 @@
 //! What is said of a wait while it lasts. A silent wait looks like a hang.
 //!
 //! A thread of its own looks for the holders and says so. The wait does not wait for it, neither when it is over
-//! nor before.
+//! nor before; at its deadline it uses what the thread has found.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -28,15 +28,17 @@ const DRAW_EVERY: Duration = Duration::from_secs(1);
 
 /// A wait that is told of, until it is dropped.
 pub(crate) struct Report {
-    is_over: Arc<Over>,
+    shared: Arc<Shared>,
     line: Option<Arc<LiveLine>>,
     leaving: Option<Leaving>,
 }
 
 #[derive(Default)]
-struct Over {
+struct Shared {
     is_over: Mutex<bool>,
     changed: Condvar,
+    /// The holders at the last look.
+    holders: Mutex<Holders>,
 }
 
 /// What the thread needs.
@@ -49,15 +51,15 @@ struct Reporter {
     line: Option<Arc<LiveLine>>,
     /// A wait that is short is not worth a line in a log.
     from_the_beginning: bool,
-    is_over: Arc<Over>,
+    shared: Arc<Shared>,
 }
 
 impl Report {
     /// Nothing is told if that is not wanted, but for a holder that waits for this process.
     pub(crate) fn of(lock: &Lock, shown: &Path, tone: Tone, since: Instant) -> Self {
-        let is_over = Arc::new(Over::default());
+        let shared = Arc::new(Shared::default());
         if tone == Tone::Quiet {
-            return Self { is_over, line: None, leaving: Leaving::tidy(None) };
+            return Self { shared, line: None, leaving: Leaving::tidy(None) };
         }
         let line = LiveLine::of_terminal().map(Arc::new);
         let reporter = Reporter {
@@ -66,19 +68,27 @@ impl Report {
             shown: shown.into(),
             line: line.clone(),
             from_the_beginning: tone == Tone::Verbose || io::stderr().is_terminal(),
-            is_over: Arc::clone(&is_over),
+            shared: Arc::clone(&shared),
         };
         let leaving = Leaving::tidy(line.clone());
         // Without a thread nothing is told.
         let _ = spawn_deaf(move || reporter.tell());
-        Self { is_over, line, leaving }
+        Self { shared, line, leaving }
+    }
+}
+
+impl Report {
+    /// The holders at the last look that still hold the lock.
+    pub(crate) fn holders(&self) -> Holders {
+        let holders = self.shared.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.still_held()
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        *self.is_over.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.is_over.changed.notify_all();
+        *self.shared.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.changed.notify_all();
         if let Some(line) = &self.line {
             line.end();
         }
@@ -93,6 +103,7 @@ impl Reporter {
         let mut say_at = if self.from_the_beginning { Duration::ZERO } else { SAY_EVERY };
         loop {
             let holders = self.lock.holders().unwrap_or_default();
+            self.learn(holders.clone());
             if self.is_over_within(Duration::ZERO) {
                 return;
             }
@@ -121,9 +132,16 @@ impl Reporter {
         }
     }
 
+    fn learn(&self, holders: Holders) {
+        let mut learnt = self.shared.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *learnt, holders);
+        drop(learnt);
+        drop(before); // Without the lock: there may be thousands.
+    }
+
     fn is_over_within(&self, time: Duration) -> bool {
-        let over = self.is_over.is_over.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.is_over.changed.wait_timeout_while(over, time, |over| !*over);
+        let over = self.shared.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.changed.wait_timeout_while(over, time, |over| !*over);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

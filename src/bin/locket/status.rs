@@ -4,10 +4,18 @@ mod json;
 mod subject;
 mod table;
 
+use std::collections::BTreeSet;
+
+use locket::{Claim, Claimant};
+
 use super::args::StatusOptions;
 use super::exit::{self, Failure};
 use super::output::{print, print_coloured};
+#[cfg(unix)]
+use super::unix::{CommandLines, command_lines};
 use super::voice::fail;
+#[cfg(windows)]
+use super::windows::{CommandLines, command_lines};
 use subject::{State, Subject};
 
 /// One file that cannot be looked at does not keep the others from being told.
@@ -24,9 +32,9 @@ pub(crate) fn status(options: &StatusOptions) -> Result<i32, Failure> {
         }
     }
     if options.json {
-        print(&json::of(&subjects))?;
+        print(&json::of(&subjects, &commands_of(&subjects)))?;
     } else if !options.quiet {
-        print_coloured(&table::of(&subjects))?;
+        print_coloured(&table::of(&subjects, &commands_of(&subjects)))?;
     }
     let code = match subjects.iter().map(Subject::state).max() {
         Some(State::Held) => exit::HELD,
@@ -34,4 +42,16 @@ pub(crate) fn status(options: &StatusOptions) -> Result<i32, Failure> {
         Some(State::Free) | None => exit::FREE,
     };
     Ok(failed.unwrap_or(code))
+}
+
+/// The command lines of all processes that are told of.
+fn commands_of(subjects: &[Subject]) -> CommandLines {
+    let holders = subjects.iter().map(|subject| &subject.holders);
+    let claims = holders.flat_map(|holders| holders.held.iter().chain(&holders.waiting));
+    let pid = |claim: &Claim| match &claim.by {
+        Claimant::Process(process) => Some(process.pid),
+        _ => None,
+    };
+    let pids: BTreeSet<u32> = claims.filter_map(pid).collect();
+    command_lines(&pids.into_iter().collect::<Vec<_>>())
 }

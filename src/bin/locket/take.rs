@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use locket::{Guard, Holders, Lock, LockError};
 
 use super::args::Waiting;
-use super::held_by::{held_by, named};
+use super::held_by::named;
 use super::inherited::locked_descriptor;
 use super::report::Report;
 #[cfg(unix)]
@@ -46,39 +46,30 @@ impl Request<'_> {
                 return Ok(Taken::Held(guard));
             }
             // Said already.
-            Ok(None) => {}
-            Err(LockError::TimedOut { holders, .. }) => self.say_refused(holders),
+            Ok(None) | Err(LockError::TimedOut { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
     }
 
     /// The exit code says it too.
-    fn say_refused(&self, mut holders: Holders) {
+    fn say_refused(&self, holders: &Holders) {
         if self.tone == Tone::Quiet {
             return;
         }
-        if holders.held.is_empty() {
-            // Who waits for a moment only does not ask. They may be gone by now.
-            holders = self.holders_soon();
-        }
         let path = self.lock.path().display();
-        match (self.waiting.timeout(), named(&holders)) {
-            (None | Some(Duration::ZERO), Some(names)) => {
-                say(format_args!("{path} is held by {names}"));
-            }
-            (None | Some(Duration::ZERO), None) => {
-                say(format_args!("{path} is locked by somebody else"));
-            }
-            (Some(timeout), _) => {
-                say((self.late)(&path, timeout) + &held_by(&holders));
-            }
+        let names = named(holders);
+        let names = names.as_ref().map_or_else(|| "another process".into(), ToString::to_string);
+        match self.waiting.timeout() {
+            None | Some(Duration::ZERO) => say(format_args!("{path} is held by {names}")),
+            Some(timeout) => say((self.late)(&path, timeout) + ": held by " + &names),
         }
     }
 
-    /// To look into a process that is stuck at its file system may take forever (proc(5), `cmdline`).
+    /// The holders of a lock that was not waited for. On a machine with many thousands of locks they are not found within
+    /// this time, and the refusal is not put off for them.
     fn holders_soon(&self) -> Holders {
-        const PATIENCE: Duration = Duration::from_secs(3);
+        const PATIENCE: Duration = Duration::from_millis(250);
         let (tell, told) = mpsc::sync_channel(1);
         let lock = self.lock.clone();
         let thread = spawn_deaf(move || {
@@ -93,12 +84,24 @@ impl Request<'_> {
         match self.lock.try_lock() {
             Err(LockError::TimedOut { .. }) if self.is_held_by_itself() => return Ok(None),
             Err(LockError::TimedOut { .. }) if self.waiting.timeout() != Some(Duration::ZERO) => {}
+            Err(error @ LockError::TimedOut { .. }) => {
+                if self.tone != Tone::Quiet {
+                    self.say_refused(&self.holders_soon());
+                }
+                return Err(error);
+            }
             taken => return taken.map(Some),
         }
-        // Until the wait is over and the screen as it was.
-        let _report = Report::of(&self.lock, self.shown, self.tone, start);
         let left = self.waiting.timeout().map(|timeout| timeout.saturating_sub(start.elapsed()));
-        self.lock.clone().timeout(left).lock().map(Some)
+        // Until the wait is over and the screen as it was.
+        let report = Report::of(&self.lock, self.shown, self.tone, start);
+        let taken = self.lock.clone().timeout(left).lock();
+        if matches!(taken, Err(LockError::TimedOut { .. })) {
+            let holders = report.holders();
+            drop(report);
+            self.say_refused(&holders);
+        }
+        taken.map(Some)
     }
 
     fn is_held_by_itself(&self) -> bool {

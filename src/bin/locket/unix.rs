@@ -2,6 +2,7 @@
 
 mod canary;
 mod command;
+mod command_lines;
 mod disguise;
 mod leaving;
 mod live;
@@ -18,6 +19,7 @@ use locket::Guard;
 use super::exit::Failure;
 use super::program::{Inheritance, Program};
 
+pub(crate) use command_lines::{CommandLines, command_lines};
 pub(crate) use leaving::Leaving;
 pub(crate) use live::LiveLine;
 pub(crate) use stderr::{NoRoom, spawn_deaf, write};

@@ -9,6 +9,7 @@ use std::hint;
 use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -26,35 +27,29 @@ const REPEAT: Duration = Duration::from_micros(50);
 /// it may be. Were it blocked first, it would stay pending and turn up in the host's `sigwait` or
 /// signalfd.
 pub(in crate::os) struct Alarm {
-    timer: Timer,
+    timer: Arc<Timer>,
     _unblocked: Unblocked,
 }
 
-/// Rings the alarm at once, from whatever thread.
-#[derive(Clone, Copy)]
-pub(super) struct Ringer<'a>(&'a Timer);
+/// Rings the alarm at once, from whatever thread. It keeps the timer: it must be dropped before the alarm.
+pub(super) struct Ringer(Arc<Timer>);
 
 impl Alarm {
     /// `None` if no signal or no timer can be had: the caller must do without.
     pub(in crate::os) fn set(remaining: Duration) -> Option<Self> {
         let signal = claim_signal()?;
         let unblocked = Unblocked::new(signal)?;
-        let timer = Timer::new(signal)?;
+        let timer = Arc::new(Timer::new(signal)?);
         timer.start(remaining).then_some(Self { timer, _unblocked: unblocked })
     }
 
-    pub(super) fn ringer(&self) -> Ringer<'_> {
-        Ringer(&self.timer)
-    }
-
-    /// No more signals, unless it is rung.
-    pub(super) fn silence(&self) {
-        self.timer.stop();
+    pub(super) fn ringer(&self) -> Ringer {
+        Ringer(Arc::clone(&self.timer))
     }
 }
 
-impl Ringer<'_> {
-    pub(super) fn ring(self) {
+impl Ringer {
+    pub(super) fn ring(&self) {
         self.0.start(Duration::ZERO);
     }
 }
@@ -65,6 +60,8 @@ struct Timer(libc::timer_t);
 // SAFETY: a timer is the process's: any thread may set it. (Where its number is a pointer, that
 // is for the C library to know.)
 unsafe impl Sync for Timer {}
+// SAFETY: as above.
+unsafe impl Send for Timer {}
 
 impl Timer {
     fn new(signal: c_int) -> Option<Self> {
@@ -87,10 +84,6 @@ impl Timer {
 
     fn start(&self, remaining: Duration) -> bool {
         self.set(remaining.max(Duration::from_nanos(1)))
-    }
-
-    fn stop(&self) {
-        self.set(Duration::ZERO);
     }
 
     /// Zero stops it.

@@ -9,55 +9,75 @@ mod reading;
 mod remote;
 mod table;
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
-use crate::holders::{Claim, Claimant, Coverage, Effort, Holders};
-use crate::options::Options;
-use crate::os::Name;
+use crate::holders::{Claim, Claimant, Coverage, Holders, Process, Sighting};
+use crate::options::{Mode, Options};
 use crate::os::unix::Place;
+use crate::os::{Descriptor, Name};
 
-use file::{LockFile, LocksAt};
+use descriptors::locks_on;
+use file::{About, LockFile, LocksAt, Proof};
 use inquiry::{Inquiry, in_container};
-use table::Hold;
+use process::{Details, describe};
+use reading::Search;
+use table::{Entry, FileId, Hold};
 
 pub(crate) use every::locks_in_use;
 
+/// Reads what cannot block on another process: the table of locks, and of processes `stat`, `comm`, `fdinfo` and links. The
+/// path itself is the caller's. Between two reads it is asked whether that goes on; if not, the answer is an error.
 pub(crate) fn holders(
     name: &Name,
     options: &Options,
     known_held: bool,
-    effort: Effort,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Holders, Failure> {
     let place = name.place(Action::Ask)?;
-    if effort == Effort::Glance {
-        if let Ok(Some(holders)) = glance(name.path(), place, options.follow_links) {
-            return Ok(holders);
-        }
-    }
     let search = || {
-        let found = settled(|| look(place, options.follow_links, known_held, effort));
+        let found = settled(|| look(place, options.follow_links, known_held, goes_on));
         found.map_err(|error| Action::Ask.failed(error))
     };
     match Deadline::Passed.outlast_signals(search) {
-        Err(_) if known_held => Ok(held_by(Claimant::Unknown)),
+        Err(_) if known_held && goes_on() => Ok(held_by(Claimant::Unknown)),
         found => found,
     }
 }
 
-/// Most lock files have the number that `stat` tells, and most holders opened them by the same path:
-/// then little has to be read. `None` if that does not tell who has all of the lock.
-fn glance(spelling: &Path, place: Place<'_>, follow_links: bool) -> io::Result<Option<Holders>> {
-    let Some(file) = LockFile::presumed(place, follow_links)? else { return Ok(None) };
-    let mut inquiry = Inquiry::at_first_sight(spelling);
-    let mut holders = Holders::default();
-    for hold in reading::once()?.into_iter().filter(|hold| hold.entry.file == file.id) {
-        inquiry.add(&mut holders, &hold, file.proof);
-    }
-    let all_told = !holders.held.is_empty() && !holders.held.iter().any(is_missing);
-    Ok(all_told.then_some(holders))
+/// Returns the process that has the lock, by now, if the descriptor on which it was seen still has it.
+pub(crate) fn still_has(seen: &Sighting, mode: Mode) -> Option<Process> {
+    let Sighting { pid, descriptor, taker, device, inode } = *seen;
+    let entry = Entry { mode, pid: taker, file: FileId { device, inode }, depth: 0 };
+    let locks = locks_on(format!("/proc/{pid}/fdinfo/{descriptor}").as_ref()).ok()?;
+    locks.contains(&entry).then(|| describe(pid, Details::Name)).flatten()
+}
+
+/// Returns a hold of this process on the file of a descriptor, if one is found within a millisecond.
+pub(crate) fn held_here(descriptor: &Descriptor) -> Holders {
+    const BUDGET: Duration = Duration::from_millis(1);
+    let start = Instant::now();
+    let link = |number: &OsStr| Path::new("/proc/thread-self/fd").join(number);
+    let file = About::of(&link(descriptor.raw().to_string().as_ref()));
+    let numbers = fs::read_dir("/proc/thread-self/fdinfo").into_iter().flatten().flatten();
+    let found = numbers.take_while(|_| start.elapsed() < BUDGET).find_map(|number| {
+        let locks = locks_on(&number.path()).ok()?;
+        let mode = locks.first()?.mode;
+        let about = About::of(&link(&number.file_name()));
+        (about.is_some() && about == file).then_some(mode)
+    });
+    let this = found.and_then(|mode| Some((mode, describe(process::this()?, Details::Name)?)));
+    let claim = this.map(|(mode, this)| Claim {
+        mode: Some(mode),
+        by: Claimant::Process(this),
+        seen: None,
+    });
+    Holders { held: claim.into_iter().collect(), ..Holders::default() }
 }
 
 /// The table moves while it is read, and processes end before they are looked at: where somebody
@@ -77,7 +97,7 @@ fn look(
     place: Place<'_>,
     follow_links: bool,
     known_held: bool,
-    effort: Effort,
+    goes_on: &dyn Fn() -> bool,
 ) -> io::Result<Holders> {
     let Some(file) = LockFile::find(place, follow_links)? else {
         // No process can hold the lock of a file that does not exist.
@@ -85,14 +105,15 @@ fn look(
         return Ok(if known_held { held_by(Claimant::Unknown) } else { free });
     };
     let is_of_file = |hold: &Hold| hold.entry.file == file.id;
-    let mut inquiry = Inquiry::new(effort);
+    let mut inquiry = Inquiry::new(goes_on);
     let mut holders = Holders { coverage: coverage(file.locks_at), ..Holders::default() };
+    let search = Search { goes_on, file: (file.proof == Proof::Numbers).then_some(file.id) };
     if known_held {
-        for hold in reading::once()?.iter().filter(|hold| is_of_file(hold)) {
+        for hold in reading::once(&search)?.iter().filter(|hold| is_of_file(hold)) {
             inquiry.add(&mut holders, hold, file.proof);
         }
     } else {
-        let pass = reading::until_whole(|pass| {
+        let pass = reading::until_whole(&search, |pass| {
             for hold in pass.holds.iter().chain(&pass.doubtful).filter(|hold| is_of_file(hold)) {
                 inquiry.add(&mut holders, hold, file.proof);
             }
@@ -103,21 +124,20 @@ fn look(
         }
     }
     // The table of a container does not tell all. To see the rest costs more.
-    if effort == Effort::Search || known_held && holders.held.is_empty() {
-        for hold in inquiry.unlisted().into_iter().filter(is_of_file) {
-            inquiry.add(&mut holders, &hold, file.proof);
-        }
+    for hold in inquiry.unlisted().into_iter().filter(is_of_file) {
+        inquiry.add(&mut holders, &hold, file.proof);
     }
-    if holders.held.is_empty() && file.locks_at == LocksAt::NfsServer && effort == Effort::Search {
+    // To ask the server is to wait for it.
+    if holders.held.is_empty() && file.locks_at == LocksAt::NfsServer && !known_held {
         let mode = remote::held_elsewhere(place, follow_links);
         // In a container it may as well be a process of this host.
         let by = if in_container() { Claimant::Unknown } else { Claimant::OtherHost };
-        holders.held.extend(mode.map(|mode| Claim { mode: Some(mode), by }));
+        holders.held.extend(mode.map(|mode| Claim { mode: Some(mode), by, seen: None }));
     }
     if known_held && holders.held.is_empty() {
-        holders.held.push(Claim { mode: None, by: inquiry.nobody_seen() });
+        holders.held.push(Claim { mode: None, by: inquiry.nobody_seen(), seen: None });
     }
-    Ok(holders)
+    if goes_on() { Ok(holders) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 /// The table of locks is this host's, and a container is shown a part of it.
@@ -130,7 +150,7 @@ fn coverage(locks_at: LocksAt) -> Coverage {
 }
 
 fn held_by(claimant: Claimant) -> Holders {
-    Holders { held: vec![Claim { mode: None, by: claimant }], ..Holders::default() }
+    Holders { held: vec![Claim { mode: None, by: claimant, seen: None }], ..Holders::default() }
 }
 
 #[cfg(test)]

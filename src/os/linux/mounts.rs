@@ -29,7 +29,7 @@ impl Mount {
     /// Of an open file. (In `thread-self`: `self` is no more once the first thread has ended.)
     pub(in crate::os) fn of(file: impl AsFd) -> Option<Self> {
         let descriptor = file.as_fd().as_raw_fd();
-        Self::told_by(&read_text(&format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?)
+        Self::told_by(&read_text(format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?)
     }
 
     /// Of an open file, by its `fdinfo`.

@@ -34,12 +34,12 @@ const ATTEMPTS: u32 = 100;
 /// Another process may have a lease on the file (`F_SETLEASE`; file servers do): `open` answers
 /// `EAGAIN`, and the kernel asks that process to give the lease back, which takes a while. To sleep
 /// in `open` would be to sleep past the deadline.
-pub(super) fn open<'a>(
-    name: &'a Name,
-    options: &'a Options,
-    deadline: &'a Deadline,
+pub(super) fn open(
+    name: &Name,
+    options: &Options,
+    deadline: &Deadline,
     access: Access,
-    watch: &mut Option<Watch<'a>>,
+    watch: &mut Option<Watch>,
 ) -> Result<Opened<(File, Stat)>, Failure> {
     let place = name.place(Action::Open)?;
     loop {

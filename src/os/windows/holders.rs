@@ -15,7 +15,7 @@ use windows_sys::Win32::System::RestartManager::{
 };
 
 use crate::error::Failure;
-use crate::holders::{Claimant, Effort, Holders, Process};
+use crate::holders::{Claimant, Holders, Process};
 use crate::options::Options;
 use crate::os::unknown_holders;
 
@@ -26,14 +26,11 @@ pub(crate) fn holders(
     name: &Name,
     options: &Options,
     known_held: bool,
-    effort: Effort,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Holders, Failure> {
-    let mut holders = unknown_holders::holders(name, options, known_held, effort)?;
-    // The Restart Manager takes its time, and writes to the registry.
-    if effort == Effort::Search {
-        for claim in &mut holders.held {
-            claim.by = somebody(name.path());
-        }
+    let mut holders = unknown_holders::holders(name, options, known_held, goes_on)?;
+    for claim in &mut holders.held {
+        claim.by = somebody(name.path());
     }
     Ok(holders)
 }
@@ -112,7 +109,6 @@ fn process(info: &RM_PROCESS_INFO) -> Process {
         pid,
         is_this: pid == process::id(),
         name: (!name.is_empty()).then(|| String::from_utf16_lossy(&name)),
-        command_line: None,
         user: None,
         started: time(info.Process.ProcessStartTime),
     }

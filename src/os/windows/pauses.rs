@@ -1,6 +1,5 @@
 //! The pauses between attempts, where the system wakes nobody.
 
-use std::thread;
 use std::time::Duration;
 
 /// Each pause is a quarter longer than the one before, up to the retry period: so a lock that
@@ -18,15 +17,8 @@ impl Pauses {
         Self { next: longest.min(Self::FIRST), longest }
     }
 
-    /// Sleeps, for no longer than is left.
-    pub(super) fn sleep(&mut self, left: Option<Duration>) {
-        match self.next(left) {
-            Duration::ZERO => thread::yield_now(),
-            pause => thread::sleep(pause),
-        }
-    }
-
-    fn next(&mut self, left: Option<Duration>) -> Duration {
+    /// Returns the next pause, which is no longer than what is left.
+    pub(super) fn next(&mut self, left: Option<Duration>) -> Duration {
         let pause = self.next.min(left.unwrap_or(Duration::MAX));
         self.next = self.longest.min(self.next + self.next / 4);
         pause

@@ -13,7 +13,7 @@ use crate::courtesy::Clock;
 use crate::deadline::Deadline;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
-use crate::holders::{Effort, Holders};
+use crate::holders::{Holders, Process, Sighting};
 use crate::kind::ErrorKind;
 use crate::observer::{Opened, Waited, Watch};
 use crate::options::{Access, Mode, Options};
@@ -251,12 +251,12 @@ pub(crate) fn generation() -> u32 {
     0
 }
 
-pub(crate) fn open<'a>(
-    name: &'a Name,
-    _: &'a Options,
-    _: &'a Deadline,
+pub(crate) fn open(
+    name: &Name,
+    _: &Options,
+    _: &Deadline,
     _: Access,
-    _: &mut Option<Watch<'a>>,
+    _: &mut Option<Watch>,
 ) -> Result<Opened<Descriptor>, Failure> {
     name.alive(Action::Open)?;
     name.system.enter(|state| {
@@ -290,7 +290,7 @@ pub(crate) fn wait(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
-    _: Option<&mut Watch<'_>>,
+    _: Option<&mut Watch>,
 ) -> Result<Waited, Failure> {
     descriptor.name.alive(Action::Lock)?;
     let system = &descriptor.name.system;
@@ -341,8 +341,21 @@ pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
 
 /// Nobody asks in the model.
 #[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
-pub(crate) fn holders(_: &Name, _: &Options, _: bool, _: Effort) -> Result<Holders, Failure> {
+pub(crate) fn holders(
+    _: &Name,
+    _: &Options,
+    _: bool,
+    _: &dyn Fn() -> bool,
+) -> Result<Holders, Failure> {
     Ok(Holders::default())
+}
+
+pub(crate) fn held_here(_: &Descriptor) -> Holders {
+    Holders::default()
+}
+
+pub(crate) fn still_has(_: &Sighting, _: Mode) -> Option<Process> {
+    None
 }
 
 pub(crate) fn is_current(name: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {

@@ -29,6 +29,7 @@ pub(crate) struct StatusOptions {
     /// the system could see: "complete", "host", "container", "partial": of the system's table, or "unknown"; of a lock that is "unknown" it tells why),
     /// `exists`, and the arrays `held` and `waiting`, the next one first. Each of their members has `mode`
     /// ("exclusive" or "shared"), `by` ("process", "ended": it has, and left the lock to others;
+    /// "taker": a process of this number took the lock, and may not be looked into;
     /// "outside": of this container; "other host"; "unknown"), `pid`, `name`, `command` (an array), `user`,
     /// `started` (seconds since 1970) and `stopped` (by Ctrl-Z, for instance). A path that is no text has its bytes
     /// in `path_bytes`, an array of numbers. What the system does not tell is null. More may be added,

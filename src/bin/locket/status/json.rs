@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::other::is_stopped;
 
+use super::CommandLines;
 use super::subject::{State, Subject};
 
-pub(super) fn of(subjects: &[Subject]) -> String {
-    let locks: Vec<Value> = subjects.iter().map(lock).collect();
+pub(super) fn of(subjects: &[Subject], commands: &CommandLines) -> String {
+    let locks: Vec<Value> = subjects.iter().map(|subject| lock(subject, commands)).collect();
     let text = format!("{:#}\n", json!({ "locks": locks }));
     // JSON escapes the control characters up to 0x1f. Those after 0x7e move a cursor as well.
     let mut plain = String::with_capacity(text.len());
@@ -24,8 +25,8 @@ pub(super) fn of(subjects: &[Subject]) -> String {
     plain
 }
 
-fn lock(subject: &Subject) -> Value {
-    let claims = |claims: &[Claim]| claims.iter().map(claim).collect::<Vec<_>>();
+fn lock(subject: &Subject, commands: &CommandLines) -> Value {
+    let claims = |claims: &[Claim]| claims.iter().map(|it| claim(it, commands)).collect::<Vec<_>>();
     json!({
         "path": subject.path.as_deref().map(|path| path.to_string_lossy()),
         "path_bytes": subject.path.as_deref().filter(|path| path.to_str().is_none()).map(bytes),
@@ -47,10 +48,11 @@ fn lock(subject: &Subject) -> Value {
     })
 }
 
-fn claim(claim: &Claim) -> Value {
+fn claim(claim: &Claim, commands: &CommandLines) -> Value {
     let by = match &claim.by {
         Claimant::Process(_) => "process",
         Claimant::Ended { .. } => "ended",
+        Claimant::TakenBy { .. } => "taker",
         Claimant::Outside => "outside",
         Claimant::OtherHost => "other host",
         _ => "unknown",
@@ -61,10 +63,10 @@ fn claim(claim: &Claim) -> Value {
     };
     let pid = match &claim.by {
         Claimant::Process(process) => Some(process.pid),
-        Claimant::Ended { pid, .. } => Some(*pid),
+        Claimant::Ended { pid, .. } | Claimant::TakenBy { pid, .. } => Some(*pid),
         _ => None,
     };
-    let command = process.and_then(|it| it.command_line.as_ref());
+    let command = process.and_then(|it| commands.get(&it.pid));
     json!({
         "mode": claim.mode.map(|mode| mode.to_string()),
         "by": by,

@@ -3,10 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use locket::{Claim, Claimant, Holders, LockInUse, lock_file, locks_in_use};
 
 use crate::exit::{Failure, NO_FILE};
+#[cfg(unix)]
+use crate::unix::spawn_deaf;
+#[cfg(windows)]
+use crate::windows::spawn_deaf;
 
 pub(super) struct Subject {
     /// Its path: as it was given, or else as its holder has it.
@@ -28,7 +34,23 @@ pub(super) enum State {
 }
 
 impl Subject {
+    /// A file system that does not answer is not waited for forever.
     pub(super) fn of(file: &Path) -> Result<Self, Failure> {
+        /// A search of all processes of a large machine takes some seconds.
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let (tell, told) = mpsc::sync_channel(1);
+        let path = file.to_path_buf();
+        let thread = spawn_deaf(move || drop(tell.send(Self::look(&path))));
+        if thread.is_err() {
+            return Self::look(file);
+        }
+        told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let text = format!("couldn't look at {}: no answer in {PATIENCE:?}", file.display());
+            Err(Failure { code: NO_FILE, text })
+        })
+    }
+
+    fn look(file: &Path) -> Result<Self, Failure> {
         let lock = lock_file(file);
         let exists = match fs::metadata(lock.path()) {
             Ok(_) => true,

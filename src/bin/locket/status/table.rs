@@ -10,6 +10,7 @@ use crate::other::is_stopped;
 use crate::span::Span;
 use crate::voice::plain;
 
+use super::CommandLines;
 use super::subject::{State, Subject};
 
 const HELD: Style = AnsiColor::Yellow.on_default().bold();
@@ -21,8 +22,8 @@ const WIDEST: usize = 60;
 
 type Row = [String; 6];
 
-pub(super) fn of(subjects: &[Subject]) -> String {
-    subjects.iter().map(|subject| heading(subject) + &table(subject)).collect()
+pub(super) fn of(subjects: &[Subject], commands: &CommandLines) -> String {
+    subjects.iter().map(|subject| heading(subject) + &table(subject, commands)).collect()
 }
 
 fn heading(subject: &Subject) -> String {
@@ -40,9 +41,9 @@ fn heading(subject: &Subject) -> String {
     format!("{path}: {style}{state}{style:#}{missing}\n")
 }
 
-fn table(subject: &Subject) -> String {
-    let held = subject.holders.held.iter().map(|claim| row("held", claim));
-    let waiting = subject.holders.waiting.iter().map(|claim| row("waiting", claim));
+fn table(subject: &Subject, commands: &CommandLines) -> String {
+    let held = subject.holders.held.iter().map(|claim| row("held", claim, commands));
+    let waiting = subject.holders.waiting.iter().map(|claim| row("waiting", claim, commands));
     let mut rows = vec![["", "MODE", "PID", "USER", "RUNNING", "COMMAND"].map(String::from)];
     rows.extend(held.chain(waiting));
     if rows.len() == 1 {
@@ -52,7 +53,7 @@ fn table(subject: &Subject) -> String {
     rows.iter().map(|row| line(row, widths)).collect()
 }
 
-fn row(state: &str, claim: &Claim) -> Row {
+fn row(state: &str, claim: &Claim, commands: &CommandLines) -> Row {
     let unknown = || "-".to_string();
     let mode = claim.mode.map_or_else(unknown, |mode| mode.to_string());
     let [pid, user, running, command] = match &claim.by {
@@ -60,11 +61,17 @@ fn row(state: &str, claim: &Claim) -> Row {
             process.pid.to_string(),
             process.user.as_deref().map_or_else(unknown, plain),
             running(process).unwrap_or_else(unknown),
-            command(process).unwrap_or_else(unknown) + stopped(process),
+            command(process, commands).unwrap_or_else(unknown) + stopped(process),
         ],
         Claimant::Ended { pid, .. } => {
             [pid.to_string(), unknown(), unknown(), "(ended, and left the lock to others)".into()]
         }
+        Claimant::TakenBy { pid, .. } => [
+            pid.to_string(),
+            unknown(),
+            unknown(),
+            "(took the lock; this user may not look into it)".into(),
+        ],
         by => [unknown(), unknown(), unknown(), format!("({by})")],
     };
     [state.into(), mode, pid, user, running, command]
@@ -79,9 +86,9 @@ fn stopped(process: &Process) -> &'static str {
     if is_stopped(process.pid) { " (stopped)" } else { "" }
 }
 
-/// A process without a command line is called as ps(1) does it.
-fn command(process: &Process) -> Option<String> {
-    let words = process.command_line.as_deref().unwrap_or_default();
+/// A process without a command line, or one that cannot be read, is called as ps(1) does it.
+fn command(process: &Process, commands: &CommandLines) -> Option<String> {
+    let words = commands.get(&process.pid).map(Vec::as_slice).unwrap_or_default();
     if words.is_empty() {
         return process.name.as_ref().map(|name| format!("[{}]", plain(name)));
     }

@@ -9,7 +9,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod entry;
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 #[cfg(target_os = "linux")]
@@ -318,6 +318,41 @@ pub(super) fn read(descriptor: RawFd, buffer: &mut [u8]) -> bool {
         }
     }
     true
+}
+
+/// Opens a file for reading. May be called after a fork.
+pub(super) fn open(path: &CStr) -> Option<RawFd> {
+    // SAFETY: the path ends with a NUL, and the call reads no further.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    (file >= 0).then_some(file)
+}
+
+/// Reads once. May be called after a fork.
+pub(super) fn read_some(descriptor: RawFd, buffer: &mut [u8]) -> Option<usize> {
+    // SAFETY: the call writes into the buffer, and no further.
+    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(count).ok()
+}
+
+/// Ends this process when the thread that made it ends. May be called after a fork.
+pub(super) fn die_with_parent() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+    };
+}
+
+/// Takes note of the end of a child that was killed, for which some milliseconds are waited: one that the system cannot
+/// end yet is left to it.
+pub(super) fn reap_if_ended(child: pid_t) {
+    for pause in [0, 100, 500, 2_000, 10_000] {
+        std::thread::sleep(std::time::Duration::from_micros(pause));
+        // SAFETY: no memory is involved.
+        if unsafe { libc::waitpid(child, ptr::null_mut(), libc::WNOHANG) } != 0 {
+            return;
+        }
+    }
 }
 
 /// Writes a few bytes to a socket, all of which has room. May be called after a fork.

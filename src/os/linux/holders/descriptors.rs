@@ -3,19 +3,16 @@
 //! A `lock:` line in `/proc/PID/fdinfo/N` is about the lock of that very open file description,
 //! which names who took it; whoever else has the description holds the lock too.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::process;
 use super::table::{Entry, entry};
+use crate::holders::Sighting;
 use crate::os::linux::proc::read_text;
 
 /// A descriptor with a `flock(2)` lock on it.
@@ -31,36 +28,54 @@ impl Locked {
     pub(super) fn link(&self) -> String {
         format!("/proc/{}/fd/{}", self.pid, self.descriptor)
     }
+
+    /// Has the descriptor the lock still? (Those of a process whose first thread has ended are shown elsewhere.)
+    pub(super) fn is_still_so(&self) -> bool {
+        let Self { pid, descriptor, entry } = self;
+        match locks_on(format!("/proc/{pid}/fdinfo/{descriptor}").as_ref()) {
+            Ok(locks) => locks.contains(entry),
+            Err(_) => numbers_in(&format!("/proc/{pid}/fdinfo")).is_ok_and(|all| all.is_empty()),
+        }
+    }
+}
+
+impl From<Locked> for Sighting {
+    fn from(locked: Locked) -> Self {
+        let Locked { pid, descriptor, entry } = locked;
+        let (device, inode) = (entry.file.device, entry.file.inode);
+        Self { pid, descriptor, taker: entry.pid, device, inode }
+    }
 }
 
 /// What was seen of the processes at one time. No process is looked at twice.
-#[derive(Debug)]
-pub(super) struct Looks {
-    /// How many more processes and descriptors may be looked at.
-    left: usize,
-    /// `None` for what may not be looked into.
-    seen: BTreeMap<u32, Option<Vec<Locked>>>,
+pub(super) struct Looks<'a> {
+    /// Asked before each look. If it is not so, nothing is seen any more.
+    goes_on: &'a dyn Fn() -> bool,
+    /// Whether the process could be looked into.
+    seen: BTreeMap<u32, bool>,
+    locked: HashMap<Entry, BTreeMap<u32, Vec<Locked>>>,
     /// Were all of them looked at, and was nothing left out?
     everywhere: Option<bool>,
-    /// What was opened by another path is not looked at.
-    only: Option<PathBuf>,
 }
 
-impl Looks {
-    pub(super) fn at_most(limit: usize) -> Self {
-        Self { left: limit, seen: BTreeMap::new(), everywhere: None, only: None }
+impl<'a> Looks<'a> {
+    pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
+        let (seen, locked, everywhere) = (BTreeMap::new(), HashMap::new(), None);
+        Self { goes_on, seen, locked, everywhere }
     }
 
-    /// At the processes that are asked for, and no others.
-    pub(super) fn at_one_file(path: &Path, limit: usize) -> Self {
-        let only = Some(path.to_path_buf());
-        Self { left: limit, seen: BTreeMap::new(), everywhere: Some(false), only }
-    }
-
-    /// The locks of a process; none if there is no such process, `None` if that cannot be told.
-    pub(super) fn at(&mut self, pid: u32) -> Option<&[Locked]> {
-        let (left, only) = (&mut self.left, self.only.as_deref());
-        self.seen.entry(pid).or_insert_with(|| locks_of(pid, only, left)).as_deref()
+    /// Looks at a process. Returns whether it could be looked into; a process that has ended could.
+    pub(super) fn at(&mut self, pid: u32) -> bool {
+        if let Some(&could) = self.seen.get(&pid) {
+            return could;
+        }
+        let locks = locks_of(pid, self.goes_on);
+        let could = locks.is_some();
+        for locked in locks.into_iter().flatten().rev() {
+            self.locked.entry(locked.entry).or_default().entry(pid).or_default().push(locked);
+        }
+        self.seen.insert(pid, could);
+        could
     }
 
     /// Looks at every process, the latest first. Could all be seen?
@@ -71,8 +86,8 @@ impl Looks {
         let pids = process::all();
         let mut complete = pids.is_ok();
         for pid in pids.unwrap_or_default().into_iter().rev() {
-            complete &= self.at(pid).is_some();
-            if self.left == 0 {
+            complete &= self.at(pid);
+            if !(self.goes_on)() {
                 complete = false;
                 break;
             }
@@ -81,89 +96,66 @@ impl Looks {
         complete
     }
 
-    /// All locked descriptors that were seen.
-    pub(super) fn seen(&self) -> impl Iterator<Item = &Locked> {
-        self.seen.values().flatten().flatten()
+    /// The descriptors with this lock that were seen and not yet taken out, by their processes; those of one process with
+    /// the lowest number last.
+    pub(super) fn with(&mut self, lock: &Entry) -> Option<&mut BTreeMap<u32, Vec<Locked>>> {
+        self.locked.get_mut(lock)
+    }
+
+    /// The locks that were seen.
+    pub(super) fn locks(&self) -> impl Iterator<Item = &Entry> {
+        self.locked.keys()
     }
 }
 
-fn locks_of(pid: u32, only: Option<&Path>, left: &mut usize) -> Option<Vec<Locked>> {
-    spend(left)?;
-    match in_process(pid, &format!("/proc/{pid}"), only, left) {
-        Ok(Some((0, _))) => of_threads(pid, only, left),
-        Ok(looked) => looked.map(|(_, locks)| locks),
+/// The locks of a process; none if there is no such process, `None` if that cannot be told.
+fn locks_of(pid: u32, goes_on: &dyn Fn() -> bool) -> Option<Vec<Locked>> {
+    match in_process(pid, &format!("/proc/{pid}"), goes_on) {
+        Ok((0, _)) => Some(of_threads(pid, goes_on)),
+        Ok((_, locks)) => Some(locks),
         // What has ended has nothing. What is hidden may have.
         Err(_) => process::has_ended(pid).then(Vec::new),
     }
 }
 
 /// A process whose first thread has ended shows its descriptors in the others alone.
-fn of_threads(pid: u32, only: Option<&Path>, left: &mut usize) -> Option<Vec<Locked>> {
+fn of_threads(pid: u32, goes_on: &dyn Fn() -> bool) -> Vec<Locked> {
     let threads = numbers_in(&format!("/proc/{pid}/task")).unwrap_or_default();
-    for thread in threads {
-        spend(left)?;
-        match in_process(pid, &format!("/proc/{pid}/task/{thread}"), only, left) {
-            Ok(Some((0, _))) | Err(_) => {}
-            looked => return looked.ok().flatten().map(|(_, locks)| locks),
-        }
-    }
-    Some(vec![])
+    let looks = threads
+        .iter()
+        .map(|thread| in_process(pid, &format!("/proc/{pid}/task/{thread}"), goes_on));
+    let with_descriptors = looks.flatten().find(|(descriptors, _)| *descriptors > 0);
+    with_descriptors.map(|(_, locks)| locks).unwrap_or_default()
 }
 
-/// How many descriptors there are, and the locks on them. `None` if they are too many.
+/// How many descriptors there are, and the locks on them.
 fn in_process(
     pid: u32,
     process: &str,
-    only: Option<&Path>,
-    left: &mut usize,
-) -> io::Result<Option<(usize, Vec<Locked>)>> {
+    goes_on: &dyn Fn() -> bool,
+) -> io::Result<(usize, Vec<Locked>)> {
     let descriptors = numbers_in(&format!("{process}/fdinfo"))?;
-    let opened = only.and_then(|only| Some((only, Opened::by(process).ok()?)));
-    let is_other = |descriptor| {
-        let opened = opened.as_ref();
-        opened.is_some_and(|(only, opened)| opened.path(descriptor).is_some_and(|is| is != *only))
-    };
     let mut locks = vec![];
     for &descriptor in &descriptors {
-        if spend(left).is_none() {
-            return Ok(None);
+        if !goes_on() {
+            return Err(io::ErrorKind::TimedOut.into());
         }
-        if is_other(descriptor) {
-            continue;
-        }
-        let about = match read_text(&format!("{process}/fdinfo/{descriptor}")) {
-            Err(error) if is_gone(&error) => continue,
-            about => about?,
-        };
-        let lines = about.lines().filter(|line| line.starts_with("lock:"));
-        let entries = lines.filter_map(entry);
-        locks.extend(entries.map(|entry| Locked { pid, descriptor, entry }));
-        if only.is_some() && !locks.is_empty() {
-            break; // Whoever looks for one file is told of one lock on it.
+        match locks_on(format!("{process}/fdinfo/{descriptor}").as_ref()) {
+            Err(error) if is_gone(&error) => {}
+            entries => {
+                let locked = |entry| Locked { pid, descriptor, entry };
+                locks.extend(entries?.into_iter().map(locked));
+            }
         }
     }
-    Ok(Some((descriptors.len(), locks)))
+    Ok((descriptors.len(), locks))
 }
 
-/// The files that a process has open, by their paths.
-struct Opened(OwnedFd);
-
-impl Opened {
-    fn by(process: &str) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(format!("{process}/fd"), flags, Mode::empty())?))
-    }
-
-    fn path(&self, descriptor: u32) -> Option<PathBuf> {
-        let link = rustix::fs::readlinkat(&self.0, descriptor.to_string(), vec![]).ok()?;
-        Some(OsString::from_vec(link.into_bytes()).into())
-    }
-}
-
-/// `None` if no look is left.
-fn spend(left: &mut usize) -> Option<()> {
-    *left = left.checked_sub(1)?;
-    Some(())
+/// The locks on one descriptor, by its `fdinfo`.
+pub(super) fn locks_on(fdinfo: &Path) -> io::Result<Vec<Entry>> {
+    let about = read_text(fdinfo)?;
+    let lines = about.lines().filter(|line| line.starts_with("lock:"));
+    Ok(lines.filter_map(entry).collect())
 }
 
 /// The entries of a directory of `/proc` that are numbers, in order.
@@ -179,19 +171,4 @@ pub(super) fn numbers_in(directory: &str) -> io::Result<Vec<u32>> {
 /// Closed, or ended, since it was listed.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// They may be just enough for the processes that were looked at. There may be more.
-    #[test]
-    fn whose_looks_are_used_up_has_not_seen_all() {
-        for limit in 0..100 {
-            let mut looks = Looks::at_most(limit);
-            let complete = looks.everywhere();
-            assert!(looks.left > 0 || !complete, "all in {limit} looks");
-        }
-    }
 }

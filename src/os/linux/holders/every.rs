@@ -1,19 +1,18 @@
 //! All locks there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::descriptors::Locked;
-use super::file::Proof;
+use super::file::{About, Proof};
 use super::inquiry::{Inquiry, in_container};
-use super::reading::{self, Pass};
-use super::table::Hold;
-use crate::holders::{Claim, Coverage, Effort, Holders};
+use super::reading::{self, Pass, Search};
+use super::table::{FileId, Hold};
+use crate::holders::{Claim, Coverage, Holders};
 use crate::in_use::LockInUse;
 use crate::options::Mode;
 use crate::os::linux::mounts::Mount;
@@ -22,28 +21,36 @@ use crate::os::linux::mounts::Mount;
 /// several.
 type Identity = Option<(u64, u64)>;
 
+/// What was found so far, and where the locks of each file by the table's numbers are in it.
+#[derive(Default)]
+struct Found {
+    locks: Vec<(LockInUse, Identity)>,
+    by_file: HashMap<FileId, Vec<usize>>,
+}
+
 pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
-    let mut inquiry = Inquiry::new(Effort::Search);
-    let Pass { holds, doubtful, .. } = reading::until_whole(|_| false)?;
+    let mut inquiry = Inquiry::new(&|| true);
+    let Pass { holds, doubtful, .. } =
+        reading::until_whole(&Search { goes_on: &|| true, file: None }, |_| false)?;
     let coverage = coverage_by_device();
     let told =
         |hold: &Hold| Holders { coverage: coverage(hold.entry.file.device), ..Holders::default() };
-    let mut locks: Vec<(LockInUse, Identity)> = vec![];
+    let mut found = Found::default();
     for hold in holds.into_iter().chain(inquiry.unlisted()) {
         let mut holders = told(&hold);
         let seen = inquiry.add(&mut holders, &hold, Proof::Numbers);
         if !holders.held.is_empty() {
-            insert(&mut locks, &hold, holders, seen);
+            found.insert(&hold, holders, seen);
         }
     }
     // Taken or released meanwhile: it is held if a descriptor has it.
     for hold in doubtful {
         let mut holders = told(&hold);
         if let Some(seen) = inquiry.add(&mut holders, &hold, Proof::Numbers) {
-            insert(&mut locks, &hold, holders, Some(seen));
+            found.insert(&hold, holders, Some(seen));
         }
     }
-    Ok(locks.into_iter().map(|(lock, _)| lock).collect())
+    Ok(found.locks.into_iter().map(|(lock, _)| lock).collect())
 }
 
 /// Network file systems are known by the devices of their mounts: a lock of one of their files may be shared with
@@ -59,26 +66,25 @@ fn coverage_by_device() -> impl Fn((u32, u32)) -> Coverage {
     }
 }
 
-fn insert(
-    locks: &mut Vec<(LockInUse, Identity)>,
-    hold: &Hold,
-    holders: Holders,
-    seen: Option<Locked>,
-) {
-    let (path, deleted) = seen.as_ref().map_or((None, false), place);
-    let (device, inode) = (hold.entry.file.device, hold.entry.file.inode);
-    let lock = LockInUse { path, deleted, device, inode, holders };
-    let identity = seen.and_then(|locked| identity(locked.link()));
-    match locks.iter_mut().find(|known| is_same(known, &lock, identity)) {
-        Some(known) => join(known, lock, identity),
-        None => locks.push((lock, identity)),
+impl Found {
+    fn insert(&mut self, hold: &Hold, holders: Holders, seen: Option<Locked>) {
+        let about = seen.as_ref().and_then(|seen| About::of(seen.link().as_ref()));
+        let (path, deleted) = seen.as_ref().map_or((None, false), |seen| place(seen, about));
+        let (device, inode) = (hold.entry.file.device, hold.entry.file.inode);
+        let lock = LockInUse { path, deleted, device, inode, holders };
+        let identity = about.map(|about| about.identity);
+        let alike = self.by_file.entry(hold.entry.file).or_default();
+        let is_same =
+            |known: &Identity| *known == identity || known.is_none() || identity.is_none();
+        let mut known = alike.iter().copied();
+        let known = known.find(|&at| self.locks.get(at).is_some_and(|(_, known)| is_same(known)));
+        if let Some(known) = known.and_then(|at| self.locks.get_mut(at)) {
+            join(known, lock, identity);
+        } else {
+            alike.push(self.locks.len());
+            self.locks.push((lock, identity));
+        }
     }
-}
-
-fn is_same(known: &(LockInUse, Identity), lock: &LockInUse, identity: Identity) -> bool {
-    let numbers = |lock: &LockInUse| (lock.device, lock.inode);
-    numbers(&known.0) == numbers(lock)
-        && (known.1 == identity || known.1.is_none() || identity.is_none())
 }
 
 /// Another hold of the same file.
@@ -89,7 +95,10 @@ fn join(known: &mut (LockInUse, Identity), lock: LockInUse, identity: Identity) 
     }
     let told = &mut known.0.holders;
     // An exclusive hold is one, however often the table shows it.
-    let is_twice = |claim: &Claim| claim.mode == Some(Mode::Exclusive) && told.held.contains(claim);
+    let is_twice = |claim: &Claim| {
+        let is_known = |known: &Claim| known.mode == claim.mode && known.by == claim.by;
+        claim.mode == Some(Mode::Exclusive) && told.held.iter().any(is_known)
+    };
     if lock.holders.held.iter().any(is_twice) {
         return;
     }
@@ -97,17 +106,13 @@ fn join(known: &mut (LockInUse, Identity), lock: LockInUse, identity: Identity) 
     told.waiting.extend(lock.holders.waiting);
 }
 
-fn identity(path: impl AsRef<Path>) -> Identity {
-    fs::metadata(path).ok().map(|stat| (stat.dev(), stat.ino()))
-}
-
-/// Where the file of a descriptor is or was, and whether it was: the kernel marks the path then,
-/// with words that a path may end with as well.
-fn place(locked: &Locked) -> (Option<PathBuf>, bool) {
+/// Where the file of a descriptor is or was, and whether it was. The kernel marks the path then, with words that a path may
+/// end with as well. The path is not looked at: it is the other process's, and may lead anywhere.
+fn place(locked: &Locked, about: Option<About>) -> (Option<PathBuf>, bool) {
     let Ok(path) = fs::read_link(locked.link()) else { return (None, false) };
     let was = path.as_os_str().as_bytes().strip_suffix(b" (deleted)");
     match was.map(|was| OsString::from_vec(was.into())) {
-        Some(was) if identity(&path) != identity(locked.link()) => (Some(was.into()), true),
+        Some(was) if about.is_some_and(|about| about.is_deleted) => (Some(was.into()), true),
         _ => (Some(path), false),
     }
 }
@@ -119,7 +124,7 @@ mod tests {
 
     /// How many holds and waiters are told of a lock that was shown twice.
     fn joined(mode: Mode) -> (usize, usize) {
-        let claim = |by| Claim { mode: Some(mode), by };
+        let claim = |by| Claim { mode: Some(mode), by, seen: None };
         let held = vec![claim(Claimant::Ended { pid: 7 })];
         let holders =
             Holders { held, waiting: vec![claim(Claimant::Unknown)], ..Holders::default() };

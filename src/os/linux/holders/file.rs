@@ -1,11 +1,10 @@
 //! Which file of the table is it that a path names?
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, OFlags, Stat, major, minor};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat, StatxFlags, major, makedev, minor};
 use rustix::io::Errno;
 
 use super::descriptors::Locked;
@@ -72,20 +71,6 @@ impl LockFile {
         Self::of(&file, &stat).map(Some)
     }
 
-    /// By `stat` alone, which may know the file by other numbers than the table does.
-    pub(super) fn presumed(place: Place<'_>, follow_links: bool) -> io::Result<Option<Self>> {
-        let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        match rustix::fs::statat(place.directory, place.path, flags) {
-            Ok(stat) => {
-                let id = FileId { device: device(stat.st_dev), inode: stat.st_ino };
-                let proof = Proof::Stat(stat.st_dev, stat.st_ino);
-                Ok(Some(Self { id, proof, locks_at: LocksAt::Elsewhere }))
-            }
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// The mount of the descriptor tells the device that the table shows. It is asked for in
     /// `thread-self`, since `self` is no more once the first thread has ended.
     fn of(file: &OwnedFd, stat: &Stat) -> io::Result<Self> {
@@ -109,11 +94,30 @@ impl Proof {
     pub(super) fn is_of(self, locked: &Locked) -> bool {
         match self {
             Self::Numbers => true,
-            Self::Stat(device, inode) => {
-                let stat = fs::metadata(locked.link());
-                stat.is_ok_and(|stat| (stat.dev(), stat.ino()) == (device, inode))
-            }
+            Self::Stat(device, inode) => About::of(locked.link().as_ref())
+                .is_some_and(|about| about.identity == (device, inode)),
         }
+    }
+}
+
+/// What the kernel remembers of the file that a link in `/proc` leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    /// Its device and inode, as `stat` shows them.
+    pub(super) identity: (u64, u64),
+    /// No name leads to it any more.
+    pub(super) is_deleted: bool,
+}
+
+impl About {
+    /// Without asking the server of the file system (`AT_STATX_DONT_SYNC`), which may be dead, or hostile: another process
+    /// chose the file.
+    pub(super) fn of(link: &Path) -> Option<Self> {
+        let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+        let wanted = StatxFlags::INO | StatxFlags::NLINK;
+        let stat = rustix::fs::statx(CWD, link, flags, wanted).ok()?;
+        let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        Some(Self { identity: (device, stat.stx_ino), is_deleted: stat.stx_nlink == 0 })
     }
 }
 
@@ -128,6 +132,8 @@ fn number(about: &str, word: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rustix::fs::MemfdFlags;
 
     use super::*;

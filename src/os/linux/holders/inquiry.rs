@@ -4,31 +4,22 @@
 //! script takes the lock of a descriptor that is the shell's, and ends. So the process in the table
 //! is looked into, as far as that is allowed; and if it has not got the lock, so are the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use super::descriptors::{Locked, Looks};
 use super::file::Proof;
 use super::process::{self, Details, describe};
 use super::table::{Entry, Hold};
-use crate::holders::{Claim, Claimant, Effort, Holders, Process};
+use crate::holders::{Claim, Claimant, Holders, Process};
 use crate::options::Mode;
 
-#[derive(Debug)]
-pub(super) struct Inquiry {
-    looks: Looks,
-    details: Details,
+pub(super) struct Inquiry<'a> {
+    looks: Looks<'a>,
     /// Whom it was asked about, and what was told.
     known: BTreeMap<u32, Option<Process>>,
-    /// Locks may be alike: each descriptor stands for one of them.
-    counted: BTreeSet<(u32, u32)>,
 }
-
-/// Whoever has waited until the deadline is not to wait much longer: some hundred looks take half a
-/// millisecond.
-const GLANCE: usize = 200;
 
 /// Who has a lock, and on which descriptor if that was seen.
 struct Holder {
@@ -36,19 +27,18 @@ struct Holder {
     seen: Option<Locked>,
 }
 
-impl Inquiry {
-    pub(super) fn new(effort: Effort) -> Self {
-        let (looks, details) = match effort {
-            Effort::Glance => (GLANCE, Details::Name),
-            Effort::Search => (usize::MAX, Details::All),
-        };
-        let (known, counted) = (BTreeMap::new(), BTreeSet::new());
-        Self { looks: Looks::at_most(looks), details, known, counted }
-    }
+/// What a process that is said to have a lock has.
+enum Had {
+    /// A descriptor with the lock of the file.
+    It(Locked),
+    /// Descriptors with a lock of these numbers, all of them of other files.
+    Others,
+    Nothing,
+}
 
-    /// Of those alone who opened the file by this path, and of them who took the locks.
-    pub(super) fn at_first_sight(path: &Path) -> Self {
-        Self { looks: Looks::at_one_file(path, GLANCE), ..Self::new(Effort::Glance) }
+impl<'a> Inquiry<'a> {
+    pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
+        Self { looks: Looks::new(goes_on), known: BTreeMap::new() }
     }
 
     /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor
@@ -65,7 +55,9 @@ impl Inquiry {
             return None;
         }
         let mode = Some(hold.entry.mode);
-        to.held.extend(found.into_iter().map(|holder| Claim { mode, by: holder.by }));
+        let claim =
+            |holder: Holder| Claim { mode, by: holder.by, seen: holder.seen.map(Into::into) };
+        to.held.extend(found.into_iter().map(claim));
         let is_certain = proof == Proof::Numbers || seen.is_some();
         for waiter in &hold.waiting {
             let by = match waiter.pid {
@@ -74,34 +66,35 @@ impl Inquiry {
                 0 => Some(Claimant::Unknown),
                 pid => self.named(pid),
             };
-            to.waiting.extend(by.map(|by| Claim { mode: Some(waiter.mode), by }));
+            to.waiting.extend(by.map(|by| Claim { mode: Some(waiter.mode), by, seen: None }));
         }
         seen
     }
 
-    /// Nobody if the lock is another file's.
+    /// None if the lock is another file's.
     fn who_has(&mut self, lock: &Entry, proof: Proof) -> Vec<Holder> {
-        match self.looks.at(lock.pid).map(|locks| with(lock, locks, &self.counted)) {
-            Some(taker) if !taker.is_empty() => {
-                let has_it = taker.into_iter().find(|locked| proof.is_of(locked));
-                return self.holders(has_it);
+        if self.looks.at(lock.pid) {
+            match self.take_from(lock.pid, lock, proof) {
+                Had::It(locked) => return self.holder(locked).into_iter().collect(),
+                Had::Others => return vec![],
+                Had::Nothing => {}
             }
-            None if proof != Proof::Numbers => return vec![unseen(Claimant::Unknown)],
-            // Who may not be looked into is taken at the table's word.
-            None => {
-                if let Some(by) = self.named(lock.pid) {
-                    return vec![unseen(by)];
-                }
-            }
-            Some(_) => {}
+        } else if proof != Proof::Numbers {
+            return vec![unseen(Claimant::Unknown)];
+        } else if !process::has_ended(lock.pid) {
+            // It may have closed the descriptor, which a child has still, or have the number of the process that took
+            // the lock.
+            return vec![unseen(Claimant::TakenBy { pid: lock.pid })];
         }
         self.looks.everywhere();
-        let mut others = with(lock, self.looks.seen(), &self.counted);
-        if !others.is_empty() {
-            others.retain(|locked| proof.is_of(locked));
+        let pids: Vec<u32> =
+            self.looks.with(lock).map(|all| all.keys().copied().collect()).unwrap_or_default();
+        if !pids.is_empty() {
             // One descriptor for each process.
-            others.dedup_by_key(|locked| locked.pid);
-            return self.holders(others);
+            let had: Vec<Had> =
+                pids.into_iter().map(|pid| self.take_from(pid, lock, proof)).collect();
+            let has = |had| if let Had::It(locked) = had { Some(locked) } else { None };
+            return had.into_iter().filter_map(has).filter_map(|it| self.holder(it)).collect();
         }
         let has_ended = lock.pid != 0 && process::has_ended(lock.pid);
         let is_told = proof == Proof::Numbers && has_ended;
@@ -109,19 +102,37 @@ impl Inquiry {
         vec![unseen(if is_told { ended } else { Claimant::Unknown })]
     }
 
-    fn holders(&mut self, of: impl IntoIterator<Item = Locked>) -> Vec<Holder> {
-        let mut holders = vec![];
-        for locked in of {
-            self.counted.insert((locked.pid, locked.descriptor));
-            let by = self.named(locked.pid);
-            holders.extend(by.map(|by| Holder { by, seen: Some(locked) }));
+    /// Locks may be alike: each descriptor stands for one of them, and is taken out.
+    fn take_from(&mut self, pid: u32, lock: &Entry, proof: Proof) -> Had {
+        let Some(all) = self.looks.with(lock) else { return Had::Nothing };
+        let Some(locked) = all.get_mut(&pid) else { return Had::Nothing };
+        let Some(at) = locked.iter().rposition(|locked| proof.is_of(locked)) else {
+            locked.truncate(1);
+            return Had::Others;
+        };
+        let taken = locked.remove(at);
+        // Those behind it were looked at in vain: one is kept as a sign of them.
+        locked.truncate(at + 1);
+        if locked.is_empty() {
+            all.remove(&pid);
         }
-        holders
+        Had::It(taken)
+    }
+
+    /// The descriptors may have been looked at seconds ago, when other processes took long. If the process has ended since,
+    /// and its number is another's, that one has not got the descriptor.
+    fn holder(&mut self, locked: Locked) -> Option<Holder> {
+        let is_first_of_process = !self.known.contains_key(&locked.pid);
+        let by = self.named(locked.pid)?;
+        if is_first_of_process && !locked.is_still_so() {
+            self.known.remove(&locked.pid);
+            return Some(unseen(Claimant::Unknown));
+        }
+        Some(Holder { by, seen: Some(locked) })
     }
 
     fn named(&mut self, pid: u32) -> Option<Claimant> {
-        let details = self.details;
-        let process = self.known.entry(pid).or_insert_with(|| describe(pid, details));
+        let process = self.known.entry(pid).or_insert_with(|| describe(pid, Details::All));
         process.clone().map(Claimant::Process)
     }
 
@@ -132,14 +143,8 @@ impl Inquiry {
             return vec![];
         }
         self.looks.everywhere();
-        let mut holds: Vec<Hold> = vec![];
-        for locked in self.looks.seen().filter(|locked| locked.entry.pid == 0) {
-            let hold = Hold { entry: locked.entry, waiting: vec![] };
-            if !holds.contains(&hold) {
-                holds.push(hold);
-            }
-        }
-        holds
+        let unlisted = self.looks.locks().filter(|lock| lock.pid == 0);
+        unlisted.map(|&entry| Hold { entry, waiting: vec![] }).collect()
     }
 
     /// Of a lock that is held though nobody was seen to hold it.
@@ -150,18 +155,6 @@ impl Inquiry {
             Claimant::Unknown
         }
     }
-}
-
-/// The descriptors with such a lock, except those that were counted.
-fn with<'a>(
-    lock: &Entry,
-    among: impl IntoIterator<Item = &'a Locked>,
-    counted: &BTreeSet<(u32, u32)>,
-) -> Vec<Locked> {
-    let is_it = |locked: &&Locked| {
-        locked.entry == *lock && !counted.contains(&(locked.pid, locked.descriptor))
-    };
-    among.into_iter().filter(is_it).copied().collect()
 }
 
 fn unseen(by: Claimant) -> Holder {
@@ -185,7 +178,7 @@ mod tests {
         let file = FileId { device: (0, 0), inode: 0 };
         let entry = Entry { mode, pid: std::process::id(), file, depth: 0 };
         let hold = Hold { entry, waiting: vec![] };
-        let mut inquiry = Inquiry::new(Effort::Glance);
+        let mut inquiry = Inquiry::new(&|| true);
         let mut holders = Holders::default();
         for _ in 0..times {
             inquiry.add(&mut holders, &hold, Proof::Numbers);
@@ -206,10 +199,20 @@ mod tests {
         let nobody_s = i32::MAX.unsigned_abs();
         let entry = Entry { mode: Mode::Exclusive, pid: nobody_s, file, depth: 0 };
         let told = |proof| {
-            let found = Inquiry::new(Effort::Search).who_has(&entry, proof);
+            let found = Inquiry::new(&|| true).who_has(&entry, proof);
             found.into_iter().map(|holder| holder.by).collect::<Vec<_>>()
         };
         assert_eq!(told(Proof::Numbers), [Claimant::Ended { pid: nobody_s }]);
         assert_eq!(told(Proof::Stat(0, 0)), [Claimant::Unknown]);
+    }
+
+    /// A process that has released the lock since its descriptors were looked at, or has the number of one that held it.
+    #[test]
+    fn l12_a_process_that_has_not_got_the_lock_any_more_is_not_named() {
+        let file = FileId { device: (0, 0), inode: 0 };
+        let entry = Entry { mode: Mode::Exclusive, pid: 1, file, depth: 0 };
+        let locked = Locked { pid: std::process::id(), descriptor: 0, entry };
+        let holder = Inquiry::new(&|| true).holder(locked);
+        assert!(holder.is_some_and(|it| it.by == Claimant::Unknown && it.seen.is_none()));
     }
 }

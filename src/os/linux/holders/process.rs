@@ -1,9 +1,7 @@
 //! What `/proc` tells of a process.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
@@ -18,9 +16,10 @@ use crate::os::unix::{clock, users};
 /// How much is to be told of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Details {
-    /// Its name. What more there is may have to be waited for: the arguments are in the process's
-    /// own memory, which it may be busy changing.
+    /// Its name.
     Name,
+    /// Its user and its start as well. Its command line is not told: that is in the process's own memory, where a page may
+    /// be one of a file system that never answers.
     All,
 }
 
@@ -31,7 +30,7 @@ pub(super) fn all() -> io::Result<Vec<u32>> {
 
 /// `None` if it has ended.
 pub(super) fn describe(pid: u32, details: Details) -> Option<Process> {
-    let stat = match read_text(&format!("/proc/{pid}/stat")) {
+    let stat = match read_text(format!("/proc/{pid}/stat")) {
         Err(error) if is_gone(&error) && !exists(pid) => return None,
         text => text.ok(),
     };
@@ -43,7 +42,6 @@ pub(super) fn describe(pid: u32, details: Details) -> Option<Process> {
     Some(Process {
         pid,
         is_this: this() == Some(pid),
-        command_line: all.then(|| command_line(pid)).flatten(),
         user: all.then(|| user(pid)).flatten(),
         started: stat.as_ref().filter(|_| all).and_then(|stat| started(stat.start)),
         name: stat.map(|stat| stat.name.into()),
@@ -56,7 +54,7 @@ pub(super) fn has_ended(pid: u32) -> bool {
 }
 
 /// This process's number in the namespace of `/proc`, which need not be its own.
-fn this() -> Option<u32> {
+pub(super) fn this() -> Option<u32> {
     fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
 }
 
@@ -98,18 +96,6 @@ impl<'a> Stat<'a> {
     }
 }
 
-fn command_line(pid: u32) -> Option<Vec<OsString>> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    arguments(&bytes)
-}
-
-/// Each ends with a NUL; there are none of a kernel's thread.
-fn arguments(bytes: &[u8]) -> Option<Vec<OsString>> {
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-    let arguments = bytes.split(|&byte| byte == 0).map(|word| OsString::from_vec(word.into()));
-    (!bytes.is_empty()).then(|| arguments.collect())
-}
-
 fn user(pid: u32) -> Option<String> {
     let process = fs::metadata(format!("/proc/{pid}")).ok()?;
     Some(users::name(process.uid()))
@@ -149,22 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_between_nuls() {
-        let of = |bytes| arguments(bytes).map(|arguments| arguments.join(",".as_ref()));
-        assert_eq!(of(b"sh\0-c\0\0a b\0"), Some("sh,-c,,a b".into()));
-        assert_eq!(of(b"title: without an end"), Some("title: without an end".into()));
-        assert_eq!(of(b""), None);
-    }
-
-    #[test]
     fn this_process() {
         let this = describe(std::process::id(), Details::All);
         let is_now = |start: SystemTime| start.elapsed().is_ok_and(|age| age.as_secs() < 3600);
         let this = this.as_ref();
         assert!(this.is_some_and(|it| it.is_this && it.started.is_some_and(is_now)), "{this:?}");
         assert!(this.is_some_and(|it| it.user.is_some() && it.name.is_some()), "{this:?}");
-        let given: Vec<_> = std::env::args_os().collect();
-        assert_eq!(this.and_then(|it| it.command_line.as_ref()), Some(&given));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::table::{Hold, TABLE, holds, named};
+use super::table::{Entry, FileId, Hold, TABLE, entry, holds, named};
+use crate::options::Mode;
 
 /// The number of passes before it is said that the table changes too much to be read. Between two reads of a whole pass
 /// some fifteen locks may be released: a crowd that ends at once, or a reader that has to wait for a processor, is more.
@@ -39,32 +40,72 @@ pub(super) struct Pass {
     pub(super) is_whole: bool,
 }
 
+/// What the table is read for.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'a> {
+    /// Asked before each read. If it is not so, there is no answer.
+    pub(super) goes_on: &'a dyn Fn() -> bool,
+    /// A file whose numbers are its own: its exclusive lock is the only one, and nothing behind it needs to be read.
+    pub(super) file: Option<FileId>,
+}
+
+impl Search<'_> {
+    /// Whether the lock is among these lines.
+    fn is_found_in(&self, lines: &[u8]) -> bool {
+        let Some(file) = self.file else { return false };
+        let lines = String::from_utf8_lossy(lines);
+        let inode = format!(":{} ", file.inode);
+        let is_it =
+            |lock: Entry| lock.file == file && lock.mode == Mode::Exclusive && lock.depth == 0;
+        lines.lines().filter(|line| line.contains(&inode)).filter_map(entry).any(is_it)
+    }
+}
+
 /// Reads the table once, through one descriptor: enough for a lock that is known to be held.
-pub(super) fn once() -> io::Result<Vec<Hold>> {
-    let mut text = Vec::new();
-    let read = open()?.take(u64::MAX).read_to_end(&mut text);
-    read.map_err(|error| named(TABLE, &error))?;
-    Ok(holds(&String::from_utf8_lossy(&text)))
+pub(super) fn once(search: &Search<'_>) -> io::Result<Vec<Hold>> {
+    let mut reader = Reader::new(open()?);
+    let read = |error: io::Error| named(TABLE, &error);
+    while let Some(part) = reader.read(LARGE, search).map_err(read)? {
+        if search.is_found_in(reader.bytes_of(part)) {
+            break;
+        }
+    }
+    Ok(holds(&reader.text()))
 }
 
 /// Reads the table until a quiet pass is whole, or two others in a row are, or until `look`, which sees each pass, has seen
 /// enough; at most [`PASSES`] times.
-pub(super) fn until_whole(look: impl FnMut(&Pass) -> bool) -> io::Result<Pass> {
-    repeated(|| overlapping(open()?, open()?).map_err(|error| named(TABLE, &error)), look)
+pub(super) fn until_whole(
+    search: &Search<'_>,
+    look: impl FnMut(&Pass) -> bool,
+) -> io::Result<Pass> {
+    let pass = |search: &Search<'_>| {
+        let found = if search.file.is_some() { straight(open()?, search) } else { Ok(None) };
+        let pass = match found {
+            Ok(None) => overlapping(open()?, open()?, search),
+            found => found.map(Option::unwrap_or_default),
+        };
+        pass.map_err(|error| named(TABLE, &error))
+    };
+    repeated(pass, search, look)
 }
 
 fn repeated(
-    mut pass: impl FnMut() -> io::Result<Pass>,
+    mut pass: impl FnMut(&Search<'_>) -> io::Result<Pass>,
+    search: &Search<'_>,
     mut look: impl FnMut(&Pass) -> bool,
 ) -> io::Result<Pass> {
     let mut last = Pass::default();
+    let mut search = *search;
     for _ in 0..PASSES {
         let was_whole = last.is_whole;
-        last = pass()?;
+        last = pass(&search)?;
         let is_certain = last.is_whole && (was_whole || last.doubtful.is_empty());
         if look(&last) || is_certain {
             return Ok(last);
         }
+        // What was found is over.
+        search.file = None;
     }
     Ok(Pass { is_whole: false, ..last })
 }
@@ -73,10 +114,24 @@ fn open() -> io::Result<File> {
     File::open(TABLE).map_err(|error| named(TABLE, &error))
 }
 
-fn overlapping(one: impl Read, other: impl Read) -> io::Result<Pass> {
+/// Reads up to the lock that is searched for, which takes half the time of two descriptors. `None` if it is not found in a
+/// long table.
+fn straight(source: impl Read, search: &Search<'_>) -> io::Result<Option<Pass>> {
+    let mut reader = Reader::new(source);
+    while let Some(part) = reader.read(LARGE, search)? {
+        if search.is_found_in(reader.bytes_of(part)) {
+            return Ok(Some(Pass { holds: holds(&reader.text()), ..Pass::default() }));
+        }
+    }
+    let is_whole = reader.text.len() <= SHORT;
+    let pass = || Pass { holds: holds(&reader.text()), is_whole, ..Pass::default() };
+    Ok(is_whole.then(pass))
+}
+
+fn overlapping(one: impl Read, other: impl Read, search: &Search<'_>) -> io::Result<Pass> {
     let (mut one, mut other) = (Reader::new(one), Reader::new(other));
-    one.read(LARGE)?;
-    if one.text.len() <= SHORT && one.read(LARGE)?.is_none() {
+    one.read(LARGE, search)?;
+    if one.text.len() <= SHORT && one.read(LARGE, search)?.is_none() {
         return Ok(Pass { holds: holds(&one.text()), doubtful: vec![], is_whole: true });
     }
     // The order in time of all reads that returned something, as those of the one descriptor or of the other.
@@ -84,7 +139,7 @@ fn overlapping(one: impl Read, other: impl Read) -> io::Result<Pass> {
     let mut size = HALF;
     while !(one.is_done && other.is_done) {
         let is_one = other.is_done || !one.is_done && one.text.len() <= other.text.len();
-        let part = if is_one { one.read(LARGE)? } else { other.read(size)? };
+        let part = if is_one { one.read(LARGE, search)? } else { other.read(size, search)? };
         size = if is_one { size } else { LARGE };
         order.extend(part.map(|part| (is_one, part)));
     }
@@ -158,7 +213,10 @@ impl<R: Read> Reader<R> {
     }
 
     /// Returns the number of the part that was read, or `None` at the end.
-    fn read(&mut self, size: usize) -> io::Result<Option<usize>> {
+    fn read(&mut self, size: usize, search: &Search<'_>) -> io::Result<Option<usize>> {
+        if !(search.goes_on)() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the wait is over"));
+        }
         let mut buffer = vec![0; size];
         let count = loop {
             match self.source.read(&mut buffer) {
@@ -173,6 +231,12 @@ impl<R: Read> Reader<R> {
         self.text.extend(buffer.iter().take(count));
         self.ends.push(self.text.len());
         Ok(Some(self.ends.len() - 1))
+    }
+
+    fn bytes_of(&self, part: usize) -> &[u8] {
+        let end = |part: usize| self.ends.get(part).copied().unwrap_or_default();
+        let begin = part.checked_sub(1).map_or(0, end);
+        self.text.get(begin..end(part)).unwrap_or_default()
     }
 
     fn text(&self) -> String {
@@ -229,165 +293,4 @@ fn united(ones: Vec<Hold>, others: Vec<Hold>) -> (Vec<Hold>, Vec<Hold>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::collections::VecDeque;
-    use std::rc::Rc;
-
-    use super::*;
-
-    /// The kernel's list, and what becomes of it before each further read.
-    #[derive(Default)]
-    struct List {
-        locks: RefCell<Vec<u32>>,
-        changes: RefCell<VecDeque<Vec<u32>>>,
-    }
-
-    /// A descriptor as `seq_read_iter` serves it.
-    struct Descriptor {
-        list: Rc<List>,
-        index: usize,
-        left: Vec<u8>,
-    }
-
-    impl Read for Descriptor {
-        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-            const PAGE: usize = 4096;
-            if let Some(change) = self.list.changes.borrow_mut().pop_front() {
-                *self.list.locks.borrow_mut() = change;
-            }
-            let mut bytes = std::mem::take(&mut self.left);
-            let mut fill = vec![];
-            while let Some(pid) = self.list.locks.borrow().get(self.index) {
-                let line =
-                    format!("{}: FLOCK  ADVISORY  WRITE {pid} fe:00:{pid} 0 EOF\n", self.index + 1);
-                if fill.len() + line.len() > PAGE || bytes.len() + fill.len() >= to.len() {
-                    break;
-                }
-                fill.extend(line.into_bytes());
-                self.index += 1;
-            }
-            bytes.append(&mut fill);
-            let count = bytes.len().min(to.len());
-            self.left = bytes.split_off(count);
-            io::copy(&mut bytes.as_slice(), &mut &mut *to)?;
-            Ok(count)
-        }
-    }
-
-    /// What a pass makes of a list that is in turn the ones that are given.
-    #[allow(clippy::expect_used, reason = "that is how a test fails")]
-    fn pass(lists: &[&[u32]]) -> Pass {
-        let list = Rc::new(List::default());
-        list.changes.borrow_mut().extend(lists.iter().map(|list| list.to_vec()));
-        let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
-        overlapping(descriptor(), descriptor()).expect("the list can be read")
-    }
-
-    fn pids(holds: &[Hold]) -> Vec<u32> {
-        holds.iter().map(|hold| hold.entry.pid).collect()
-    }
-
-    #[test]
-    fn a_quiet_table_is_whole_and_each_lock_is_in_it_once() {
-        for count in [0, 1, 40, 70, 71, 100, 140, 141, 500, 3_000] {
-            let all: Vec<u32> = (1..=count).collect();
-            let pass = pass(&[&all]);
-            assert!(pass.is_whole, "{count}");
-            assert_eq!((pids(&pass.holds), pids(&pass.doubtful)), (all, vec![]), "{count}");
-        }
-    }
-
-    /// Locks are released in front before each read, a few or many: what is still held is shown, or the pass says that
-    /// it is not whole.
-    #[test]
-    fn what_moves_up_in_the_list_is_not_missed() {
-        for released in 1..200 {
-            let lists: Vec<Vec<u32>> =
-                (0..20).map(|turn| (turn * released + 1..=1_500).collect()).collect();
-            let pass = pass(&lists.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            let shown: HashSet<u32> =
-                [pids(&pass.holds), pids(&pass.doubtful)].concat().into_iter().collect();
-            let is_missing =
-                lists.last().is_some_and(|list| list.iter().any(|pid| !shown.contains(pid)));
-            assert!(!is_missing || !pass.is_whole, "{released} released before each read");
-            assert!(released > 15 || pass.is_whole, "{released} released before each read");
-        }
-    }
-
-    /// The list becomes so short that the next read finds its end.
-    #[test]
-    fn an_end_that_comes_too_early_is_noticed() {
-        let long: Vec<u32> = (1..=100).collect();
-        let short: Vec<u32> = (40..=100).collect();
-        let pass = pass(&[&long, &short]);
-        let shown = [pids(&pass.holds), pids(&pass.doubtful)].concat();
-        assert!(!pass.is_whole || shown.contains(&100), "{shown:?}");
-    }
-
-    /// Locks are released and taken again in no order, few or many before each read: they are shown in other places then,
-    /// and look the same. One lock is held all the time.
-    #[test]
-    fn locks_that_are_taken_again_join_nothing() {
-        const HELD: u32 = 1_000;
-        let mut state = 1_u64;
-        let mut random = move |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            usize::try_from(state >> 33).unwrap_or_default() % below
-        };
-        let (mut whole, mut missed) = (0, 0);
-        for turn in 0..2_000 {
-            let mut list: Vec<u32> = (0..300).chain([HELD]).collect();
-            let mut free: Vec<u32> = vec![];
-            let lists: Vec<Vec<u32>> = (0..12)
-                .map(|_| {
-                    for _ in 0..random(1 + turn / 4).min(list.len() - 1) {
-                        free.push(list.remove(random(list.len() - 1)));
-                    }
-                    for _ in 0..random(1 + turn / 4).min(free.len()) {
-                        list.insert(0, free.swap_remove(random(free.len())));
-                    }
-                    list.clone()
-                })
-                .collect();
-            let pass = pass(&lists.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            let is_shown = [pids(&pass.holds), pids(&pass.doubtful)].concat().contains(&HELD);
-            assert!(is_shown || !pass.is_whole, "turn {turn}");
-            whole += usize::from(pass.is_whole);
-            missed += usize::from(!is_shown);
-        }
-        assert!(whole > 100 && missed > 10, "{whole} passes were whole, {missed} missed the lock");
-    }
-
-    /// How many passes are made of these, the last of them again and again, and whether the table was read whole.
-    fn repeated_over(passes: &[Pass], look: impl FnMut(&Pass) -> bool) -> Option<(usize, bool)> {
-        let mut made = 0;
-        let pass = || {
-            made += 1;
-            let pass = passes.get(made - 1).or_else(|| passes.last()).cloned();
-            pass.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-        };
-        let is_whole = repeated(pass, look).ok()?.is_whole;
-        Some((made, is_whole))
-    }
-
-    #[test]
-    fn a_table_counts_as_read_when_it_was_quiet_or_whole_twice() {
-        let hold = holds("1: FLOCK  ADVISORY  WRITE 7 fe:00:7 0 EOF\n");
-        let torn = Pass { doubtful: hold, ..Pass::default() };
-        let whole = Pass { is_whole: true, ..torn.clone() };
-        let quiet = Pass { is_whole: true, ..Pass::default() };
-        let over = |passes: &[&Pass]| {
-            let passes: Vec<Pass> = passes.iter().map(|&pass| pass.clone()).collect();
-            repeated_over(&passes, |_| false)
-        };
-        assert_eq!(over(&[&quiet]), Some((1, true)));
-        assert_eq!(over(&[&whole]), Some((2, true)));
-        assert_eq!(over(&[&whole, &torn, &whole, &whole]), Some((4, true)));
-        assert_eq!(over(&[&torn]), Some((PASSES, false)));
-        // Once in a while is not twice in a row.
-        let by_turns: Vec<&Pass> = [&torn, &whole].repeat(PASSES);
-        assert_eq!(over(&by_turns), Some((PASSES, false)));
-        assert_eq!(repeated_over(&[torn], |_| true), Some((1, false)), "enough was seen");
-    }
-}
+mod tests;

@@ -1,0 +1,127 @@
+//! L2, L3: a holder that nothing can look into delays nothing.
+//!
+//! With the help of a file system that never answers it sees to it that a read of `/proc/PID/cmdline` never returns.
+//! And a file system that does not answer any more delays none but those that ask about its own files.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::running::LOCKET;
+use crate::support::{Peer, Scratch, SilentFs, Unreadable, is_root, skip, word};
+
+/// What `locket` says with these arguments, on both streams, and how it ends. It must end.
+#[track_caller]
+fn said(arguments: &[&str], path: Option<&Path>) -> (String, Option<i32>) {
+    let mut command = assert_cmd::Command::new(LOCKET);
+    command.args(arguments).args(path).timeout(Duration::from_secs(60));
+    if arguments[0] == "run" {
+        command.arg("true");
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8_lossy(&said).into_owned(), output.status.code())
+}
+
+fn ready(check: &str) -> bool {
+    if !is_root() {
+        skip(check, "root: no other user may mount a file system here");
+    }
+    is_root()
+}
+
+#[test]
+fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
+    let check = "l3_a_holder_with_an_unreadable_command_line_delays_nothing";
+    if !ready(check) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
+    let holder = Unreadable::holding(&path, &silent);
+    // The check itself: a read of it does not return.
+    let (tell, told) = mpsc::channel();
+    let mut reader = Command::new("cat")
+        .arg(format!("/proc/{}/cmdline", holder.pid()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("cat should start");
+    let waiting = thread::spawn(move || {
+        let status = reader.wait();
+        let _ = tell.send(());
+        status
+    });
+    assert!(told.recv_timeout(Duration::from_millis(500)).is_err(), "it can be read");
+
+    let pid = format!("pid {} ", holder.pid());
+    for (arguments, code) in [
+        (&["run", "-n"][..], 75),
+        (&["run", "-w", "0.2"], 75),
+        (&["run", "--verbose", "-w", "1"], 75),
+        (&["run", "-q", "-w", "0.2"], 75),
+        (&["wait", "-w", "0.2"], 75),
+    ] {
+        let (said, ended) = said(arguments, Some(&path));
+        assert_eq!(ended, Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(&pid) || arguments.contains(&"-q"), "{arguments:?}: {said}");
+    }
+    let (table, ended) = said(&["status"], Some(&path));
+    assert_eq!(ended, Some(0));
+    assert!(table.contains(&format!(" {} ", holder.pid())), "{table}");
+    let (json, _) = said(&["status", "--json"], Some(&path));
+    let json: Value = serde_json::from_str(&json).expect("it should be JSON");
+    let held = &json["locks"][0]["held"][0];
+    assert_eq!(
+        (held["pid"].as_i64(), held["command"].as_array()),
+        (Some(holder.pid().into()), None)
+    );
+    let (all, _) = said(&["status", "--all"], None);
+    assert!(all.contains(&path.display().to_string()), "{all}");
+
+    // Others' command lines are read all the same.
+    let other = scratch.join("other.lock");
+    let mut peer = Peer::with_handle("a", &other, "");
+    peer.ok("acquire a");
+    let (both, _) = said(&["status", &path.display().to_string()], Some(&other));
+    assert!(both.contains(env!("CARGO_BIN_EXE_locket-peer")), "{both}");
+    drop(holder);
+    drop(silent);
+    drop(waiting.join());
+}
+
+#[test]
+fn l3_a_file_system_that_does_not_answer_delays_no_other_file() {
+    let check = "l3_a_file_system_that_does_not_answer_delays_no_other_file";
+    if !ready(check) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok(&format!("open_foreign f {}", word(silent.file())));
+    holder.ok("lock_foreign f exclusive");
+    holder.ok("acquire a");
+    silent.fall_silent();
+    let (all, ended) = said(&["status", "--all"], None);
+    assert_eq!(ended, Some(0), "{all}");
+    for file in [&path, &silent.file()] {
+        assert!(all.contains(&format!("{}: ", file.display())), "{all}");
+    }
+    let (table, ended) = said(&["status"], Some(&path));
+    assert!(ended == Some(0) && table.contains(&format!(" {} ", holder.pid())), "{table}");
+    let (refused, ended) = said(&["run", "-w", "0.2"], Some(&path));
+    assert!(ended == Some(75) && refused.contains(&format!("pid {} ", holder.pid())), "{refused}");
+
+    // Asked about its own file, it is not waited for forever, and the others are told.
+    let (told, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
+    assert!(ended == Some(66) && told.contains(": no answer in "), "{told}");
+    assert!(told.contains(&format!("{}: ", path.display())), "{told}");
+    drop(silent);
+}
