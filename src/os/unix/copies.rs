@@ -47,7 +47,8 @@ struct Slot {
     mark: AtomicU64,
     device: AtomicU64,
     inode: AtomicU64,
-    /// Of a hold that children keep: the path, hashed, and in the lowest bits `KEPT` and the mode. Else zero.
+    /// Of a descriptor that children keep open: in the lowest bits `KEPT` and the mode of the hold, in the others the path,
+    /// hashed; `KEPT` alone where there is no hold. Else zero.
     kept: AtomicU64,
 }
 
@@ -134,6 +135,11 @@ impl Entry {
     /// Sets the mark, and returns what it was.
     pub(super) fn set_mark(&self, mark: u64) -> u64 {
         self.slot.mark.swap(mark, Relaxed)
+    }
+
+    /// Children keep the descriptor open.
+    pub(super) fn stay_in_children(&self) {
+        self.slot.kept.store(KEPT, Release);
     }
 
     /// From now on children keep the descriptor open, and have this hold.

@@ -158,7 +158,7 @@ impl Directory {
         // No path begins like that: a NUL is in none.
         let mut key = OsString::from(format!("\0{}:{}\0", stat.st_dev, stat.st_ino));
         key.push(&relative);
-        Ok(Self { file: OwnFile::new(file, &stat), relative, key })
+        Ok(Self { file: OwnFile::of_directory(file, &stat), relative, key })
     }
 }
 

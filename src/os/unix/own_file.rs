@@ -44,6 +44,13 @@ impl OwnFile {
         Self { file, identity, entry }
     }
 
+    /// A directory that a path is relative to. Children need it, and no lock is ever on it.
+    pub(super) fn of_directory(file: File, stat: &Stat) -> Self {
+        let own = Self::new(file, stat);
+        own.entry.iter().for_each(Entry::stay_in_children);
+        own
+    }
+
     /// Sets the offset by which the descriptor is known again; where the file system has no such offsets,
     /// it is known by its file.
     pub(super) fn set_mark(&self) {
