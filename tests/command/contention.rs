@@ -22,7 +22,7 @@ fn no_time_to_wait_is_one_attempt() {
     let holder = Running::holder(&path);
     for options in [&["-n"][..], &["-w", "0"], &["-w", "0ms"]] {
         let refused = locket_run().args(options).arg(&path).args(["--", "echo", "ran"]).assert();
-        refused.code(75).stdout("").stderr(holder.said_of_held(&path));
+        holder.assert_blamed(&refused.code(75).stdout(""), &format!("{} is", path.display()));
     }
     assert_eq!(holder.end(), Some(1));
     locket_run().arg("-n").arg(&path).args(["--", "echo", "ran"]).assert().code(0).stdout("ran\n");
@@ -35,7 +35,8 @@ fn a_timeout_is_never_early() {
     let holder = Running::holder(&path);
     let start = Instant::now();
     let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
-    refused.code(75).stdout("").stderr(holder.said_of_late(&path, "100ms"));
+    let what = format!("couldn't lock {} within 100ms:", path.display());
+    holder.assert_blamed(&refused.code(75).stdout(""), &what);
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 

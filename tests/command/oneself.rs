@@ -114,5 +114,5 @@ fn a_holder_under_locket_is_named_by_its_command() {
     let holder = Running::start(&mut command);
     holder.line();
     let refused = locket_run().arg("-n").arg(&path).arg("true").assert();
-    refused.code(75).stderr(holder.said_of_held(&path));
+    holder.assert_blamed(&refused.code(75), &format!("{} is", path.display()));
 }

@@ -71,7 +71,8 @@ fn timeout() {
     ];
     for spelling in spellings {
         let refused = locket_run().args(spelling).arg(&path).arg("true").assert();
-        refused.code(75).stderr(holder.said_of_late(&path, "20ms"));
+        let what = format!("couldn't lock {} within 20ms:", path.display());
+        holder.assert_blamed(&refused.code(75), &what);
     }
 }
 

@@ -89,9 +89,10 @@ fn it_gives_up_as_run_does() {
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
     let start = Instant::now();
-    locket_wait(&["-n"], &path).assert().code(75).stderr(holder.said_of_held(&path));
-    let late = format!("locket: {} was not free within 150ms{}\n", path.display(), holder.named());
-    locket_wait(&["-w", "150ms"], &path).assert().code(75).stderr(late);
+    let refused = locket_wait(&["-n"], &path).assert().code(75);
+    holder.assert_blamed(&refused, &format!("{} is", path.display()));
+    let refused = locket_wait(&["-w", "150ms"], &path).assert().code(75);
+    holder.assert_blamed(&refused, &format!("{} was not free within 150ms:", path.display()));
     assert!(start.elapsed() >= Duration::from_millis(150));
     locket_wait(&["-n", "-E", "3"], &path).assert().code(3);
     for options in [&["-qn"][..], &["-w", "1ms", "--quiet"]] {
