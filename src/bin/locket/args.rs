@@ -1,6 +1,10 @@
 //! What may stand on the command line. Options have the names that they have in flock(1).
 
 mod completions;
+#[cfg(unix)]
+mod flock;
+#[cfg(unix)]
+mod lock;
 mod man;
 mod run;
 mod status;
@@ -8,10 +12,15 @@ mod wait;
 mod waiting;
 
 use std::env;
+use std::ffi::OsStr;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use completions::CompletionsOptions;
+#[cfg(unix)]
+pub(crate) use flock::FlockOptions;
+#[cfg(unix)]
+pub(crate) use lock::{LockOptions, UnlockOptions};
 pub(crate) use man::ManOptions;
 pub(crate) use run::RunOptions;
 pub(crate) use status::StatusOptions;
@@ -33,11 +42,23 @@ impl Args {
     /// Understands the arguments of this process. A command that runs under a lock is started as soon as possible: to
     /// describe all other commands first would take longer than to take the lock.
     pub(crate) fn of_process() -> Result<Self, clap::Error> {
-        if env::args_os().nth(1).is_none_or(|name| name != "run") {
-            return Self::try_parse();
+        let mut words = env::args_os();
+        let name = words.next().unwrap_or_default();
+        #[cfg(unix)]
+        if crate::flock::is_name(&name) {
+            return Ok(Self { task: Task::Flock(FlockOptions { words: words.collect() }) });
         }
-        let options = RunOptions::try_parse_from(env::args_os().skip(1))?;
-        Ok(Self { task: Task::Run(options) })
+        match words.next().as_deref().and_then(OsStr::to_str) {
+            Some("run") => {
+                let options = RunOptions::try_parse_from(env::args_os().skip(1))?;
+                Ok(Self { task: Task::Run(options) })
+            }
+            #[cfg(unix)]
+            Some("flock") => {
+                Ok(Self { task: Task::Flock(FlockOptions { words: words.collect() }) })
+            }
+            _ => Self::try_parse(),
+        }
     }
 }
 
@@ -46,6 +67,12 @@ pub(crate) enum Task {
     Run(RunOptions),
     Wait(WaitOptions),
     Status(StatusOptions),
+    #[cfg(unix)]
+    Lock(LockOptions),
+    #[cfg(unix)]
+    Unlock(UnlockOptions),
+    #[cfg(unix)]
+    Flock(FlockOptions),
     Completions(CompletionsOptions),
     Man(ManOptions),
 }

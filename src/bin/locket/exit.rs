@@ -46,6 +46,21 @@ pub(crate) const OF_WAIT: Codes = &[
     ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
 ];
 
+pub(crate) const OF_LOCK: Codes = &[
+    ("0", "the descriptor is locked"),
+    ("64", "the arguments are wrong"),
+    ("66", "there is no such descriptor"),
+    ("71", "the system refuses: no locking on this file system"),
+    ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
+];
+
+pub(crate) const OF_UNLOCK: Codes = &[
+    ("0", "the descriptor is not locked any more"),
+    ("64", "the arguments are wrong"),
+    ("66", "there is no such descriptor"),
+    ("71", "the system refuses"),
+];
+
 pub(crate) const OF_STATUS: Codes = &[
     ("0", "somebody holds the lock; of several, one of them"),
     ("1", "the lock is free, or there is no such file"),
@@ -58,7 +73,11 @@ pub(crate) const OF_STATUS: Codes = &[
 pub(crate) fn codes(command: &str) -> Codes {
     match command {
         "run" => OF_RUN,
+        #[cfg(unix)]
+        "flock" => super::flock::EXIT_CODES,
         "wait" => OF_WAIT,
+        "lock" => OF_LOCK,
+        "unlock" => OF_UNLOCK,
         "status" => OF_STATUS,
         _ => &[],
     }

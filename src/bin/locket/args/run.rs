@@ -64,6 +64,15 @@ pub(crate) struct RunOptions {
     #[arg(short = 'F', long, conflicts_with = "close")]
     pub(crate) no_fork: bool,
 
+    /// Hand the locked descriptor to the command with this number, as 9
+    ///
+    /// For a command that works on the descriptor itself, or that is to unlock or close it: `locket unlock 9`,
+    /// `exec 9>&-`. The command has it under this number only.
+    #[cfg(unix)]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "close")]
+    #[arg(value_parser = clap::value_parser!(i32).range(3..))]
+    pass_fd: Option<i32>,
+
     /// Say so in one line when the command has held the lock for longer than this
     #[arg(long, value_name = "TIME", value_parser = timeout::parse)]
     #[cfg_attr(unix, arg(conflicts_with = "no_fork"))]
@@ -115,6 +124,10 @@ impl RunOptions {
     }
 
     pub(crate) fn inheritance(&self) -> Inheritance {
+        #[cfg(unix)]
+        if let Some(number) = self.pass_fd {
+            return Inheritance::As(number);
+        }
         if self.close { Inheritance::KeptBack } else { Inheritance::Inherited }
     }
 
