@@ -11,9 +11,16 @@ mod becoming;
 mod beside;
 mod conditions;
 mod contention;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod exit_codes;
+#[cfg(target_os = "linux")]
+mod flock_idioms;
+#[cfg(target_os = "linux")]
+mod flock_mode;
 mod generated;
 mod held;
+mod help;
 mod inheritance;
 mod interop;
 #[cfg(target_os = "linux")]

@@ -13,8 +13,12 @@ mod waiting;
 
 use std::env;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+
+use crate::advice;
 
 pub(crate) use completions::CompletionsOptions;
 #[cfg(unix)]
@@ -50,16 +54,29 @@ impl Args {
         }
         match words.next().as_deref().and_then(OsStr::to_str) {
             Some("run") => {
-                let options = RunOptions::try_parse_from(env::args_os().skip(1))?;
+                let options = RunOptions::try_parse_from(env::args_os().skip(1))?.checked()?;
                 Ok(Self { task: Task::Run(options) })
             }
             #[cfg(unix)]
             Some("flock") => {
                 Ok(Self { task: Task::Flock(FlockOptions { words: words.collect() }) })
             }
-            _ => Self::try_parse(),
+            _ => Self::try_parse().map_err(|error| {
+                let words: Vec<_> = env::args_os().skip(1).collect();
+                advice::on_missing_name(error, &words)
+            }),
         }
     }
+}
+
+/// A path that is given. What is empty is most often a variable of a script that has no value.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|path| {
+        if path.is_empty() {
+            return Err("the path is empty: is there a variable without a value?");
+        }
+        Ok(PathBuf::from(path))
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::io;
 
 use locket::{Action, LockError};
 
-use super::interpreter;
+use super::{advice, interpreter};
 
 pub(crate) const DONE: i32 = 0;
 /// Of `locket status`. As grep(1): what was asked about is there, or it is not.
@@ -103,7 +103,11 @@ impl From<LockError> for Failure {
             LockError::Io { action: Action::Open | Action::Create | Action::Check, .. } => NO_FILE,
             _ => REFUSED,
         };
-        Self { code, text: error.to_string() }
+        let text = match advice::on_path(&error) {
+            Some(advice) => format!("{error}: {advice}"),
+            None => error.to_string(),
+        };
+        Self { code, text }
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! `exit` says which status means what, `voice` is all that is said on standard error.
 
+mod advice;
 mod args;
 mod completions;
 mod exit;
@@ -20,6 +21,7 @@ mod held_by;
 mod hold;
 mod inherited;
 mod interpreter;
+mod limit;
 #[cfg(unix)]
 mod lock;
 mod man;

@@ -1,6 +1,7 @@
 //! Taking the lock, and saying so.
 
 use std::fmt::Display;
+use std::io::{self, IsTerminal};
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -14,6 +15,7 @@ use super::exit::Failure;
 use super::held_by::{held_by, named};
 use super::hold::Hold;
 use super::inherited::locked_descriptor;
+use super::limit::Unlimited;
 use super::report::Report;
 #[cfg(unix)]
 use super::unix::{lock_directory, lock_inherited, spawn_deaf};
@@ -137,6 +139,8 @@ impl Request<'_> {
         }
         // Until the wait is over and the screen as it was.
         let _report = Report::of(&self.lock, self.shown, self.tone, start);
+        let is_unlimited = self.waiting.timeout().is_none() && self.tone != Tone::Quiet;
+        let _unlimited = (is_unlimited && !io::stderr().is_terminal()).then(Unlimited::begin);
         let left = self.waiting.timeout().map(|timeout| timeout.saturating_sub(start.elapsed()));
         self.lock_within(left).map(Some)
     }
