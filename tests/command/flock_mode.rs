@@ -124,14 +124,14 @@ fn l4_a_timed_wait_for_a_descriptor_sleeps_in_the_kernel_and_is_granted() {
         let scratch = Scratch::new();
         let links = Scratch::new();
         let path = path_with_locket_as_flock(&links);
-        let start = |text: &str| {
+        let bash = |text: &str| {
             let mut command = Command::new("bash");
             command.args(["-c", text]).current_dir(scratch.path()).env("PATH", &path);
             Running::start(&mut command)
         };
-        let holder = start(&format!("flock {options} f sh -c '{HOLD}'"));
+        let holder = bash(&format!("flock {options} f sh -c '{HOLD}'"));
         holder.line();
-        let mut waiter = start(&format!("exec 9<>f; exec flock {options} -w 60 9"));
+        let mut waiter = bash(&format!("exec 9<>f; exec flock {options} -w 60 9"));
         until("it sleeps in the call", || {
             let task = format!("/proc/{}", waiter.pid());
             let call = std::fs::read_to_string(format!("{task}/syscall")).unwrap_or_default();

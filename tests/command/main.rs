@@ -13,6 +13,8 @@ mod conditions;
 mod contention;
 #[cfg(target_os = "linux")]
 mod descriptors;
+#[cfg(target_os = "linux")]
+mod examples;
 mod exit_codes;
 #[cfg(target_os = "linux")]
 mod flock_idioms;

@@ -14,6 +14,7 @@
 mod advice;
 mod args;
 mod completions;
+mod examples;
 mod exit;
 #[cfg(unix)]
 mod flock;
