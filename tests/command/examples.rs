@@ -39,7 +39,7 @@ const CASES: [Case; 27] = [
     ("", "One at a time", Typed, None, 0, "my_app.lock is held\nreport\n"),
     ("", "Not at all, if it is running", Typed, None, 0, "my_app.lock is held\nreport\n"),
     ("", "Not at all, if it is running", Typed, Some("my_app.lock"), 0, "it is running\n"),
-    ("", "Is it running?", Typed, None, 1, "my_app.lock: free\n"),
+    ("", "Is it running?", Typed, Some("my_app.lock"), 0, "my_app.lock: held"),
     ("run", "In a crontab", Crontab, None, 0, "report.lock is held\nreport\n"),
     ("run", "In a crontab", Crontab, Some("report.lock"), 0, ""),
     ("run", "In a unit of systemd", Unit, None, 0, "lock is held\nreport\n"),
