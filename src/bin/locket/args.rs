@@ -46,26 +46,28 @@ impl Args {
     /// Understands the arguments of this process. A command that runs under a lock is started as soon as possible: to
     /// describe all other commands first would take longer than to take the lock.
     pub(crate) fn of_process() -> Result<Self, clap::Error> {
-        let mut words = env::args_os();
-        let name = words.next().unwrap_or_default();
         #[cfg(unix)]
-        if crate::flock::is_name(&name) {
-            return Ok(Self { task: Task::Flock(FlockOptions { words: words.collect() }) });
+        if env::args_os().next().is_some_and(|name| crate::flock::is_name(&name)) {
+            return Ok(Self::flock(1));
         }
-        match words.next().as_deref().and_then(OsStr::to_str) {
+        match env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
             Some("run") => {
                 let options = RunOptions::try_parse_from(env::args_os().skip(1))?.checked()?;
                 Ok(Self { task: Task::Run(options) })
             }
             #[cfg(unix)]
-            Some("flock") => {
-                Ok(Self { task: Task::Flock(FlockOptions { words: words.collect() }) })
-            }
+            Some("flock") => Ok(Self::flock(2)),
             _ => Self::try_parse().map_err(|error| {
                 let words: Vec<_> = env::args_os().skip(1).collect();
                 advice::on_missing_name(error, &words)
             }),
         }
+    }
+
+    /// What follows so many words is for flock, as it is.
+    #[cfg(unix)]
+    fn flock(name: usize) -> Self {
+        Self { task: Task::Flock(FlockOptions { words: env::args_os().skip(name).collect() }) }
     }
 }
 

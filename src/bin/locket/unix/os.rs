@@ -210,6 +210,7 @@ pub(super) fn reset(number: c_int) -> Option<Action> {
 
 /// Gives a signal a handler that does nothing, so that it interrupts system calls (no `SA_RESTART`), and returns the
 /// action that it had.
+#[cfg(target_os = "linux")]
 pub(super) fn handle_by_nothing(number: c_int) -> Option<Action> {
     extern "C" fn nothing(_: c_int) {}
 
