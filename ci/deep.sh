@@ -8,4 +8,5 @@ cargo test --release --package locket-model -- --ignored
 cargo test --release --package locket-interleavings -- --ignored --nocapture
 ci/windows-seeded.sh
 ci/network.sh deep
+ci/flock-scripts.sh
 ci/fresh.sh

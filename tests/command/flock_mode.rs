@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::flock_idioms::path_with_locket_as_flock;
-use crate::running::{HOLD, LOCKET, Running, is_free};
+use crate::running::{HOLD, LOCKET, Running, has, is_free};
 use crate::support::{PATIENCE, Scratch, until, until_waiting};
 
 fn flock(scratch: &Scratch, words: &[&str]) -> assert_cmd::Command {
@@ -169,6 +169,13 @@ fn l3_the_deadline_of_an_fcntl_lock_needs_no_signal_of_the_callers() {
                 flock --fcntl -w 9 f sh -c 'kill -ALRM $$; echo alive'";
     let (code, output, _) = script(text);
     assert_eq!((code, &output[..]), (Some(0), "1\nalive\n"));
+    if !has("l3_the_deadline_of_an_fcntl_lock", "env", &["--block-signal=ALRM", "true"]) {
+        return;
+    }
+    let text = "exec 8<>f 9<>f; flock --fcntl 8; env --block-signal=ALRM flock --fcntl -w .2 9; echo $?; \
+                flock --fcntl -u 8; env --block-signal=ALRM flock --fcntl -w .2 f grep SigBlk /proc/self/status";
+    let (code, output, _) = script(text);
+    assert_eq!((code, &output[..]), (Some(0), "1\nSigBlk:\t0000000000002000\n"));
 }
 
 #[test]
@@ -246,6 +253,70 @@ fn it_is_flock_by_its_name() {
         let status = command.stderr(std::process::Stdio::null()).status();
         assert_eq!(status.expect("it should run").code(), Some(code), "{name}");
     }
+}
+
+/// The examples of the manual page of flock(1), each with what it says of itself.
+#[test]
+fn the_examples_of_the_manual_of_flock() {
+    let hold =
+        "hold() { mkfifo r g; flock \"$@\" -c 'echo >r; read _ <g' & read _ <r; }; mkdir d; ";
+    for (text, output) in [
+        ("hold d; flock -w .007 d -c echo; echo $?; echo >g; wait", "1\n"),
+        (
+            "hold -s d; flock -s -w .007 d -c echo; echo $?; flock -w .007 d -c echo; echo $?; echo >g; wait",
+            "\n0\n1\n",
+        ),
+        ("flock -x local-lock-file echo 'a b c'", "a b c\n"),
+        (
+            "( flock -n 9 || exit 1; echo under lock; flock -n f true; echo $? ) 9>f",
+            "under lock\n1\n",
+        ),
+        ("hold f; ( flock -n 9 || exit 1; echo no ) 9>f; echo $?; echo >g; wait", "1\n"),
+        (
+            "printf '%s\\n' '#!/bin/bash' '[ \"${FLOCKER}\" != \"$0\" ] && exec env FLOCKER=\"$0\" flock -en \"$0\" \"$0\" \"$@\" || :' \
+             'echo \"$@\"; flock -n \"$0\" true; echo $?' >s; chmod +x s; ./s once",
+            "once\n1\n",
+        ),
+        ("exec 4<>f; flock -n 4; flock -n f true; echo $?", "1\n"),
+        ("exec 10<>f; flock -n --fd 10 echo '1 2 3'", "1 2 3\n"),
+    ] {
+        let expected = (Some(0), output.to_string(), String::new());
+        assert_eq!(script(&format!("{hold}{text}")), expected, "{text}");
+    }
+}
+
+/// What the system refuses has the codes of flock(1).
+#[test]
+fn refusals_have_the_codes_of_flock() {
+    if !has("refusals_have_the_codes_of_flock", "strace", &["-qq", "true"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    for (inject, code, said) in [
+        ("openat:error=ENOSPC", 73, "flock: cannot open lock file f: No space left on device\n"),
+        ("openat:error=EROFS", 73, "flock: cannot open lock file f: Read-only file system\n"),
+        ("openat:error=EACCES", 66, "flock: cannot open lock file f: Permission denied\n"),
+        ("openat:error=EMFILE", 71, "flock: cannot open lock file f: Too many open files\n"),
+        ("flock:error=ENOLCK", 71, "flock: f: No locks available\n"),
+        ("flock:error=EINVAL", 65, "flock: f: Invalid argument\n"),
+        ("flock:delay_exit=1", 0, ""),
+    ] {
+        let mut run = assert_cmd::Command::new("strace");
+        // Locket opens it by its absolute path.
+        let path = scratch.path().canonicalize().expect("it is there").join("f");
+        run.args(["-qq", "-o", "/dev/null", "-e", &format!("inject={inject}"), "-P"]).arg(path);
+        run.args([LOCKET, "flock", "f", "true"]).current_dir(scratch.path()).timeout(PATIENCE);
+        run.assert().code(code).stderr(said);
+    }
+}
+
+/// The lock is not on a descriptor that a script's redirections can name.
+#[test]
+fn the_descriptor_of_the_command_is_past_nine() {
+    let text = "flock f sh -c 'exec 3>&- 4>&- 9>&-; flock -o g true; for fd in /proc/self/fd/*; do \
+                [ \"$(readlink $fd)\" = \"$PWD/f\" ] && echo ${fd##*/}; done'";
+    let (_, output, _) = script(text);
+    assert_eq!(output.trim_end().len(), 2, "{output}");
 }
 
 /// In this mode a wait is not told.

@@ -80,6 +80,7 @@ pub(crate) fn become_it(
 /// The same; fails as flock(1) does.
 pub(crate) fn become_it_as_flock(hold: Hold, program: Program<'_>) -> io::Result<i32> {
     pass_on(hold)?;
+    os::reset(libc::SIGCHLD);
     replace::replace(&arguments(program)).map(|never| match never {})
 }
 

@@ -72,6 +72,7 @@ fn take_file(options: &Options, path: &Path) -> Result<Hold, Refusal> {
             source,
             ..
         }) => Err(not_opened(path.as_os_str(), &source)),
+        Err(LockError::Io { source, .. }) => Err(not_locked(&path.to_string_lossy(), &source)),
         Err(error) => Err(not_locked(&path.to_string_lossy(), &error.into())),
     }
 }
