@@ -32,7 +32,7 @@ enum Kind {
 
 use Kind::{Ci, Crontab, Makefile, Script, Typed, Unit};
 
-/// The page, the heading, what it is, the lock that somebody has meanwhile, the exit code and the output.
+/// The page, the heading, what it is, the lock that another process has meanwhile, the exit code and the output.
 type Case = (&'static str, &'static str, Kind, Option<&'static str>, i32, &'static str);
 
 const CASES: [Case; 27] = [

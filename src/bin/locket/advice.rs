@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use locket::{Action, LockError};
 
 /// A word of a command line is safe for a shell without quotes.
@@ -69,6 +69,29 @@ pub(crate) fn on_missing_name(error: clap::Error, words: &[OsString]) -> clap::E
         _ => format!("did you mean `locket run {words_typed}`?"),
     };
     misuse(&format!("locket has no command '{}'", first.to_string_lossy()), &tip)
+}
+
+/// What flock(1) has, and `locket run` has not. The words are those after `run`.
+pub(crate) fn on_option_of_flock(error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let what = match (error.kind(), &option[..]) {
+        (ErrorKind::UnknownArgument, "-u" | "--unlock") => {
+            let number = words.last().filter(|word| is_number(word));
+            let number = number.map_or("NUMBER".into(), |number| number.to_string_lossy());
+            let tip = format!("to unlock a descriptor: `locket unlock {number}`");
+            return misuse("`run` has no --unlock: its lock ends with the command", &tip);
+        }
+        (ErrorKind::UnknownArgument, "--fcntl" | "--start" | "--length") => {
+            "`run` takes locks of flock(2), not of fcntl(2)"
+        }
+        (ErrorKind::UnknownArgument, "--fd") => {
+            "`run` locks a file that it opens itself, no descriptor"
+        }
+        _ => return error,
+    };
+    misuse(what, &format!("as flock(1) does it: `locket flock {}`", typed(words)))
 }
 
 /// More than the system says about the path of a lock.

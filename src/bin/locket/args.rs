@@ -52,8 +52,8 @@ impl Args {
         }
         match env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
             Some("run") => {
-                let options = RunOptions::try_parse_from(env::args_os().skip(1))?.checked()?;
-                Ok(Self { task: Task::Run(options) })
+                let words: Vec<_> = env::args_os().skip(2).collect();
+                Ok(Self { task: Task::Run(RunOptions::of(&words)?) })
             }
             #[cfg(unix)]
             Some("flock") => Ok(Self::flock(2)),

@@ -51,7 +51,7 @@ pub(crate) const OF_LOCK: Codes = &[
     ("64", "the arguments are wrong"),
     ("66", "there is no such descriptor"),
     ("71", "the system refuses: no locking on this file system"),
-    ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
+    ("75", "another process holds the lock (-n, -w); -E sets another code"),
 ];
 
 pub(crate) const OF_UNLOCK: Codes = &[

@@ -36,7 +36,7 @@ pub(crate) struct LockOptions {
     #[arg(long, conflicts_with = "quiet")]
     verbose: bool,
 
-    /// Say nothing, not even that somebody else holds the lock; errors are still told
+    /// Say nothing, not even that another process holds the lock; errors are still told
     #[arg(short, long)]
     quiet: bool,
 

@@ -1,11 +1,10 @@
-use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueHint};
 
-use crate::advice::{is_number, misuse, typed};
+use crate::advice::{is_number, misuse, on_option_of_flock, typed};
 use crate::exit;
 use crate::program::{Inheritance, Program};
 use crate::timeout;
@@ -102,18 +101,6 @@ pub(crate) struct RunOptions {
     #[arg(short, long)]
     quiet: bool,
 
-    /// What flock(1) has and `run` has not: see `checked`
-    #[arg(short, long, hide = true)]
-    unlock: bool,
-    #[arg(long, hide = true)]
-    fcntl: bool,
-    #[arg(long, hide = true)]
-    fd: Option<OsString>,
-    #[arg(long, hide = true)]
-    start: Option<OsString>,
-    #[arg(long, hide = true)]
-    length: Option<OsString>,
-
     /// The lock file, or on Unix a directory
     #[arg(value_hint = ValueHint::AnyPath, value_parser = path())]
     pub(crate) file: PathBuf,
@@ -130,35 +117,25 @@ fn octal(text: &str) -> Result<u32, &'static str> {
 }
 
 impl RunOptions {
-    /// Answers what flock(1) would take, and a command that is missing, by what to type instead.
-    pub(crate) fn checked(self) -> Result<Self, clap::Error> {
-        let words: Vec<_> = env::args_os().skip(2).collect();
-        let as_flock = || format!("as flock(1) does it: `locket flock {}`", typed(&words));
-        let file = typed(&[self.file.clone().into_os_string()]);
-        if self.unlock {
-            let what = "`run` has no --unlock: its lock ends with the command";
-            let is_number = is_number(self.file.as_os_str());
-            let number = if is_number { &file } else { "NUMBER" };
-            return Err(misuse(what, &format!("to unlock a descriptor: `locket unlock {number}`")));
-        }
-        if self.fcntl || self.start.is_some() || self.length.is_some() {
-            return Err(misuse("`run` takes locks of flock(2), not of fcntl(2)", &as_flock()));
-        }
-        if self.fd.is_some() {
-            return Err(misuse(
-                "`run` locks a file that it opens itself, no descriptor",
-                &as_flock(),
-            ));
-        }
+    /// Understands the words after `run`. What flock(1) would take, and a command that is missing, are answered by what
+    /// to type instead.
+    pub(crate) fn of(words: &[OsString]) -> Result<Self, clap::Error> {
+        let name = OsString::from("run");
+        let options = Self::try_parse_from([&name].into_iter().chain(words));
+        options.map_err(|error| on_option_of_flock(error, words))?.checked(words)
+    }
+
+    fn checked(self, words: &[OsString]) -> Result<Self, clap::Error> {
         if self.string.is_some() || !self.command.is_empty() {
             return Ok(self);
         }
-        let tip = if is_number(self.file.as_os_str()) {
-            format!("to lock a descriptor of the shell's: `locket lock {}`", typed(&words))
+        let file = typed(&[self.file.into_os_string()]);
+        let tip = if is_number(file.as_ref()) {
+            format!("to lock a descriptor of the shell's: `locket lock {}`", typed(words))
         } else {
             format!(
                 "`locket run {} COMMAND`, or to see who holds the lock: `locket status {file}`",
-                typed(&words)
+                typed(words)
             )
         };
         Err(misuse("there is no command to run under the lock", &tip))

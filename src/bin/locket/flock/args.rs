@@ -41,7 +41,7 @@ pub(super) enum Job {
 #[allow(clippy::struct_excessive_bools, reason = "each is an option on the command line")]
 pub(super) struct Options {
     pub(super) operation: Operation,
-    /// `None` is for ever, zero one attempt.
+    /// `None` is forever, zero one attempt.
     pub(super) timeout: Option<Duration>,
     pub(super) conflict_exit_code: u8,
     pub(super) close: bool,

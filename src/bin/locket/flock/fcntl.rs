@@ -56,7 +56,7 @@ fn request(operation: Operation, range: Range) -> libc::flock {
     };
     #[allow(clippy::cast_possible_truncation, reason = "types vary by platform; both are small")]
     let (kind, whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
-    // Zero: that of whoever asks (`F_OFD_SETLK` in fcntl(2)).
+    // It must be zero (`F_OFD_SETLK` in fcntl(2)).
     libc::flock {
         l_type: kind,
         l_whence: whence,

@@ -41,7 +41,7 @@ pub(super) fn whole<N: TryFrom<i64>>(text: &OsStr) -> Result<N, Wrong> {
     number.ok_or_else(|| Wrong::new(text, Some(libc::ERANGE)))
 }
 
-/// Seconds, to the microsecond. What no clock can tell is for ever.
+/// Seconds, to the microsecond. What no clock can tell is forever.
 pub(super) fn time(text: &OsStr) -> Result<Duration, Wrong> {
     let number = text.to_str().unwrap_or_default().trim_start().parse::<f64>();
     let seconds = number.map_err(|_| Wrong::new(text, None))?;
