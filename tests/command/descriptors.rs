@@ -146,6 +146,15 @@ fn l1_a_directory_is_locked_as_a_file_is() {
     assert!(std::fs::read_dir(path).expect("it is ours").next().is_none());
 }
 
+#[test]
+fn a_link_that_is_not_to_be_followed_is_no_directory() {
+    let scratch = Scratch::new();
+    let link = scratch.join("link");
+    std::os::unix::fs::symlink(scratch.path(), &link).expect("the directory is ours");
+    locket_run().arg(&link).arg("true").assert().code(0);
+    locket_run().arg("--no-follow").arg(&link).arg("true").assert().code(66);
+}
+
 /// By a canary too, as of a file.
 #[test]
 fn l15_a_directory_is_held_when_locket_is_killed() {

@@ -24,7 +24,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
     let lock = if options.no_follow { lock.no_follow() } else { lock };
     let request = Request {
         lock: with_mode(lock, options),
-        subject: Subject::Path,
+        subject: if options.no_follow { Subject::FileAlone } else { Subject::Path },
         shared: options.shared,
         shown: &options.file,
         waiting: &options.waiting,

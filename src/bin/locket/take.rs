@@ -42,6 +42,8 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Subject {
     /// The file, or on Unix the directory, that the path names.
     Path,
+    /// The file that the path names, which is no symbolic link.
+    FileAlone,
     #[cfg(unix)]
     Descriptor(BorrowedFd<'static>),
 }
@@ -153,7 +155,7 @@ impl Request<'_> {
             Subject::Path if self.shown.is_dir() => {
                 return lock_directory(self.shown, self.shared, timeout);
             }
-            Subject::Path => {}
+            Subject::Path | Subject::FileAlone => {}
         }
         Ok(self.lock.clone().timeout(timeout).lock().map(Hold::File)?)
     }
@@ -163,7 +165,7 @@ impl Request<'_> {
         match self.subject {
             #[cfg(unix)]
             Subject::Descriptor(fd) => Some(fd.as_raw_fd()),
-            Subject::Path => None,
+            Subject::Path | Subject::FileAlone => None,
         }
     }
 

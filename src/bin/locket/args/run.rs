@@ -84,7 +84,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "MODE", value_parser = octal)]
     pub(crate) mode: Option<u32>,
 
-    /// Fail if the lock file is a symbolic link
+    /// Fail if the lock file is a symbolic link, or a directory
     #[arg(long)]
     pub(crate) no_follow: bool,
 
