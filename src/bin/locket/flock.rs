@@ -23,7 +23,7 @@ use super::voice::plain;
 use args::{Job, Line, Misuse, Options};
 use lock::Refusal;
 
-pub(crate) use manual::{ABOUT, EXIT_CODES, OPTIONS};
+pub(crate) use manual::{ABOUT, DESCRIPTION, EXIT_CODES, OPTIONS};
 
 /// `EX_UNAVAILABLE`: the command cannot be run.
 const CANNOT_RUN: i32 = 69;

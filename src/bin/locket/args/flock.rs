@@ -2,13 +2,14 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use crate::flock::ABOUT;
+use crate::flock::{ABOUT, DESCRIPTION};
 
 /// The arguments are not described here: clap does not read a command line as getopt(3) does.
 #[derive(Debug, Parser)]
 #[command(
     display_name = "locket",
     about = ABOUT,
+    long_about = DESCRIPTION,
     disable_help_flag = true,
     disable_version_flag = true,
     override_usage = "locket flock [OPTIONS] <FILE|DIRECTORY> <COMMAND>...\n       \

@@ -6,6 +6,16 @@ use super::super::exit::Codes;
 pub(crate) const ABOUT: &str =
     "Lock as flock(1) does, with its command line, exit codes and messages: of util-linux 2.42";
 
+/// And its description.
+pub(crate) const DESCRIPTION: &str = "\
+Lock as flock(1) does, with its command line, exit codes and messages: of util-linux 2.42.
+
+Called as `flock`, by a link of that name, locket does the same. A lock on a descriptor belongs to the process that \
+opened it, and outlives locket. A wait is silent.
+
+One difference stays: a signal that is sent to locket is passed on to the command, and locket ends after the command. \
+While the command runs the lock is held, even if locket is killed.";
+
 /// The options, each with what it does.
 pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("-s, --shared", "share the lock with other shared holders"),
