@@ -46,8 +46,17 @@ fn contention_is_75_or_the_code_that_is_wanted() {
         command.args(["-c", "exec 9<f; \"$0\" lock \"$@\" 9", LOCKET]).args(options);
         let run = command.current_dir(scratch.path()).timeout(PATIENCE).assert().code(code);
         let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-        assert!(said.starts_with("locket: ") && said.contains("/dev/fd/9"), "{said}");
+        // That the holder is named is checked in `contention`.
+        let name = format!("{} ", scratch.join("f").display());
+        assert!(said.starts_with("locket: ") && said.contains(&name), "{said}");
     }
+}
+
+#[test]
+fn a_file_without_a_name_is_told_by_its_descriptor() {
+    let (code, _, said) = script("exec 8>f; exec 9<f; rm f; $L lock 8; $L lock -n 9");
+    assert_eq!(code, Some(75));
+    assert!(said.starts_with("locket: /dev/fd/9 is held by this process"), "{said}");
 }
 
 /// The lock of the whole wait is one place in the queue.

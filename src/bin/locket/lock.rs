@@ -1,5 +1,6 @@
 //! `locket lock` and `locket unlock`: a descriptor that a shell has opened.
 
+use std::fs;
 use std::path::PathBuf;
 
 use locket::{lock_fd, lock_file};
@@ -7,13 +8,15 @@ use locket::{lock_fd, lock_file};
 use super::args::{LockOptions, UnlockOptions};
 use super::exit::{self, Failure};
 use super::take::{Request, Subject, Taken};
-use super::unix::inherited;
+use super::unix::{inherited, is_current};
 
 pub(crate) fn lock(options: &LockOptions) -> Result<i32, Failure> {
     let number = options.descriptor;
     let fd = inherited(number).map_err(|_| not_open(number))?;
-    // What is told of the wait is about the file that it is open on.
-    let path = PathBuf::from(format!("/dev/fd/{number}"));
+    // What is told of the wait is about the file that it is open on, by its name if it has one still.
+    let name = fs::read_link(format!("/proc/self/fd/{number}")).ok();
+    let name = name.filter(|name| is_current(fd, name));
+    let path = name.unwrap_or_else(|| PathBuf::from(format!("/dev/fd/{number}")));
     let request = Request {
         lock: lock_file(&path),
         subject: Subject::Descriptor(fd),

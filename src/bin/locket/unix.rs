@@ -17,7 +17,7 @@ mod supervise;
 use std::env;
 use std::ffi::{OsString, c_int};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use super::exit::Failure;
@@ -97,7 +97,7 @@ fn pass_on(hold: Hold) -> io::Result<()> {
 
 /// Does the path name the file that the descriptor is open on? As far as the system tells: what it does not tell is no
 /// reason to give up a lock.
-pub(crate) fn is_current(fd: &OwnedFd, path: &Path) -> bool {
+pub(crate) fn is_current(fd: impl AsFd, path: &Path) -> bool {
     let Ok(opened) = rustix::fs::fstat(fd) else { return true };
     match rustix::fs::stat(path) {
         Ok(named) => (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino),
