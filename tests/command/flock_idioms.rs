@@ -95,7 +95,7 @@ const IDIOMS: [(&str, Shell, &str); 56] = [
     (
         "a child without the lock",
         Any,
-        "mkfifo go; exec 9>f; flock 9; sh -c 'read _ <go' 9>&- & exec 9>&-; flock -n f echo free; echo >go; wait",
+        "mkfifo ready go; exec 9>f; flock 9; sh -c 'echo >ready; read _ <go' 9>&- & read _ <ready; exec 9>&-; flock -n f echo free; echo >go; wait",
     ),
     (
         "a directory",
@@ -235,6 +235,88 @@ fn idioms_do_as_with_flock() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// What command lines are made of. The system's flock(1) may be older than those options that are not here.
+const WORDS: [&str; 50] = [
+    "-s",
+    "-x",
+    "-e",
+    "-n",
+    "-u",
+    "-o",
+    "-F",
+    "-w",
+    "0",
+    "0.01",
+    "1",
+    "-E",
+    "5",
+    "-E5",
+    "-w0",
+    "-sn",
+    "-xn",
+    "-nE7",
+    "--shared",
+    "--exclusive",
+    "--unlock",
+    "--nonb",
+    "--close",
+    "--no-fork",
+    "--timeout",
+    "--timeout=0",
+    "--wait=0.01",
+    "--conf=9",
+    "--sha",
+    "--exclu",
+    "--un",
+    "--clo",
+    "--time",
+    "--conflict-exit-code",
+    "-nw",
+    "-w.01",
+    "--",
+    "f",
+    "g",
+    ".",
+    "8",
+    "77",
+    "true",
+    "echo",
+    "a",
+    "-c",
+    "--command",
+    "exit 3",
+    "false",
+    "-",
+];
+
+/// Exit code and output. (Of what is wrong each version has words of its own.)
+#[test]
+fn random_command_lines_do_as_with_flock() {
+    use rand::prelude::{IndexedRandom, RngExt, SeedableRng};
+
+    if !has("random_command_lines_do_as_with_flock", "flock", &["--version"]) {
+        return;
+    }
+    let links = Scratch::new();
+    let ours = path_with_locket_as_flock(&links);
+    let theirs = std::env::var("PATH").unwrap_or_default();
+    let mut random = rand::rngs::StdRng::seed_from_u64(16);
+    for _ in 0..400 {
+        let words: Vec<&str> = (0..random.random_range(1..7))
+            .map(|_| *WORDS.choose(&mut random).expect("there are words"))
+            .collect();
+        let outputs = [&theirs, &ours].map(|path| {
+            let scratch = Scratch::new();
+            let mut command = assert_cmd::Command::new("sh");
+            command.args(["-c", "exec 8>h; exec flock \"$@\"", "sh"]).args(&words);
+            command.current_dir(scratch.path()).env("PATH", path).timeout(PATIENCE);
+            let output = command.output().expect("sh should run");
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        });
+        assert_eq!(outputs[0], outputs[1], "{words:?}");
+    }
 }
 
 /// The check itself: a flock that says that it has the lock, and has not.

@@ -163,8 +163,7 @@ fn l3_a_timed_wait_is_never_early() {
 /// A signal that the caller blocks or ignores does not keep `--fcntl` from its deadline, and the command gets it so.
 #[test]
 fn l3_the_deadline_of_an_fcntl_lock_needs_no_signal_of_the_callers() {
-    let text = "trap '' ALRM; flock --fcntl f sh -c 'read _ <go' & mkfifo go; \
-                until ! flock --fcntl -n f true; do :; done; \
+    let text = "trap '' ALRM; mkfifo ready go; flock --fcntl f sh -c 'echo >ready; read _ <go' & read _ <ready; \
                 flock --fcntl -w .2 f true; echo $?; echo >go; wait; \
                 flock --fcntl -w 9 f sh -c 'kill -ALRM $$; echo alive'";
     let (code, output, _) = script(text);
