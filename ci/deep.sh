@@ -9,4 +9,5 @@ cargo test --release --package locket-interleavings -- --ignored --nocapture
 ci/run-seeded.sh
 ci/windows-seeded.sh
 ci/network.sh deep
+ci/flock-scripts.sh
 ci/fresh.sh

@@ -70,10 +70,13 @@ fn bash_completes() {
     assert_eq!(completed(&["run", "--ver"]), "--verbose --version");
 }
 
-const PAGES: [&[&str]; 6] = [
+const PAGES: [&[&str]; 9] = [
     &["man"],
     &["man", "run"],
     &["man", "wait"],
+    &["man", "lock"],
+    &["man", "unlock"],
+    &["man", "flock"],
     &["man", "status"],
     &["man", "completions"],
     &["man", "man"],
@@ -85,12 +88,13 @@ fn every_command_has_a_page() {
         let text = made(page);
         let name = ["locket"].iter().chain(&page[1..]).copied().collect::<Vec<_>>().join("-");
         assert!(text.starts_with(&format!(".TH {name} 1 ")), "{text}");
-        let has_codes = matches!(page[1..], ["run" | "wait" | "status"]);
+        let has_codes =
+            matches!(page[1..], ["run" | "wait" | "lock" | "unlock" | "flock" | "status"]);
         assert_eq!(text.contains("\n.SH \"EXIT STATUS\"\n"), has_codes, "{text}");
     }
     let commands = made(&["--help"]);
     let pages = made(&["man"]);
-    for command in ["run", "wait", "status", "completions", "man"] {
+    for command in ["run", "wait", "lock", "unlock", "flock", "status", "completions", "man"] {
         assert!(commands.contains(&format!("\n  {command} ")), "{commands}");
         assert!(pages.contains(&format!(r"locket\-{command}(1)")), "{pages}");
     }

@@ -11,9 +11,18 @@ mod becoming;
 mod beside;
 mod conditions;
 mod contention;
+#[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
+mod examples;
 mod exit_codes;
+#[cfg(target_os = "linux")]
+mod flock_idioms;
+#[cfg(target_os = "linux")]
+mod flock_mode;
 mod generated;
 mod held;
+mod help;
 #[cfg(target_os = "linux")]
 mod hostile_holder;
 mod inheritance;

@@ -154,9 +154,10 @@ fn verbose_says_what_happens_and_quiet_nothing() {
 #[test]
 fn quiet_still_tells_errors() {
     let scratch = Scratch::new();
-    let output = locket_run().args(["--quiet"]).arg(scratch.path()).arg("true").output();
+    let path = scratch.join("missing/x.lock");
+    let output = locket_run().args(["--quiet"]).arg(path).arg("true").output();
     let text = String::from_utf8(output.expect("it should run").stderr).expect("it is text");
-    assert!(text.starts_with("locket: couldn't open "), "{text}");
+    assert!(text.starts_with("locket: couldn't create "), "{text}");
 }
 
 #[test]

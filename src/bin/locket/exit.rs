@@ -5,7 +5,7 @@ use std::io;
 
 use locket::{Action, LockError};
 
-use super::interpreter;
+use super::{advice, interpreter};
 
 pub(crate) const DONE: i32 = 0;
 /// Of `locket status`. As grep(1): what was asked about is there, or it is not.
@@ -46,6 +46,21 @@ pub(crate) const OF_WAIT: Codes = &[
     ("75", "somebody else holds the lock (-n, -w); -E sets another code"),
 ];
 
+pub(crate) const OF_LOCK: Codes = &[
+    ("0", "the descriptor is locked"),
+    ("64", "the arguments are wrong"),
+    ("66", "there is no such descriptor"),
+    ("71", "the system refuses: no locking on this file system"),
+    ("75", "another process holds the lock (-n, -w); -E sets another code"),
+];
+
+pub(crate) const OF_UNLOCK: Codes = &[
+    ("0", "the descriptor is not locked any more"),
+    ("64", "the arguments are wrong"),
+    ("66", "there is no such descriptor"),
+    ("71", "the system refuses"),
+];
+
 pub(crate) const OF_STATUS: Codes = &[
     ("0", "somebody holds the lock; of several, one of them"),
     ("1", "the lock is free, or there is no such file"),
@@ -58,7 +73,11 @@ pub(crate) const OF_STATUS: Codes = &[
 pub(crate) fn codes(command: &str) -> Codes {
     match command {
         "run" => OF_RUN,
+        #[cfg(unix)]
+        "flock" => super::flock::EXIT_CODES,
         "wait" => OF_WAIT,
+        "lock" => OF_LOCK,
+        "unlock" => OF_UNLOCK,
         "status" => OF_STATUS,
         _ => &[],
     }
@@ -84,7 +103,11 @@ impl From<LockError> for Failure {
             LockError::Io { action: Action::Open | Action::Create | Action::Check, .. } => NO_FILE,
             _ => REFUSED,
         };
-        Self { code, text: error.to_string() }
+        let text = match advice::on_path(&error) {
+            Some(advice) => format!("{error}: {advice}"),
+            None => error.to_string(),
+        };
+        Self { code, text }
     }
 }
 

@@ -4,7 +4,9 @@
 //! - `run` → `take` (the lock, by one deadline; `report` tells of the wait) → `unix` or `windows`
 //!   (the command under it),
 //! - `wait` → `take`,
+//! - `lock` → `take` (a descriptor of the shell's), and `unlock`,
 //! - `status` (who holds it),
+//! - `flock`, which is also what is done under the name `flock`: flock(1), without `take`,
 //! - `completions` and `man`, both made of `args`.
 //!
 //! `exit` says which status means what, `voice` is all that is said on standard error.
@@ -12,12 +14,20 @@
 // It begins in `unix/os/entry.rs` there, which calls `main`.
 #![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
 
+mod advice;
 mod args;
 mod completions;
+mod examples;
 mod exit;
+#[cfg(unix)]
+mod flock;
 mod held_by;
+mod hold;
 mod inherited;
 mod interpreter;
+mod limit;
+#[cfg(unix)]
+mod lock;
 mod man;
 mod other;
 mod output;
@@ -57,6 +67,12 @@ fn perform(task: &Task) -> Result<i32, Failure> {
         Task::Run(options) => run::run(options),
         Task::Wait(options) => wait::wait(options),
         Task::Status(options) => status::status(options),
+        #[cfg(unix)]
+        Task::Lock(options) => lock::lock(options),
+        #[cfg(unix)]
+        Task::Unlock(options) => lock::unlock(options),
+        #[cfg(unix)]
+        Task::Flock(options) => Ok(flock::flock(options.words.iter().cloned())),
         Task::Completions(options) => completions::completions(options),
         Task::Man(options) => man::man(options),
     }

@@ -17,4 +17,7 @@ pub(crate) enum Inheritance {
     Inherited,
     /// The lock is held until the command has ended.
     KeptBack,
+    /// As `Inherited`, and the locked descriptor has this number in the command.
+    #[cfg(unix)]
+    As(i32),
 }

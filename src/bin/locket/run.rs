@@ -5,12 +5,12 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use locket::{Lock, LockError, lock_file};
+use locket::{Lock, lock_file};
 
 use super::args::RunOptions;
 use super::exit::Failure;
 use super::span::Span;
-use super::take::{Request, Taken};
+use super::take::{Missed, Request, Subject, Taken};
 #[cfg(unix)]
 use super::unix as system;
 use super::voice::say;
@@ -24,24 +24,25 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
     let lock = if options.no_follow { lock.no_follow() } else { lock };
     let request = Request {
         lock: with_mode(lock, options),
+        subject: if options.no_follow { Subject::FileAlone } else { Subject::Path },
         shared: options.shared,
         shown: &options.file,
         waiting: &options.waiting,
         tone: options.tone(),
         late: |path, time| format!("couldn't lock {path} within {time:?}"),
     };
-    let guard = match take(&request, options)? {
-        Taken::Held(guard) => guard,
+    let hold = match take(&request, options)? {
+        Taken::Held(hold) => hold,
         Taken::Not(code) => return Ok(code),
     };
     #[cfg(unix)]
     if options.no_fork {
-        return system::become_it(guard, options.program());
+        return system::become_it(hold, options.program(), options.inheritance());
     }
     if let Some(time) = options.hold_warning {
         warn_after(time, request.lock.path());
     }
-    system::run(guard, options.program(), options.inheritance())
+    system::run(hold, options.program(), options.inheritance())
 }
 
 #[cfg(unix)]
@@ -53,7 +54,7 @@ fn with_mode(lock: Lock, options: &RunOptions) -> Lock {
 }
 
 #[cfg(unix)]
-fn take(request: &Request<'_>, options: &RunOptions) -> Result<Taken, LockError> {
+fn take(request: &Request<'_>, options: &RunOptions) -> Result<Taken, Missed> {
     match options.mode {
         Some(_) => system::without_umask(|| request.take()),
         None => request.take(),
@@ -66,7 +67,7 @@ fn with_mode(lock: Lock, _: &RunOptions) -> Lock {
 }
 
 #[cfg(windows)]
-fn take(request: &Request<'_>, _: &RunOptions) -> Result<Taken, LockError> {
+fn take(request: &Request<'_>, _: &RunOptions) -> Result<Taken, Missed> {
     request.take()
 }
 

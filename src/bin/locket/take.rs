@@ -1,25 +1,33 @@
 //! Taking the lock, and saying so.
 
 use std::fmt::Display;
+use std::io::{self, IsTerminal};
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use locket::{Guard, Holders, Lock, LockError};
+use locket::{Holders, Lock, LockError};
 
 use super::args::Waiting;
+use super::exit::Failure;
 use super::held_by::named;
+use super::hold::Hold;
 use super::inherited::locked_descriptor;
+use super::limit::Unlimited;
 use super::report::Report;
 #[cfg(unix)]
-use super::unix::spawn_deaf;
+use super::unix::{lock_directory, lock_inherited, spawn_deaf};
 use super::voice::{Tone, say};
 #[cfg(windows)]
 use super::windows::spawn_deaf;
 
 /// A lock that is wanted.
 pub(crate) struct Request<'a> {
+    /// It names what is locked, and tells who holds it.
     pub(crate) lock: Lock,
+    pub(crate) subject: Subject,
     pub(crate) shared: bool,
     /// Its path, as it was given.
     pub(crate) shown: &'a Path,
@@ -29,24 +37,57 @@ pub(crate) struct Request<'a> {
     pub(crate) late: fn(&dyn Display, Duration) -> String,
 }
 
+/// What is locked.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject {
+    /// The file, or on Unix the directory, that the path names.
+    Path,
+    /// The file that the path names, which is no symbolic link.
+    FileAlone,
+    #[cfg(unix)]
+    Descriptor(BorrowedFd<'static>),
+}
+
+/// Why a lock was not taken.
+pub(crate) enum Missed {
+    Lock(LockError),
+    #[cfg_attr(windows, expect(dead_code, reason = "a path is locked by the library alone"))]
+    Failed(Failure),
+}
+
+impl From<LockError> for Missed {
+    fn from(error: LockError) -> Self {
+        Self::Lock(error)
+    }
+}
+
+impl From<Missed> for Failure {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Lock(error) => error.into(),
+            Missed::Failed(failure) => failure,
+        }
+    }
+}
+
 /// What became of it.
 pub(crate) enum Taken {
-    Held(Guard),
+    Held(Hold),
     /// Somebody else holds it, which has been said: the status to exit with.
     Not(i32),
 }
 
 impl Request<'_> {
     /// One deadline, and one place in the queue.
-    pub(crate) fn take(&self) -> Result<Taken, LockError> {
+    pub(crate) fn take(&self) -> Result<Taken, Missed> {
         let start = Instant::now();
         match self.lock(start) {
-            Ok(Some(guard)) => {
+            Ok(Some(hold)) => {
                 self.tone.locked(self.lock.path(), start.elapsed());
-                return Ok(Taken::Held(guard));
+                return Ok(Taken::Held(hold));
             }
             // Said already.
-            Ok(None) | Err(LockError::TimedOut { .. }) => {}
+            Ok(None) | Err(Missed::Lock(LockError::TimedOut { .. })) => {}
             Err(error) => return Err(error),
         }
         Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
@@ -80,11 +121,14 @@ impl Request<'_> {
     }
 
     /// `None` if this process itself is in its way.
-    fn lock(&self, start: Instant) -> Result<Option<Guard>, LockError> {
-        match self.lock.try_lock() {
-            Err(LockError::TimedOut { .. }) if self.is_held_by_itself() => return Ok(None),
-            Err(LockError::TimedOut { .. }) if self.waiting.timeout() != Some(Duration::ZERO) => {}
-            Err(error @ LockError::TimedOut { .. }) => {
+    fn lock(&self, start: Instant) -> Result<Option<Hold>, Missed> {
+        match self.lock_within(Some(Duration::ZERO)) {
+            Err(Missed::Lock(LockError::TimedOut { .. })) if self.is_held_by_itself() => {
+                return Ok(None);
+            }
+            Err(Missed::Lock(LockError::TimedOut { .. }))
+                if self.waiting.timeout() != Some(Duration::ZERO) => {}
+            Err(error @ Missed::Lock(LockError::TimedOut { .. })) => {
                 if self.tone != Tone::Quiet {
                     self.say_refused(&self.holders_soon());
                 }
@@ -95,8 +139,10 @@ impl Request<'_> {
         let left = self.waiting.timeout().map(|timeout| timeout.saturating_sub(start.elapsed()));
         // Until the wait is over and the screen as it was.
         let report = Report::of(&self.lock, self.shown, self.tone, start);
-        let taken = self.lock.clone().timeout(left).lock();
-        if matches!(taken, Err(LockError::TimedOut { .. })) {
+        let is_unlimited = self.waiting.timeout().is_none() && self.tone != Tone::Quiet;
+        let _unlimited = (is_unlimited && !io::stderr().is_terminal()).then(Unlimited::begin);
+        let taken = self.lock_within(left);
+        if matches!(taken, Err(Missed::Lock(LockError::TimedOut { .. }))) {
             let holders = report.holders();
             drop(report);
             self.say_refused(&holders);
@@ -104,9 +150,33 @@ impl Request<'_> {
         taken.map(Some)
     }
 
+    fn lock_within(&self, timeout: Option<Duration>) -> Result<Hold, Missed> {
+        #[cfg(unix)]
+        match self.subject {
+            Subject::Descriptor(fd) => return Ok(lock_inherited(fd, self.shared, timeout)?),
+            // By the path as it was given: it may be longer than an absolute one may be.
+            Subject::Path if self.shown.is_dir() => {
+                return lock_directory(self.shown, self.shared, timeout);
+            }
+            Subject::Path | Subject::FileAlone => {}
+        }
+        Ok(self.lock.clone().timeout(timeout).lock().map(Hold::File)?)
+    }
+
+    /// The number of the descriptor that is to be locked.
+    fn own_descriptor(&self) -> Option<i32> {
+        match self.subject {
+            #[cfg(unix)]
+            Subject::Descriptor(fd) => Some(fd.as_raw_fd()),
+            Subject::Path | Subject::FileAlone => None,
+        }
+    }
+
     fn is_held_by_itself(&self) -> bool {
         let path = self.lock.path();
-        let Some(number) = locked_descriptor(path, self.shared) else { return false };
+        let Some(number) = locked_descriptor(path, self.shared, self.own_descriptor()) else {
+            return false;
+        };
         if self.tone != Tone::Quiet {
             say(format_args!(
                 "{} is held by this process, which has inherited its descriptor ({number}): to wait would take forever",

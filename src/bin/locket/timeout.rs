@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    if let Some(positive) = text.strip_prefix('-').filter(|it| parse(it).is_ok()) {
+        return Err(format!(
+            "a time is not negative: {positive} is as long, 0 is one attempt, and without the option there is no limit"
+        ));
+    }
     let digits = text.find(|c: char| !matches!(c, '0'..='9' | '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {
@@ -10,11 +15,28 @@ pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err("expected seconds, as 10 or 0.5, or a time as 500ms, 10s, 2m, 1h"),
+        "d" => 86400.0,
+        _ => return Err(on_unit(number, unit)),
     };
     let number: f64 = number.parse().map_err(|_| "expected a number, as 10, 0.5 or 2m")?;
     // What no clock can tell is for ever.
     Ok(Duration::try_from_secs_f64(number * seconds).unwrap_or(Duration::MAX))
+}
+
+/// Units are written in many ways. One is understood, and the others are answered by it.
+fn on_unit(number: &str, unit: &str) -> String {
+    let known = match unit.trim().to_lowercase().trim_end_matches('s') {
+        "msec" | "milli" | "millisecond" => "ms",
+        "sec" | "second" => "s",
+        "min" | "minute" => "m",
+        "h" | "hr" | "hour" => "h",
+        "d" | "day" => "d",
+        _ => "",
+    };
+    if number.parse::<f64>().is_ok() && !known.is_empty() {
+        return format!("write {number}{known}");
+    }
+    "expected seconds, as 10 or 0.5, or a time as 500ms, 10s, 2m, 1h, 1d".into()
 }
 
 #[cfg(test)]
@@ -37,6 +59,22 @@ mod tests {
         assert_eq!(parse("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse("1d"), Ok(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn other_spellings_are_answered_by_the_one_that_is_understood() {
+        for (text, answer) in [
+            ("5min", "write 5m"),
+            ("5 mins", "write 5m"),
+            ("10sec", "write 10s"),
+            ("2hours", "write 2h"),
+            ("1day", "write 1d"),
+            ("50msec", "write 50ms"),
+        ] {
+            assert_eq!(parse(text), Err(answer.into()), "{text}");
+        }
+        assert!(parse("-5").is_err_and(|answer| answer.starts_with("a time is not negative")));
     }
 
     #[test]

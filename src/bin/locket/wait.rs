@@ -11,13 +11,14 @@ use locket::{LockError, lock_file};
 
 use super::args::WaitOptions;
 use super::exit::{self, Failure};
-use super::take::{Request, Taken};
+use super::take::{Missed, Request, Subject, Taken};
 
 pub(crate) fn wait(options: &WaitOptions) -> Result<i32, Failure> {
     let lock = lock_file(&options.file).no_create();
     let lock = if options.shared { lock.shared() } else { lock };
     let request = Request {
         lock,
+        subject: Subject::Path,
         shared: options.shared,
         shown: &options.file,
         waiting: &options.waiting,
@@ -25,13 +26,15 @@ pub(crate) fn wait(options: &WaitOptions) -> Result<i32, Failure> {
         late: |path, time| format!("{path} was not free within {time:?}"),
     };
     match request.take() {
-        Ok(Taken::Held(guard)) => {
-            guard.release()?;
+        Ok(Taken::Held(hold)) => {
+            hold.release()?;
             Ok(exit::DONE)
         }
         Ok(Taken::Not(code)) => Ok(code),
         // A lock without a file has no holder.
-        Err(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(Missed::Lock(LockError::Io { source, .. }))
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
             Ok(exit::DONE)
         }
         Err(error) => Err(error.into()),

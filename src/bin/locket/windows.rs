@@ -13,27 +13,28 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use locket::{Guard, Holders};
+use locket::Holders;
 
 use super::exit::Failure;
+use super::hold::Hold;
 use super::program::{Inheritance, Program};
 use leash::Leash;
 
 /// Holds the lock until the program has ended, or that and whatever it started, as if they could inherit it.
 pub(crate) fn run(
-    guard: Guard,
+    hold: Hold,
     program: Program<'_>,
     inheritance: Inheritance,
 ) -> Result<i32, Failure> {
     run_on_leash(program, |leash| match inheritance {
         Inheritance::Inherited => {
             leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
-            drop(guard);
+            drop(hold);
             Ok(())
         }
         // What the program left behind goes on.
         Inheritance::KeptBack => {
-            drop(guard);
+            drop(hold);
             leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
         }
     })

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueHint};
 
+use crate::advice::{is_number, misuse, on_option_of_flock, typed};
 use crate::exit;
 use crate::program::{Inheritance, Program};
 use crate::timeout;
 use crate::voice::Tone;
 
-use super::Waiting;
+use super::{Waiting, path};
 
 /// Run a command under the lock of a file.
 ///
@@ -32,7 +33,7 @@ use super::Waiting;
     version,
     after_long_help = exit::help(exit::OF_RUN),
     args_override_self = true,
-    group = ArgGroup::new("program").args(["string", "command"]).required(true),
+    group = ArgGroup::new("program").args(["string", "command"]),
     override_usage = "locket run [OPTIONS] <FILE> [--] <COMMAND>...\n       \
                       locket run [OPTIONS] <FILE> -c <STRING>"
 )]
@@ -64,6 +65,15 @@ pub(crate) struct RunOptions {
     #[arg(short = 'F', long, conflicts_with = "close")]
     pub(crate) no_fork: bool,
 
+    /// Hand the locked descriptor to the command with this number, as 9
+    ///
+    /// For a command that works on the descriptor itself, or that is to unlock or close it: `locket unlock 9`,
+    /// `exec 9>&-`. The command has it under this number only.
+    #[cfg(unix)]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "close")]
+    #[arg(value_parser = clap::value_parser!(i32).range(3..))]
+    pass_fd: Option<i32>,
+
     /// Say so in one line when the command has held the lock for longer than this
     #[arg(long, value_name = "TIME", value_parser = timeout::parse)]
     #[cfg_attr(unix, arg(conflicts_with = "no_fork"))]
@@ -74,7 +84,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "MODE", value_parser = octal)]
     pub(crate) mode: Option<u32>,
 
-    /// Fail if the lock file is a symbolic link
+    /// Fail if the lock file is a symbolic link, or a directory
     #[arg(long)]
     pub(crate) no_follow: bool,
 
@@ -91,8 +101,8 @@ pub(crate) struct RunOptions {
     #[arg(short, long)]
     quiet: bool,
 
-    /// The lock file
-    #[arg(value_hint = ValueHint::FilePath)]
+    /// The lock file, or on Unix a directory
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = path())]
     pub(crate) file: PathBuf,
 
     /// The command and its arguments
@@ -107,6 +117,30 @@ fn octal(text: &str) -> Result<u32, &'static str> {
 }
 
 impl RunOptions {
+    /// Understands the words after `run`. What flock(1) would take, and a command that is missing, are answered by what
+    /// to type instead.
+    pub(crate) fn of(words: &[OsString]) -> Result<Self, clap::Error> {
+        let name = OsString::from("run");
+        let options = Self::try_parse_from([&name].into_iter().chain(words));
+        options.map_err(|error| on_option_of_flock(error, words))?.checked(words)
+    }
+
+    fn checked(self, words: &[OsString]) -> Result<Self, clap::Error> {
+        if self.string.is_some() || !self.command.is_empty() {
+            return Ok(self);
+        }
+        let file = typed(&[self.file.into_os_string()]);
+        let tip = if is_number(file.as_ref()) {
+            format!("to lock a descriptor of the shell's: `locket lock {}`", typed(words))
+        } else {
+            format!(
+                "`locket run {} COMMAND`, or to see who holds the lock: `locket status {file}`",
+                typed(words)
+            )
+        };
+        Err(misuse("there is no command to run under the lock", &tip))
+    }
+
     pub(crate) fn program(&self) -> Program<'_> {
         match &self.string {
             Some(string) => Program::Shell(string),
@@ -115,6 +149,10 @@ impl RunOptions {
     }
 
     pub(crate) fn inheritance(&self) -> Inheritance {
+        #[cfg(unix)]
+        if let Some(number) = self.pass_fd {
+            return Inheritance::As(number);
+        }
         if self.close { Inheritance::KeptBack } else { Inheritance::Inherited }
     }
 

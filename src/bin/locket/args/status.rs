@@ -4,6 +4,8 @@ use clap::{Parser, ValueHint};
 
 use crate::exit;
 
+use super::path;
+
 /// Tell who holds the lock of a file, and who waits for it.
 ///
 /// The answer is the system's at one moment, and may be over when it is read. Neither the lock nor
@@ -42,6 +44,6 @@ pub(crate) struct StatusOptions {
     pub(crate) quiet: bool,
 
     /// The lock files
-    #[arg(required_unless_present = "all", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "all", value_name = "FILE", value_hint = ValueHint::AnyPath, value_parser = path())]
     pub(crate) files: Vec<PathBuf>,
 }

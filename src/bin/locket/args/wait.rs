@@ -5,7 +5,7 @@ use clap::{Parser, ValueHint};
 use crate::exit;
 use crate::voice::Tone;
 
-use super::Waiting;
+use super::{Waiting, path};
 
 /// Wait until the lock of a file is free, and do nothing with it.
 ///
@@ -34,8 +34,8 @@ pub(crate) struct WaitOptions {
     #[arg(short, long)]
     quiet: bool,
 
-    /// The lock file
-    #[arg(value_hint = ValueHint::FilePath)]
+    /// The lock file, or on Unix a directory
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = path())]
     pub(crate) file: PathBuf,
 }
 

@@ -12,8 +12,8 @@ pub(crate) struct Waiting {
     #[arg(short, long, aliases = ["nonblocking", "nb"], conflicts_with = "timeout")]
     nonblock: bool,
 
-    /// Fail if the lock is not free within this time: seconds, or 500ms, 2m, 1h
-    #[arg(short = 'w', long, alias = "wait", value_name = "SECS", value_parser = timeout::parse)]
+    /// Fail if the lock is not free within this time: seconds, or 500ms, 2m, 1h, 1d
+    #[arg(short = 'w', long, alias = "wait", value_name = "SECS", allow_hyphen_values = true, value_parser = timeout::parse)]
     timeout: Option<Duration>,
 
     /// Exit with this code, instead of 75, if somebody else holds the lock

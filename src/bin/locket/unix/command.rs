@@ -17,6 +17,19 @@ use super::os::{self, Signals, Words};
 /// A message to the child: a signal that is asked about, or this.
 const GO: u8 = 0;
 
+/// What the command gets of the lock's descriptor.
+#[derive(Clone, Copy)]
+pub(super) enum Passing<'a> {
+    /// What it inherits anyway.
+    AsItIs,
+    /// A copy.
+    Copy(BorrowedFd<'a>),
+    /// A copy with this number.
+    As(BorrowedFd<'a>, RawFd),
+    /// Not this one, which it would inherit.
+    Close(RawFd),
+}
+
 /// The words of a command, ready for the child, which cannot allocate.
 pub(super) struct Prepared {
     words: Words,
@@ -43,16 +56,16 @@ pub(super) struct Command {
 }
 
 impl Command {
-    /// All signals are blocked; the command gets the mask that there was before. It inherits the lock if that is
-    /// given to it.
+    /// All signals are blocked; the command gets the mask that there was before. It inherits the lock as
+    /// `passing` says.
     pub(super) fn start(
         prepared: &Prepared,
         mask: Signals,
-        lock: Option<BorrowedFd<'_>>,
+        passing: Passing<'_>,
     ) -> io::Result<Self> {
         let (gate, childs) = UnixStream::pair()?;
         let (ours, childs_end) = (gate.as_raw_fd(), childs.as_raw_fd());
-        let pid = os::fork(|| become_it(prepared, mask, lock, [ours, childs_end]))?;
+        let pid = os::fork(|| become_it(prepared, mask, passing, [ours, childs_end]))?;
         Ok(Self { pid, gate })
     }
 
@@ -88,15 +101,25 @@ impl Command {
 fn become_it(
     prepared: &Prepared,
     mask: Signals,
-    lock: Option<BorrowedFd<'_>>,
-    [other, gate]: [RawFd; 2],
+    passing: Passing<'_>,
+    [other, mut gate]: [RawFd; 2],
 ) -> c_int {
     // Else it would not see that locket is gone.
     os::close(other);
-    if let Some(lock) = lock {
-        if !os::duplicate_for_exec(lock) {
-            return fail(gate, os::last_error());
+    let is_passed = match passing {
+        Passing::AsItIs => true,
+        Passing::Copy(lock) => os::duplicate_for_exec(lock),
+        Passing::As(lock, number) => {
+            gate = os::move_away(gate, number);
+            os::duplicate_as(lock, number)
         }
+        Passing::Close(number) => {
+            os::close(number);
+            true
+        }
+    };
+    if !is_passed {
+        return fail(gate, os::last_error());
     }
     let mut message = [GO];
     loop {

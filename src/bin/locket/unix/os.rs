@@ -1,5 +1,5 @@
 //! `fork`, `exec` and signals with their senders and values, which neither std nor rustix wraps. All unsafe
-//! code of the command stands here.
+//! code of the command stands here and in `os/`.
 //!
 //! What runs between `fork` and `exec`, or in the canary, may only make system calls: another thread of the parent
 //! may have held any lock, the allocator's among them, at the moment of the fork (signal-safety(7)). The functions
@@ -9,15 +9,22 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod entry;
 
-use std::ffi::{CStr, CString, c_char, c_int};
+mod descriptors;
+
+use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 #[cfg(target_os = "linux")]
 use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::ptr;
 
 use libc::{pid_t, sigset_t};
+
+pub(super) use descriptors::{
+    close, close_between, duplicate_as, duplicate_for_exec, inherited, move_away, open, read,
+    read_some, wait_readable, write,
+};
 
 /// A set of signals.
 #[derive(Clone, Copy)]
@@ -204,6 +211,23 @@ pub(super) fn reset(number: c_int) -> Option<Action> {
     }
 }
 
+/// Gives a signal a handler that does nothing, so that it interrupts system calls (no `SA_RESTART`), and returns the
+/// action that it had.
+#[cfg(target_os = "linux")]
+pub(super) fn handle_by_nothing(number: c_int) -> Option<Action> {
+    extern "C" fn nothing(_: c_int) {}
+
+    let mut before = MaybeUninit::zeroed();
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeroed, an action has no flags and an empty mask; the call reads it, and fills `before` if it succeeds. The
+    // handler touches nothing.
+    unsafe {
+        (*action.as_mut_ptr()).sa_sigaction = nothing as extern "C" fn(c_int) as usize;
+        let refused = libc::sigaction(number, action.as_ptr(), before.as_mut_ptr());
+        (refused == 0).then(|| Action(before.assume_init()))
+    }
+}
+
 /// Would the signal do what the system has it do?
 pub(super) fn has_default_action(number: c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
@@ -290,50 +314,6 @@ pub(super) fn last_error() -> c_int {
     io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 
-/// Makes a copy of a descriptor that programs inherit, past those that a shell's redirections can name (0 to 9)
-/// if there may be as many. May be called after a fork.
-pub(super) fn duplicate_for_exec(descriptor: BorrowedFd<'_>) -> bool {
-    // SAFETY: no memory is involved.
-    let copy = |least: c_int| unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD, least) };
-    copy(10) >= 0 || copy(3) >= 0
-}
-
-/// Closes a descriptor that nothing uses any more. May be called after a fork.
-pub(super) fn close(descriptor: RawFd) {
-    // SAFETY: no memory is involved; the caller owns the descriptor.
-    unsafe { libc::close(descriptor) };
-}
-
-/// Reads from a descriptor until the buffer is full. False at the end of the input and on an error. May be called
-/// after a fork.
-pub(super) fn read(descriptor: RawFd, buffer: &mut [u8]) -> bool {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        let rest = &mut buffer[filled..];
-        // SAFETY: the call writes into the rest of the buffer, and no further.
-        match unsafe { libc::read(descriptor, rest.as_mut_ptr().cast(), rest.len()) } {
-            count @ 1.. => filled += count.unsigned_abs(),
-            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            _ => return false,
-        }
-    }
-    true
-}
-
-/// Opens a file for reading. May be called after a fork.
-pub(super) fn open(path: &CStr) -> Option<RawFd> {
-    // SAFETY: the path ends with a NUL, and the call reads no further.
-    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    (file >= 0).then_some(file)
-}
-
-/// Reads once. May be called after a fork.
-pub(super) fn read_some(descriptor: RawFd, buffer: &mut [u8]) -> Option<usize> {
-    // SAFETY: the call writes into the buffer, and no further.
-    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
-    usize::try_from(count).ok()
-}
-
 /// Ends this process when the thread that made it ends. May be called after a fork.
 pub(super) fn die_with_parent() {
     #[cfg(target_os = "linux")]
@@ -355,26 +335,6 @@ pub(super) fn reap_if_ended(child: pid_t) {
     }
 }
 
-/// Writes a few bytes to a socket, all of which has room. May be called after a fork.
-pub(super) fn write(descriptor: RawFd, bytes: &[u8]) -> bool {
-    // SAFETY: the call reads the bytes.
-    let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
-    usize::try_from(written) == Ok(bytes.len())
-}
-
-/// Waits until one of the descriptors can be read or is at its end, and tells which. May be called after a fork.
-pub(super) fn wait_readable<const N: usize>(
-    descriptors: [RawFd; N],
-    milliseconds: c_int,
-) -> [bool; N] {
-    let mut polled = descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-    #[allow(clippy::cast_possible_truncation, reason = "types vary by platform; there are few")]
-    let count = N as libc::nfds_t;
-    // SAFETY: the call reads and writes the array; a negative descriptor is left out.
-    unsafe { libc::poll(polled.as_mut_ptr(), count, milliseconds) };
-    polled.map(|it| it.revents != 0)
-}
-
 /// The width of a terminal, if it has one.
 pub(super) fn columns(terminal: RawFd) -> Option<u16> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
@@ -390,24 +350,6 @@ pub(super) fn now() -> u64 {
     // SAFETY: the call fills `time`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1000
-}
-
-/// Closes these descriptors and all between them. May be called after a fork.
-pub(super) fn close_between(first: RawFd, last: RawFd) {
-    if first > last {
-        return;
-    }
-    #[cfg(target_os = "linux")]
-    // SAFETY: nothing in this process uses a descriptor that is not kept.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
-        return;
-    }
-    // Before Linux 5.9, and elsewhere. What lies past the limit was opened before it was lowered, which is rare.
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let end = limit.and_then(|it| RawFd::try_from(it).ok()).unwrap_or(RawFd::MAX).min(1 << 20);
-    for descriptor in first..end.min(last.saturating_add(1)) {
-        close(descriptor);
-    }
 }
 
 /// Overwrites the process's command line, which lies where the kernel says, with a beginning, zeros and an end. What

@@ -6,25 +6,24 @@
 //! command. locket, the canary and the command stay in the caller's process group: a group of their own would be
 //! in the background of the terminal.
 
-use std::ffi::{OsStr, c_int};
+use std::ffi::{OsStr, OsString, c_int};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process;
 use std::time::{Duration, Instant};
 
 use libc::pid_t;
-use locket::Guard;
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
-use rustix::process::{Resource, Rlimit, WaitOptions, WaitStatus, setrlimit, wait};
+use rustix::process::{WaitOptions, wait};
 
-use super::super::exit::Failure;
+use super::super::hold::Hold;
 use super::super::other;
 use super::super::program::{Inheritance, Program};
 use super::super::voice::say;
-use super::arguments;
 use super::canary::{APART, Canary, Charge, Witness};
-use super::command::{Command, Prepared};
+use super::command::{Command, Passing, Prepared};
+use super::ended::{End, Ended, bit, end_of_status};
 use super::os::{self, Received, Signals};
 
 /// How much time a signal may take from one process to the other of those that it was sent to.
@@ -36,31 +35,31 @@ const PATIENCE_WITH_KERNEL: Duration = Duration::from_millis(2);
 /// A signal that was blocked is taken after this time at the latest, on a machine that is busy. In microseconds.
 const TAKEN_WITHIN: u64 = 500_000;
 
-/// Runs the command under the lock, and returns the status to exit with.
+/// Runs the command under the lock, and returns how it ended.
+///
+/// # Errors
+///
+/// Why it was not started. The lock is given up then.
 pub(super) fn run(
-    guard: Guard,
+    hold: Hold,
     program: Program<'_>,
+    arguments: &[OsString],
     inheritance: Inheritance,
-) -> Result<i32, Failure> {
-    let arguments = arguments(program);
-    let not_started = |error| Failure::of_start(&arguments[0], &error);
-    let prepared = Prepared::new(&arguments).map_err(not_started)?;
+) -> io::Result<Ended> {
+    let prepared = Prepared::new(arguments)?;
     // If the caller ignores it, the system keeps no status of a child.
     os::reset(libc::SIGCHLD);
     let mask = Signals::all().block();
 
     let words = words_in_command_line(program);
-    // A child would close its copy when it is born.
-    guard.keep_on_fork();
-    let lock = guard.as_fd();
-    let inherited = Some(lock).filter(|_| inheritance == Inheritance::Inherited);
-    let started = Command::start(&prepared, mask, inherited);
-    let command = started.map_err(|error| {
-        mask.set_mask();
-        not_started(error)
-    })?;
+    if let Hold::File(guard) = &hold {
+        // Children would close their copies when they are born.
+        guard.keep_on_fork();
+    }
+    let started = Command::start(&prepared, mask, passing(&hold, inheritance));
+    let command = started.inspect_err(|_| mask.set_mask())?;
     let charge = Charge {
-        lock,
+        lock: hold.as_fd(),
         command: command.pid(),
         end_of_command: end_of(command.pid()),
         words: &words,
@@ -73,6 +72,7 @@ pub(super) fn run(
         may_stop: false,
         stopped_by: None,
         ended: None,
+        came: 0,
     };
     supervisor.pass_on_early_signals(&command);
     command.may_go();
@@ -81,15 +81,22 @@ pub(super) fn run(
 
     match inheritance {
         // Closed, not unlocked, at the end of this process: what the command left running may hold the lock still.
-        Inheritance::Inherited => std::mem::forget(guard),
-        Inheritance::KeptBack => drop(guard),
+        Inheritance::Inherited | Inheritance::As(_) => hold.leave(),
+        Inheritance::KeptBack => drop(hold),
     }
-    if let Some(error) = command.error() {
-        return Err(not_started(error));
+    match command.error() {
+        Some(error) => Err(error),
+        None => Ok(Ended { end, came: supervisor.came }),
     }
-    match end {
-        End::Exit(code) => Ok(code),
-        End::Signal(number) => Ok(end_by(number)),
+}
+
+fn passing(hold: &Hold, inheritance: Inheritance) -> Passing<'_> {
+    match (inheritance, hold) {
+        (Inheritance::Inherited, Hold::Inherited(_)) => Passing::AsItIs,
+        (Inheritance::KeptBack, Hold::Inherited(fd)) => Passing::Close(fd.as_raw_fd()),
+        (Inheritance::Inherited, hold) => Passing::Copy(hold.as_fd()),
+        (Inheritance::KeptBack, _) => Passing::AsItIs,
+        (Inheritance::As(number), hold) => Passing::As(hold.as_fd(), number),
     }
 }
 
@@ -122,31 +129,6 @@ fn end_of(_process: pid_t) -> Option<std::os::fd::OwnedFd> {
     None
 }
 
-/// Ends this process by the signal, as a shell expects it: after a Ctrl-C its loops end only if their command was
-/// ended by SIGINT. Returns the status that says the same, for the first process of a container, which no signal of
-/// its own ends.
-fn end_by(number: c_int) -> i32 {
-    if process::id() != 1 {
-        dump_no_core();
-        os::suffer(number);
-    }
-    128 + number
-}
-
-/// From now on no signal writes a core of this process: neither to a file nor to a program (core(5)).
-fn dump_no_core() {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let _ = setrlimit(Resource::Core, none);
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_dumpable(false);
-}
-
-#[derive(Clone, Copy)]
-enum End {
-    Exit(i32),
-    Signal(c_int),
-}
-
 struct Supervisor {
     command: pid_t,
     canary: Option<Canary>,
@@ -157,6 +139,8 @@ struct Supervisor {
     /// By which signal it was stopped, if it is.
     stopped_by: Option<c_int>,
     ended: Option<End>,
+    /// The signals that were sent to locket, a bit for each.
+    came: u64,
 }
 
 impl Supervisor {
@@ -250,6 +234,7 @@ impl Supervisor {
     }
 
     fn note(&mut self, signal: &Received) {
+        self.came |= bit(signal.number);
         match signal.number {
             number if STOPPING.contains(&number) => self.may_stop = true,
             libc::SIGCONT => self.may_stop = false,
@@ -364,12 +349,5 @@ fn has_come_to_all(signal: &Received, command: pid_t) -> bool {
         // A terminal that hangs up signals the first process of its session alone.
         libc::SIGHUP => getsid(None) != Ok(getpid()),
         number => OF_GROUPS.contains(&number),
-    }
-}
-
-fn end_of_status(status: WaitStatus) -> End {
-    match (status.terminating_signal(), status.exit_status()) {
-        (Some(number), _) => End::Signal(number),
-        (None, code) => End::Exit(code.unwrap_or_default()),
     }
 }

@@ -1,0 +1,126 @@
+//! Descriptors by their numbers: those that this process inherited, and those of a child between `fork` and `exec`,
+//! where the functions that say "after a fork" keep to what signal-safety(7) allows.
+
+use std::ffi::{CStr, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// Borrows the descriptor with this number, which the process that started this one has opened.
+///
+/// # Errors
+///
+/// `EBADF` if it has not.
+pub(in super::super) fn inherited(number: RawFd) -> io::Result<BorrowedFd<'static>> {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and nothing in this process closes what it inherited before it ends.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Makes a copy of a descriptor with this number, which programs inherit. What had the number is closed. May be
+/// called after a fork.
+pub(in super::super) fn duplicate_as(descriptor: BorrowedFd<'_>, number: RawFd) -> bool {
+    let from = descriptor.as_raw_fd();
+    // SAFETY: no memory is involved. dup2(2) of a descriptor to itself changes nothing, so its flag is cleared then.
+    unsafe {
+        if from == number {
+            libc::fcntl(number, libc::F_SETFD, 0) == 0
+        } else {
+            libc::dup2(from, number) == number
+        }
+    }
+}
+
+/// Returns another number for a descriptor of this process's own that has the given one, and leaves the old one
+/// open. May be called after a fork.
+pub(in super::super) fn move_away(descriptor: RawFd, number: RawFd) -> RawFd {
+    if descriptor != number {
+        return descriptor;
+    }
+    // SAFETY: no memory is involved.
+    unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) }
+}
+
+/// Makes a copy of a descriptor that programs inherit, past those that a shell's redirections can name (0 to 9)
+/// if there may be as many. May be called after a fork.
+pub(in super::super) fn duplicate_for_exec(descriptor: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is involved.
+    let copy = |least: c_int| unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD, least) };
+    copy(10) >= 0 || copy(3) >= 0
+}
+
+/// Closes a descriptor that nothing uses any more. May be called after a fork.
+pub(in super::super) fn close(descriptor: RawFd) {
+    // SAFETY: no memory is involved; the caller owns the descriptor.
+    unsafe { libc::close(descriptor) };
+}
+
+/// Reads from a descriptor until the buffer is full. False at the end of the input and on an error. May be called
+/// after a fork.
+pub(in super::super) fn read(descriptor: RawFd, buffer: &mut [u8]) -> bool {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let rest = &mut buffer[filled..];
+        // SAFETY: the call writes into the rest of the buffer, and no further.
+        match unsafe { libc::read(descriptor, rest.as_mut_ptr().cast(), rest.len()) } {
+            count @ 1.. => filled += count.unsigned_abs(),
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Opens a file for reading. May be called after a fork.
+pub(in super::super) fn open(path: &CStr) -> Option<RawFd> {
+    // SAFETY: the path ends with a NUL, and the call reads no further.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    (file >= 0).then_some(file)
+}
+
+/// Reads once. May be called after a fork.
+pub(in super::super) fn read_some(descriptor: RawFd, buffer: &mut [u8]) -> Option<usize> {
+    // SAFETY: the call writes into the buffer, and no further.
+    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(count).ok()
+}
+
+/// Writes a few bytes to a socket, all of which has room. May be called after a fork.
+pub(in super::super) fn write(descriptor: RawFd, bytes: &[u8]) -> bool {
+    // SAFETY: the call reads the bytes.
+    let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(written) == Ok(bytes.len())
+}
+
+/// Waits until one of the descriptors can be read or is at its end, and tells which. May be called after a fork.
+pub(in super::super) fn wait_readable<const N: usize>(
+    descriptors: [RawFd; N],
+    milliseconds: c_int,
+) -> [bool; N] {
+    let mut polled = descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    #[allow(clippy::cast_possible_truncation, reason = "types vary by platform; there are few")]
+    let count = N as libc::nfds_t;
+    // SAFETY: the call reads and writes the array; a negative descriptor is left out.
+    unsafe { libc::poll(polled.as_mut_ptr(), count, milliseconds) };
+    polled.map(|it| it.revents != 0)
+}
+
+/// Closes these descriptors and all between them. May be called after a fork.
+pub(in super::super) fn close_between(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: nothing in this process uses a descriptor that is not kept.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return;
+    }
+    // Before Linux 5.9, and elsewhere. What lies past the limit was opened before it was lowered, which is rare.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let end = limit.and_then(|it| RawFd::try_from(it).ok()).unwrap_or(RawFd::MAX).min(1 << 20);
+    for descriptor in first..end.min(last.saturating_add(1)) {
+        close(descriptor);
+    }
+}

@@ -1,0 +1,147 @@
+//! Where people stumble, each message leads somewhere. What is advised works.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::running::{LOCKET, Running, locket_run};
+use crate::support::{PATIENCE, Scratch};
+
+/// Runs locket in a directory that has a regular file `reg`, a FIFO, and links that lead nowhere; returns what it says.
+#[track_caller]
+fn said_of(words: &[&str], code: i32) -> String {
+    let scratch = Scratch::new();
+    let mut make = assert_cmd::Command::new("sh");
+    let things = "touch reg; mkfifo fifo; ln -s nodir/x dangling; ln -s new link";
+    make.args(["-c", things]).current_dir(scratch.path()).assert().code(0);
+    let mut command = assert_cmd::Command::new(LOCKET);
+    let run = command.args(words).current_dir(scratch.path()).timeout(PATIENCE).assert();
+    let output = run.code(code).stdout("").get_output().clone();
+    String::from_utf8(output.stderr).expect("it is text")
+}
+
+#[test]
+fn each_message_leads_somewhere() {
+    for (words, code, expected) in [
+        (&["my.lock", "ls"][..], 64, "did you mean `locket run my.lock ls`?"),
+        (&["reg", "ls", "a b", "it's"], 64, r"did you mean `locket run reg ls 'a b' 'it'\''s'`?"),
+        (&["-n", "my.lock", "ls", "-l"], 64, "did you mean `locket run -n my.lock ls -l`?"),
+        (
+            &["my.lock"],
+            64,
+            "did you mean `locket run my.lock COMMAND`, or `locket status my.lock`?",
+        ),
+        (&["9"], 64, "did you mean `locket lock 9`?"),
+        (&["-n", "9"], 64, "did you mean `locket lock -n 9`?"),
+        // What is only misspelled is told by clap.
+        (&["stauts", "my.lock"], 64, "'status'"),
+        (
+            &["run", "my.lock"],
+            64,
+            "`locket run my.lock COMMAND`, or to see who holds the lock: `locket status my.lock`",
+        ),
+        (&["run", "-n", "9"], 64, "to lock a descriptor of the shell's: `locket lock -n 9`"),
+        (&["run", "-u", "9"], 64, "to unlock a descriptor: `locket unlock 9`"),
+        (&["run", "-u", "my.lock", "ls"], 64, "to unlock a descriptor: `locket unlock NUMBER`"),
+        (&["run", "--fcntl", "f", "ls"], 64, "as flock(1) does it: `locket flock --fcntl f ls`"),
+        (
+            &["run", "--start", "1", "f", "ls"],
+            64,
+            "as flock(1) does it: `locket flock --start 1 f ls`",
+        ),
+        (
+            &["run", "--length=1", "f", "ls"],
+            64,
+            "as flock(1) does it: `locket flock --length=1 f ls`",
+        ),
+        (&["run", "--fd", "9", "ls"], 64, "as flock(1) does it: `locket flock --fd 9 ls`"),
+        (&["lock", "my.lock"], 64, "a command under the lock of a file: locket run FILE COMMAND"),
+        (
+            &["run", "-w", "-5", "f", "ls"],
+            64,
+            "a time is not negative: 5 is as long, 0 is one attempt",
+        ),
+        (&["run", "-w", "5min", "f", "ls"], 64, "write 5m"),
+        (
+            &["run", "-w", "soon", "f", "ls"],
+            64,
+            "expected seconds, as 10 or 0.5, or a time as 500ms, 10s, 2m, 1h, 1d",
+        ),
+        (&["run", "", "ls"], 64, "the path is empty: is there a variable without a value?"),
+        (&["wait", ""], 64, "the path is empty: is there a variable without a value?"),
+        (&["status", ""], 64, "the path is empty: is there a variable without a value?"),
+        (
+            &["run", "fifo", "ls"],
+            66,
+            "it is a FIFO: to open it may release a process that waits at its other end: lock a file beside it, ",
+        ),
+        (
+            &["run", "/dev/null", "ls"],
+            66,
+            "lock a file that stands for it; what flock(1) does with it does `locket flock`",
+        ),
+        (&["run", "dangling", "ls"], 66, "/nodir/x, and there is no directory "),
+        (&["run", "new/", "ls"], 66, "a slash at the end is for directories: make one (mkdir "),
+        (&["run", "reg/", "ls"], 66, "only the name of a directory may have a slash at its end: "),
+        (&["run", "nodir/f", "ls"], 66, "there is no directory "),
+    ] {
+        let said = said_of(words, code);
+        assert!(said.contains(expected), "{words:?} {said}");
+    }
+}
+
+#[test]
+fn what_needs_no_advice_works() {
+    let scratch = Scratch::new();
+    let mut make = assert_cmd::Command::new("sh");
+    make.args(["-c", "mkdir d; ln -s new link"]).current_dir(scratch.path()).assert().code(0);
+    for words in [&["d"][..], &["d/"], &["link"], &["-w", "1d", "f"]] {
+        locket_run()
+            .current_dir(scratch.path())
+            .args(words)
+            .arg("true")
+            .assert()
+            .code(0)
+            .stderr("");
+    }
+    assert!(scratch.join("new").exists());
+}
+
+/// The real minute. At a terminal, and with a limit, nothing is said of it.
+#[test]
+fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
+    const LINE: &str = "locket: this wait has no limit: with -w 10m locket gives up after ten minutes, with -n at once";
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let holder = Running::holder(&path);
+    let start = Instant::now();
+    let unlimited = Running::heard(&[], &path);
+    let limited = Running::heard(&["-w", "1h"], &path);
+    loop {
+        let line = unlimited.line_within(PATIENCE);
+        if line == LINE {
+            break;
+        }
+        assert!(line.starts_with("locket: waiting "), "{line}");
+        assert!(start.elapsed() < MINUTE + PATIENCE, "it is not said");
+    }
+    assert!(start.elapsed() >= MINUTE);
+    holder.end();
+    let rest = [unlimited.rest(), limited.rest()].concat();
+    assert!(
+        !rest.iter().any(|line| line == LINE),
+        "once, and not where there is a limit: {rest:?}"
+    );
+}
+
+#[test]
+fn the_help_of_every_command_is_there() {
+    for command in ["run", "wait", "status", "lock", "unlock", "flock", "completions", "man"] {
+        let mut process = Command::new(LOCKET);
+        let output = process.args([command, "--help"]).stderr(Stdio::null()).output();
+        let output = output.expect("it should run");
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(output.stdout.len() > 100, "{command}");
+    }
+}
