@@ -47,10 +47,10 @@ seed values_are_lost command::signals::l15_sent_with_a_value $unix/os.rs \
 seed ignored_sigchld_costs_the_status command::beside::a_status_is_told_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
     '    os::reset(libc::SIGCHLD);' ''
 seed held_back_lock_is_passed_on command::inheritance::the_locked_descriptor_is_the_only_one $unix/supervise.rs \
-    'Some(lock).filter(|_| inheritance == Inheritance::Inherited)' 'Some(lock)'
-seed end_by_signal_is_128_and_more command::exit_codes::a_signal_that_ends_the_command_ends_locket $unix/supervise.rs \
-    'End::Signal(number) => Ok(end_by(number)),' 'End::Signal(number) => Ok(128 + number),'
-seed writes_a_core command::exit_codes::locket_writes_no_core $unix/supervise.rs \
+    '        (Inheritance::KeptBack, _) => Passing::AsItIs,' '        (Inheritance::KeptBack, hold) => Passing::Copy(hold.as_fd()),'
+seed end_by_signal_is_128_and_more command::exit_codes::a_signal_that_ends_the_command_ends_locket $unix/ended.rs \
+    'End::Signal(number) => end_by(number),' 'End::Signal(number) => 128 + number,'
+seed writes_a_core command::exit_codes::locket_writes_no_core $unix/ended.rs \
     '        dump_no_core();' '        let _ = dump_no_core;'
 seed full_standard_error_is_waited_for command::unread::l15_a_full_pipe_delays_no_deadline $unix/stderr.rs \
     'if !has_room && no_room == NoRoom::Lose {' 'if !has_room && no_room == NoRoom::Lose {
