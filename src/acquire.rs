@@ -7,9 +7,9 @@ use super::deadline::Deadline;
 use super::diagnosis::refused;
 use super::error::{Action, Failure, LockError};
 use super::holders::Holders;
-use super::ledger::{Hold, Ledger, State};
+use super::ledger::{Hold, Ledger};
 use super::observer::{Opened, Waited, Watch};
-use super::options::{Access, AfterUse, Options};
+use super::options::{Access, AfterUse, Mode, Options};
 use super::os::{self, Descriptor, Name};
 use super::sync::Arc;
 
@@ -34,16 +34,15 @@ pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, L
             },
         };
         let look = || os::is_current(name, &descriptor, options.follow_links);
-        match acquisition.attempt(&descriptor, look) {
+        let held_here = || ledger.held_here(&descriptor, options.mode);
+        match acquisition.attempt(&descriptor, look, held_here) {
             Ok(Outcome::Granted) => {
                 let entrance = acquisition.entrance;
                 let Options { mode, after_use, .. } = *options;
                 return Ok(Hold { descriptor, mode, entrance, after_use });
             }
             Ok(Outcome::Contended) => {
-                let may_be_own =
-                    matches!(ledger.state(), State::HeldExclusive | State::HeldShared(_));
-                let error = acquisition.timed_out(may_be_own.then_some(&descriptor));
+                let error = acquisition.timed_out(held_here());
                 put_back(ledger, descriptor, options);
                 return Err(error);
             }
@@ -90,7 +89,7 @@ pub(crate) fn acquire_fd(
 ) -> Result<(), LockError> {
     let deadline = Deadline::after(options.timeout);
     let mut acquisition = Acquisition::new(name, options, &deadline);
-    match acquisition.attempt(descriptor, || Ok(true)) {
+    match acquisition.attempt(descriptor, || Ok(true), || None) {
         Ok(Outcome::Granted) => Ok(()),
         Ok(Outcome::Contended) => Err(acquisition.timed_out(None)),
         Ok(Outcome::GivenUp(waited)) => Err(acquisition.given_up(waited)),
@@ -177,11 +176,12 @@ impl<'a> Acquisition<'a> {
     /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
     /// the deadline has an attempt of its own, in case the lock came free as the wait was ending.
     /// Every answer is worth something only for the file that the path names, which `look` tells: to
-    /// wait for another would be in vain.
+    /// wait for another would be in vain. So would be a wait without end for this process's own hold, which `held_here` tells.
     fn attempt(
         &mut self,
         descriptor: &Descriptor,
         look: impl Fn() -> Result<bool, Failure>,
+        held_here: impl Fn() -> Option<Mode>,
     ) -> Result<Outcome, Failure> {
         let Self { name, options, deadline, watch, entrance, replacements } = self;
         let is_current = |granted: bool| {
@@ -201,6 +201,9 @@ impl<'a> Acquisition<'a> {
                 (true, false) if last => return Ok(Outcome::Contended),
                 (true, false) => {}
             }
+            if options.timeout.is_none() && held_here().is_some() && os::has_one_thread() {
+                return Err(waits_for_itself());
+            }
             *entrance = Entrance::Queued;
             *replacements = 0;
             Watch::begin_once(watch, name, options, deadline);
@@ -215,13 +218,13 @@ impl<'a> Acquisition<'a> {
 
     /// Names the holders that the observer has learnt of, if they still are, or this process, if it may hold the lock that it
     /// waits for. The system's table of locks is not read, which may take some milliseconds (L3).
-    fn timed_out(&self, may_be_own: Option<&Descriptor>) -> LockError {
+    fn timed_out(&self, held_here: Option<Mode>) -> LockError {
         let (name, waited) = (self.name, self.deadline.waited());
         let learnt = self.watch.as_ref().and_then(Watch::learnt);
-        let holders = match (learnt, may_be_own) {
+        let holders = match (learnt, held_here) {
             (Some(learnt), _) => learnt.still_held(),
-            (None, Some(descriptor)) if !waited.is_zero() => os::held_here(descriptor),
-            (None, _) => Holders::default(),
+            (None, Some(mode)) => Holders::this_process(mode),
+            (None, None) => Holders::default(),
         };
         LockError::TimedOut { path: name.path().into(), waited, holders }
     }
@@ -229,6 +232,11 @@ impl<'a> Acquisition<'a> {
     fn given_up(&self, waited: Duration) -> LockError {
         LockError::GivenUp { path: self.name.path().into(), waited }
     }
+}
+
+fn waits_for_itself() -> Failure {
+    let text = "this process holds the lock itself, and has no other thread that could release it";
+    Action::Lock.failed(std::io::Error::new(std::io::ErrorKind::Deadlock, text))
 }
 
 fn replaced() -> Failure {

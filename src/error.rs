@@ -137,8 +137,12 @@ impl fmt::Display for Action {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut { path, waited: Duration::ZERO, .. } => {
-                write!(f, "couldn't lock {}: it is held elsewhere", path.display())
+            Self::TimedOut { path, waited: Duration::ZERO, holders } => {
+                write!(f, "couldn't lock {}: it is held ", path.display())?;
+                if holders.held.is_empty() {
+                    return f.write_str("elsewhere");
+                }
+                write!(f, "by {holders}")
             }
             Self::TimedOut { path, waited, holders } => {
                 write!(f, "couldn't lock {} within {:?}", path.display(), shorten(*waited))?;

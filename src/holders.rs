@@ -54,6 +54,14 @@ impl Holders {
         }
     }
 
+    /// This process, without a look at anything.
+    pub(crate) fn this_process(mode: Mode) -> Self {
+        let pid = std::process::id();
+        let this = Process { pid, is_this: true, name: None, user: None, started: None };
+        let claim = Claim { mode: Some(mode), by: Claimant::Process(this), seen: None };
+        Self { held: vec![claim], ..Self::default() }
+    }
+
     /// Returns the holders that still have the lock, as their own descriptors show it (Linux). That is a look at a few
     /// files in `/proc` for each, without the system's table of locks; it takes some ten microseconds, and after a
     /// millisecond no more are looked at.

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     /// No lock file can be at this path: a directory on the way is missing, or it is something
     /// else than a file, or no path at all.
     Path,
+    /// This process holds the lock itself, by a hold that nothing could end while it waits.
+    Deadlock,
     /// The network file system has lost the file: its handle is stale.
     Stale,
     /// Whatever else the system says.
@@ -46,6 +48,7 @@ impl ErrorKind {
             Io::OutOfMemory | Io::StorageFull | Io::QuotaExceeded => Self::Exhausted,
             Io::NotFound | Io::NotADirectory | Io::IsADirectory | Io::InvalidInput => Self::Path,
             Io::StaleNetworkFileHandle => Self::Stale,
+            Io::Deadlock => Self::Deadlock,
             _ => Self::Other,
         }
     }

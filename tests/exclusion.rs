@@ -249,7 +249,8 @@ fn l2_a_try_does_not_wait() -> Outcome {
 #[test]
 fn l2_contention_would_block() -> Outcome {
     let scratch = Scratch::new();
-    let _held = scratch.lock().lock()?;
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
+    holder.ok("acquire a");
     let error = scratch.lock().try_lock().expect_err("it is held");
     let path = scratch.lock_path();
     assert_eq!(
@@ -257,5 +258,34 @@ fn l2_contention_would_block() -> Outcome {
         format!("couldn't lock {}: it is held elsewhere", path.display())
     );
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WouldBlock);
+    Ok(())
+}
+
+/// Where that is so, and only there: not for a hold that has ended, nor for a hold on a file that was replaced.
+#[cfg(unix)]
+#[test]
+fn l12_a_try_says_that_this_process_holds_the_lock() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut other = Peer::with_handle("a", &path, "");
+    let this = format!("it is held by this process (pid {})", std::process::id());
+    let said = |lock: locket::Lock| lock.try_lock().map(drop).expect_err("it is held").to_string();
+    for (held, wanted) in [
+        (scratch.lock(), scratch.lock()),
+        (scratch.lock(), scratch.lock().shared()),
+        (scratch.lock().shared(), scratch.lock()),
+    ] {
+        let guard = held.lock()?;
+        assert!(said(wanted.clone()).ends_with(&this));
+        guard.release()?;
+        other.ok("acquire a");
+        assert!(said(wanted).ends_with("it is held elsewhere"));
+        other.ok("release a");
+    }
+    let old = scratch.lock().lock()?;
+    std::fs::remove_file(&path)?;
+    other.ok("acquire a");
+    assert!(said(scratch.lock()).ends_with("it is held elsewhere"));
+    drop(old);
     Ok(())
 }

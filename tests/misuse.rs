@@ -220,3 +220,48 @@ fn handles_and_guards_go_everywhere() -> Outcome {
     assert_goes_everywhere(&error);
     Ok(())
 }
+
+/// A process with one thread that waits without a timeout for what it holds itself would wait forever. It is told so at once,
+/// and the hold and the lock are as before.
+#[cfg(target_os = "linux")]
+#[test]
+fn l12_a_wait_for_oneself_is_an_error_at_once() {
+    for (held, wanted) in [("", ""), ("", "shared"), ("shared", "")] {
+        for acquire in ["lock a g", "acquire a"] {
+            let scratch = Scratch::new();
+            let path = scratch.lock_path();
+            let mut other = Peer::with_handle("a", &path, "");
+            let mut peer = Peer::with_handle("a", &path, held);
+            peer.handle("wanted", &path, wanted);
+            peer.ok(acquire);
+            for again in ["lock wanted h", "acquire wanted"] {
+                let refusal = peer.refused(again);
+                assert_eq!(refusal.kind, "deadlock", "{refusal:?}");
+                assert!(refusal.message.contains("no other thread"), "{refusal:?}");
+            }
+            assert!(!other.finds_free("a"));
+            peer.ok(if acquire == "acquire a" { "release a" } else { "drop_guard g" });
+            peer.ok("acquire wanted");
+            peer.ok("release wanted");
+            // With a timeout the wait ends by that, and the holder is named.
+            peer.ok(acquire);
+            peer.handle("timed", &path, format!("{wanted} timeout=20").trim());
+            let refusal = peer.refused("acquire timed");
+            assert_eq!(refusal.class, "timed_out");
+            assert!(refusal.message.contains("held by this process"), "{refusal:?}");
+        }
+    }
+}
+
+/// Another thread may release it, and does.
+#[cfg(target_os = "linux")]
+#[test]
+fn l12_a_wait_for_another_thread_is_a_wait() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peer = Peer::with_handle("a", &path, "");
+    peer.ok("acquire a");
+    peer.start_waiting("w", "acquire a", &path);
+    peer.ok("release a");
+    peer.wait_ok("w");
+}

@@ -28,8 +28,6 @@
 //!   opens nothing for reading or writing, except on NFS for reading. Where somebody is known to hold the lock, there is somebody
 //!   in the answer, unknown if need be.
 //! - `still_has(seen, mode) → process`: at any time. Does the descriptor on which a lock was seen have it still?
-//! - `held_here(descriptor)`: at any time. The holds of this process on the file of the descriptor, as far as they are
-//!   found within a millisecond.
 //! - `locks_in_use()`: at any time; the same of all files.
 //! - `diagnose(name, failure)`: after a failure, as soon as possible. What sort of trouble it is, and
 //!   why, as far as can be told.
@@ -42,6 +40,8 @@
 //!   copy of it, which nobody here closes: the lock outlives this descriptor.
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
+//! - `has_one_thread()`: at any time. Whether this process has one thread; false where that is not known.
+//! - `Descriptor::file_key()`: a number for its file, not zero; zero where it is not known.
 //! - `inherited(name)`: at any time. The modes of the holds of this path that a forked child has got from its parent.
 //! - `Descriptor::keep_on_fork(name, mode)` (Unix): on a descriptor with a lock. Children of `fork` have the hold too, from
 //!   then on; the others close their copies when they are born.
@@ -69,13 +69,13 @@ mod unsupported;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::holders::{held_here, holders, locks_in_use, still_has};
+pub(crate) use linux::holders::{holders, locks_in_use, still_has};
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use unknown_holders::holders;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown_holders::{held_here, locks_in_use, still_has};
+pub(crate) use unknown_holders::{locks_in_use, still_has};
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]

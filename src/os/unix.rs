@@ -56,11 +56,6 @@ impl Descriptor {
         Number(self.file.as_raw_fd())
     }
 
-    #[cfg(target_os = "linux")]
-    pub(in crate::os) fn raw(&self) -> RawFd {
-        self.file.as_raw_fd()
-    }
-
     /// The caller of the library will use it.
     pub(crate) fn lend(&self) {
         self.file.clear_mark();
@@ -68,6 +63,11 @@ impl Descriptor {
 
     pub(crate) fn is_own(&self) -> bool {
         self.file.is_own()
+    }
+
+    /// A number for its file, which two files share by chance at most. Not zero.
+    pub(crate) fn file_key(&self) -> usize {
+        self.file.key()
     }
 
     /// A hold that children of `fork` keep, through their copies of this descriptor.
@@ -122,6 +122,18 @@ impl<'fd> BorrowedDescriptor<'fd> {
 /// The modes of the holds of this path that the process has inherited from the process that forked it.
 pub(crate) fn inherited(name: &Name) -> impl Iterator<Item = Mode> {
     copies::inherited(name.key(), generation())
+}
+
+/// Whether this process has one thread, as far as the system tells: the directory of the threads has a link for each, beside
+/// its own two (`proc_task_getattr` in fs/proc/base.c, Linux 6.1).
+#[cfg(target_os = "linux")]
+pub(crate) fn has_one_thread() -> bool {
+    rustix::fs::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_one_thread() -> bool {
+    false
 }
 
 /// Opens the lock file. The forks are counted first: a child may have a copy of what is opened while it is born, and does

@@ -22,10 +22,6 @@ pub(crate) fn holders(
     Ok(Holders { held, ..Holders::default() })
 }
 
-pub(crate) fn held_here(_: &Descriptor) -> Holders {
-    Holders::default()
-}
-
 pub(crate) fn still_has(_: &Sighting, _: Mode) -> Option<Process> {
     None
 }

@@ -49,6 +49,11 @@ impl Descriptor {
         match *self {}
     }
 
+    /// Not known.
+    pub(crate) fn file_key(&self) -> usize {
+        match *self {}
+    }
+
     pub(crate) fn is_kept_on_fork(&self) -> bool {
         match *self {}
     }
@@ -121,6 +126,11 @@ pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     match *descriptor {}
+}
+
+/// Not known.
+pub(crate) fn has_one_thread() -> bool {
+    false
 }
 
 /// No process inherits a hold.

@@ -111,6 +111,12 @@ impl Descriptor {
         true
     }
 
+    /// Not known.
+    #[allow(clippy::unused_self, reason = "the contract's form")]
+    pub(crate) fn file_key(&self) -> usize {
+        0
+    }
+
     #[allow(clippy::unused_self, reason = "the contract's form")]
     pub(crate) fn is_kept_on_fork(&self) -> bool {
         false
@@ -332,6 +338,11 @@ pub(crate) fn downgrade(_: &Descriptor) -> Result<bool, Failure> {
 pub(crate) fn bequeath(_: &Descriptor) -> Result<(), Failure> {
     let text = "on Windows a lock ends with the process that took it";
     Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+/// Not known.
+pub(crate) fn has_one_thread() -> bool {
+    false
 }
 
 /// No process inherits a hold.

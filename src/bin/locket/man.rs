@@ -124,9 +124,10 @@ fn shown(examples: Examples) -> String {
     };
     let entries = examples.iter().map(|(heading, text)| {
         let lines: String = text.lines().map(line).collect();
-        format!(".PP\n{}:\n.PP\n.RS 4\n.EX\n{lines}.EE\n.RE\n", roff(heading))
+        format!("{}:\n.PP\n.RS 4\n.EX\n{lines}.EE\n.RE\n", roff(heading))
     });
-    entries.fold(".SH EXAMPLES\n".into(), |section: String, entry| section + &entry)
+    // A section begins with a paragraph by itself.
+    ".SH EXAMPLES\n".to_string() + &entries.collect::<Vec<_>>().join(".PP\n")
 }
 
 const FLOCK: &str = "\

@@ -9,21 +9,17 @@ mod reading;
 mod remote;
 mod table;
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
 use crate::error::{Action, Failure};
 use crate::holders::{Claim, Claimant, Coverage, Holders, Process, Sighting};
 use crate::options::{Mode, Options};
+use crate::os::Name;
 use crate::os::unix::Place;
-use crate::os::{Descriptor, Name};
 
 use descriptors::locks_on;
-use file::{About, LockFile, LocksAt, Proof};
+use file::{LockFile, LocksAt, Proof};
 use inquiry::{Inquiry, in_container};
 use process::{Details, describe};
 use reading::Search;
@@ -56,28 +52,6 @@ pub(crate) fn still_has(seen: &Sighting, mode: Mode) -> Option<Process> {
     let entry = Entry { mode, pid: taker, file: FileId { device, inode }, depth: 0 };
     let locks = locks_on(format!("/proc/{pid}/fdinfo/{descriptor}").as_ref()).ok()?;
     locks.contains(&entry).then(|| describe(pid, Details::Name)).flatten()
-}
-
-/// Returns a hold of this process on the file of a descriptor, if one is found within a millisecond.
-pub(crate) fn held_here(descriptor: &Descriptor) -> Holders {
-    const BUDGET: Duration = Duration::from_millis(1);
-    let start = Instant::now();
-    let link = |number: &OsStr| Path::new("/proc/thread-self/fd").join(number);
-    let file = About::of(&link(descriptor.raw().to_string().as_ref()));
-    let numbers = fs::read_dir("/proc/thread-self/fdinfo").into_iter().flatten().flatten();
-    let found = numbers.take_while(|_| start.elapsed() < BUDGET).find_map(|number| {
-        let locks = locks_on(&number.path()).ok()?;
-        let mode = locks.first()?.mode;
-        let about = About::of(&link(&number.file_name()));
-        (about.is_some() && about == file).then_some(mode)
-    });
-    let this = found.and_then(|mode| Some((mode, describe(process::this()?, Details::Name)?)));
-    let claim = this.map(|(mode, this)| Claim {
-        mode: Some(mode),
-        by: Claimant::Process(this),
-        seen: None,
-    });
-    Holders { held: claim.into_iter().collect(), ..Holders::default() }
 }
 
 /// The table moves while it is read, and processes end before they are looked at: where somebody

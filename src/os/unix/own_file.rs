@@ -102,6 +102,14 @@ impl OwnFile {
         self.entry.as_ref().is_some_and(Entry::is_kept_on_fork)
     }
 
+    /// Device and inode, in a word that is not zero.
+    pub(super) fn key(&self) -> usize {
+        let (device, inode) = self.identity;
+        #[allow(clippy::cast_possible_truncation, reason = "any number will do")]
+        let key = (device.rotate_left(32) ^ inode) as usize;
+        key.max(1)
+    }
+
     #[inline]
     pub(super) fn is_of(&self, stat: &Stat) -> bool {
         identity(stat) == self.identity

@@ -209,6 +209,12 @@ impl Descriptor {
         false
     }
 
+    /// Not known.
+    #[allow(clippy::unused_self, reason = "the contract's signature")]
+    pub(crate) fn file_key(&self) -> usize {
+        0
+    }
+
     #[allow(clippy::unused_self, reason = "the contract's signature")]
     pub(crate) fn is_kept_on_fork(&self) -> bool {
         false
@@ -243,6 +249,10 @@ impl Drop for Descriptor {
 }
 
 /// Nobody forks in the model.
+pub(crate) fn has_one_thread() -> bool {
+    false
+}
+
 pub(crate) fn inherited(_: &Name) -> impl Iterator<Item = Mode> {
     std::iter::empty()
 }
@@ -348,10 +358,6 @@ pub(crate) fn holders(
     _: &dyn Fn() -> bool,
 ) -> Result<Holders, Failure> {
     Ok(Holders::default())
-}
-
-pub(crate) fn held_here(_: &Descriptor) -> Holders {
-    Holders::default()
 }
 
 pub(crate) fn still_has(_: &Sighting, _: Mode) -> Option<Process> {
