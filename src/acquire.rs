@@ -201,7 +201,8 @@ impl<'a> Acquisition<'a> {
                 (true, false) if last => return Ok(Outcome::Contended),
                 (true, false) => {}
             }
-            if options.timeout.is_none() && held_here().is_some() && os::has_one_thread() {
+            let is_endless = options.timeout.is_none() && options.observer.is_none();
+            if is_endless && held_here().is_some() && os::has_one_thread() {
                 return Err(waits_for_itself());
             }
             *entrance = Entrance::Queued;

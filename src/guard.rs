@@ -20,8 +20,8 @@ use super::release::{downgrade, release_guarded};
 /// [`release`](Self::release) does the same and says whether the system agreed. A guard that is
 /// leaked ([`std::mem::forget`]) holds the lock until the process ends.
 ///
-/// In a child of `fork` an inherited guard is no proof of anything: dropping it there leaves the
-/// parent's hold as it is (L11).
+/// In a child of `fork` an inherited guard is no proof of anything, unless it was kept for the child
+/// ([`keep_on_fork`](Self::keep_on_fork)): dropping it there leaves the parent's hold as it is (L11).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -227,8 +227,9 @@ impl Guard {
 }
 
 /// The descriptor that the lock is on, for calls that take one. It is the guard's: to unlock or close it
-/// ends the hold behind the guard's back, and what inherits it (`fork`, or without `FD_CLOEXEC`)
-/// keeps the lock after the guard's process has died.
+/// ends the hold behind the guard's back, and a program that inherits it (without `FD_CLOEXEC`) keeps the
+/// lock after the guard's process has died. A child of `fork` has closed its copy, and the number may be another
+/// file's there, unless the guard was kept for it ([`keep_on_fork`](Guard::keep_on_fork)).
 #[cfg(unix)]
 impl AsFd for Guard {
     fn as_fd(&self) -> BorrowedFd<'_> {

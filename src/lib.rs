@@ -39,7 +39,7 @@
 //! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted, nor opened for writing without need |
 //! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
 //! | L10 path | The path is resolved against the current directory when the handle is made. What the system can open by the path as given can be locked |
-//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing and cannot release what its parent holds |
+//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing, unless a guard was [kept for it](Guard::keep_on_fork), and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
 //! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`]. An observer that has not returned keeps its thread until it does |
 //! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
@@ -61,7 +61,8 @@
 //!   handle and guard of the path in between: nothing is remembered then. Programs that use plain
 //!   `flock` give way to nobody.
 //! - It has a *downgrade* ([`Guard::downgrade`]) and no upgrade: a refused upgrade loses the shared lock.
-//! - It is *not reentrant*: acquiring twice in one thread waits for oneself.
+//! - It is *not reentrant*: acquiring twice in one thread waits for oneself. Where that wait could never end, since it has no timeout
+//!   and no observer, and the process has no other thread (Linux), it is an error at once, of the kind [`ErrorKind::Deadlock`].
 //! - It protects against *replaced* lock files, not against people who replace them while the
 //!   lock is held: do not delete lock files that others may be using.
 //!
@@ -104,11 +105,20 @@
 //!
 //! # fork
 //!
-//! A forked child starts with every lock unlocked and may use the handles that it inherited. It
-//! inherits the parent's locked descriptors too, as every child does: a hold that existed at the
-//! moment of the fork, or was being waited for, and is then lost by the parent's *death* lasts until
-//! the child exits or executes a program. (A release ends it at once.) Acquisitions that begin later
-//! do not have that weakness.
+//! A forked child starts with every lock unlocked. The handles that it inherited are as good as its own. Its copies of
+//! the parent's locked descriptors are closed when it is born, by a handler of `pthread_atfork(3)`, so the parent's death
+//! frees what the parent holds although the child lives. [`Guard::keep_on_fork`] carries a hold to the children, which a program
+//! needs that locks and then becomes a daemon (`daemon(3)`).
+//!
+//! - A child that executes a program at once (`posix_spawn(3)`, `std::process::Command`) closes its copies by that (`FD_CLOEXEC`).
+//! - A child of the system call `clone`, and of `_Fork`, which call no handlers, holds nothing either: on Linux it finds out at its
+//!   first call of this library, and ends none of the parent's holds (a page with `MADV_WIPEONFORK`, madvise(2), Linux 4.14). Its
+//!   copies stay open until it drops the guards, ends or executes a program, and until then a lock that its parent's *death*
+//!   should free is held.
+//! - On other systems a handler of the program that was registered before this library's first use runs before its handler, and
+//!   must not lock.
+//! - A child that shares memory or descriptors with its parent (`vfork`, `CLONE_VM`, `CLONE_FILES`) is not supported: until it executes
+//!   a program it must not call this library.
 //!
 //! # Questions
 //!

@@ -21,8 +21,9 @@ use super::release::release_kept;
 /// to its acquisitions. Handles are cheap to clone, and threads may share them. Made by
 /// [`lock_file`](crate::lock_file).
 ///
-/// The lock is not reentrant: a thread that waits for a lock it holds exclusively waits for ever,
-/// or until its timeout.
+/// The lock is not reentrant: a thread that waits for a lock that it holds exclusively waits until its timeout, or
+/// forever. A wait that could never end, without a timeout or an observer, in a process with no other thread
+/// (Linux), is [`LockError::Io`] at once, of the kind [`ErrorKind::Deadlock`](crate::ErrorKind::Deadlock).
 #[derive(Clone)]
 pub struct Lock {
     ledger: LedgerRef,
