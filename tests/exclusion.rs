@@ -247,7 +247,7 @@ fn l2_a_try_does_not_wait() -> Outcome {
 }
 
 #[test]
-fn l2_contention_would_block() -> Outcome {
+fn l2_contention_would_block() {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
@@ -258,7 +258,6 @@ fn l2_contention_would_block() -> Outcome {
         format!("couldn't lock {}: it is held elsewhere", path.display())
     );
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WouldBlock);
-    Ok(())
 }
 
 /// Where that is so, and only there: not for a hold that has ended, nor for a hold on a file that was replaced.
