@@ -7,7 +7,7 @@ use crate::holders::{Claim, Claimant, Holders, Process, Sighting};
 use crate::in_use::LockInUse;
 use crate::options::{Mode, Options};
 
-use super::{Descriptor, Name};
+use super::Name;
 
 pub(crate) fn holders(
     _: &Name,

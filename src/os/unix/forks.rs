@@ -8,7 +8,7 @@
 //!
 //! A child that shares memory with its parent (`vfork`, `CLONE_VM`) is not told apart from it.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
 use crate::fork_count::{ForkCount, Seen};
@@ -97,9 +97,9 @@ fn place_witness() {
     let Some(page) = page_that_is_cleared() else { return };
     // SAFETY: the page is aligned, large enough, cleared, and nothing else uses it.
     let place: &AtomicU32 = unsafe { &*page };
-    place.store(generation() + 1, Relaxed);
+    place.store(generation() + 1, Release);
     let ordinary = (&raw const ORDINARY).cast_mut();
-    if WITNESS.compare_exchange(ordinary, page, AcqRel, Relaxed).is_err() {
+    if WITNESS.compare_exchange(ordinary, page, AcqRel, Acquire).is_err() {
         // Another thread was first.
         // SAFETY: this page was made here, and nothing refers to it.
         unsafe { libc::munmap(page.cast(), size_of::<AtomicU32>()) };
