@@ -34,7 +34,7 @@ pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, L
             },
         };
         let look = || os::is_current(name, &descriptor, options.follow_links);
-        let held_here = || ledger.held_here(&descriptor, options.mode);
+        let held_here = || os::held_here(&descriptor, options.mode);
         match acquisition.attempt(&descriptor, look, held_here) {
             Ok(Outcome::Granted) => {
                 let entrance = acquisition.entrance;
@@ -89,9 +89,10 @@ pub(crate) fn acquire_fd(
 ) -> Result<(), LockError> {
     let deadline = Deadline::after(options.timeout);
     let mut acquisition = Acquisition::new(name, options, &deadline);
-    match acquisition.attempt(descriptor, || Ok(true), || None) {
+    let held_here = || os::held_here(descriptor, options.mode);
+    match acquisition.attempt(descriptor, || Ok(true), held_here) {
         Ok(Outcome::Granted) => Ok(()),
-        Ok(Outcome::Contended) => Err(acquisition.timed_out(None)),
+        Ok(Outcome::Contended) => Err(acquisition.timed_out(held_here())),
         Ok(Outcome::GivenUp(waited)) => Err(acquisition.given_up(waited)),
         Ok(Outcome::Replaced) => Err(refused(name, replaced())),
         Err(failure) => Err(refused(name, failure)),

@@ -178,10 +178,16 @@ impl<Fd: AsFd> FdGuard<Fd> {
     ///
     /// # Errors
     ///
+    /// [`LockError::NotLocked`] in a child of `fork` for a guard of the parent's, which keeps its lock.
     /// [`LockError::Io`] if the system refuses to unlock; the lock then stays until the last copy of the
     /// descriptor is closed. A descriptor that the guard owns is closed then.
     pub fn release(self) -> Result<Fd, LockError> {
+        let is_ours = self.unlocks.as_ref().is_some_and(Unlocks::is_ours);
         let fd = self.leave();
+        if !is_ours {
+            let path = Name::of_descriptor(fd.as_fd()).path().into();
+            return Err(LockError::NotLocked { path });
+        }
         unlock(fd.as_fd())?;
         Ok(fd)
     }
@@ -202,9 +208,16 @@ struct Unlocks {
     generation: u32,
 }
 
+impl Unlocks {
+    /// Not in a child of `fork`.
+    fn is_ours(&self) -> bool {
+        self.generation == os::generation()
+    }
+}
+
 impl Drop for Unlocks {
     fn drop(&mut self) {
-        if self.generation == os::generation() {
+        if self.is_ours() {
             // A drop reports no error; `release` does.
             let _ = unlock(self.number.borrow_from(self));
         }

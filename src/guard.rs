@@ -173,6 +173,8 @@ impl Guard {
             return Err(error);
         }
         drop(hold); // Closed, not unlocked: there is a copy that the lock is on as well.
+        // The process has the hold until it ends, and its state outlives every handle.
+        std::mem::forget(ledger);
         Ok(())
     }
 

@@ -48,7 +48,8 @@ impl ErrorKind {
             Io::OutOfMemory | Io::StorageFull | Io::QuotaExceeded => Self::Exhausted,
             Io::NotFound | Io::NotADirectory | Io::IsADirectory | Io::InvalidInput => Self::Path,
             Io::StaleNetworkFileHandle => Self::Stale,
-            Io::Deadlock => Self::Deadlock,
+            // The library's own finding. What a system calls a deadlock is about locks of other kinds.
+            Io::Deadlock if error.raw_os_error().is_none() => Self::Deadlock,
             _ => Self::Other,
         }
     }

@@ -63,8 +63,6 @@ pub(crate) struct Ledger {
     is_keeper: Register<bool>,
     pool: Arc<IdlePool>,
     courtesy: Arc<Courtesy>,
-    /// The file of the latest hold (`Descriptor::file_key`) until a hold ends; zero if that is not known.
-    held_file: Register<usize>,
 }
 
 /// A hold that no guard has. It keeps its ledger, and so itself, alive when every handle is gone:
@@ -144,7 +142,6 @@ impl Ledger {
             is_keeper: Register::new(false),
             pool,
             courtesy,
-            held_file: Register::new(0),
         }
     }
 
@@ -164,27 +161,12 @@ impl Ledger {
     /// Unlocked, or released-error → held, by a guard.
     pub(crate) fn enter(&self, hold: &Hold) {
         self.tally.update(|tally| tally.plus(hold.mode));
-        let file = hold.descriptor.file_key();
-        self.held_file.update(|_| file);
         self.courtesy.entered(hold.entrance, os::clock);
     }
 
     /// Held → one hold less: a guard's is about to end.
     pub(crate) fn leave(&self, mode: Mode) {
-        self.held_file.update(|_| 0);
         self.tally.update(|tally| tally.minus(mode));
-    }
-
-    /// Returns in which mode this process holds the lock of the file that the descriptor is of, if that is known and keeps
-    /// the other mode out. It costs nothing; the path may have named another file when an earlier hold was taken.
-    pub(crate) fn held_here(&self, descriptor: &Descriptor, wanted: Mode) -> Option<Mode> {
-        let file = self.held_file.get();
-        match self.state() {
-            _ if file == 0 || file != descriptor.file_key() => None,
-            State::HeldExclusive => Some(Mode::Exclusive),
-            State::HeldShared(_) if wanted == Mode::Exclusive => Some(Mode::Shared),
-            State::HeldShared(_) | State::Unlocked | State::ReleasedError => None,
-        }
     }
 
     /// Held exclusively → held once more as shared: a guard's downgrade, before the system hears of it.

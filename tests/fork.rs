@@ -307,6 +307,46 @@ fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
     }
 }
 
+/// Parent and child share the offset of the descriptor. One that lends its descriptor, or passes it on, is not in the way of
+/// the other's release.
+#[test]
+fn l11_a_kept_hold_may_be_lent() {
+    for (first, last) in [("", "child c "), ("child c ", "")] {
+        for end in ["drop_guard g", "bequeath_guard g"] {
+            let scratch = Scratch::new();
+            let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+            let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+            parent.ok("lock a g");
+            parent.ok("keep_guard_on_fork g");
+            parent.ok("fork c");
+            parent.ok(&format!("{first}lend_guard g"));
+            parent.ok(&format!("{first}{end}"));
+            assert_eq!(parent.ok(&format!("{last}is_current g")), "true");
+            parent.ok(&format!("{last}release_guard g"));
+            if end == "drop_guard g" {
+                assert!(other.finds_free("a"), "{first}{end}");
+            } else {
+                assert!(!other.finds_free("a"), "what was passed on lasts");
+                assert_eq!(parent.ok(&format!("{first}state a")), "exclusive");
+            }
+        }
+    }
+}
+
+/// A child that no handler has told of its birth does not move the parent's offset.
+#[cfg(target_os = "linux")]
+#[test]
+fn l11_a_child_of_clone_lends_nothing_of_its_parents() {
+    let scratch = Scratch::new();
+    let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
+    parent.ok("lock a g");
+    parent.ok("clone c");
+    parent.ok("child c lend_guard g");
+    assert_eq!(parent.ok("is_current g"), "true");
+    parent.ok("release_guard g");
+    assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+}
+
 #[test]
 fn l11_a_kept_hold_is_not_downgraded() {
     let scratch = Scratch::new();

@@ -207,12 +207,26 @@ fn l11_a_child_of_fork_does_not_unlock() -> Outcome {
         // SAFETY: nothing of the parent's is to be run.
         unsafe { libc::_exit(0) };
     }
-    let mut status = -1;
-    // SAFETY: the call fills `status`; the child is ours.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(status, 0);
+    assert_eq!(status_of(child), 0);
+    assert!(scratch.lock().try_lock().is_err());
+    // SAFETY: the child makes system calls only, but for an error with its path, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = matches!(held.release(), Err(LockError::NotLocked { .. }));
+        // SAFETY: nothing of the parent's is to be run.
+        unsafe { libc::_exit(i32::from(!refused)) };
+    }
+    assert_eq!(status_of(child), 0, "a release by the child is an error");
     assert!(scratch.lock().try_lock().is_err());
     held.release()?;
     scratch.lock().try_lock()?.release()?;
     Ok(())
+}
+
+#[allow(unsafe_code)]
+fn status_of(child: libc::pid_t) -> i32 {
+    let mut status = -1;
+    // SAFETY: the call fills `status`; the child is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    status
 }

@@ -8,11 +8,12 @@
 //! `identity.rs` and `current.rs`.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::{Outcome, Peer, Scratch, word};
 use locket::{Guard, Lock, LockError, State, lock_file};
 
 #[test]
@@ -251,6 +252,53 @@ fn l12_a_wait_for_oneself_is_an_error_at_once() {
             assert!(refusal.message.contains("held by this process"), "{refusal:?}");
         }
     }
+}
+
+/// However the process comes to hold it, and by whatever path.
+#[cfg(target_os = "linux")]
+#[test]
+fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::File::create(&path)?;
+    std::os::unix::fs::symlink(&path, scratch.join("symbolic"))?;
+    fs::hard_link(&path, scratch.join("hard"))?;
+    let aliases = [scratch.join("symbolic"), scratch.join("hard"), scratch.join("./test.lock")];
+    let scenes: [(&str, &[&str], &str); 4] = [
+        ("", &["lock a g"], ""),
+        ("shared", &["lock a g", "lock a h", "drop_guard h"], ""),
+        ("", &["lock a g", "bequeath_guard g", "drop_handle a"], ""),
+        ("", &["lock a g", "keep_guard_on_fork g", "fork c"], "child c "),
+    ];
+    for (options, commands, to) in scenes {
+        let mut peer = Peer::with_handle("a", &path, options);
+        commands.iter().for_each(|command| drop(peer.ok(command)));
+        for alias in aliases.iter().chain([&path]) {
+            peer.ok(&format!("{to}handle again path={}", word(alias)));
+            let refusal = peer.refused(&format!("{to}acquire again"));
+            assert_eq!(refusal.kind, "deadlock", "{commands:?}, {}: {refusal:?}", alias.display());
+        }
+    }
+    Ok(())
+}
+
+/// A hold whose descriptor the host has closed is over: another process holds the lock, and this one waits for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn l12_a_hold_that_the_host_has_closed_is_not_named() {
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    let mut peer = Peer::with_handle("a", &path, "");
+    peer.ok("lock a g");
+    let number = peer.ok("lend_guard g");
+    peer.ok(&format!("close_descriptor {number}"));
+    let mut other = Peer::with_handle("a", &path, "");
+    other.ok("acquire a");
+    let refusal = peer.refused("try_acquire a");
+    assert!(refusal.message.ends_with("it is held elsewhere"), "{refusal:?}");
+    peer.start_waiting("w", "acquire a", &path);
+    other.ok("release a");
+    peer.wait_ok("w");
 }
 
 /// Another thread may release it, and does.

@@ -41,7 +41,8 @@
 //! - `Descriptor::is_shared_by_fork()`: was there a `fork` since it was opened? Then a lock on it
 //!   can outlive us.
 //! - `has_one_thread()`: at any time. Whether this process has one thread; false where that is not known.
-//! - `Descriptor::file_key()`: a number for its file, not zero; zero where it is not known.
+//! - `held_here(descriptor, mode)`: on a descriptor without a lock. In which mode this process itself holds the lock of the file, by
+//!   another descriptor, if that keeps a lock of this mode out; `None` where it is not known.
 //! - `inherited(name)`: at any time. The modes of the holds of this path that a forked child has got from its parent.
 //! - `Descriptor::keep_on_fork(name, mode)` (Unix): on a descriptor with a lock. Children of `fork` have the hold too, from
 //!   then on; the others close their copies when they are born.

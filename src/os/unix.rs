@@ -65,11 +65,6 @@ impl Descriptor {
         self.file.is_own()
     }
 
-    /// A number for its file, which two files share by chance at most. Not zero.
-    pub(crate) fn file_key(&self) -> usize {
-        self.file.key()
-    }
-
     /// A hold that children of `fork` keep, through their copies of this descriptor.
     pub(crate) fn keep_on_fork(&self, name: &Name, mode: Mode) {
         self.file.keep_on_fork(name.key(), mode);
@@ -122,6 +117,10 @@ impl<'fd> BorrowedDescriptor<'fd> {
 /// The modes of the holds of this path that the process has inherited from the process that forked it.
 pub(crate) fn inherited(name: &Name) -> impl Iterator<Item = Mode> {
     copies::inherited(name.key(), generation())
+}
+
+pub(crate) fn held_here(descriptor: &Descriptor, wanted: Mode) -> Option<Mode> {
+    descriptor.file.held_here(wanted)
 }
 
 /// Whether this process has one thread, as far as the system tells: the directory of the threads has a link for each, beside
@@ -194,7 +193,10 @@ pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Fail
         Mode::Shared => FileExt::try_lock_shared(&*descriptor.file),
     };
     match answer {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            descriptor.file.set_held(Some(mode));
+            Ok(true)
+        }
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) if is_contention(descriptor, &error) => Ok(false),
         Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
@@ -270,8 +272,9 @@ fn lock(descriptor: &Descriptor, mode: Mode) -> io::Result<Waited> {
     match mode {
         Mode::Exclusive => FileExt::lock(&*descriptor.file),
         Mode::Shared => FileExt::lock_shared(&*descriptor.file),
-    }
-    .map(|()| Waited::Granted)
+    }?;
+    descriptor.file.set_held(Some(mode));
+    Ok(Waited::Granted)
 }
 
 /// Ends early if a signal comes. `thread::sleep` would go on for what it thinks is left, which
@@ -333,6 +336,7 @@ fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
 }
 
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
+    descriptor.file.set_held(None);
     FileExt::unlock(&*descriptor.file).map_err(|error| Action::Unlock.failed(error))
 }
 
@@ -366,6 +370,7 @@ pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
         .or_else(|error| if error == Errno::INVAL { copy(3) } else { Err(error) })
         .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
         .map_err(|error| Action::Inherit.failed(error))?;
+    descriptor.file.enter_copy(inherited.as_raw_fd());
     std::mem::forget(inherited); // It is the process's and its children's: nobody closes it.
     Ok(())
 }

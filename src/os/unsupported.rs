@@ -49,11 +49,6 @@ impl Descriptor {
         match *self {}
     }
 
-    /// Not known.
-    pub(crate) fn file_key(&self) -> usize {
-        match *self {}
-    }
-
     pub(crate) fn is_kept_on_fork(&self) -> bool {
         match *self {}
     }
@@ -126,6 +121,11 @@ pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     match *descriptor {}
+}
+
+/// Not known.
+pub(crate) fn held_here(_: &Descriptor, _: Mode) -> Option<Mode> {
+    None
 }
 
 /// Not known.

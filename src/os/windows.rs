@@ -111,12 +111,6 @@ impl Descriptor {
         true
     }
 
-    /// Not known.
-    #[allow(clippy::unused_self, reason = "the contract's form")]
-    pub(crate) fn file_key(&self) -> usize {
-        0
-    }
-
     #[allow(clippy::unused_self, reason = "the contract's form")]
     pub(crate) fn is_kept_on_fork(&self) -> bool {
         false
@@ -338,6 +332,11 @@ pub(crate) fn downgrade(_: &Descriptor) -> Result<bool, Failure> {
 pub(crate) fn bequeath(_: &Descriptor) -> Result<(), Failure> {
     let text = "on Windows a lock ends with the process that took it";
     Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+}
+
+/// Not known.
+pub(crate) fn held_here(_: &Descriptor, _: Mode) -> Option<Mode> {
+    None
 }
 
 /// Not known.

@@ -76,6 +76,13 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             guard.keep_on_fork();
             Ok(String::new())
         }
+        #[cfg(unix)]
+        ["lend_guard", slot] => {
+            use std::os::fd::{AsFd, AsRawFd};
+            let things = world.things();
+            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
+            Ok(guard.as_fd().as_raw_fd().to_string())
+        }
         ["drop_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
             drop(guard);

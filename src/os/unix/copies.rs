@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
 use once_cell::race::OnceBox;
 
@@ -36,7 +36,7 @@ impl Block {
 /// The place of one descriptor at a time.
 #[derive(Debug)]
 struct Slot {
-    /// `FREE`, `TAKEN`, or the number of the descriptor. It is written after everything else, and cleared before the
+    /// `FREE`, `TAKEN`, or the number of the descriptor. It is written after everything else, and cleared when the
     /// descriptor is closed.
     descriptor: AtomicI32,
     /// Which entry it is: each has another number.
@@ -47,6 +47,8 @@ struct Slot {
     mark: AtomicU64,
     device: AtomicU64,
     inode: AtomicU64,
+    /// The lock that is on the descriptor: `UNLOCKED`, or a mode.
+    held: AtomicU8,
     /// Of a descriptor that children keep open: in the lowest bits `KEPT` and the mode of the hold, in the others the path,
     /// hashed; `KEPT` alone where there is no hold. Else zero.
     kept: AtomicU64,
@@ -65,6 +67,7 @@ impl Slot {
             mark: AtomicU64::new(0),
             device: AtomicU64::new(0),
             inode: AtomicU64::new(0),
+            held: AtomicU8::new(UNLOCKED),
             kept: AtomicU64::new(0),
         }
     }
@@ -75,8 +78,14 @@ impl Slot {
             && self.descriptor.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
     }
 
+    /// Device and inode.
+    fn identity(&self) -> (u64, u64) {
+        (self.device.load(Relaxed), self.inode.load(Relaxed))
+    }
+
     fn free(&self) {
         self.entry.store(0, Relaxed);
+        self.held.store(UNLOCKED, Relaxed);
         self.kept.store(0, Relaxed);
         self.descriptor.store(FREE, Release);
     }
@@ -88,7 +97,7 @@ impl Slot {
         if descriptor < 0 || !is_inherited || self.kept.load(Relaxed) != 0 {
             return;
         }
-        let identity = (self.device.load(Relaxed), self.inode.load(Relaxed));
+        let identity = self.identity();
         // The number may be another file's already, if the host has closed the descriptor without being asked to.
         if is_own(descriptor, self.mark.load(Relaxed), identity) {
             // SAFETY: the number is that of the library's descriptor. What refers to it in this process, a
@@ -99,7 +108,7 @@ impl Slot {
     }
 }
 
-/// The entry of an open descriptor: its owner gives it up before it closes the descriptor.
+/// The entry of an open descriptor: its owner removes it when it has closed the descriptor.
 #[derive(Debug)]
 pub(super) struct Entry {
     slot: &'static Slot,
@@ -137,6 +146,20 @@ impl Entry {
         self.slot.mark.swap(mark, Relaxed)
     }
 
+    /// Whether this process has opened the descriptor.
+    pub(super) fn is_of_this_process(&self) -> bool {
+        self.slot.generation.load(Relaxed) == super::generation()
+    }
+
+    #[inline]
+    pub(super) fn set_held(&self, mode: Option<Mode>) {
+        self.slot.held.store(mode.map_or(UNLOCKED, held), Relaxed);
+    }
+
+    pub(super) fn held(&self) -> Option<Mode> {
+        mode_of(self.slot.held.load(Relaxed))
+    }
+
     /// Children keep the descriptor open.
     pub(super) fn stay_in_children(&self) {
         self.slot.kept.store(KEPT, Release);
@@ -151,15 +174,46 @@ impl Entry {
         self.is_there() && self.slot.kept.load(Acquire) != 0
     }
 
-    /// Removes the entry. Returns false if this process has not got the descriptor.
-    pub(super) fn give_up(&self) -> bool {
-        let is_there = self.is_there();
-        if is_there {
+    /// Removes the entry, unless this process is a child that has closed its copy.
+    pub(super) fn remove(&self) {
+        if self.is_there() {
             self.slot.descriptor.store(TAKEN, Release);
             self.slot.free();
         }
-        is_there
     }
+}
+
+const UNLOCKED: u8 = 0;
+
+fn held(mode: Mode) -> u8 {
+    match mode {
+        Mode::Exclusive => 1,
+        Mode::Shared => 2,
+    }
+}
+
+fn mode_of(held: u8) -> Option<Mode> {
+    [Mode::Exclusive, Mode::Shared].into_iter().find(|&mode| self::held(mode) == held)
+}
+
+/// The mode of a lock that this process has on the file, and that keeps out one of the wanted mode, which is to be on
+/// another descriptor.
+pub(super) fn held_here(other: RawFd, file: (u64, u64), wanted: Mode) -> Option<Mode> {
+    let generation = super::generation();
+    slots().find_map(|slot| {
+        let mode = mode_of(slot.held.load(Relaxed))?;
+        let (number, identity) = (slot.descriptor.load(Acquire), slot.identity());
+        let is_ours = slot.generation.load(Relaxed) == generation || slot.kept.load(Relaxed) != 0;
+        let is_in_the_way = mode == Mode::Exclusive || wanted == Mode::Exclusive;
+        // The host may have closed it, and its number may be that of the other one now.
+        let is_held =
+            number >= 0 && number != other && identity == file && is_ours && is_in_the_way;
+        (is_held && is_own(number, slot.mark.load(Relaxed), identity)).then_some(mode)
+    })
+}
+
+fn slots() -> impl Iterator<Item = &'static Slot> {
+    std::iter::successors(Some(&FIRST), |block| block.next.get()).flat_map(|block| &block.slots)
 }
 
 const KEPT: u64 = 1;
@@ -201,11 +255,7 @@ fn free_slot() -> &'static Slot {
 
 /// In a child: closes the copies of what its ancestors have opened, but for those that they kept for it.
 pub(super) fn close_inherited(generation: u32) {
-    let mut block = Some(&FIRST);
-    while let Some(Block { slots, next }) = block {
-        for slot in slots {
-            slot.close_copy(generation);
-        }
-        block = next.get();
+    for slot in slots() {
+        slot.close_copy(generation);
     }
 }

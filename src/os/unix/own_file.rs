@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use crate::options::Mode;
 
-use super::copies::Entry;
+use super::copies::{self, Entry};
 
 /// An open file, and what it was when it was opened.
 #[derive(Debug)]
@@ -66,7 +66,9 @@ impl OwnFile {
 
     /// Gives the offset up, for a caller that may read by this descriptor: it is zero then.
     pub(super) fn clear_mark(&self) {
-        if self.is_own() && self.entry.as_ref().is_some_and(|entry| entry.set_mark(0) != 0) {
+        // Not in a child that no handler has told of its birth: the parent goes by the offset.
+        let is_ours = |entry: &Entry| entry.is_of_this_process() && entry.set_mark(0) != 0;
+        if self.is_own() && self.entry.as_ref().is_some_and(is_ours) {
             // Refused, it would be refused to the caller too.
             let _ = seek(&*self.file, SeekFrom::Start(0));
         }
@@ -94,7 +96,10 @@ impl OwnFile {
     }
 
     /// From now on children of `fork` keep a copy.
+    ///
+    /// They share the offset, so any of them may give it up: from now on the descriptor is known by its file.
     pub(super) fn keep_on_fork(&self, path: &OsStr, mode: Mode) {
+        self.clear_mark();
         self.entry.iter().for_each(|entry| entry.keep_on_fork(path, mode));
     }
 
@@ -102,12 +107,24 @@ impl OwnFile {
         self.entry.as_ref().is_some_and(Entry::is_kept_on_fork)
     }
 
-    /// Device and inode, in a word that is not zero.
-    pub(super) fn key(&self) -> usize {
-        let (device, inode) = self.identity;
-        #[allow(clippy::cast_possible_truncation, reason = "any number will do")]
-        let key = (device.rotate_left(32) ^ inode) as usize;
-        key.max(1)
+    /// Notes that this descriptor has the lock, or has it no longer.
+    #[inline]
+    pub(super) fn set_held(&self, mode: Option<Mode>) {
+        if let Some(entry) = &self.entry {
+            entry.set_held(mode);
+        }
+    }
+
+    /// Enters a copy that is never closed here. It is as the original, which children keep.
+    pub(super) fn enter_copy(&self, copy: RawFd) {
+        let entry = Entry::new(copy, self.identity);
+        entry.set_held(self.entry.as_ref().and_then(Entry::held));
+        entry.stay_in_children();
+    }
+
+    /// In which mode this process has a lock on the file, by another descriptor, that keeps out one of this mode.
+    pub(super) fn held_here(&self, wanted: Mode) -> Option<Mode> {
+        copies::held_here(self.as_raw_fd(), self.identity, wanted)
     }
 
     #[inline]
@@ -127,12 +144,13 @@ impl Deref for OwnFile {
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        // Given up first: a child that is born in between must not close another file by this number.
-        let is_own = self.is_own();
-        if self.entry.as_ref().is_some_and(Entry::give_up) && is_own {
+        let Some(entry) = &self.entry else { return };
+        if self.is_own() {
             // SAFETY: this is the only place that drops it, and nothing uses it after that.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
+        // Last: a child that is born in between finds its copy in the table, and closes it.
+        entry.remove();
     }
 }
 

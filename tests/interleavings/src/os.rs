@@ -209,12 +209,6 @@ impl Descriptor {
         false
     }
 
-    /// Not known.
-    #[allow(clippy::unused_self, reason = "the contract's signature")]
-    pub(crate) fn file_key(&self) -> usize {
-        0
-    }
-
     #[allow(clippy::unused_self, reason = "the contract's signature")]
     pub(crate) fn is_kept_on_fork(&self) -> bool {
         false
@@ -246,6 +240,11 @@ impl Drop for Descriptor {
         });
         self.name.system.notify();
     }
+}
+
+/// Not known.
+pub(crate) fn held_here(_: &Descriptor, _: Mode) -> Option<Mode> {
+    None
 }
 
 /// Nobody forks in the model.
