@@ -8,12 +8,11 @@
 //! `identity.rs` and `current.rs`.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, Peer, Scratch, word};
+use crate::support::{Outcome, Peer, Scratch};
 use locket::{Guard, Lock, LockError, State, lock_file};
 
 #[test]
@@ -260,9 +259,9 @@ fn l12_a_wait_for_oneself_is_an_error_at_once() {
 fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    fs::File::create(&path)?;
+    std::fs::File::create(&path)?;
     std::os::unix::fs::symlink(&path, scratch.join("symbolic"))?;
-    fs::hard_link(&path, scratch.join("hard"))?;
+    std::fs::hard_link(&path, scratch.join("hard"))?;
     let aliases = [scratch.join("symbolic"), scratch.join("hard"), scratch.join("./test.lock")];
     let scenes: [(&str, &[&str], &str); 4] = [
         ("", &["lock a g"], ""),
@@ -272,9 +271,11 @@ fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
     ];
     for (options, commands, to) in scenes {
         let mut peer = Peer::with_handle("a", &path, options);
-        commands.iter().for_each(|command| drop(peer.ok(command)));
+        for command in commands {
+            peer.ok(command);
+        }
         for alias in aliases.iter().chain([&path]) {
-            peer.ok(&format!("{to}handle again path={}", word(alias)));
+            peer.ok(&format!("{to}handle again path={}", crate::support::word(alias)));
             let refusal = peer.refused(&format!("{to}acquire again"));
             assert_eq!(refusal.kind, "deadlock", "{commands:?}, {}: {refusal:?}", alias.display());
         }

@@ -69,20 +69,6 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
             silent(guard.downgrade())
         }
-        #[cfg(unix)]
-        ["keep_guard_on_fork", slot] => {
-            let things = world.things();
-            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
-            guard.keep_on_fork();
-            Ok(String::new())
-        }
-        #[cfg(unix)]
-        ["lend_guard", slot] => {
-            use std::os::fd::{AsFd, AsRawFd};
-            let things = world.things();
-            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
-            Ok(guard.as_fd().as_raw_fd().to_string())
-        }
         ["drop_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
             drop(guard);
@@ -164,6 +150,20 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         ["fork", name] => forked::fork(world, name, Way::Fork),
         #[cfg(target_os = "linux")]
         ["clone", name] => forked::fork(world, name, Way::Clone),
+        #[cfg(unix)]
+        ["keep_guard_on_fork", slot] => {
+            let things = world.things();
+            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
+            guard.keep_on_fork();
+            Ok(String::new())
+        }
+        #[cfg(unix)]
+        ["lend_guard", slot] => {
+            use std::os::fd::{AsFd, AsRawFd};
+            let things = world.things();
+            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
+            Ok(guard.as_fd().as_raw_fd().to_string())
+        }
         #[cfg(unix)]
         ["kill_child", name] => forked::kill(world, name),
         #[cfg(unix)]

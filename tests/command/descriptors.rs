@@ -25,6 +25,15 @@ fn a_lock_on_a_descriptor_stays_until_it_is_unlocked_or_closed() {
     assert_eq!(script(text), (Some(0), "75\n0\n75\n0\n".into(), String::new()));
 }
 
+/// Not what the start of the program puts in its place.
+#[cfg(target_env = "gnu")]
+#[test]
+fn a_closed_standard_stream_is_no_descriptor() {
+    let text = "$L lock -n 0 <&-; echo $?; $L unlock 1 >&-; echo $?; $L flock -n 0 <&-; echo $?; $L lock 0 <f; echo $?";
+    let (code, output, said) = script(&format!("touch f; {text}"));
+    assert_eq!((code, &*output), (Some(0), "66\n66\n65\n0\n"), "{said}");
+}
+
 #[test]
 fn readers_share_descriptors_too() {
     let text = "exec 9>f; $L lock -s 9; $L run -sn f true; echo $?; $L run -qn f true; echo $?";

@@ -11,6 +11,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 ///
 /// `EBADF` if it has not.
 pub(in super::super) fn inherited(number: RawFd) -> io::Result<BorrowedFd<'static>> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if super::entry::was_closed(number) {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
     // SAFETY: no memory is involved.
     if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());

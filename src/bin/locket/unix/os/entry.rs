@@ -7,12 +7,21 @@
 //!
 //! In exchange an overflow of the first thread's stack is a SIGSEGV without a message.
 
-#[cfg(not(test))]
 use std::ffi::c_int;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 // The unwinder of a panic, linked statically: a shared one is mapped and relocated at each start.
 #[link(name = "libgcc_eh.a", kind = "dylib", modifiers = "+verbatim")]
 unsafe extern "C" {}
+
+/// The standard streams that this process did not inherit, a bit for each.
+static WAS_CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Whether this is the number of a standard stream that was closed when the process began.
+pub(super) fn was_closed(number: c_int) -> bool {
+    (0..=libc::STDERR_FILENO).contains(&number) && WAS_CLOSED.load(Relaxed) >> number & 1 == 1
+}
 
 /// What std exits with after a panic.
 #[cfg(not(test))]
@@ -41,6 +50,7 @@ fn open_closed_streams() {
         if !is_open && unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } != stream {
             std::process::abort();
         }
+        WAS_CLOSED.fetch_or(u8::from(!is_open) << stream, Relaxed);
     }
 }
 
