@@ -1,28 +1,28 @@
-//! How long a process may go on taking the lock before it gives way to those who wait.
+//! How long a process may take the lock again and again before it yields to waiters.
 //!
-//! A release wakes the first waiter. But whoever released may be back before that one runs, and the
-//! kernel lets the faster one in: a process that releases and acquires in a loop could keep a lock
-//! for as long as it likes, with everybody else asleep in the queue. So at the end of a tenure it
-//! stays away for a moment, right after a release: just long enough for a waiter to wake up and take
-//! the lock.
+//! A release wakes the first waiter. But the process that has released may lock again before that waiter
+//! runs, and the kernel grants the lock to the faster one (`flock_lock_inode` in fs/locks.c does not look
+//! for waiters). A process that releases and acquires in a loop could keep the lock forever. So at the end
+//! of a tenure the process sleeps for a moment, right after a release: long enough, as a rule, for a
+//! waiter to wake up and take the lock. On a busy machine the waiter may be too late even so, and waits
+//! for the end of the next tenure. That makes the lock eventually fair, with no bound that is certain.
 //!
 //! A tenure is some milliseconds, or one hold if that is long: to hand the lock over costs little
-//! beside it, while every waiter who is woken in vain goes back to sleep behind others. Who is busy
-//! elsewhere for a good part of a tenure leaves the lock to others all by himself, and begins anew.
+//! beside it, while every waiter that is woken in vain goes back to sleep behind others. A process that
+//! did without the lock for half a tenure left it to others in that time, and begins a new tenure.
 //!
-//! Nobody can tell whether anybody waits. If the lock is free after that moment, nobody did, most
-//! likely, and the next tenure is twice as long: who is alone pauses ever more rarely. But not so
-//! rarely that it would cost much to be wrong: somebody may have come and gone in that moment.
+//! The kernel does not tell cheaply whether a process waits. If the lock is free after the moment, there
+//! was no waiter, most likely, and the next tenure is twice as long: a process alone yields less and less
+//! often, down to a limit.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
-/// How long to stay away: a few times what it takes to wake a thread on another processor.
+/// How long to yield: a few times what it takes to wake a thread on another processor.
 pub(crate) const MOMENT: Duration = Duration::from_micros(100);
 
-/// Returns whether an acquisition with this much time left may stay away for a [`MOMENT`]: with no
-/// deadline, or more than five times the moment before it. A sleep lasts longer than it should by
+/// Returns whether an acquisition with this much time left may yield for a [`MOMENT`]: with no deadline, or more than five times the moment before it. A sleep lasts longer than it should by
 /// the thread's timer slack, 50 microseconds by default (`PR_SET_TIMERSLACK` in prctl(2)), and the
 /// time until a processor is free.
 pub(crate) fn is_time_enough(remaining: Option<Duration>) -> bool {
@@ -43,12 +43,12 @@ const LONG_HOLD: usize = 500;
 /// and few enough to search one by one.
 pub(crate) const MOST_REMEMBERED: usize = 64;
 
-/// How an acquisition came by its lock.
+/// How an acquisition got its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
     /// It was free.
     AtOnce,
-    /// It was still free after this process had stayed away for a moment.
+    /// It was still free after this process had yielded.
     InVain,
     /// It was waited for.
     Queued,
@@ -64,8 +64,7 @@ pub(crate) enum Clock {
 
 /// The present tenure of a process.
 ///
-/// Threads change it without regard for each other: whatever comes of that, somebody gives way a
-/// little early or late.
+/// Threads change it without synchronization: at worst one of them yields a little early or late.
 #[derive(Debug)]
 pub(crate) struct Courtesy {
     since: AtomicUsize,
@@ -99,8 +98,8 @@ impl Courtesy {
         self.released.store(now, Relaxed);
     }
 
-    /// Should the acquisition that begins now stay away for a moment? Once for each tenure, and
-    /// right after the release.
+    /// Returns whether the acquisition that begins now is to yield: once for each tenure, and right
+    /// after the release.
     pub(crate) fn is_due(&self, clock: impl FnOnce(Clock) -> usize) -> bool {
         let tenure = self.tenure.load(Relaxed);
         let now = clock(clock_for(tenure));
@@ -150,7 +149,7 @@ mod tests {
             Self { courtesy: Courtesy::new(|_| 0), now: 0, hold }
         }
 
-        /// How long it has had the lock when it gives way, having got it in this way.
+        /// Returns how long it has had the lock when it yields, having got it in this way.
         fn tenure(&mut self, mut how: Entrance) -> usize {
             self.courtesy.entered(how, |_| self.now);
             let mut tenure = 0;
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_later_does_not_pause() {
+    fn a_process_that_comes_back_later_does_not_pause() {
         let courtesy = Courtesy::new(|_| 0);
         courtesy.released(Entrance::AtOnce, |_| SHORTEST);
         assert!(!courtesy.is_due(|_| SHORTEST + 1_000));
@@ -252,7 +251,7 @@ mod tests {
 
     /// Now and then, and then several times in a row.
     #[test]
-    fn who_was_away_does_not_pause() {
+    fn a_process_that_was_away_does_not_pause() {
         let courtesy = Courtesy::new(|_| 0);
         for burst in 1..100 {
             let mut now = burst * SHORTEST;

@@ -1,7 +1,8 @@
 //! What locket must reach, and whether it does in this run.
 //!
 //! The limits are ratios within one run to the least that keeps locket's laws: a look at the kept descriptor (L13), `flock`, a
-//! look at the path (L9), and a timer where there is a timeout. Each leaves room for the noise of a busy machine of two cores, and none for another system call.
+//! look at the path (L9), and a timer where there is a timeout. Only fairness is held to times and numbers of its own, since plain
+//! `flock` has none. Each leaves room for the noise of a busy machine of two cores, and none for another system call.
 
 use super::Result;
 use super::table::Table;

@@ -103,6 +103,38 @@ fn descriptor_limits() -> Result<libc::rlimit> {
     }
 }
 
+/// Runs `child` in a forked process, which ends without unwinding: status 0 if all went well.
+///
+/// Only for a process of one thread: another one's half-done work would stay half done in the child.
+pub(crate) fn fork(child: impl FnOnce() -> Result) -> Result<libc::pid_t> {
+    // SAFETY: this process has one thread (see above), so the child may do all that it could.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error().into()),
+        0 => {
+            let status = match child() {
+                Ok(()) => 0,
+                Err(error) => {
+                    eprintln!("a forked worker failed: {error}");
+                    1
+                }
+            };
+            // SAFETY: it ends this process.
+            unsafe { libc::_exit(status) }
+        }
+        pid => Ok(pid),
+    }
+}
+
+/// Waits for a child to end. Returns whether its status was 0.
+pub(crate) fn reap(pid: libc::pid_t) -> Result<bool> {
+    let mut status = 0;
+    // SAFETY: the call writes the status.
+    match unsafe { libc::waitpid(pid, &raw mut status, 0) } {
+        -1 => Err(io::Error::last_os_error().into()),
+        _ => Ok(status == 0),
+    }
+}
+
 pub(crate) fn spin_until(instant: u64) {
     while now() < instant {
         hint::spin_loop();

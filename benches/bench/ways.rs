@@ -1,6 +1,6 @@
 //! The ways to lock that the benchmarks compare.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,18 +25,24 @@ pub(crate) enum Way {
     FlockTimed,
     LocketUntimed,
     LocketTimed,
+    /// A new handle for each turn, dropped before the release.
+    LocketUnkept,
+    /// A handle that one process makes and uses once, and its forked children share.
+    LocketInherited,
     Poller,
     LocketPy,
     Filelock,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Flock,
         Self::FlockStat,
         Self::FlockTimed,
         Self::LocketUntimed,
         Self::LocketTimed,
+        Self::LocketUnkept,
+        Self::LocketInherited,
         Self::Poller,
         Self::LocketPy,
         Self::Filelock,
@@ -50,6 +56,8 @@ impl Way {
             Self::FlockTimed => "flock-timed",
             Self::LocketUntimed => "locket-untimed",
             Self::LocketTimed => "locket-timed",
+            Self::LocketUnkept => "locket-unkept",
+            Self::LocketInherited => "locket-inherited",
             Self::Poller => "poller",
             Self::LocketPy => "locket",
             Self::Filelock => "filelock",
@@ -63,6 +71,8 @@ impl Way {
             Self::FlockTimed => "flock, stat, timer (timed floor)",
             Self::LocketUntimed => "locket, no timeout",
             Self::LocketTimed => "locket, timeout",
+            Self::LocketUnkept => "locket, timeout, no kept handle",
+            Self::LocketInherited => "locket, timeout, inherited handle",
             Self::Poller => "poller, every 50 ms",
             Self::LocketPy => "locket.py, timeout",
             Self::Filelock => "filelock, timeout",
@@ -86,21 +96,26 @@ impl Way {
                 | Self::FlockTimed
                 | Self::LocketUntimed
                 | Self::LocketTimed
+                | Self::LocketUnkept
+                | Self::LocketInherited
         )
     }
 
     /// The lock as one thread uses it. Threads share locket's handle, and have each a descriptor
     /// of their own otherwise.
     pub(crate) fn open(self, path: &Path) -> Result<Box<dyn Locking>> {
-        let lock = locket::lock_file(path);
+        let lock = || locket::lock_file(path);
         Ok(match self {
             Self::Flock | Self::FlockStat | Self::FlockTimed => Box::new(Flock {
                 raw: Raw::open(path)?,
                 checks: self != Self::Flock,
                 is_timed: self == Self::FlockTimed,
             }),
-            Self::LocketUntimed => Box::new(Locket::new(lock)),
-            Self::LocketTimed => Box::new(Locket::new(lock.timeout(PATIENCE))),
+            Self::LocketUntimed => Box::new(Locket::new(lock())),
+            Self::LocketTimed | Self::LocketInherited => {
+                Box::new(Locket::new(lock().timeout(PATIENCE)))
+            }
+            Self::LocketUnkept => Box::new(Unkept { path: path.into(), held: None }),
             Self::Poller => Box::new(Poller(Raw::open(path)?)),
             Self::LocketPy | Self::Filelock => return Err("that way is Python's".into()),
         })
@@ -195,6 +210,33 @@ impl Locking for Locket {
 
     fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
         match self.lock.clone().timeout(timeout).lock() {
+            Ok(held) => self.held = Some(held),
+            Err(LockError::TimedOut { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+}
+
+/// Locket by a program that makes a handle where it needs the lock.
+struct Unkept {
+    path: PathBuf,
+    held: Option<Guard>,
+}
+
+impl Locking for Unkept {
+    fn acquire(&mut self) -> Result {
+        self.held = Some(locket::lock_file(&self.path).timeout(PATIENCE).lock()?);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result {
+        let held = self.held.take().ok_or("released before it was acquired")?;
+        Ok(held.release()?)
+    }
+
+    fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
+        match locket::lock_file(&self.path).timeout(timeout).lock() {
             Ok(held) => self.held = Some(held),
             Err(LockError::TimedOut { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),

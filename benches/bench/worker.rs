@@ -7,11 +7,13 @@
 //! wait                 waiting; acquires, releases       <when, just after> <cpu> <switches>
 //! expire <timeout>     waiting; waits in vain            <how long> <cpu> <switches>
 //! run <start> <end> <hold> <think> <threads>             cpu=… worst=… turns=…,… waits=…
+//! family <start> <end> <hold> <think> <children>         the same, for each child in turn
 //! ```
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC`. `peer.py` speaks the same lines.
 
 use std::io::{self, BufRead, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -92,6 +94,12 @@ impl Worker {
                 Turn { hold: hold.parse()?, think: think.parse()? },
                 threads.parse()?,
             ),
+            ["family", start, end, hold, think, children] => family(
+                self.lock()?,
+                Span { start: start.parse()?, end: end.parse()? },
+                Turn { hold: hold.parse()?, think: think.parse()? },
+                children.parse()?,
+            ),
             _ => Err(format!("no such command: {words:?}").into()),
         }
     }
@@ -161,15 +169,41 @@ fn run(way: Way, path: &Path, span: Span, turn: Turn, threads: usize) -> Result<
         };
         threads.into_iter().map(join).collect::<Result<_>>()
     })?;
-    let cpu = sys::cpu() - cpu;
+    Ok(told(sys::cpu() - cpu, &tallies))
+}
 
+/// Uses the lock once, and forks children that take the turns through the inherited handle.
+fn family(lock: &mut dyn Locking, span: Span, turn: Turn, children: usize) -> Result<String> {
+    lock.acquire()?;
+    lock.release()?;
+    let mut forked = Vec::new();
+    for _ in 0..children {
+        let (answer, mut pipe) = UnixStream::pair()?;
+        let pid = sys::fork(|| {
+            let tally = take_turns(lock, span, turn)?;
+            Ok(pipe.write_all(told(sys::cpu(), &[tally]).as_bytes())?)
+        })?;
+        drop(pipe);
+        forked.push((pid, answer));
+    }
+    let mut answers = Vec::new();
+    for (pid, answer) in forked {
+        answers.push(io::read_to_string(answer)?);
+        if !sys::reap(pid)? {
+            return Err("a forked worker failed".into());
+        }
+    }
+    Ok(answers.join(" "))
+}
+
+fn told(cpu: u64, tallies: &[Tally]) -> String {
     let mut waits = Histogram::default();
-    for tally in &tallies {
+    for tally in tallies {
         waits.merge(&tally.waits);
     }
     let worst = tallies.iter().map(|tally| tally.worst).max().unwrap_or(0);
     let turns: Vec<String> = tallies.iter().map(|tally| tally.turns.to_string()).collect();
-    Ok(format!("cpu={cpu} worst={worst} turns={} waits={waits}", turns.join(",")))
+    format!("cpu={cpu} worst={worst} turns={} waits={waits}", turns.join(","))
 }
 
 /// At least one, however late it is on a busy machine.

@@ -75,6 +75,7 @@ impl<'a> Crowds<'a> {
             self.started.len() - 1
         });
         let crowd = &mut self.started[at];
+        let size = workers_of(way, size);
         let there = crowd.workers.len();
         for _ in there..size {
             crowd.workers.push(Worker::start(way, &crowd.path, self.python)?);
@@ -82,23 +83,35 @@ impl<'a> Crowds<'a> {
         // A millisecond of turns each, so that all are there and warm.
         for worker in &mut crowd.workers[there..] {
             let now = sys::now();
-            worker.ask(&format!("run {now} {} 0 0 1", now + 1_000_000))?;
+            worker.ask(&format!("{} {now} {} 0 0 1", command_of(way), now + 1_000_000))?;
         }
         Ok(crowd)
     }
 }
 
+/// A forked crowd has one worker, whose children take the turns.
+fn workers_of(way: Way, processes: usize) -> usize {
+    if way == Way::LocketInherited { 1 } else { processes }
+}
+
+fn command_of(way: Way) -> &'static str {
+    if way == Way::LocketInherited { "family" } else { "run" }
+}
+
 impl Crowd {
     fn run(&mut self, cell: Cell, length: Duration) -> Result<Round> {
-        let workers = &mut self.workers[..cell.processes];
+        let workers = &mut self.workers[..workers_of(self.way, cell.processes)];
         // They must all have heard of it when it begins.
         let lead =
-            Duration::from_millis(5) + Duration::from_micros(300) * u32::try_from(workers.len())?;
+            Duration::from_millis(5) + Duration::from_micros(300) * u32::try_from(cell.processes)?;
         let start = sys::now() + nanoseconds(lead);
         let end = start + nanoseconds(length);
         let (hold, think) = (nanoseconds(cell.hold), nanoseconds(cell.think));
+        let command = command_of(self.way);
+        // The number of threads, or of children.
+        let each = cell.processes * cell.threads / workers.len();
         for worker in workers.iter_mut() {
-            worker.say(&format!("run {start} {end} {hold} {think} {}", cell.threads))?;
+            worker.say(&format!("{command} {start} {end} {hold} {think} {each}"))?;
         }
         let mut round = Round::new(length);
         for worker in workers {

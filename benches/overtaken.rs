@@ -1,0 +1,155 @@
+//! How long a waiter is overtaken by processes that lock again at once.
+//!
+//! The figures are printed and not judged: they are as good as the machine's scheduler.
+
+#[cfg(unix)]
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
+mod bench;
+
+#[cfg(unix)]
+fn main() -> bench::Result {
+    waits::main()
+}
+
+#[cfg(not(unix))]
+fn main() {
+    println!("Only on Unix does a process yield to waiters.");
+}
+
+#[cfg(unix)]
+mod waits {
+    use std::path::Path;
+    use std::process::{Child, Command};
+    use std::time::{Duration, Instant};
+    use std::{env, hint, thread};
+
+    use locket::{Lock, LockError};
+    use rand::RngExt;
+
+    use super::bench::args::Args;
+    use super::bench::stats::{median, quantile};
+    use super::bench::table::{Report, Table, time};
+    use super::bench::{Result, sys};
+
+    /// The first arguments that make this program one of its child processes.
+    const LOOPS: &str = "loop";
+    const BUSY: &str = "busy";
+
+    /// After so long with no waiter met, a process yields as rarely as it ever does: its bursts have
+    /// grown to the longest one (src/courtesy.rs).
+    const ALONE: Duration = Duration::from_millis(200);
+
+    /// How long a writer waits for readers.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    pub(super) fn main() -> Result {
+        let arguments: Vec<String> = env::args().skip(1).collect();
+        match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [LOOPS, path, hold, mode] => loops(Path::new(path), hold.parse()?, mode)?,
+            [BUSY] => loop {
+                hint::spin_loop();
+            },
+            _ => {}
+        }
+        let Some(args) = Args::parse("overtaken") else { return Ok(()) };
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("lock");
+        let mut report = Report::new(
+            "How long a waiter is overtaken",
+            "Nothing is judged. The time from the call of a waiter to its grant.",
+        );
+        report.add(&after_a_loop(&path, args.pick(250, 3))?);
+        report.add(&writer_beside_readers(&path, args.pick(8, 1), args.pick(TIMEOUT, ALONE))?);
+        Ok(())
+    }
+
+    /// A process takes the lock again and again; now and then another one wants it.
+    fn after_a_loop(path: &Path, trials: usize) -> Result<Table> {
+        let title = format!("One process re-locks at once, a waiter arrives: {trials} waits");
+        let mut table = Table::new(title, &["hold", "busy loops", "median", "p99", "worst"]);
+        for hold in [Duration::from_micros(10), Duration::from_millis(1)] {
+            for busy in [0, 2] {
+                let _loop = Kin::looping(path, hold, "exclusive")?;
+                let _busy = (0..busy).map(|_| Kin::start(&[BUSY])).collect::<Result<Vec<_>>>()?;
+                let waits = waits(&locket::lock_file(path), trials)?;
+                let figures = [median(&waits), quantile(&waits, 0.99), quantile(&waits, 1.0)];
+                let [median, p99, worst] = figures.map(time);
+                table.row([format!("{hold:?}"), busy.to_string(), median, p99, worst]);
+            }
+        }
+        Ok(table)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn waits(lock: &Lock, trials: usize) -> Result<Vec<f64>> {
+        let one = |_| {
+            let alone = ALONE.mul_f64(rand::rng().random_range(1.0..1.5));
+            thread::sleep(alone);
+            let asked = Instant::now();
+            let held = lock.lock()?;
+            let waited = asked.elapsed();
+            held.release()?;
+            Ok(waited.as_nanos() as f64)
+        };
+        (0..trials).map(one).collect()
+    }
+
+    /// Two readers whose holds overlap, and a writer that has a deadline.
+    #[allow(clippy::cast_precision_loss)]
+    fn writer_beside_readers(path: &Path, trials: usize, timeout: Duration) -> Result<Table> {
+        let hold = Duration::from_millis(1);
+        let title = format!("Two processes re-lock as shared, holds of {hold:?}; a writer waits");
+        let header = ["timeout", "writers", "granted", "shortest wait", "median", "worst"];
+        let mut table = Table::new(title, &header);
+        let _readers = [Kin::looping(path, hold, "shared")?, Kin::looping(path, hold, "shared")?];
+        let writer = locket::lock_file(path).timeout(timeout);
+        let (mut waits, mut granted) = (Vec::new(), 0);
+        for _ in 0..trials {
+            thread::sleep(ALONE);
+            let asked = Instant::now();
+            match writer.lock() {
+                Ok(_held) => granted += 1,
+                Err(LockError::TimedOut { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            waits.push(asked.elapsed().as_nanos() as f64);
+        }
+        let figures = [quantile(&waits, 0.0), median(&waits), quantile(&waits, 1.0)];
+        let [shortest, median, worst] = figures.map(time);
+        let (writers, granted) = (trials.to_string(), granted.to_string());
+        table.row([format!("{timeout:?}"), writers, granted, shortest, median, worst]);
+        Ok(table)
+    }
+
+    /// The lock, over and over, until this process is killed.
+    fn loops(path: &Path, hold: u64, mode: &str) -> Result {
+        let lock = locket::lock_file(path);
+        let lock = if mode == "shared" { lock.shared() } else { lock };
+        loop {
+            let guard = lock.lock()?;
+            sys::spin_until(sys::now() + hold);
+            guard.release()?;
+        }
+    }
+
+    /// A child process, killed at the end.
+    struct Kin(Child);
+
+    impl Kin {
+        fn start(arguments: &[&str]) -> Result<Self> {
+            Ok(Self(Command::new(env::current_exe()?).args(arguments).spawn()?))
+        }
+
+        fn looping(path: &Path, hold: Duration, mode: &str) -> Result<Self> {
+            let path = path.to_str().ok_or("a path that is no text")?;
+            Self::start(&[LOOPS, path, &hold.as_nanos().to_string(), mode])
+        }
+    }
+
+    impl Drop for Kin {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
