@@ -31,8 +31,9 @@ pub(crate) fn is_time_enough(remaining: Option<Duration>) -> bool {
 
 // Times are microseconds.
 const SHORTEST: usize = 4_000;
-/// So long may a waiter be kept out by one who seems to be alone, whom it costs half a hundredth.
-const LONGEST: usize = 32_000;
+/// The longest tenure, that of a process that seems to be alone. A yield takes 150 microseconds with the
+/// timer slack, so that one at the end of each tenure costs it a hundredth of its turns.
+const LONGEST: usize = 16_000;
 /// Up to here a tenure is that of a process among others, which one long hold ends. It is worth an
 /// exact look at the clock.
 const AMONG_OTHERS: usize = 2 * SHORTEST;
@@ -190,7 +191,7 @@ mod tests {
             let mut busy = Busy::holding(hold);
             busy.tenure(Entrance::AtOnce);
             let tenures = [(); 8].map(|()| busy.tenure(Entrance::InVain));
-            assert_eq!(tenures[1..], [4, 8, 8, 8, 8, 8, 8].map(|times| times * SHORTEST));
+            assert_eq!(tenures[1..], [LONGEST; 7]);
             assert_eq!(busy.tenure(Entrance::InVain), LONGEST);
         }
     }
@@ -199,8 +200,8 @@ mod tests {
     #[test]
     fn alone_it_looks_at_the_clock_that_costs_nothing() {
         let mut busy = Busy::holding(10);
-        let last = [(); 3].map(|()| busy.tenure(Entrance::InVain))[2];
-        assert_eq!(last, 8 * SHORTEST);
+        let last = [(); 2].map(|()| busy.tenure(Entrance::InVain))[1];
+        assert_eq!(last, LONGEST);
         busy.courtesy.released(Entrance::AtOnce, |clock| {
             assert_eq!(clock, Clock::Coarse);
             busy.now
