@@ -58,8 +58,8 @@ mod waits {
             "How long a waiter is overtaken",
             "Nothing is judged. The time from the call of a waiter to its grant.",
         );
-        report.add(&after_a_loop(&path, args.pick(250, 3))?);
-        report.add(&writer_beside_readers(&path, args.pick(8, 1), args.pick(TIMEOUT, ALONE))?);
+        report.add(&after_a_loop(&path, args.pick(200, 3))?);
+        report.add(&writers_beside_readers(&path, &args)?);
         Ok(())
     }
 
@@ -94,31 +94,46 @@ mod waits {
         (0..trials).map(one).collect()
     }
 
-    /// Two readers whose holds overlap, and a writer that has a deadline.
-    #[allow(clippy::cast_precision_loss)]
-    fn writer_beside_readers(path: &Path, trials: usize, timeout: Duration) -> Result<Table> {
-        let hold = Duration::from_millis(1);
-        let title = format!("Two processes re-lock as shared, holds of {hold:?}; a writer waits");
-        let header = ["timeout", "writers", "granted", "shortest wait", "median", "worst"];
+    /// Readers whose holds overlap, and a writer that has a deadline.
+    fn writers_beside_readers(path: &Path, args: &Args) -> Result<Table> {
+        let title = "Processes re-lock as shared, holds of 1 ms; a writer waits, with a timeout";
+        let header = ["readers", "timeout", "writers", "granted", "median", "p99", "worst"];
         let mut table = Table::new(title, &header);
-        let _readers = [Kin::looping(path, hold, "shared")?, Kin::looping(path, hold, "shared")?];
+        for (readers, trials) in [(2, 200), (8, 10)] {
+            let (trials, timeout) = args.pick((trials, TIMEOUT), (1, ALONE));
+            let (granted, waits) = writers(path, readers, trials, timeout)?;
+            let figures = [median(&waits), quantile(&waits, 0.99), quantile(&waits, 1.0)];
+            let [median, p99, worst] = figures.map(time);
+            let [readers, trials, granted] = [readers, trials, granted].map(|it| it.to_string());
+            table.row([readers, format!("{timeout:?}"), trials, granted, median, p99, worst]);
+        }
+        Ok(table)
+    }
+
+    /// Returns how many writers got in, and how long each waited.
+    #[allow(clippy::cast_precision_loss)]
+    fn writers(
+        path: &Path,
+        readers: usize,
+        trials: usize,
+        timeout: Duration,
+    ) -> Result<(usize, Vec<f64>)> {
+        let reader = |_| Kin::looping(path, Duration::from_millis(1), "shared");
+        let _readers = (0..readers).map(reader).collect::<Result<Vec<_>>>()?;
         let writer = locket::lock_file(path).timeout(timeout);
-        let (mut waits, mut granted) = (Vec::new(), 0);
+        let (mut granted, mut waits) = (0, Vec::new());
         for _ in 0..trials {
             thread::sleep(ALONE);
             let asked = Instant::now();
-            match writer.lock() {
+            let answer = writer.lock();
+            waits.push(asked.elapsed().as_nanos() as f64);
+            match answer {
                 Ok(_held) => granted += 1,
                 Err(LockError::TimedOut { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            waits.push(asked.elapsed().as_nanos() as f64);
         }
-        let figures = [quantile(&waits, 0.0), median(&waits), quantile(&waits, 1.0)];
-        let [shortest, median, worst] = figures.map(time);
-        let (writers, granted) = (trials.to_string(), granted.to_string());
-        table.row([format!("{timeout:?}"), writers, granted, shortest, median, worst]);
-        Ok(table)
+        Ok((granted, waits))
     }
 
     /// The lock, over and over, until this process is killed.
