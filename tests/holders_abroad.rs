@@ -93,7 +93,7 @@ fn told_to_all(check: &str, make: &str) {
     holder.ok("acquire a");
     assert_eq!(asked(&mut waiter, &path), exclusive(&holder));
     assert_eq!(asked(&mut world.stranger(), &path), taken_by(&holder));
-    let message = waiter.refused("acquire a").message;
+    let message = waiter.refused_by_name("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
     assert!(message.ends_with(&end), "{message}");
 }
@@ -161,7 +161,7 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
         exclusive(&second).replace("nobody", exclusive(&waiter).trim_end_matches(" <- nobody"));
     assert_eq!(asked(&mut asker, other), waiting);
     asker.handle("hasty", other, "timeout=1000 asking");
-    let message = asker.refused("lock hasty g").message;
+    let message = asker.refused_by_name("lock hasty g").message;
     let end = format!(": held by pid {} (locket-peer)", second.pid());
     assert!(message.ends_with(&end), "{message}");
     second.ok("drop_guard g");
@@ -274,7 +274,7 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
     let mut outside = Peer::with_handle("a", &path, "timeout=600000");
     outside.ok("lock a g");
     inside.handle("a", &path, "timeout=1000 asking");
-    let message = inside.refused("acquire a").message;
+    let message = inside.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
     assert_eq!(inside.ok("observe a"), "a process outside this container <- nobody");
     // A table without a word is no proof that there is a holder.
@@ -308,7 +308,7 @@ fn l12_heirs_inside_of_the_container() {
     inside.handle("a", scratch.lock_path(), "timeout=1000 asking");
     let told = inside.ok("holders a");
     assert!(told.starts_with("exclusive pid ") && told.ends_with(" (sleep) <- nobody"), "{told}");
-    let message = inside.refused("acquire a").message;
+    let message = inside.refused_by_name("acquire a").message;
     let (_, told) = message.rsplit_once(": ").expect("somebody holds it");
     assert!(told.starts_with("held by pid ") && told.ends_with(" (sleep)"), "{message}");
 }
@@ -347,7 +347,7 @@ fn l12_processes_that_are_hidden() {
     let mut stranger = world.stranger();
     assert_eq!(asked(&mut stranger, &path), taken_by(&holder));
     stranger.handle("a", &path, "timeout=1000 asking");
-    let message = stranger.refused("acquire a").message;
+    let message = stranger.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -362,7 +362,7 @@ fn l12_without_proc_nobody_is_known() {
     holder.ok(&format!("open_foreign f {}", word(&path)));
     holder.ok("lock_foreign f exclusive");
     peer.handle("a", &path, "timeout=1000 asking");
-    let message = peer.refused("acquire a").message;
+    let message = peer.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
     assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
     let refusal = peer.refused("holders a");

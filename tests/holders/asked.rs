@@ -220,7 +220,7 @@ fn l12_users_see_each_other_s_holds() {
     let told = format!("exclusive an unknown process (taken by pid {}) <- nobody", one.pid());
     assert_eq!(other.ok("holders a"), told);
     // Whether that process has it at the deadline cannot be told.
-    let message = other.refused("acquire a").message;
+    let message = other.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 

@@ -74,7 +74,8 @@ fn l12_a_shell_holds_what_flock_took_for_it() {
     let holder = holder(&path);
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
-    let message = Peer::with_handle("a", &path, "timeout=1000 asking").refused("acquire a").message;
+    let message =
+        Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 }
 
@@ -148,7 +149,8 @@ fn l12_a_number_used_again_is_not_named() {
         return;
     };
     assert_eq!(holder(&path).pid, shell.pid());
-    let message = Peer::with_handle("a", &path, "timeout=1000 asking").refused("acquire a").message;
+    let message =
+        Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 
     // Nor to a user who may look into neither of them: that number took the lock, and no more is known.
@@ -159,7 +161,7 @@ fn l12_a_number_used_again_is_not_named() {
     stranger.ok("become 1234");
     let told = format!("exclusive an unknown process (taken by pid {}) <- nobody", double.pid());
     assert_eq!(stranger.ok("holders a"), told);
-    let message = stranger.refused("acquire a").message;
+    let message = stranger.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -182,6 +184,6 @@ fn l12_heirs_that_may_not_be_looked_into() {
     peer.ok("become 1234");
     let heirs = heirs(shell.taker);
     assert_eq!(peer.ok("holders a"), format!("exclusive {heirs} <- nobody"));
-    let message = peer.refused("acquire a").message;
+    let message = peer.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }

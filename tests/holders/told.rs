@@ -18,7 +18,8 @@ fn l12_a_timeout_names_the_holder() {
     holder.ok("acquire a");
     for options in ["", "shared", "without_signals"] {
         let options = format!("timeout=1000 asking {options}");
-        let refusal = Peer::with_handle("a", &path, options.trim_end()).refused("acquire a");
+        let refusal =
+            Peer::with_handle("a", &path, options.trim_end()).refused_by_name("acquire a");
         let start = format!("couldn't lock {} within 1", path.display());
         let end = format!("s: held by pid {} (locket-peer)", holder.pid());
         let message = refusal.message;
@@ -35,7 +36,7 @@ fn l12_a_timeout_counts_many_holders() {
         reader.ok("acquire a");
     }
     let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 asking")
-        .refused("acquire a")
+        .refused_by_name("acquire a")
         .message;
     assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
     assert!(message.ends_with(" (locket-peer) and 2 more"), "{message}");
@@ -59,7 +60,7 @@ fn l3_a_timeout_reads_what_the_observer_was_told_of() {
 
     let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
     waiter.peer.handle("a", &path, "timeout=1000 asking");
-    let message = waiter.peer.refused("acquire a").message;
+    let message = waiter.peer.refused_by_name("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
     assert!(message.ends_with(&end), "{message}");
     let trace = waiter.end();
@@ -94,7 +95,7 @@ fn l12_a_timeout_counts_holds_of_one_process() {
     reader.ok("acquire a");
     reader.ok("acquire a");
     let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 asking")
-        .refused("acquire a")
+        .refused_by_name("acquire a")
         .message;
     let pid = reader.pid();
     let end = format!("held by pid {pid} (locket-peer), pid {pid} (locket-peer)");

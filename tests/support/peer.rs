@@ -146,6 +146,21 @@ impl Peer {
         }
     }
 
+    /// The error of an acquisition that has asked who holds the lock, with the name of the holder. There is a millisecond for the
+    /// last look at it (L3), which a busy machine may not give: then it is tried again, a few times.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn refused_by_name(&mut self, command: &str) -> Refusal {
+        let mut refusal = self.refused(command);
+        for _ in 0..4 {
+            if !refusal.message.ends_with("held by another process") {
+                break;
+            }
+            refusal = self.refused(command);
+        }
+        refusal
+    }
+
     /// Gives the peer a handle: `handle NAME path=PATH OPTIONS`.
     #[track_caller]
     pub(crate) fn handle(&mut self, name: &str, path: impl AsRef<OsStr>, options: &str) {
