@@ -12,8 +12,8 @@
 //! did without the lock for half a tenure left it to others in that time, and begins a new tenure.
 //!
 //! The kernel does not tell cheaply whether a process waits. If the lock is free after the moment, there
-//! was no waiter, most likely, and the next tenure is a little longer; after several such yields, twice as
-//! long: a process alone yields less and less often, down to a limit.
+//! was no waiter, most likely, and the next tenure is twice as long: a process alone yields less and less
+//! often, down to a limit.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -31,15 +31,11 @@ pub(crate) fn is_time_enough(remaining: Option<Duration>) -> bool {
 
 // Times are microseconds.
 const SHORTEST: usize = 4_000;
-/// The longest tenure, that of a process that seems to be alone. A yield takes 150 microseconds with the
-/// timer slack, so that one at the end of each tenure costs it a hundredth of its turns.
-const LONGEST: usize = 16_000;
+/// So long may a waiter be kept out by one who seems to be alone, whom it costs half a hundredth.
+const LONGEST: usize = 32_000;
 /// Up to here a tenure is that of a process among others, which one long hold ends. It is worth an
 /// exact look at the clock.
 const AMONG_OTHERS: usize = 2 * SHORTEST;
-/// A waiter that is late for one yield gets more of them soon: a tenure grows by this until the process
-/// counts as alone. On a busy machine two yields in a row were in vain often enough to show.
-const STEP: usize = SHORTEST / 8;
 /// A hold that is long beside the tenth of a millisecond that a hand-over may take.
 const LONG_HOLD: usize = 500;
 
@@ -124,17 +120,12 @@ impl Courtesy {
     pub(crate) fn entered(&self, how: Entrance, clock: impl FnOnce(Clock) -> usize) {
         let tenure = match how {
             Entrance::AtOnce => return,
-            Entrance::InVain => longer(self.tenure.load(Relaxed)),
+            Entrance::InVain => LONGEST.min(self.tenure.load(Relaxed) * 2),
             Entrance::Queued => SHORTEST,
         };
         self.tenure.store(tenure, Relaxed);
         self.since.store(clock(clock_for(tenure)), Relaxed);
     }
-}
-
-/// Returns the tenure after one of this length whose yield was in vain.
-fn longer(tenure: usize) -> usize {
-    if tenure < AMONG_OTHERS { tenure + STEP } else { LONGEST.min(tenure * 2) }
 }
 
 const fn clock_for(tenure: usize) -> Clock {
@@ -189,32 +180,27 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(busy.tenure(Entrance::Queued), LONG_HOLD);
         }
-        // The next one does not wake up in time, several times in a row. It is let in now.
-        for _ in 0..(AMONG_OTHERS - SHORTEST) / STEP {
-            assert_eq!(busy.tenure(Entrance::InVain), LONG_HOLD);
-        }
-        assert_eq!(busy.tenure(Entrance::InVain), LONGEST);
+        // The next one had not woken up in time. It is let in now.
+        assert_eq!(busy.tenure(Entrance::InVain), LONG_HOLD);
     }
 
     #[test]
     fn alone_it_pauses_ever_more_rarely() {
-        let mut busy = Busy::holding(10);
-        assert_eq!(busy.tenure(Entrance::AtOnce), SHORTEST);
-        let mut expected = SHORTEST;
-        while expected < AMONG_OTHERS {
-            expected += STEP;
-            assert_eq!(busy.tenure(Entrance::InVain), expected);
-        }
-        for _ in 0..8 {
+        for hold in [10, LONG_HOLD] {
+            let mut busy = Busy::holding(hold);
+            busy.tenure(Entrance::AtOnce);
+            let tenures = [(); 8].map(|()| busy.tenure(Entrance::InVain));
+            assert_eq!(tenures[1..], [4, 8, 8, 8, 8, 8, 8].map(|times| times * SHORTEST));
             assert_eq!(busy.tenure(Entrance::InVain), LONGEST);
         }
     }
 
-    /// It looks at the exact clock for some milliseconds only.
+    /// It looks at the exact clock for a few milliseconds only.
     #[test]
     fn alone_it_looks_at_the_clock_that_costs_nothing() {
         let mut busy = Busy::holding(10);
-        while busy.tenure(Entrance::InVain) < LONGEST {}
+        let last = [(); 3].map(|()| busy.tenure(Entrance::InVain))[2];
+        assert_eq!(last, 8 * SHORTEST);
         busy.courtesy.released(Entrance::AtOnce, |clock| {
             assert_eq!(clock, Clock::Coarse);
             busy.now

@@ -56,11 +56,11 @@
 //!   in which they came, but a process that releases and locks again at once may be faster than the
 //!   waiter that wakes up. So a process that locks again right after a release yields (it sleeps for
 //!   100 µs) if it has gone on like that for 4 ms, or has waited and then held the lock for half a
-//!   millisecond. The more often the lock is free after that, the longer is the next burst, up to 16 ms. As a
+//!   millisecond. The more often the lock is free after that, the longer is the next burst, up to 32 ms. As a
 //!   rule a waiter gets in at the next yield; on a busy machine it may wake up too late, more than once.
-//!   Measured with one process that re-locks at once, 200 waits each, 2 cores: median 18 µs with holds of
-//!   10 µs and 2.8 ms with holds of 1 ms, p99 16 ms, worst 22 ms; beside two busy loops median 0.9 and
-//!   3.2 ms, p99 48 ms, worst 198 ms. An acquisition that has half a millisecond or less left does not yield.
+//!   Measured with one process that re-locks at once, 250 waits each, 2 cores: median 0.2 ms with holds of
+//!   10 µs and 0.8 ms with holds of 1 ms, p99 31 ms, worst 90 ms; beside two busy loops median 0.9 and
+//!   1 ms, p99 35 ms, worst 148 ms. An acquisition that has half a millisecond or less left does not yield.
 //!   All this is remembered by path, for the 64 paths that the process released last, whether it keeps a
 //!   handle or not. Programs that use plain `flock` do not yield.
 //! - *Readers* whose holds overlap keep a writer out: the kernel grants a shared lock beside shared ones even

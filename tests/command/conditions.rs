@@ -125,3 +125,41 @@ fn a_long_hold_is_told_once() {
     locket_run().args(["--hold-warning", "1h"]).arg(&path).arg("true").assert().code(0).stderr("");
     locket_run().args(["--hold-warning", "1h", "-F"]).arg(&path).arg("true").assert().code(64);
 }
+
+/// A lease (fcntl(2), `F_SETLEASE`) of another process keeps the file from being opened until that gives it back: it is waited
+/// for as the lock is.
+#[cfg(target_os = "linux")]
+#[test]
+fn l3_a_lease_is_waited_for() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    const LEASE: &str = "\
+import fcntl, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+f = open(sys.argv[1], 'r+')
+fcntl.fcntl(f, 1024, fcntl.F_WRLCK)
+print('leased', flush=True)
+sys.stdin.readline()
+fcntl.fcntl(f, 1024, fcntl.F_UNLCK)
+";
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    fs::File::create(&path).expect("the directory is ours");
+    let mut lessor = Command::new("python3");
+    lessor.args(["-c", LEASE]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut lessor) = lessor.spawn() else {
+        return crate::support::skip("l3_a_lease_is_waited_for", "python3: it is not here");
+    };
+    let mut line = String::new();
+    let output = lessor.stdout.take().expect("it is piped");
+    BufReader::new(output).read_line(&mut line).expect("it says something");
+    assert_eq!(line, "leased\n");
+    locket_run().arg("-n").arg(&path).arg("true").assert().code(66);
+    let mut waiter = Command::new(LOCKET);
+    let mut waiter = waiter.arg("run").arg(&path).arg("true").spawn().expect("it should start");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(waiter.try_wait().expect("it is a child").is_none(), "it waits");
+    drop(lessor.stdin.take());
+    assert!(waiter.wait().expect("it ends").success());
+    assert!(lessor.wait().expect("it ends").success());
+}

@@ -128,6 +128,10 @@ impl Request<'_> {
             }
             Err(Missed::Lock(LockError::TimedOut { .. }))
                 if self.waiting.timeout() != Some(Duration::ZERO) => {}
+            // Another process keeps the file from being opened for a while: a lease (fcntl(2), F_SETLEASE).
+            Err(Missed::Lock(LockError::Io { source, .. }))
+                if source.kind() == io::ErrorKind::WouldBlock
+                    && self.waiting.timeout() != Some(Duration::ZERO) => {}
             Err(error @ Missed::Lock(LockError::TimedOut { .. })) => {
                 if self.tone != Tone::Quiet {
                     self.say_refused(&self.holders_soon());
