@@ -89,7 +89,9 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
     let mut peer = Peer::with_handle("a", &other, "");
     peer.ok("acquire a");
     let (both, _) = said(&["status", &path.display().to_string()], Some(&other));
-    assert!(both.contains(env!("CARGO_BIN_EXE_locket-peer")), "{both}");
+    // A long one is cut off.
+    let peers: String = env!("CARGO_BIN_EXE_locket-peer").chars().take(30).collect();
+    assert!(both.contains(&peers), "{both}");
     drop(holder);
     drop(silent);
     drop(waiting.join());
