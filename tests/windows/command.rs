@@ -33,7 +33,7 @@ fn wait_tells_whether_it_is_free() -> Outcome {
     assert!(!path.exists());
     let held = scratch.lock().lock()?;
     let refused = |text: &str| (Some(75), format!("locket: {}{text}\n", path.display()));
-    assert_eq!(locket(&["wait", "-n"], &path)?, refused(" is locked by somebody else"));
+    assert_eq!(locket(&["wait", "-n"], &path)?, refused(" is held by another process"));
     assert_eq!(locket(&["wait", "-w", "150ms"], &path)?, refused(" was not free within 150ms"));
     held.release()?;
     assert_eq!(locket(&["wait"], &path)?, (Some(0), String::new()));
