@@ -34,7 +34,8 @@ fn wait_tells_whether_it_is_free() -> Outcome {
     let held = scratch.lock().lock()?;
     let refused = |text: &str| (Some(75), format!("locket: {}{text}\n", path.display()));
     assert_eq!(locket(&["wait", "-n"], &path)?, refused(" is held by another process"));
-    assert_eq!(locket(&["wait", "-w", "150ms"], &path)?, refused(" was not free within 150ms"));
+    let late = refused(" was not free within 150ms: held by another process");
+    assert_eq!(locket(&["wait", "-w", "150ms"], &path)?, late);
     held.release()?;
     assert_eq!(locket(&["wait"], &path)?, (Some(0), String::new()));
     Ok(())
