@@ -1,4 +1,4 @@
-//! On a machine with many locks and many open files: how late a timeout is, and how long it takes to tell who holds a lock.
+//! On a machine with many locks and many open files: how late a timeout is, and how long it takes to look up the holder of a lock.
 //!
 //! The system's table of locks is long then, and to read it takes more than a hundred milliseconds. A timeout must not wait
 //! for it.

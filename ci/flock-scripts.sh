@@ -3,6 +3,7 @@
 # it, and gets in again. They are downloaded (apt-get), not installed. Usage: ci/flock-scripts.sh [LOCKET]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+(($#)) || cargo build --quiet --features cli
 locket=$(realpath "${1:-target/debug/locket}")
 packages=(backupninja byobu tlp xen-utils-common)
 
@@ -18,7 +19,9 @@ exec -a flock $locket "\$@"
 EOF
 chmod 755 "$work/bin/flock"
 PATH=$work/bin:$PATH
-(cd "$work" && apt-get download -qq "${packages[@]}" >/dev/null 2>&1)
+download() { (cd "$work" && apt-get download -qq "${packages[@]}" >/dev/null); }
+# The lists of a fresh machine are empty, and those of an old one name versions that the mirror has no longer.
+download 2>/dev/null || { apt-get update -qq && download; }
 for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/root"; done
 
 fail() {

@@ -22,7 +22,8 @@ use std::time::Duration;
 /// How long to yield: a few times what it takes to wake a thread on another processor.
 pub(crate) const MOMENT: Duration = Duration::from_micros(100);
 
-/// Returns whether an acquisition with this much time left may yield for a [`MOMENT`]: with no deadline, or more than five times the moment before it. A sleep lasts longer than it should by
+/// Returns whether an acquisition with this much time left may yield for a [`MOMENT`]: with no deadline, or
+/// more than five times the moment before it. A sleep lasts longer than it should by
 /// the thread's timer slack, 50 microseconds by default (`PR_SET_TIMERSLACK` in prctl(2)), and the
 /// time until a processor is free.
 pub(crate) fn is_time_enough(remaining: Option<Duration>) -> bool {
@@ -31,7 +32,8 @@ pub(crate) fn is_time_enough(remaining: Option<Duration>) -> bool {
 
 // Times are microseconds.
 const SHORTEST: usize = 4_000;
-/// So long may a waiter be kept out by one who seems to be alone, whom it costs half a hundredth.
+/// The longest tenure, that of a process that seems to be alone. A yield takes 150 microseconds with the timer
+/// slack, so one at the end of each tenure costs half a hundredth of the turns.
 const LONGEST: usize = 32_000;
 /// Up to here a tenure is that of a process among others, which one long hold ends. It is worth an
 /// exact look at the clock.

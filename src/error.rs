@@ -25,10 +25,10 @@ pub enum LockError {
         path: PathBuf,
         /// From the call to the last attempt; zero when one attempt was all that was asked for.
         waited: Duration,
-        /// Who held it, as far as the observer of the wait has asked ([`Wait::holders`](crate::Wait::holders)) and its
-        /// last answer was still true at the deadline: see [`Holders::still_held`]. Empty without an observer that
-        /// asked: to ask the system takes longer than a deadline may be exceeded by (L3).
-        /// [`Lock::holders`](crate::Lock::holders) tells all.
+        /// The holders that the observer of the wait was told last ([`Wait::holders`](crate::Wait::holders)) and that
+        /// still had the lock at the deadline: see [`Holders::still_held`]. Without an observer that asked, this process
+        /// if it holds the lock itself (Unix), and otherwise empty: to look the holders up takes longer than a
+        /// deadline may be exceeded by (L3). [`Lock::holders`](crate::Lock::holders) returns all.
         holders: Holders,
     },
     /// The observer of [`Lock::on_wait`](crate::Lock::on_wait) put an end to the wait. The state of

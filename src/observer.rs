@@ -261,7 +261,7 @@ impl Wait {
         self.deadline.remaining()
     }
 
-    /// Who holds the lock now, and who waits for it: see [`Lock::holders`](crate::Lock::holders). If the wait times out, its
+    /// Returns the holders of the lock and its waiters: see [`Lock::holders`](crate::Lock::holders). If the wait times out, its
     /// error names the holders that were told last and still are ([`Holders::still_held`]).
     ///
     /// # Errors

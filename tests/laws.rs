@@ -17,6 +17,7 @@ mod exec;
 mod file_systems;
 mod foreign;
 mod fork;
+mod fork_kept;
 mod holders;
 mod holders_abroad;
 mod identity;

@@ -223,6 +223,17 @@ fn l11_a_child_of_fork_does_not_unlock() -> Outcome {
     Ok(())
 }
 
+/// A guard of this process is in the way of its own descriptor, and the error says so.
+#[test]
+fn l12_a_try_says_that_this_process_holds_the_lock() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = scratch.lock().lock()?;
+    let error = lock_fd(File::open(scratch.lock_path())?).try_lock().expect_err("it is held");
+    let this = format!("it is held by this process (pid {})", std::process::id());
+    assert!(error.to_string().ends_with(&this), "{error}");
+    Ok(())
+}
+
 #[allow(unsafe_code)]
 fn status_of(child: libc::pid_t) -> i32 {
     let mut status = -1;

@@ -64,6 +64,8 @@ mod linux;
 mod unix;
 #[cfg(not(target_os = "linux"))]
 mod unknown_holders;
+#[cfg(not(unix))]
+mod unknown_own_holds;
 #[cfg(not(any(unix, windows)))]
 mod unsupported;
 #[cfg(windows)]
@@ -77,6 +79,8 @@ pub(crate) use unix::*;
 pub(crate) use unknown_holders::holders;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unknown_holders::{locks_in_use, still_has};
+#[cfg(not(unix))]
+pub(crate) use unknown_own_holds::{has_one_thread, held_here, inherited};
 #[cfg(not(any(unix, windows)))]
 pub(crate) use unsupported::*;
 #[cfg(windows)]

@@ -123,21 +123,6 @@ pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
     match *descriptor {}
 }
 
-/// Not known.
-pub(crate) fn held_here(_: &Descriptor, _: Mode) -> Option<Mode> {
-    None
-}
-
-/// Not known.
-pub(crate) fn has_one_thread() -> bool {
-    false
-}
-
-/// No process inherits a hold.
-pub(crate) fn inherited(_name: &Name) -> impl Iterator<Item = Mode> {
-    std::iter::empty()
-}
-
 pub(crate) fn generation() -> u32 {
     0
 }

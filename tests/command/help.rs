@@ -37,7 +37,7 @@ fn each_message_leads_somewhere() {
         (
             &["run", "my.lock"],
             64,
-            "`locket run my.lock COMMAND`, or to see who holds the lock: `locket status my.lock`",
+            "`locket run my.lock COMMAND`, or to see the holder: `locket status my.lock`",
         ),
         (&["run", "-n", "9"], 64, "to lock a descriptor of the shell's: `locket lock -n 9`"),
         (&["run", "-u", "9"], 64, "to unlock a descriptor: `locket unlock 9`"),

@@ -153,7 +153,7 @@ fn l12_a_number_used_again_is_not_named() {
         Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 
-    // Nor to a user who may look into neither of them: that number took the lock, and no more is known.
+    // Nor to another user, which may look into neither of them: that number took the lock, and no more is known.
     if !is_root() {
         return skip(check, "root: no other user may become another user");
     }

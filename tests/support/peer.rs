@@ -146,7 +146,7 @@ impl Peer {
         }
     }
 
-    /// The error of an acquisition that has asked who holds the lock, with the name of the holder. There is a millisecond for the
+    /// The error of an acquisition whose observer looks the holders up, with the name of the holder. There is a millisecond for the
     /// last look at it (L3), which a busy machine may not give: then it is tried again, a few times.
     #[cfg(target_os = "linux")]
     #[track_caller]

@@ -29,7 +29,7 @@ pub(crate) use man::ManOptions;
 pub(crate) use run::RunOptions;
 pub(crate) use status::StatusOptions;
 pub(crate) use wait::WaitOptions;
-pub(crate) use waiting::Waiting;
+pub(crate) use waiting::{Sharing, Waiting};
 
 /// An inter-process lock named by a file.
 ///

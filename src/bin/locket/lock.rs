@@ -20,7 +20,7 @@ pub(crate) fn lock(options: &LockOptions) -> Result<i32, Failure> {
     let request = Request {
         lock: lock_file(&path),
         subject: Subject::Descriptor(fd),
-        shared: options.shared,
+        shared: options.sharing.shared,
         shown: &path,
         waiting: &options.waiting,
         tone: options.tone(),

@@ -20,12 +20,12 @@ use super::windows as system;
 /// Returns the status to exit with; never, where this process becomes the command.
 pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
     let lock = lock_file(&options.file);
-    let lock = if options.shared { lock.shared() } else { lock };
+    let lock = if options.sharing.shared { lock.shared() } else { lock };
     let lock = if options.no_follow { lock.no_follow() } else { lock };
     let request = Request {
         lock: with_mode(lock, options),
         subject: if options.no_follow { Subject::FileAlone } else { Subject::Path },
-        shared: options.shared,
+        shared: options.sharing.shared,
         shown: &options.file,
         waiting: &options.waiting,
         tone: options.tone(),

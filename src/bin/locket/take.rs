@@ -25,7 +25,7 @@ use super::windows::spawn_deaf;
 
 /// A lock that is wanted.
 pub(crate) struct Request<'a> {
-    /// It names what is locked, and tells who holds it.
+    /// It names what is locked, and looks its holders up.
     pub(crate) lock: Lock,
     pub(crate) subject: Subject,
     pub(crate) shared: bool,

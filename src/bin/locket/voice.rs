@@ -21,6 +21,15 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
+    /// As the options say. They exclude each other.
+    pub(crate) fn of(quiet: bool, verbose: bool) -> Self {
+        match (quiet, verbose) {
+            (true, _) => Self::Quiet,
+            (false, true) => Self::Verbose,
+            (false, false) => Self::Plain,
+        }
+    }
+
     pub(crate) fn locked(self, path: &Path, waited: Duration) {
         if self == Self::Verbose {
             say(format_args!("locked {} after {waited:.1?}", path.display()));

@@ -45,7 +45,7 @@ macro_rules! explore {
             for forker in forkers {
                 forker.join().expect("no panic");
             }
-            // When all is over, what is opened next is nobody else's.
+            // When all is over, no child has a copy of what is opened next.
             assert!(!count.happened_since(count.seen()), "a fork that is over is seen forever");
         });
     }};

@@ -3,7 +3,7 @@ use clap::Parser;
 use crate::exit;
 use crate::voice::Tone;
 
-use super::Waiting;
+use super::{Sharing, Waiting};
 
 /// Lock a descriptor that the shell has opened, and leave it locked.
 ///
@@ -21,13 +21,8 @@ use super::Waiting;
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option on the command line")]
 pub(crate) struct LockOptions {
-    /// Share the lock with other shared holders
-    #[arg(short, long, overrides_with = "exclusive")]
-    pub(crate) shared: bool,
-
-    /// Hold the lock alone (the default)
-    #[arg(short = 'x', short_alias = 'e', long, overrides_with = "shared")]
-    exclusive: bool,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
 
     #[command(flatten)]
     pub(crate) waiting: Waiting,
@@ -47,11 +42,7 @@ pub(crate) struct LockOptions {
 
 impl LockOptions {
     pub(crate) fn tone(&self) -> Tone {
-        match (self.quiet, self.verbose) {
-            (true, _) => Tone::Quiet,
-            (false, true) => Tone::Verbose,
-            (false, false) => Tone::Plain,
-        }
+        Tone::of(self.quiet, self.verbose)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::program::{Inheritance, Program};
 use crate::timeout;
 use crate::voice::Tone;
 
-use super::{Waiting, path};
+use super::{Sharing, Waiting, path};
 
 /// Run a command under the lock of a file.
 ///
@@ -39,13 +39,8 @@ use super::{Waiting, path};
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option on the command line")]
 pub(crate) struct RunOptions {
-    /// Share the lock with other shared holders
-    #[arg(short, long, overrides_with = "exclusive")]
-    pub(crate) shared: bool,
-
-    /// Hold the lock alone (the default)
-    #[arg(short = 'x', short_alias = 'e', long, overrides_with = "shared")]
-    exclusive: bool,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
 
     #[command(flatten)]
     pub(crate) waiting: Waiting,
@@ -134,7 +129,7 @@ impl RunOptions {
             format!("to lock a descriptor of the shell's: `locket lock {}`", typed(words))
         } else {
             format!(
-                "`locket run {} COMMAND`, or to see who holds the lock: `locket status {file}`",
+                "`locket run {} COMMAND`, or to see the holder: `locket status {file}`",
                 typed(words)
             )
         };
@@ -157,10 +152,6 @@ impl RunOptions {
     }
 
     pub(crate) fn tone(&self) -> Tone {
-        match (self.quiet, self.verbose) {
-            (true, _) => Tone::Quiet,
-            (false, true) => Tone::Verbose,
-            (false, false) => Tone::Plain,
-        }
+        Tone::of(self.quiet, self.verbose)
     }
 }

@@ -28,3 +28,15 @@ impl Waiting {
         if self.nonblock { Some(Duration::ZERO) } else { self.timeout }
     }
 }
+
+/// With which other holders.
+#[derive(Debug, Args)]
+pub(crate) struct Sharing {
+    /// Share the lock with other shared holders
+    #[arg(short, long, overrides_with = "exclusive")]
+    pub(crate) shared: bool,
+
+    /// Hold the lock alone (the default)
+    #[arg(short = 'x', short_alias = 'e', long, overrides_with = "shared")]
+    exclusive: bool,
+}
