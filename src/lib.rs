@@ -58,14 +58,14 @@
 //!   100 µs) if it has gone on like that for 4 ms, or has waited and then held the lock for half a
 //!   millisecond. The more often the lock is free after that, the longer is the next burst, up to 32 ms. As a
 //!   rule a waiter gets in at the next yield; on a busy machine it may wake up too late, more than once.
-//!   Measured with one process that re-locks at once, 250 waits each, 2 cores: median 0.2 ms with holds of
-//!   10 µs and 0.8 ms with holds of 1 ms, p99 31 ms, worst 90 ms; beside two busy loops median 0.9 and
-//!   1 ms, p99 35 ms, worst 148 ms. An acquisition that has half a millisecond or less left does not yield.
-//!   All this is remembered by path, for the 64 paths that the process released last, whether it keeps a
+//!   Measured with one process that re-locks at once, 200 waits each, 2 cores: median 0.4 ms with holds of
+//!   10 µs and 11 ms with holds of 1 ms, p99 32 ms, worst 59 ms; beside two busy loops median 1.8 and
+//!   1.4 ms, worst 33 ms. On a machine that was busier the worst was 148 ms. An acquisition that has half a
+//!   millisecond or less left does not yield. All this is remembered by path, for the 64 paths that the process released last, whether it keeps a
 //!   handle or not. Programs that use plain `flock` do not yield.
 //! - *Readers* whose holds overlap keep a writer out: the kernel grants a shared lock beside shared ones even
-//!   while a writer waits. Two processes that re-lock as shared at once, with holds of 1 ms, let each of 200
-//!   writers in: median 10 ms, p99 0.35 s, worst 0.44 s.
+//!   while a writer waits. Of 200 writers beside two processes that re-lock as shared at once, with holds
+//!   of 1 ms, each got in: median 57 ms, p99 1 s. Beside eight such processes none of 10 did within 5 s.
 //! - It has a *downgrade* ([`Guard::downgrade`]) and no upgrade: a refused upgrade loses the shared lock.
 //! - It is *not reentrant*: acquiring twice in one thread waits for oneself. Where that wait could never end, since it has no timeout
 //!   and no observer, and the process has no other thread (Linux), it is an error at once, of the kind [`ErrorKind::Deadlock`].

@@ -31,7 +31,7 @@ pub(crate) use interrupter::Interrupter;
 pub(crate) use leaving::Leaving;
 pub(crate) use live::LiveLine;
 pub(crate) use stderr::{NoRoom, spawn_deaf, write, write_out};
-pub(crate) use subject::{lock_directory, lock_inherited};
+pub(crate) use subject::{lock_directory, lock_inherited, lock_what_is_named};
 
 /// Runs the program beside this process, and returns its status when it has ended.
 pub(crate) fn run(

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use locket::{Action, LockError, lock_fd, lock_file};
 use rustix::fs::{Mode, OFlags, open};
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::super::exit;
 use super::super::hold::Hold;
-use super::super::unix::{inherited, is_current};
+use super::super::unix::{inherited, lock_what_is_named};
 use super::args::{Operation, Options, Target};
 use super::words_of;
 
@@ -22,9 +22,6 @@ use super::words_of;
 const NOT_LOCKED: i32 = 65;
 /// `EX_CANTCREAT`: there is no room for the file, or its file system is read-only.
 const NOT_CREATED: i32 = 73;
-
-/// How often a file may be replaced while it is waited for.
-const REPLACEMENTS: u32 = 1000;
 
 pub(super) enum Refusal {
     Contended {
@@ -77,21 +74,24 @@ fn take_file(options: &Options, path: &Path) -> Result<Hold, Refusal> {
     }
 }
 
-/// A file may be replaced while it is waited for (L9): the lock is of the one that the path names in the end.
+/// The lock is of the file that the path names in the end (L9). To unlock one it is enough that it was named.
 fn take_opened(options: &Options, path: &OsStr) -> Result<Hold, Refusal> {
-    let start = Instant::now();
-    for _ in 0..REPLACEMENTS {
-        let fd = open_as_flock(options, path).map_err(|error| not_opened(path, &error))?;
-        let left = options.timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-        operate(options, fd.as_fd(), left)
-            .map_err(|missed| missed.of(options, &Path::new(path).display()))?;
-        if options.operation == Operation::Unlock || is_current(&fd, Path::new(path)) {
-            return Ok(Hold::Opened(fd));
-        }
+    let open = || open_as_flock(options, path).map_err(|error| not_opened(path, &error));
+    let lock = |fd: &OwnedFd, left| {
+        let done = operate(options, fd.as_fd(), left);
+        done.map_err(|missed| missed.of(options, &Path::new(path).display()))
+    };
+    if options.operation == Operation::Unlock {
+        let fd = open()?;
+        lock(&fd, options.timeout)?;
+        return Ok(Hold::Opened(fd));
     }
-    let text =
-        format!("{}: the file is replaced faster than it can be locked", path.to_string_lossy());
-    Err(Refusal::Failed { text, code: NOT_LOCKED })
+    let locked = lock_what_is_named(path.as_ref(), options.timeout, open, lock)?;
+    locked.map(Hold::Opened).ok_or_else(|| {
+        let path = path.to_string_lossy();
+        let text = format!("{path}: the file is replaced faster than it can be locked");
+        Refusal::Failed { text, code: NOT_LOCKED }
+    })
 }
 
 /// For reading, and created if it is missing; for writing where a lock of fcntl(2) needs that.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,6 @@ use super::super::exit::{self, Failure};
 use super::super::hold::Hold;
 use super::super::take::Missed;
 use super::is_current;
-
-/// How often a directory may be replaced while it is waited for.
-const REPLACEMENTS: u32 = 1000;
 
 /// Locks the open file description of an inherited descriptor.
 pub(crate) fn lock_inherited(
@@ -27,34 +24,52 @@ pub(crate) fn lock_inherited(
     lock.lock().map(|guard| Hold::Inherited(guard.leave()))
 }
 
-/// Locks a directory, and moves on to its replacement if another one has its name in the end (L9).
+/// Opens and locks what the path names, and does it again if another file has the name in the end (L9). `None` if it is
+/// replaced faster than it can be locked.
+pub(crate) fn lock_what_is_named<E>(
+    path: &Path,
+    timeout: Option<Duration>,
+    open: impl Fn() -> Result<OwnedFd, E>,
+    lock: impl Fn(&OwnedFd, Option<Duration>) -> Result<(), E>,
+) -> Result<Option<OwnedFd>, E> {
+    const REPLACEMENTS: u32 = 1000;
+    let start = Instant::now();
+    for _ in 0..REPLACEMENTS {
+        let fd = open()?;
+        lock(&fd, timeout.map(|timeout| timeout.saturating_sub(start.elapsed())))?;
+        if is_current(&fd, path) {
+            return Ok(Some(fd));
+        }
+    }
+    Ok(None)
+}
+
+/// Locks a directory.
 pub(crate) fn lock_directory(
     path: &Path,
     shared: bool,
     timeout: Option<Duration>,
 ) -> Result<Hold, Missed> {
-    let start = Instant::now();
     let failed = |code, what: &str, error: io::Error| {
         let text = format!("couldn't {what} the directory {}: {error}", path.display());
         Missed::Failed(Failure { code, text })
     };
-    for _ in 0..REPLACEMENTS {
-        let directory = File::open(path).map_err(|error| failed(exit::NO_FILE, "open", error))?;
-        let left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-        let lock = lock_fd(directory).timeout(left);
+    let open = || match File::open(path) {
+        Ok(directory) => Ok(directory.into()),
+        Err(error) => Err(failed(exit::NO_FILE, "open", error)),
+    };
+    let lock = |fd: &OwnedFd, left| {
+        let lock = lock_fd(fd).timeout(left);
         let lock = if shared { lock.shared() } else { lock };
-        let fd = match lock.lock() {
-            Ok(guard) => guard.leave().into(),
-            Err(error @ LockError::TimedOut { .. }) => return Err(Missed::Lock(error)),
-            Err(error) => return Err(failed(exit::REFUSED, "lock", error.into())),
-        };
-        if is_current(&fd, path) {
-            return Ok(Hold::Opened(fd));
-        }
-    }
-    Err(failed(
-        exit::NO_FILE,
-        "lock",
-        io::Error::other("it is replaced faster than it can be locked"),
-    ))
+        let guard = lock.lock().map_err(|error| match error {
+            LockError::TimedOut { .. } => Missed::Lock(error),
+            error => failed(exit::REFUSED, "lock", error.into()),
+        })?;
+        guard.leave();
+        Ok(())
+    };
+    let replaced = || io::Error::other("it is replaced faster than it can be locked");
+    lock_what_is_named(path, timeout, open, lock)?
+        .map(Hold::Opened)
+        .ok_or_else(|| failed(exit::NO_FILE, "lock", replaced()))
 }
