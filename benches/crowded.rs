@@ -28,7 +28,7 @@ mod linux {
     use std::thread;
     use std::time::Duration;
 
-    use locket::{Lock, LockError, lock_file};
+    use locket::{Lock, lock_file};
 
     use crate::bench::args::Args;
     use crate::bench::python::Python;
@@ -69,7 +69,7 @@ mod linux {
         let _holder = Crowd::of(1, 1, 1, &path)?;
         let asking = |lock: Lock| {
             lock.on_wait(|wait| {
-                let _ = wait.holders();
+                let _ = wait.status();
                 ControlFlow::Continue(())
             })
         };
@@ -111,10 +111,10 @@ mod linux {
             let mut times = Vec::new();
             for _ in 0..looks {
                 let start = sys::now();
-                let holders = lock_file(path).holders()?;
+                let holders = lock_file(path).status()?;
                 times.push(nanoseconds(sys::now() - start));
-                sane(holders.held.len() == held, || {
-                    format!("{what}: {} holds", holders.held.len())
+                sane(holders.holders.len() == held, || {
+                    format!("{what}: {} holds", holders.holders.len())
                 })?;
             }
             row(required, what, median(&times), Duration::from_millis(most));
@@ -135,7 +135,9 @@ mod linux {
         let result = lock.lock();
         let took = sys::now() - start;
         match result {
-            Err(LockError::TimedOut { .. }) => Ok(nanoseconds(took) - TIMEOUT.as_secs_f64() * 1e9),
+            Err(error) if error.is_contended() => {
+                Ok(nanoseconds(took) - TIMEOUT.as_secs_f64() * 1e9)
+            }
             other => Err(format!("it should have timed out: {other:?}").into()),
         }
     }

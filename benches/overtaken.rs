@@ -23,7 +23,7 @@ mod waits {
     use std::time::{Duration, Instant};
     use std::{env, hint, thread};
 
-    use locket::{Lock, LockError};
+    use locket::Lock;
     use rand::RngExt;
 
     use super::bench::args::Args;
@@ -129,7 +129,7 @@ mod waits {
             waits.push(asked.elapsed().as_nanos() as f64);
             match answer {
                 Ok(_held) => granted += 1,
-                Err(LockError::TimedOut { .. }) => {}
+                Err(error) if error.is_contended() => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -31,4 +31,4 @@ if cargo run --quiet --example quickstart >"$scratch/log"; then
     exit 1
 fi
 cat "$scratch/log"
-grep -qF "couldn't lock $LOCKET_EXAMPLE_PATH within 5s" "$scratch/log"
+grep -qF "cannot lock $LOCKET_EXAMPLE_PATH within 5s" "$scratch/log"

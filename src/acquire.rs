@@ -1,140 +1,148 @@
-//! open → lock by the deadline → is it still the file at the path? And without a path: lock by the deadline.
+//! Acquiring: open the file, lock it by the deadline, verify that the path still names it.
 
 use std::time::Duration;
 
-use super::courtesy::{Entrance, MOMENT, is_time_enough};
 use super::deadline::Deadline;
-use super::diagnosis::refused;
-use super::error::{Action, Failure, LockError};
-use super::holders::Holders;
+use super::error::{Action, LockError};
+use super::fairness::{Acquired, YIELD_TIME, has_time_to_yield};
 use super::ledger::{Hold, Ledger};
-use super::observer::{Opened, Waited, Watch};
+use super::observer::{Observation, Observer};
 use super::options::{Access, AfterUse, Mode, Options};
-use super::os::{self, Descriptor, Name};
+use super::os::platform::{
+    Observed, Opened, OsError, Platform, PlatformPath, WaitOutcome, retry_on_intr,
+};
+use super::os::{LockPath, OpenFile, Os};
+use super::report::lock_status::LockStatus;
+use super::report::to_lock_error;
 use super::sync::Arc;
 
-/// Takes the lock of the file that the path names at the moment it is granted (L9), by one
-/// deadline over all of it (L3). The hold is not in the ledger yet.
-pub(crate) fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, LockError> {
+/// Acquires the lock of the file that the path names at the moment of the grant (L9), by one
+/// deadline over all steps (L3). The hold is not in the ledger yet.
+pub(crate) fn acquire(
+    ledger: &Arc<Ledger>,
+    options: &Options,
+    observer: &Observer,
+) -> Result<Hold, LockError> {
     let deadline = Deadline::after(options.timeout);
-    let name = ledger.name();
-    let mut acquisition = Acquisition::new(name, options, &deadline);
-    let mut turns = 0;
-    // What the system said of a lock on a descriptor that is not for writing.
+    let path = ledger.path();
+    let mut acquisition = Acquisition::new(path, options, observer, &deadline);
+    let mut retries = 0;
+    // The error of a lock on a file that is not open for writing.
     let mut unwritable = None;
     loop {
-        acquisition.give_way_if_due(ledger);
+        acquisition.yield_if_due(ledger);
         let idle = if unwritable.is_none() { ledger.take_idle() } else { None };
-        let reused = idle.is_some();
-        let descriptor = match idle {
-            Some(descriptor) => descriptor,
+        let is_reused = idle.is_some();
+        let file = match idle {
+            Some(file) => file,
             None => match open(ledger, &mut acquisition, &mut unwritable)? {
-                Opened::Descriptor(descriptor) => Box::new(descriptor),
-                Opened::GivenUp(waited) => return Err(acquisition.given_up(waited)),
+                Opened::File(file) => Box::new(file),
+                Opened::Cancelled(elapsed) => return Err(acquisition.cancelled(elapsed)),
             },
         };
-        let look = || os::is_current(name, &descriptor, options.follow_links);
-        let held_here = || os::held_here(&descriptor, options.mode);
-        match acquisition.attempt(&descriptor, look, held_here) {
+        let is_current = || Os::is_current(path, &file, options.follow_links);
+        let held_here = || Os::held_here(&file, options.mode);
+        match acquisition.attempt(&file, is_current, held_here) {
             Ok(Outcome::Granted) => {
-                let entrance = acquisition.entrance;
+                let acquired = acquisition.acquired;
                 let Options { mode, after_use, .. } = *options;
-                return Ok(Hold { descriptor, mode, entrance, after_use });
+                return Ok(Hold { file, mode, acquired, after_use });
             }
             Ok(Outcome::Contended) => {
-                let error = acquisition.timed_out(held_here());
-                put_back(ledger, descriptor, options);
+                let error = acquisition.contended(held_here());
+                put_back(ledger, file, options);
                 return Err(error);
             }
-            Ok(Outcome::GivenUp(waited)) => {
-                put_back(ledger, descriptor, options);
-                return Err(acquisition.given_up(waited));
+            Ok(Outcome::Cancelled(elapsed)) => {
+                put_back(ledger, file, options);
+                return Err(acquisition.cancelled(elapsed));
             }
-            Ok(Outcome::Replaced) if deadline.allows(&mut turns) && acquisition.goes_on() => {
+            Ok(Outcome::Replaced) if deadline.may_retry(&mut retries) && acquisition.goes_on() => {
                 unwritable = None;
             }
-            Ok(Outcome::Replaced) => return Err(refused(name, replaced())),
-            // An old descriptor may have troubles of its own, a stale one on NFS for instance:
-            // what a new one says counts.
-            Err(_) if reused => {}
-            Err(failure) if os::lacks_descriptors(&failure) && ledger.give_back_idle() => {}
-            Err(failure) if unwritable.is_none() && os::needs_writing(&failure) => {
-                unwritable = Some(failure);
+            Ok(Outcome::Replaced) => return Err(to_lock_error(path, replaced_too_often())),
+            // An idle file may have errors of its own, a stale one on NFS for instance: the answer
+            // of a new one counts.
+            Err(_) if is_reused => {}
+            Err(error) if Os::lacks_descriptors(&error) && ledger.close_idle() => {}
+            Err(error) if unwritable.is_none() && Os::needs_write_access(&file, &error) => {
+                unwritable = Some(error);
             }
-            Err(failure) => return Err(refused(name, failure)),
+            Err(error) => return Err(to_lock_error(path, error)),
         }
-        // Here the descriptor is closed. No lock is on it any more.
+        // Here the file is closed. No lock is on it any more.
     }
 }
 
-/// Opens the file, for writing too if a lock has been refused without; where that is refused, the error
+/// Opens the file; for writing as well if a lock was refused without it. If that is refused, the error
 /// is that of the lock.
 #[cold]
 fn open(
     ledger: &Ledger,
     acquisition: &mut Acquisition<'_>,
-    unwritable: &mut Option<Failure>,
-) -> Result<Opened<Descriptor>, LockError> {
+    unwritable: &mut Option<OsError>,
+) -> Result<Opened<OpenFile>, LockError> {
     let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
     let opened = ledger.with_descriptors(|| acquisition.open(access));
-    opened.map_err(|failure| refused(acquisition.name, unwritable.take().unwrap_or(failure)))
+    opened.map_err(|error| to_lock_error(acquisition.path, unwritable.take().unwrap_or(error)))
 }
 
-/// Takes the lock on a descriptor of the caller's, whatever path its file has now.
+/// Acquires the lock on a file of the caller's, whatever path it has now.
 #[cfg(unix)]
 pub(crate) fn acquire_fd(
-    name: &Name,
-    descriptor: &Descriptor,
+    path: &LockPath,
+    file: &OpenFile,
     options: &Options,
+    observer: &Observer,
 ) -> Result<(), LockError> {
     let deadline = Deadline::after(options.timeout);
-    let mut acquisition = Acquisition::new(name, options, &deadline);
-    let held_here = || os::held_here(descriptor, options.mode);
-    match acquisition.attempt(descriptor, || Ok(true), held_here) {
+    let mut acquisition = Acquisition::new(path, options, observer, &deadline);
+    let held_here = || Os::held_here(file, options.mode);
+    match acquisition.attempt(file, || Ok(true), held_here) {
         Ok(Outcome::Granted) => Ok(()),
-        Ok(Outcome::Contended) => Err(acquisition.timed_out(held_here())),
-        Ok(Outcome::GivenUp(waited)) => Err(acquisition.given_up(waited)),
-        Ok(Outcome::Replaced) => Err(refused(name, replaced())),
-        Err(failure) => Err(refused(name, failure)),
+        Ok(Outcome::Contended) => Err(acquisition.contended(held_here())),
+        Ok(Outcome::Cancelled(elapsed)) => Err(acquisition.cancelled(elapsed)),
+        Ok(Outcome::Replaced) => Err(to_lock_error(path, replaced_too_often())),
+        Err(error) => Err(to_lock_error(path, error)),
     }
 }
 
-/// The lock is not on it.
-fn put_back(ledger: &Arc<Ledger>, descriptor: Box<Descriptor>, options: &Options) {
+/// Keeps a file that is not locked for the next acquisition.
+fn put_back(ledger: &Arc<Ledger>, file: Box<OpenFile>, options: &Options) {
     if options.after_use == AfterUse::KeepOpen {
-        ledger.put_idle(descriptor);
+        ledger.put_idle(file);
     }
 }
 
+/// What an attempt to lock one file came to.
 enum Outcome {
     Granted,
-    /// Somebody held the lock of the file at the path, at or after the deadline.
+    /// The lock of the file at the path was held elsewhere, at or after the deadline.
     Contended,
     /// The path names another file now, or none.
     Replaced,
-    /// The observer put an end to the wait, after so long.
-    GivenUp(Duration),
+    /// The observer cancelled the wait, after this long.
+    Cancelled(Duration),
 }
 
 /// One call, over as many files and sleeps as it takes.
 struct Acquisition<'a> {
-    name: &'a Name,
+    path: &'a LockPath,
     options: &'a Options,
     deadline: &'a Deadline,
-    /// From the first wait on, if there is an observer.
-    watch: Option<Watch>,
-    entrance: Entrance,
+    observation: Option<Observation<'a>>,
+    acquired: Acquired,
     /// The number of files in a row that were found replaced without a wait for their lock.
     replacements: u32,
 }
 
-/// The number of files in a row that may be found replaced. There are file systems that give a file another number at
-/// every look: without a limit, an acquisition would never end there.
+/// The number of files in a row that may be found replaced. Some file systems give a file another number at
+/// every look: without a limit an acquisition would never end there.
 const MOST_REPLACEMENTS: u32 = 1_000;
 /// Beyond this number an acquisition with time left pauses before each look, so that no real replacement reaches the limit.
 const FEW_REPLACEMENTS: u32 = 10;
 
-/// Returns the pause after so many replaced files: none after a few, none of a single attempt (L2), and none that is longer
+/// Returns the pause after this many replaced files: none after a few, none of a single attempt (L2), and none that is longer
 /// than what is left (L3).
 fn pause_after(replacements: u32, remaining: Option<Duration>) -> Duration {
     const PAUSE: Duration = Duration::from_millis(1);
@@ -145,106 +153,116 @@ fn pause_after(replacements: u32, remaining: Option<Duration>) -> Duration {
 }
 
 impl<'a> Acquisition<'a> {
-    fn new(name: &'a Name, options: &'a Options, deadline: &'a Deadline) -> Self {
-        let entrance = Entrance::AtOnce;
-        Self { name, options, deadline, watch: None, entrance, replacements: 0 }
+    fn new(
+        path: &'a LockPath,
+        options: &'a Options,
+        observer: &'a Observer,
+        deadline: &'a Deadline,
+    ) -> Self {
+        let observation = Observation::new(observer, path, options.follow_links, deadline);
+        let acquired = Acquired::Uncontended;
+        Self { path, options, deadline, observation, acquired, replacements: 0 }
     }
 
-    /// Lets the waiters have the lock first, unless the deadline is near.
-    fn give_way_if_due(&mut self, ledger: &Ledger) {
-        let has_time = || is_time_enough(self.deadline.remaining());
-        if !matches!(self.deadline, Deadline::Passed) && ledger.gives_way() && has_time() {
-            os::give_way(MOMENT);
-            self.entrance = Entrance::InVain;
+    /// Lets waiters have the lock first if it is time to, unless the deadline is near.
+    fn yield_if_due(&mut self, ledger: &Ledger) {
+        let has_time = || has_time_to_yield(self.deadline.remaining());
+        if !matches!(self.deadline, Deadline::Passed) && ledger.should_yield() && has_time() {
+            Os::yield_to_waiters(YIELD_TIME);
+            self.acquired = Acquired::AfterYield;
         }
     }
 
-    /// Counts a replaced file. Returns whether the acquisition is to look at the next one.
+    /// Counts a replaced file. Returns whether the acquisition may look at the next one.
     fn goes_on(&mut self) -> bool {
         self.replacements += 1;
         let pause = pause_after(self.replacements, self.deadline.remaining());
         if !pause.is_zero() {
-            os::give_way(pause);
+            Os::yield_to_waiters(pause);
         }
         self.replacements < MOST_REPLACEMENTS
     }
 
-    fn open(&mut self, access: Access) -> Result<Opened<Descriptor>, Failure> {
-        let Self { name, options, deadline, watch, .. } = self;
-        deadline.outlast_signals(|| os::open(name, options, deadline, access, watch))
+    fn open(&mut self, access: Access) -> Result<Opened<OpenFile>, OsError> {
+        let Self { path, options, deadline, observation, .. } = self;
+        retry_on_intr(deadline, || {
+            let observed = observation.as_mut().map(|it| it as &mut dyn Observed);
+            Os::open(path, options, deadline, access, observed)
+        })
     }
 
-    /// Tries, sleeps, tries again. The clock is read when a wait is over, and before the next try:
-    /// the deadline has an attempt of its own, in case the lock came free as the wait was ending.
-    /// Every answer is worth something only for the file that the path names, which `look` tells: to
-    /// wait for another would be in vain. So would be a wait without end for this process's own hold, which `held_here` tells.
+    /// Tries, sleeps, and tries again until the deadline.
+    ///
+    /// The clock is read after a sleep and before the next attempt, so one attempt is made after the deadline: the lock
+    /// may have come free while the sleep ended. Every answer is valid only for the file that the path names, which
+    /// `is_current` tells: a wait for another file would be in vain. So would be an unlimited wait for this
+    /// process's own hold, which `held_here` tells.
     fn attempt(
         &mut self,
-        descriptor: &Descriptor,
-        look: impl Fn() -> Result<bool, Failure>,
+        file: &OpenFile,
+        is_current: impl Fn() -> Result<bool, OsError>,
         held_here: impl Fn() -> Option<Mode>,
-    ) -> Result<Outcome, Failure> {
-        let Self { name, options, deadline, watch, entrance, replacements } = self;
+    ) -> Result<Outcome, OsError> {
+        let Self { options, deadline, observation, acquired, replacements, .. } = self;
         let is_current = |granted: bool| {
-            let answer = deadline.outlast_signals(&look);
+            let answer = retry_on_intr(deadline, &is_current);
             if granted && !matches!(answer, Ok(true)) {
-                // A child that was forked meanwhile has a copy: closed, the lock would live on in it.
-                let _ = os::unlock(descriptor);
+                // Closing alone is not enough: a child that was forked meanwhile has a copy of the descriptor.
+                let _ = Os::unlock(file);
             }
             answer
         };
         let mut last = matches!(deadline, Deadline::Passed);
         loop {
-            let granted = deadline.outlast_signals(|| os::try_lock(descriptor, options.mode))?;
+            let granted = retry_on_intr(deadline, || Os::try_lock(file, options.mode))?;
             match (is_current(granted)?, granted) {
                 (false, _) => return Ok(Outcome::Replaced),
                 (true, true) => return Ok(Outcome::Granted),
                 (true, false) if last => return Ok(Outcome::Contended),
                 (true, false) => {}
             }
-            let is_endless = options.timeout.is_none() && options.observer.is_none();
-            if is_endless && held_here().is_some() && os::has_one_thread() {
+            let is_endless = options.timeout.is_none() && observation.is_none();
+            if is_endless && held_here().is_some() && Os::has_one_thread() {
                 return Err(waits_for_itself());
             }
-            *entrance = Entrance::Queued;
+            *acquired = Acquired::AfterWait;
             *replacements = 0;
-            Watch::begin_once(watch, name, options, deadline);
-            match os::wait(descriptor, options, deadline, watch.as_mut())? {
-                Waited::Granted if is_current(true)? => return Ok(Outcome::Granted),
-                Waited::Granted => return Ok(Outcome::Replaced),
-                Waited::GivenUp(waited) => return Ok(Outcome::GivenUp(waited)),
-                Waited::Woken => last = deadline.passed(),
+            let observed = observation.as_mut().map(|it| it as &mut dyn Observed);
+            match Os::wait(file, options, deadline, observed)? {
+                WaitOutcome::Granted if is_current(true)? => return Ok(Outcome::Granted),
+                WaitOutcome::Granted => return Ok(Outcome::Replaced),
+                WaitOutcome::Cancelled(elapsed) => return Ok(Outcome::Cancelled(elapsed)),
+                WaitOutcome::Woken => last = deadline.has_passed(),
             }
         }
     }
 
-    /// Names the holders that the observer has learnt of, if they still are, or this process, if it may hold the lock that it
-    /// waits for. The system's table of locks is not read, which may take some milliseconds (L3).
-    fn timed_out(&self, held_here: Option<Mode>) -> LockError {
-        let (name, waited) = (self.name, self.deadline.waited());
-        let learnt = self.watch.as_ref().and_then(Watch::learnt);
-        let holders = match (learnt, held_here) {
-            (Some(learnt), _) => learnt.still_held(),
-            (None, Some(mode)) => Holders::this_process(mode),
-            (None, None) => Holders::default(),
+    /// Names those holders that the observer has learnt of and that still hold the lock; otherwise this process, if it
+    /// may hold the lock that it waits for. The system's table of locks is not read: that may take some milliseconds (L3).
+    fn contended(&self, held_here: Option<Mode>) -> LockError {
+        let known = self.observation.as_ref().and_then(Observation::last_status);
+        let status = match (known, held_here) {
+            (Some(known), _) => known.still_held(),
+            (None, Some(mode)) => LockStatus::this_process(mode),
+            (None, None) => LockStatus::default(),
         };
-        LockError::TimedOut { path: name.path().into(), waited, holders }
+        LockError::contended(self.path.path(), self.deadline.elapsed(), status)
     }
 
-    fn given_up(&self, waited: Duration) -> LockError {
-        LockError::GivenUp { path: self.name.path().into(), waited }
+    fn cancelled(&self, elapsed: Duration) -> LockError {
+        LockError::cancelled(self.path.path(), elapsed)
     }
 }
 
-fn waits_for_itself() -> Failure {
+fn waits_for_itself() -> OsError {
     let text = "this process holds the lock itself, and has no other thread that could release it";
     Action::Lock.failed(std::io::Error::new(std::io::ErrorKind::Deadlock, text))
 }
 
-fn replaced() -> Failure {
+fn replaced_too_often() -> OsError {
     let text = "the path names another file at every look: the file is replaced faster than it can be locked, or its \
                 file system does not keep the numbers of files";
-    Action::Check.failed(std::io::Error::other(text))
+    Action::Verify.failed(std::io::Error::other(text))
 }
 
 #[cfg(test)]

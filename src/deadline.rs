@@ -1,14 +1,12 @@
 //! One instant by which a call must be done, whatever it meets on the way (L3).
 
-use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
-use super::error::Failure;
-use super::sync::Instant;
+use crate::sync::Instant;
 
-/// How often a call may still start over once its deadline has passed, when it has an answer from
-/// nobody: a signal came between, or the file was replaced. Enough for bad luck, an end to malice.
-const TURNS_PAST_DEADLINE: u32 = 100;
+/// How many times a call may start over once its deadline has passed, if it has no answer yet: a signal came between, or
+/// the file was replaced. Enough for bad luck, and a bound against a stream of signals.
+const MAX_RETRIES_PAST_DEADLINE: u32 = 100;
 
 /// A point on the monotonic clock. The clock is read only where one is needed.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +17,12 @@ pub(crate) enum Deadline {
         start: Instant,
         end: Instant,
     },
-    /// As long as it takes.
+    /// No limit.
     Never,
 }
 
 impl Deadline {
-    /// No timeout, and one that is too long for the clock to tell its end, is never.
+    /// A timeout that is too long for the clock to represent its end is no timeout.
     pub(crate) fn after(timeout: Option<Duration>) -> Self {
         match timeout {
             None => Self::Never,
@@ -36,11 +34,11 @@ impl Deadline {
         }
     }
 
-    pub(crate) fn passed(&self) -> bool {
+    pub(crate) fn has_passed(&self) -> bool {
         self.remaining() == Some(Duration::ZERO)
     }
 
-    /// How long is left: `None` means for ever.
+    /// Returns how long is left; `None` without a limit.
     pub(crate) fn remaining(&self) -> Option<Duration> {
         match self {
             Self::Passed => Some(Duration::ZERO),
@@ -49,7 +47,7 @@ impl Deadline {
         }
     }
 
-    /// When the call began, as far as its caller asked for time.
+    /// Returns when the call began, if it has a deadline that it may wait for.
     pub(crate) fn start(&self) -> Option<Instant> {
         match self {
             Self::By { start, .. } => Some(*start),
@@ -57,35 +55,15 @@ impl Deadline {
         }
     }
 
-    /// How long the call has taken so far, as far as its caller asked for time.
-    pub(crate) fn waited(&self) -> Duration {
-        let start = self.start();
-        start.map_or(Duration::ZERO, |start| Instant::now().saturating_duration_since(start))
+    /// Returns how long the call has taken so far, if it has a deadline that it may wait for.
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
+        self.start().map(|start| Instant::now().saturating_duration_since(start))
     }
 
-    /// May a call start over? Always before the deadline, and a bounded number of times after it,
-    /// which `turns` counts.
-    pub(crate) fn allows(&self, turns: &mut u32) -> bool {
-        *turns += u32::from(self.passed());
-        *turns <= TURNS_PAST_DEADLINE
-    }
-
-    /// Makes a system call until it has an answer: a signal is none (L12).
-    pub(crate) fn outlast_signals<T>(
-        &self,
-        mut call: impl FnMut() -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let mut turns = 0;
-        loop {
-            match call() {
-                Err(failure) if failure.source.kind() == ErrorKind::Interrupted => {
-                    if !self.allows(&mut turns) {
-                        let text = "signals interrupted every attempt until the deadline";
-                        return Err(failure.action.failed(Error::new(ErrorKind::TimedOut, text)));
-                    }
-                }
-                answer => return answer,
-            }
-        }
+    /// Returns whether a call may start over: always before the deadline, and a bounded number of times after it,
+    /// which `retries` counts.
+    pub(crate) fn may_retry(&self, retries: &mut u32) -> bool {
+        *retries += u32::from(self.has_passed());
+        *retries <= MAX_RETRIES_PAST_DEADLINE
     }
 }

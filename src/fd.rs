@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::acquire::acquire_fd;
-use super::deadline::Deadline;
-use super::diagnosis::refused;
-use super::error::LockError;
-use super::observer::{Observer, Wait};
-use super::options::{Mode, Options};
-use super::os::{self, BorrowedDescriptor, Name, Number};
+use crate::acquire::acquire_fd;
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::observer::{Observer, WaitInfo};
+use crate::options::{Mode, Options};
+use crate::os::platform::{Platform, PlatformPath, retry_on_intr};
+use crate::os::{BorrowedFile, LockPath, Os, RawDescriptor, unlock_fd};
+use crate::report::to_lock_error;
 
 /// Makes a handle to the lock on an open file: `flock(2)` on this descriptor. Calls nothing.
 ///
@@ -38,7 +39,7 @@ use super::os::{self, BorrowedDescriptor, Name, Number};
 ///     assert!(locket::lock_file(&path).try_lock().is_err());
 /// }
 /// // The lock stays until the last copy of the descriptor is closed.
-/// locket::lock_fd(&file).lock()?.leave();
+/// locket::lock_fd(&file).lock()?.leak();
 /// assert!(locket::lock_file(&path).try_lock().is_err());
 /// drop(file);
 /// assert!(locket::lock_file(&path).try_lock().is_ok());
@@ -46,8 +47,8 @@ use super::os::{self, BorrowedDescriptor, Name, Number};
 /// ```
 pub fn lock_fd<Fd: AsFd>(fd: Fd) -> FdLock<Fd> {
     // So that a guard knows the child of a fork.
-    os::watch_forks();
-    FdLock { fd, options: Options::DEFAULT }
+    Os::watch_forks();
+    FdLock { fd, options: Options::DEFAULT, observer: Observer::NONE }
 }
 
 /// A handle to the lock on an open file. Made by [`lock_fd`].
@@ -55,138 +56,143 @@ pub fn lock_fd<Fd: AsFd>(fd: Fd) -> FdLock<Fd> {
 pub struct FdLock<Fd> {
     fd: Fd,
     options: Options,
+    observer: Observer,
 }
 
-/// Options: each concerns the acquisitions made through the handle that it returns. They mean what
-/// they mean to a [`Lock`](crate::Lock).
+/// Options. Each concerns the acquisitions made through the handle that it returns, and means what
+/// it means for a [`Lock`](crate::Lock).
 impl<Fd> FdLock<Fd> {
-    /// How long an acquisition may take: see [`Lock::timeout`](crate::Lock::timeout).
-    #[must_use = "an option is of the handle that it returns"]
+    /// Sets how long an acquisition may wait: see [`Lock::timeout`](crate::Lock::timeout).
+    #[must_use = "returns a new handle; the original is unchanged"]
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self { options: Options { timeout: timeout.into(), ..self.options }, ..self }
     }
 
-    /// The pause between attempts: see [`Lock::retry_period`](crate::Lock::retry_period).
-    #[must_use = "an option is of the handle that it returns"]
+    /// Sets the pause between attempts: see [`Lock::retry_period`](crate::Lock::retry_period).
+    #[must_use = "returns a new handle; the original is unchanged"]
     pub fn retry_period(self, retry_period: Duration) -> Self {
         Self { options: Options { retry_period, ..self.options }, ..self }
     }
 
-    /// Acquires for reading: see [`Lock::shared`](crate::Lock::shared).
-    #[must_use = "an option is of the handle that it returns"]
+    /// Makes acquisitions shared: see [`Lock::shared`](crate::Lock::shared).
+    #[must_use = "returns a new handle; the original is unchanged"]
     pub fn shared(self) -> Self {
         Self { options: Options { mode: Mode::Shared, ..self.options }, ..self }
     }
 
-    /// Ends timed waits without a signal: see [`Lock::without_signals`](crate::Lock::without_signals).
-    #[must_use = "an option is of the handle that it returns"]
-    pub fn without_signals(self) -> Self {
-        Self { options: Options { signals: false, ..self.options }, ..self }
+    /// Sets whether a timed wait may be ended by a signal: see [`Lock::use_signals`](crate::Lock::use_signals).
+    #[must_use = "returns a new handle; the original is unchanged"]
+    pub fn use_signals(self, use_signals: bool) -> Self {
+        Self { options: Options { use_signals, ..self.options }, ..self }
     }
 
-    /// Tells the observer of a wait: see [`Lock::on_wait`](crate::Lock::on_wait).
-    #[must_use = "an option is of the handle that it returns"]
+    /// Sets the observer of a wait: see [`Lock::on_wait`](crate::Lock::on_wait).
+    #[must_use = "returns a new handle; the original is unchanged"]
     pub fn on_wait(
         self,
-        observer: impl Fn(&Wait) -> ControlFlow<()> + Send + Sync + 'static,
+        observer: impl Fn(&WaitInfo) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> Self {
-        let observer = Some(Observer::new(observer));
-        Self { options: Options { observer, ..self.options }, ..self }
+        Self { observer: self.observer.with(observer), ..self }
     }
 
-    /// How often the observer is called: see [`Lock::observe_every`](crate::Lock::observe_every).
-    #[must_use = "an option is of the handle that it returns"]
+    /// Sets how often the observer is called: see [`Lock::observe_every`](crate::Lock::observe_every).
+    #[must_use = "returns a new handle; the original is unchanged"]
     pub fn observe_every(self, observe_every: Duration) -> Self {
-        Self { options: Options { observe_every, ..self.options }, ..self }
+        Self { observer: self.observer.every(observe_every), ..self }
     }
 }
 
 /// Acquiring and unlocking.
 impl<Fd: AsFd> FdLock<Fd> {
-    /// Waits for the lock, for at most the timeout, and returns the guard that holds it, and the
+    /// Waits for the lock, for at most the timeout, and returns the guard that holds it and the
     /// descriptor.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] if another description of the file had the lock at the deadline,
-    /// [`LockError::GivenUp`] if the observer put an end to the wait, [`LockError::Io`] if the system
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if another description of the file had the lock at the deadline,
+    /// [`Cancelled`](crate::ErrorKind::Cancelled) if the observer cancelled the wait, another kind if the system
     /// refuses to lock: `EBADF` for a descriptor of `O_PATH`, for instance. A descriptor that the
     /// handle owns is closed then; one that it borrows (`lock_fd(&file)`) is as it was.
     pub fn lock(self) -> Result<FdGuard<Fd>, LockError> {
-        let Self { fd, options } = self;
-        acquire(fd, &options)
+        let Self { fd, options, observer } = self;
+        acquire(fd, &options, &observer)
     }
 
-    /// As [`lock`](Self::lock) with a timeout of zero: one attempt, no sleep (L2).
+    /// Acquires the lock if it is free: one attempt, no sleep (L2).
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) if another description of the file has the lock; otherwise as
+    /// [`lock`](Self::lock).
     pub fn try_lock(self) -> Result<FdGuard<Fd>, LockError> {
-        let Self { fd, options } = self;
-        acquire(fd, &options.at_once())
+        let Self { fd, options, .. } = self;
+        acquire(fd, &options.one_attempt(), &Observer::NONE)
     }
 
-    /// Takes the lock off the description, whichever of its users has put it there; `flock(LOCK_UN)`. What
-    /// is not locked stays so, without an error.
+    /// Releases the lock on the description, whichever of its users has acquired it: `flock(LOCK_UN)`. A description
+    /// without a lock stays so, without an error.
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] if the system refuses.
+    /// The error of the system if it refuses.
     pub fn unlock(&self) -> Result<(), LockError> {
         unlock(self.fd.as_fd())
     }
 }
 
-fn acquire<Fd: AsFd>(fd: Fd, options: &Options) -> Result<FdGuard<Fd>, LockError> {
-    let name = Name::of_descriptor(fd.as_fd());
-    let borrowed = BorrowedDescriptor::new(fd.as_fd());
-    let borrowed = borrowed.map_err(|failure| refused(&name, failure))?;
-    acquire_fd(&name, borrowed.descriptor(), options)?;
-    let unlocks = Unlocks { number: borrowed.descriptor().number(), generation: os::generation() };
+fn acquire<Fd: AsFd>(
+    fd: Fd,
+    options: &Options,
+    observer: &Observer,
+) -> Result<FdGuard<Fd>, LockError> {
+    let path = LockPath::of_descriptor(fd.as_fd());
+    let borrowed = BorrowedFile::new(fd.as_fd());
+    let borrowed = borrowed.map_err(|error| to_lock_error(&path, error))?;
+    acquire_fd(&path, borrowed.file(), options, observer)?;
+    let number = borrowed.file().number();
     drop(borrowed);
-    Ok(FdGuard { unlocks: Some(unlocks), fd })
+    let unlock = UnlockOnDrop { number, generation: Os::generation() };
+    Ok(FdGuard { unlock: Some(unlock), fd })
 }
 
 fn unlock(fd: BorrowedFd<'_>) -> Result<(), LockError> {
-    let answer = Deadline::Passed.outlast_signals(|| os::unlock_fd(fd));
-    answer.map_err(|failure| refused(&Name::of_descriptor(fd), failure))
+    let answer = retry_on_intr(&Deadline::Passed, || unlock_fd(fd));
+    answer.map_err(|error| to_lock_error(&LockPath::of_descriptor(fd), error))
 }
 
-/// The lock on an open file, until it is dropped or left. It has the descriptor, owned or borrowed.
+/// Holds the lock on an open file until it is dropped or leaked. It has the descriptor, owned or borrowed.
 ///
 /// Dropping it unlocks the open file description, for all its users, and never panics. In a child of
 /// `fork` that has inherited it, dropping it unlocks nothing: the description is the parent's as well.
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct FdGuard<Fd: AsFd> {
-    /// `None` once the lock is left or released. It is dropped before the descriptor.
-    unlocks: Option<Unlocks>,
+    /// `None` once the lock is leaked or released. It is dropped before the descriptor.
+    unlock: Option<UnlockOnDrop>,
     fd: Fd,
 }
 
 impl<Fd: AsFd> FdGuard<Fd> {
-    /// Ends the guard and leaves the lock where it is: on the open file description, until that is
+    /// Ends the guard without unlocking. The lock stays on the open file description until that is
     /// unlocked ([`FdLock::unlock`]) or the last copy of its descriptor is closed.
-    pub fn leave(self) -> Fd {
-        let Self { unlocks, fd } = self;
-        std::mem::forget(unlocks);
+    pub fn leak(self) -> Fd {
+        let Self { unlock, fd } = self;
+        std::mem::forget(unlock);
         fd
     }
 
-    /// Unlocks, and says whether the system agreed.
+    /// Releases the lock and returns the descriptor.
     ///
     /// # Errors
     ///
-    /// [`LockError::NotLocked`] in a child of `fork` for a guard of the parent's, which keeps its lock.
-    /// [`LockError::Io`] if the system refuses to unlock; the lock then stays until the last copy of the
+    /// [`NotLocked`](crate::ErrorKind::NotLocked) in a child of `fork` for a guard of the parent's, which keeps its lock.
+    /// The error of the system if it refuses to unlock; the lock then stays until the last copy of the
     /// descriptor is closed. A descriptor that the guard owns is closed then.
     pub fn release(self) -> Result<Fd, LockError> {
-        let is_ours = self.unlocks.as_ref().is_some_and(Unlocks::is_ours);
-        let fd = self.leave();
+        let is_ours = self.unlock.as_ref().is_some_and(UnlockOnDrop::is_ours);
+        let fd = self.leak();
         if !is_ours {
-            let path = Name::of_descriptor(fd.as_fd()).path().into();
-            return Err(LockError::NotLocked { path });
+            return Err(LockError::not_locked(LockPath::of_descriptor(fd.as_fd()).path()));
         }
         unlock(fd.as_fd())?;
         Ok(fd)
@@ -199,23 +205,23 @@ impl<Fd: AsFd> AsFd for FdGuard<Fd> {
     }
 }
 
-/// Unlocks when it is dropped, in the process that made it. Apart from the guard, so that the guard can
-/// give its descriptor back.
+/// Unlocks when it is dropped, in the process that made it. It is apart from the guard, so that the guard can
+/// return its descriptor.
 #[derive(Debug)]
-struct Unlocks {
-    number: Number,
-    /// The process that made it, in a line of forks.
+struct UnlockOnDrop {
+    number: RawDescriptor,
+    /// The process that made it: see `Platform::generation`.
     generation: u32,
 }
 
-impl Unlocks {
-    /// Not in a child of `fork`.
+impl UnlockOnDrop {
+    /// Returns false in a child of `fork`.
     fn is_ours(&self) -> bool {
-        self.generation == os::generation()
+        self.generation == Os::generation()
     }
 }
 
-impl Drop for Unlocks {
+impl Drop for UnlockOnDrop {
     fn drop(&mut self) {
         if self.is_ours() {
             // A drop reports no error; `release` does.

@@ -1,34 +1,35 @@
-use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(windows)]
 use std::os::windows::io::{AsHandle, BorrowedHandle};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 
-use super::deadline::Deadline;
-use super::diagnosis::refused;
-use super::error::LockError;
-use super::ledger::Hold;
-use super::os;
-use super::process::LedgerRef;
-use super::release::{downgrade, release_guarded};
+use crate::deadline::Deadline;
+use crate::error::{ErrorKind, LockError};
+use crate::ledger::Hold;
+use crate::os::platform::{Platform, PlatformFile, PlatformPath, retry_on_intr};
+use crate::os::{self, Os};
+use crate::process::LedgerRef;
+use crate::release::{downgrade, release_guarded};
+use crate::report::to_lock_error;
 
-/// Proof that the lock is held: from [`Lock::lock`](crate::Lock::lock) until it is dropped.
+/// Holds the lock until it is dropped: returned by [`Lock::lock`](crate::Lock::lock).
 ///
 /// No [`Lock::release`](crate::Lock::release) and no other guard can end this hold (L5). A guard
 /// may be sent to another thread and dropped there. Dropping it releases the lock and never panics;
-/// [`release`](Self::release) does the same and says whether the system agreed. A guard that is
+/// [`release`](Self::release) does the same and returns the error of the system. A guard that is
 /// leaked ([`std::mem::forget`]) holds the lock until the process ends.
 ///
-/// In a child of `fork` an inherited guard is no proof of anything, unless it was kept for the child
-/// ([`keep_on_fork`](Self::keep_on_fork)): dropping it there leaves the parent's hold as it is (L11).
+/// In a child of `fork` an inherited guard holds nothing, unless it was passed on
+/// ([`inherit_on_fork`](Self::inherit_on_fork)): dropping it there leaves the parent's hold as it is (L11).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("my_app.lock");
-/// let held = locket::lock_file(&path).lock()?;
+/// let held = locket::Lock::new(&path).lock()?;
 /// std::thread::spawn(move || drop(held)).join().unwrap();
-/// assert!(locket::lock_file(&path).try_lock().is_ok());
+/// assert!(locket::Lock::new(&path).try_lock().is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -37,57 +38,61 @@ pub struct Guard {
     ledger: LedgerRef,
     /// `None` once released.
     hold: Option<Hold>,
-    /// A downgrade has lost the lock to another process. The descriptor stays, since it is lent.
+    /// A downgrade has lost the lock to another process. The file stays open, since its descriptor is lent.
     is_lost: bool,
     #[cfg(any(unix, windows))]
-    number: os::Number,
+    number: os::RawDescriptor,
     follow_links: bool,
 }
+
+// Shared state changes by single atomic steps.
+impl UnwindSafe for Guard {}
+impl RefUnwindSafe for Guard {}
 
 impl Guard {
     pub(crate) fn new(ledger: LedgerRef, hold: Hold, follow_links: bool) -> Self {
         Self {
             ledger,
             #[cfg(any(unix, windows))]
-            number: hold.descriptor.number(),
+            number: hold.file.number(),
             hold: Some(hold),
             is_lost: false,
             follow_links,
         }
     }
 
-    /// The absolute path of the lock file, as [`Lock::path`](crate::Lock::path) tells it.
+    /// Returns the absolute path of the lock file: see [`Lock::path`](crate::Lock::path).
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.ledger.name().path()
+        self.ledger.path().path()
     }
 
     /// Releases the lock.
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] if the system refuses to unlock (`flock(LOCK_UN)` on Unix, `UnlockFile`
-    /// on Windows). The hold is over all the same: the descriptor is closed (L6). In a child of
-    /// `fork`, [`LockError::NotLocked`] for a guard of the parent's.
+    /// The error of the system if it refuses to unlock (`flock(LOCK_UN)` on Unix, `UnlockFile`
+    /// on Windows). The hold has ended nevertheless: the file is closed (L6). In a child of
+    /// `fork`, [`NotLocked`](ErrorKind::NotLocked) for a guard of the parent's.
     pub fn release(mut self) -> Result<(), LockError> {
         self.end()
     }
 
-    /// Does the path still name the file that is locked? (L9)
+    /// Returns whether the path still names the file that is locked (L9).
     ///
-    /// When it does not, somebody has unlinked, renamed or replaced the lock file, and others may
-    /// hold the lock of the file that is there now. Or the program has closed the descriptor without
-    /// being asked to (Unix), and the hold is over. One `fstat` and one `stat` on Unix; on Windows the
+    /// If it does not, another program has unlinked, renamed or replaced the lock file, and other processes may
+    /// hold the lock of the file that is there now. Or the host program has closed the descriptor, which it does not
+    /// own (Unix), and the hold is over. One `fstat` and one `stat` on Unix; on Windows the
     /// file is opened to ask.
     ///
     /// # Errors
     ///
-    /// What the system answers when it cannot tell. A file that is missing is no error but `false`.
+    /// The error of the system if it cannot tell. A missing file is no error but `false`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("my_app.lock");
-    /// let held = locket::lock_file(&path).lock()?;
+    /// let held = locket::Lock::new(&path).lock()?;
     /// assert!(held.is_current()?);
     /// # #[cfg(unix)] {
     /// std::fs::remove_file(&path)?;
@@ -95,80 +100,81 @@ impl Guard {
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_current(&self) -> io::Result<bool> {
+    pub fn is_current(&self) -> Result<bool, LockError> {
         let Some(hold) = &self.hold else { return Ok(false) };
-        if !self.is_held() || !hold.descriptor.is_own() {
+        if !self.is_held() || !hold.file.is_own() {
             return Ok(false);
         }
-        let mut look = || os::is_current(self.ledger.name(), &hold.descriptor, self.follow_links);
-        let look = || Deadline::Passed.outlast_signals(&mut look);
-        (self.ledger.for_current_process().ledger())
-            .with_descriptors(look)
-            .map_err(|failure| refused(self.ledger.name(), failure).into())
+        let path = self.ledger.path();
+        let mut look = || Os::is_current(path, &hold.file, self.follow_links);
+        let look = || retry_on_intr(&Deadline::Passed, &mut look);
+        let ledger = self.ledger.for_current_process();
+        let answer = ledger.ledger().with_descriptors(look);
+        answer.map_err(|error| to_lock_error(path, error))
     }
 
-    /// Makes an exclusive hold a shared one, without a gap in which another process gets the lock:
+    /// Converts an exclusive hold to a shared one, without a gap in which another process acquires the lock:
     /// `flock(LOCK_SH)` on the same descriptor. A shared hold stays as it is.
     ///
     /// On local file systems of Unix only. flock(2) does not promise that a conversion is atomic, and on
-    /// network file systems and FUSE it is not; on Windows a lock is not converted.
+    /// network file systems and FUSE it is not; Windows does not convert locks.
     ///
-    /// There is no upgrade. A system that refuses one, since there are other readers, has taken the
-    /// shared lock away by then (flock(2), "Notes"), and two readers that wait for each other to go
-    /// would wait forever. Release the hold, take an exclusive one, and look again at what was read.
+    /// There is no upgrade. A system that refuses one, since there are other readers, has released the
+    /// shared lock by then (flock(2), "Notes"), and two readers that wait for each other
+    /// would wait forever. Release the hold, acquire an exclusive one, and read again what was read.
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] of the kind [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on other file
-    /// systems and platforms, and of other kinds if the system refuses; the hold is exclusive as before.
-    /// [`LockError::TimedOut`] if the system has let another process in after all, which no local file
-    /// system is known to do: the hold is over, and [`release`](Self::release) is then
-    /// [`LockError::NotLocked`]. The same in a child of `fork` for a guard of the parent's.
+    /// [`Unsupported`](ErrorKind::Unsupported) on other file systems and platforms, and other kinds if the system
+    /// refuses; the hold is exclusive as before. [`WouldBlock`](ErrorKind::WouldBlock) if the system has let another
+    /// process in between, which no local file
+    /// system is known to do: the hold is over, and [`release`](Self::release) then fails with
+    /// [`NotLocked`](ErrorKind::NotLocked). The same in a child of `fork` for a guard of the parent's.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("data.lock");
     /// # #[cfg(unix)] {
-    /// let mut held = locket::lock_file(&path).lock()?;
+    /// let mut held = locket::Lock::new(&path).lock()?;
     /// // Write, and then go on to read beside others.
     /// held.downgrade()?;
-    /// let _reader = locket::lock_file(&path).shared().try_lock()?;
+    /// let _reader = locket::Lock::new(&path).try_lock_shared()?;
     /// # }
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn downgrade(&mut self) -> Result<(), LockError> {
         let is_held = self.is_held();
         let ledger = self.ledger.for_current_process();
-        let not_locked = || LockError::NotLocked { path: ledger.name().path().into() };
+        let not_locked = || LockError::not_locked(ledger.path().path());
         let hold = self.hold.as_mut().filter(|_| is_held);
         let answer = downgrade(ledger.ledger(), hold.ok_or_else(not_locked)?);
-        self.is_lost = matches!(answer, Err(LockError::TimedOut { .. }));
+        self.is_lost = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         answer
     }
 
-    /// Passes the hold on to the programs that this process becomes or starts: it ends when this
-    /// process and all that inherited it have ended, or closed what they inherited (L11).
+    /// Passes the hold on to the programs that this process executes from now on: it ends when this
+    /// process and all that inherited it have ended or closed the descriptor (L11).
     ///
     /// On Unix every program executed from now on inherits a copy of the descriptor. `locket run -F`
-    /// is built on it: it takes the lock, bequeaths it and becomes the command. This process holds the
-    /// lock for good then, and [`Lock::state`](crate::Lock::state) says so. On Windows a lock
-    /// ends with the process that took it, whoever inherits its handle: this is always an error,
-    /// and the lock is released. Keep the guard until the child has ended.
+    /// does this: it acquires the lock, passes it on and becomes the command. This process then holds the
+    /// lock until it ends, and [`Lock::state`](crate::Lock::state) says so. On Windows a lock
+    /// ends with the process that took it, whichever process inherits its handle: this is always an error,
+    /// and the lock is released. Keep the guard there until the child has ended.
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] if the system refuses (`fcntl` on Unix); the lock is released.
-    /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
-    pub fn bequeath(mut self) -> Result<(), LockError> {
+    /// The error of the system if it refuses (`fcntl` on Unix); the lock is released.
+    /// In a child of `fork`, [`NotLocked`](ErrorKind::NotLocked) for a guard of the parent's.
+    pub fn inherit_on_exec(mut self) -> Result<(), LockError> {
         let ledger = self.ledger.for_current_process().into_owned();
-        let name = ledger.name();
+        let path = ledger.path();
         let is_held = self.is_held();
         let Some(hold) = self.hold.take_if(|_| is_held) else {
-            return Err(LockError::NotLocked { path: name.path().into() });
+            return Err(LockError::not_locked(path.path()));
         };
-        let pass_on = || os::bequeath(&hold.descriptor);
-        if let Err(failure) = ledger.ledger().with_descriptors(pass_on) {
-            let error = refused(name, failure);
+        let pass_on = || Os::inherit_on_exec(&hold.file);
+        if let Err(error) = ledger.ledger().with_descriptors(pass_on) {
+            let error = to_lock_error(path, error);
             release_guarded(ledger.ledger(), hold)?;
             return Err(error);
         }
@@ -178,21 +184,21 @@ impl Guard {
         Ok(())
     }
 
-    /// Carries the hold to the children of `fork`: see fork(2), daemon(3).
+    /// Passes the hold to the children of `fork`: see fork(2), daemon(3).
     ///
     /// A child of `fork` usually holds nothing: it closes its copies of locked descriptors when it is born, so that the lock
     /// is free when the parent has died. After this call a child that is forked keeps its copy. There the guard is as good as
     /// in the parent, and [`Lock::state`](crate::Lock::state) counts the hold. The lock is one for all of them: it is free
     /// when each process has dropped its guard or has ended. For that, the end of the guard closes the descriptor
-    /// and does not unlock it. It cannot be [downgraded](Self::downgrade).
+    /// and does not unlock it. The hold cannot be [downgraded](Self::downgrade).
     ///
     /// A program that becomes a daemon calls it before it forks:
     ///
     /// ```no_run
     /// # #[allow(unsafe_code)]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let held = locket::lock_file("/run/my_daemon.lock").try_lock()?;
-    /// held.keep_on_fork();
+    /// let held = locket::Lock::new("/run/my_daemon.lock").try_lock()?;
+    /// held.inherit_on_fork();
     /// // SAFETY: the process has one thread. The parent ends in here, by _exit(2); the child goes on.
     /// if unsafe { libc::daemon(0, 0) } != 0 {
     ///     return Err(std::io::Error::last_os_error().into());
@@ -203,16 +209,15 @@ impl Guard {
     /// # }
     /// ```
     #[cfg(unix)]
-    pub fn keep_on_fork(&self) {
+    pub fn inherit_on_fork(&self) {
         if let Some(hold) = self.hold.as_ref().filter(|_| self.is_held()) {
-            hold.descriptor.keep_on_fork(self.ledger.name(), hold.mode);
+            hold.file.inherit_on_fork(self.ledger.path(), hold.mode);
         }
     }
 
-    /// Whether this process has the hold, if it has not been released: it is not a parent's, nor lost.
+    /// Returns whether this process has the hold, if it has not been released: it is not a parent's, nor lost.
     fn is_held(&self) -> bool {
-        let is_ours =
-            |hold: &Hold| !self.ledger.is_inherited() || hold.descriptor.is_kept_on_fork();
+        let is_ours = |hold: &Hold| !self.ledger.is_inherited() || hold.file.is_inherited_on_fork();
         !self.is_lost && self.hold.as_ref().is_some_and(is_ours)
     }
 
@@ -223,36 +228,37 @@ impl Guard {
                 release_guarded(self.ledger.for_current_process().ledger(), hold)
             }
             // The parent's, or lost.
-            _ => Err(LockError::NotLocked { path: self.ledger.name().path().into() }),
+            _ => Err(LockError::not_locked(self.path())),
         }
     }
 }
 
-/// The descriptor that the lock is on, for calls that take one. It is the guard's: to unlock or close it
-/// ends the hold behind the guard's back, and a program that inherits it (without `FD_CLOEXEC`) keeps the
-/// lock after the guard's process has died. A child of `fork` has closed its copy, and the number may be another
-/// file's there, unless the guard was kept for it ([`keep_on_fork`](Guard::keep_on_fork)).
+/// Borrows the descriptor that the lock is on, for calls that take one.
+///
+/// It is the guard's: to unlock or close it ends the hold without the guard's knowledge, and a program that inherits it
+/// (without `FD_CLOEXEC`) keeps the lock after the guard's process has died. A child of `fork` has closed its copy, and the
+/// number may be another file's there, unless the guard was passed on to it ([`inherit_on_fork`](Guard::inherit_on_fork)).
 #[cfg(unix)]
 impl AsFd for Guard {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.hold.iter().for_each(|hold| hold.descriptor.lend());
+        self.hold.iter().for_each(|hold| hold.file.lend());
         self.number.borrow_from(self)
     }
 }
 
-/// The handle that the lock is on, for calls that take one. It is the guard's: to unlock or close it
-/// ends the hold behind the guard's back.
+/// Borrows the handle that the lock is on, for calls that take one. It is the guard's: to unlock or close it
+/// ends the hold without the guard's knowledge.
 #[cfg(windows)]
 impl AsHandle for Guard {
     fn as_handle(&self) -> BorrowedHandle<'_> {
-        self.hold.iter().for_each(|hold| hold.descriptor.lend());
+        self.hold.iter().for_each(|hold| hold.file.lend());
         self.number.borrow_from(self)
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Nobody is there to be told; the hold is over in any case.
+        // A drop reports no error; the hold has ended in any case.
         let _ = self.hold.is_some().then(|| self.end());
     }
 }

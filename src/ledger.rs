@@ -1,27 +1,25 @@
-//! What this process holds at one path, and the three states of the lock in code.
+//! What this process holds at one path, and the three states of the lock.
 //!
-//! The kernel is the arbiter; the ledger only remembers. An acquisition is entered after the
-//! kernel has granted it and taken out before the kernel is told to end it, so that what the
-//! ledger calls held, the kernel holds.
+//! The kernel decides; the ledger only records. A hold is added after the kernel has granted it, and removed before the
+//! kernel is told to end it: what the ledger calls held, the kernel holds.
 //!
-//! Each transition is one atomic step of the tally. Only the holds that nobody else keeps need a
-//! lock around them, since they are a queue.
+//! Each transition is one atomic step of the counts. Only unguarded holds need a mutex, since they are a queue.
 
 use std::collections::VecDeque;
 
-use super::courtesy::{Courtesy, Entrance};
-use super::error::Failure;
-use super::idle::IdlePool;
+use super::fairness::{Acquired, Fairness};
+use super::idle::{IdlePool, KeepsIdle};
 use super::options::{AfterUse, Mode};
-use super::os::{self, Descriptor, Name};
-use super::sync::{Arc, Mutex, Register, Slot};
+use super::os::platform::{OsError, Platform, PlatformFile};
+use super::os::{LockPath, OpenFile, Os};
+use super::sync::{Arc, AtomicBox, AtomicState, Mutex};
 
-/// A descriptor while the kernel's lock is on it.
+/// An open file while the kernel's lock is on it.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    pub(crate) descriptor: Box<Descriptor>,
+    pub(crate) file: Box<OpenFile>,
     pub(crate) mode: Mode,
-    pub(crate) entrance: Entrance,
+    pub(crate) acquired: Acquired,
     pub(crate) after_use: AfterUse,
 }
 
@@ -37,50 +35,60 @@ pub(crate) struct Hold {
 /// ```
 ///
 /// `Held` is exclusive, or shared with a count. An acquisition that fails changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum State {
-    /// This process does not hold the lock. Somebody else may.
+    /// This process does not hold the lock. Another process may.
+    #[default]
     Unlocked,
-    /// This process holds the lock alone.
+    /// This process holds the lock exclusively.
     HeldExclusive,
-    /// This process holds the lock, this many times over, beside other readers.
+    /// This process has this many shared holds of the lock.
     HeldShared(usize),
     /// This process does not hold the lock, and its last release was an error.
     ReleasedError,
 }
 
-/// The ledger of one path in one process; all its handles, guards and kept holds share it.
+/// The ledger of one path in one process; all its handles, guards and unguarded holds share it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    name: Name,
+    path: LockPath,
     generation: u32,
-    tally: Register<Tally>,
-    /// The holds of `acquire`, oldest first: `release` ends them in this order. They come and go
-    /// together with their part of the tally, under this lock.
-    kept: Mutex<VecDeque<Kept>>,
-    /// One descriptor without a lock is kept for reuse (L13), if the pool lets this ledger keep one.
-    idle: Slot<Descriptor>,
-    is_keeper: Register<bool>,
+    counts: AtomicState<HoldCounts>,
+    /// The holds of `acquire`, oldest first: `release` ends them in this order. Each is added and removed
+    /// together with its count, under this mutex.
+    unguarded: Mutex<VecDeque<UnguardedHold>>,
+    /// One file without a lock is kept open for reuse (L13), if the pool allows this ledger to.
+    idle: AtomicBox<OpenFile>,
+    may_keep_idle: AtomicState<bool>,
     pool: Arc<IdlePool>,
-    courtesy: Arc<Courtesy>,
+    fairness: Arc<Fairness>,
 }
 
-/// A hold that no guard has. It keeps its ledger, and so itself, alive when every handle is gone:
+/// A hold without a guard. It keeps its ledger, and so itself, alive when every handle is gone:
 /// it belongs to the process.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct UnguardedHold {
     pub(crate) hold: Hold,
     _ledger: Arc<Ledger>,
 }
 
-/// How many holds there are, of guards and kept ones.
+/// The number of holds, with a guard or without.
 ///
-/// As large as a pointer, which every processor changes in one step. No process has more
-/// descriptors than half of it can count, but for one of 32 bits with 65,536 holds of one path.
+/// It fits in a pointer, which every processor changes in one step:
+///
+/// | value | exclusive | shared |
+/// |---|---|---|
+/// | unlocked | 0 | 0 |
+/// | held shared, n times | 0 | n |
+/// | held exclusively | 1 | 0 |
+/// | held exclusively at a replaced file too | more than 0 | any |
+/// | released-error | all bits set | 0 |
+///
+/// A process has fewer descriptors than half of a count can represent, except on 32-bit systems, where it has 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
 #[cfg_attr(not(target_pointer_width = "64"), repr(align(4)))]
-struct Tally {
+struct HoldCounts {
     exclusive: Count,
     shared: Count,
 }
@@ -90,12 +98,11 @@ type Count = u32;
 #[cfg(not(target_pointer_width = "64"))]
 type Count = u16;
 
-impl Tally {
+impl HoldCounts {
     const UNLOCKED: Self = Self { exclusive: 0, shared: 0 };
-    /// No holds, and an error: written as a number of holds that nobody has.
     const RELEASED_ERROR: Self = Self { exclusive: Count::MAX, shared: 0 };
 
-    fn plus(self, mode: Mode) -> Self {
+    fn add(self, mode: Mode) -> Self {
         let Self { exclusive, shared } =
             if self == Self::RELEASED_ERROR { Self::UNLOCKED } else { self };
         match mode {
@@ -104,7 +111,7 @@ impl Tally {
         }
     }
 
-    fn minus(self, mode: Mode) -> Self {
+    fn remove(self, mode: Mode) -> Self {
         let Self { exclusive, shared } = self;
         match mode {
             Mode::Exclusive => Self { exclusive: exclusive.wrapping_sub(1), shared },
@@ -112,174 +119,172 @@ impl Tally {
         }
     }
 
-    /// A failed release shows only when it leaves nothing held.
+    /// A failed release is a state only if nothing is held.
     fn after_failed_release(self) -> Self {
         if self == Self::UNLOCKED { Self::RELEASED_ERROR } else { self }
     }
 }
 
-impl From<Tally> for State {
-    fn from(tally: Tally) -> Self {
-        match tally {
-            Tally::UNLOCKED => Self::Unlocked,
-            Tally::RELEASED_ERROR => Self::ReleasedError,
-            Tally { exclusive: 0, shared } => Self::HeldShared(shared as usize),
-            Tally { .. } => Self::HeldExclusive,
+impl From<HoldCounts> for State {
+    fn from(counts: HoldCounts) -> Self {
+        match counts {
+            HoldCounts::UNLOCKED => Self::Unlocked,
+            HoldCounts::RELEASED_ERROR => Self::ReleasedError,
+            HoldCounts { exclusive: 0, shared } => Self::HeldShared(shared as usize),
+            HoldCounts { .. } => Self::HeldExclusive,
         }
     }
 }
 
 impl Ledger {
-    /// In a child of `fork` it begins with the holds that were kept for it.
-    pub(crate) fn new(name: Name, pool: Arc<IdlePool>, courtesy: Arc<Courtesy>) -> Self {
-        let tally = os::inherited(&name).fold(Tally::UNLOCKED, Tally::plus);
+    /// Creates a ledger. In a child of `fork` it begins with the holds that were passed to it.
+    pub(crate) fn new(path: LockPath, pool: Arc<IdlePool>, fairness: Arc<Fairness>) -> Self {
+        let counts = Os::inherited_holds(&path).fold(HoldCounts::UNLOCKED, HoldCounts::add);
         Self {
-            name,
-            generation: os::generation(),
-            tally: Register::new(tally),
-            kept: Mutex::new(VecDeque::new()),
-            idle: Slot::empty(),
-            is_keeper: Register::new(false),
+            path,
+            generation: Os::generation(),
+            counts: AtomicState::new(counts),
+            unguarded: Mutex::new(VecDeque::new()),
+            idle: AtomicBox::empty(),
+            may_keep_idle: AtomicState::new(false),
             pool,
-            courtesy,
+            fairness,
         }
     }
 
-    pub(crate) fn name(&self) -> &Name {
-        &self.name
+    pub(crate) fn path(&self) -> &LockPath {
+        &self.path
     }
 
-    /// The process that made this ledger, in a line of forks.
+    /// Returns the process that made this ledger: see `Platform::generation`.
     pub(crate) fn generation(&self) -> u32 {
         self.generation
     }
 
     pub(crate) fn state(&self) -> State {
-        self.tally.get().into()
+        self.counts.get().into()
     }
 
-    /// Unlocked, or released-error → held, by a guard.
-    pub(crate) fn enter(&self, hold: &Hold) {
-        self.tally.update(|tally| tally.plus(hold.mode));
-        self.courtesy.entered(hold.entrance, os::clock);
+    /// Unlocked or released-error → held: adds a guard's hold, which the kernel has granted.
+    pub(crate) fn add(&self, hold: &Hold) {
+        self.counts.update(|counts| counts.add(hold.mode));
+        self.fairness.acquired(hold.acquired, Os::clock);
     }
 
-    /// Held → one hold less: a guard's is about to end.
-    pub(crate) fn leave(&self, mode: Mode) {
-        self.tally.update(|tally| tally.minus(mode));
+    /// Held → one hold less: removes a guard's hold, which is about to end.
+    pub(crate) fn remove(&self, mode: Mode) {
+        self.counts.update(|counts| counts.remove(mode));
     }
 
-    /// Held exclusively → held once more as shared: a guard's downgrade, before the system hears of it.
-    /// What the ledger calls shared meanwhile, the system's exclusive lock covers.
-    pub(crate) fn lower(&self) {
-        self.tally.update(|tally| tally.minus(Mode::Exclusive).plus(Mode::Shared));
+    /// Held exclusively → held shared: records a guard's downgrade, before the kernel is told. In between
+    /// the kernel's exclusive lock covers the shared hold.
+    pub(crate) fn begin_downgrade(&self) {
+        self.counts.update(|counts| counts.remove(Mode::Exclusive).add(Mode::Shared));
     }
 
-    /// Back again: the system refused.
-    pub(crate) fn restore(&self) {
-        self.tally.update(|tally| tally.minus(Mode::Shared).plus(Mode::Exclusive));
+    /// Undoes the record: the system refused.
+    pub(crate) fn undo_downgrade(&self) {
+        self.counts.update(|counts| counts.remove(Mode::Shared).add(Mode::Exclusive));
     }
 
-    /// Unlocked, or released-error → held, until some thread takes the hold out to end it.
-    pub(crate) fn keep(ledger: &Arc<Self>, hold: Hold) {
-        let mut kept = ledger.kept.lock();
-        ledger.enter(&hold);
-        kept.push_back(Kept { hold, _ledger: Arc::clone(ledger) });
+    /// Unlocked or released-error → held, until a thread takes the hold to end it.
+    pub(crate) fn add_unguarded(ledger: &Arc<Self>, hold: Hold) {
+        let mut unguarded = ledger.unguarded.lock();
+        ledger.add(&hold);
+        unguarded.push_back(UnguardedHold { hold, _ledger: Arc::clone(ledger) });
     }
 
-    /// Held → one hold less: the oldest kept one, which is the caller's to end. Whoever gets
-    /// `None` released what nobody keeps: → released-error.
-    pub(crate) fn take_kept(&self) -> Option<Kept> {
-        let mut kept = self.kept.lock();
-        let oldest = kept.pop_front();
+    /// Held → one hold less: removes the oldest unguarded hold, which the caller must end. If there is none, the
+    /// release is an error: → released-error.
+    pub(crate) fn take_unguarded(&self) -> Option<UnguardedHold> {
+        let mut unguarded = self.unguarded.lock();
+        let oldest = unguarded.pop_front();
         match &oldest {
-            Some(oldest) => self.leave(oldest.hold.mode),
+            Some(oldest) => self.remove(oldest.hold.mode),
             None => self.fail_release(),
         }
         oldest
     }
 
     /// → released-error, if nothing is held: there was nothing to release, or the system refused
-    /// to end a hold, which was given up all the same.
+    /// to unlock a hold, which has ended nevertheless.
     pub(crate) fn fail_release(&self) {
-        self.tally.update(Tally::after_failed_release);
+        self.counts.update(HoldCounts::after_failed_release);
     }
 
-    /// A descriptor without a lock, for reuse.
+    /// Takes the idle file for reuse.
     ///
-    /// A descriptor that was open at a `fork` is shared with the child for good: no death of ours
-    /// would end a hold on it (L7), so it is not used again. Nor is one whose number belongs to another
-    /// file now, since the host has closed what is not its own.
-    pub(crate) fn take_idle(&self) -> Option<Box<Descriptor>> {
+    /// A file that was open at a `fork` is shared with the child, and a hold on it would outlive this process (L7): it
+    /// is closed. So is a file whose descriptor the host program has closed and opened for something else.
+    pub(crate) fn take_idle(&self) -> Option<Box<OpenFile>> {
         self.idle.take().filter(|idle| !idle.is_shared_by_fork() && idle.is_own())
     }
 
-    /// Takes a descriptor back. If there is one already, or it may not be kept, it is closed.
-    pub(crate) fn put_idle(self: &Arc<Self>, descriptor: Box<Descriptor>) {
-        if !descriptor.may_be_idle() {
+    /// Keeps a file for reuse. It is closed if there is one already, or if this ledger may not keep one.
+    pub(crate) fn put_idle(self: &Arc<Self>, file: Box<OpenFile>) {
+        if !file.may_be_idle() {
             return;
         }
-        if !self.is_keeper() {
-            self.pool.admit(self);
+        if !self.may_keep_idle() {
+            let ledger: Arc<dyn KeepsIdle> = Arc::<Self>::clone(self);
+            self.pool.admit(&ledger);
         }
-        let _surplus = self.idle.put(descriptor);
-        // Dismissed in between, the descriptor came too late to be taken away. (The slot is changed by
-        // both sides, here and in `dismiss`: the later one sees what the earlier did before.)
-        if !self.is_keeper() {
+        let _surplus = self.idle.put(file);
+        // If the permission was revoked in between, the file was put too late to be closed by `revoke_idle`. (Both sides
+        // change the box: the later one sees what the earlier one did before.)
+        if !self.may_keep_idle() {
             drop(self.idle.take());
         }
     }
 
-    /// The same, for the descriptor of a hold that has ended.
+    /// Keeps the file of a hold that has ended.
     pub(crate) fn put_released(self: &Arc<Self>, hold: Hold) {
-        self.courtesy.released(hold.entrance, os::clock);
+        self.fairness.released(hold.acquired, Os::clock);
         if hold.after_use == AfterUse::KeepOpen {
-            self.put_idle(hold.descriptor);
+            self.put_idle(hold.file);
         }
     }
 
-    /// For the pool: may this ledger keep an idle descriptor?
-    pub(crate) fn is_keeper(&self) -> bool {
-        self.is_keeper.get()
-    }
-
-    /// For the pool: from now on it may.
-    pub(crate) fn become_keeper(&self) {
-        self.is_keeper.update(|_| true);
-    }
-
-    /// For the pool: from now on it may not, and its idle descriptor is the caller's to close.
-    pub(crate) fn dismiss(&self) -> Option<Box<Descriptor>> {
-        self.is_keeper.update(|_| false);
-        self.idle.take()
-    }
-
-    /// For the pool: how long ago the lock was last released, in microseconds of `os::clock`.
-    pub(crate) fn unused_for(&self, now: usize) -> usize {
-        now.wrapping_sub(self.courtesy.last_released())
-    }
-
-    /// Makes a call that may need a descriptor. When there are no more, all idle ones are closed, and
+    /// Makes a call that may need a descriptor. If there are none left, all idle files are closed, and
     /// the call is made again.
     pub(crate) fn with_descriptors<T>(
         &self,
-        mut call: impl FnMut() -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        mut call: impl FnMut() -> Result<T, OsError>,
+    ) -> Result<T, OsError> {
         loop {
             match call() {
-                Err(failure) if os::lacks_descriptors(&failure) && self.give_back_idle() => {}
+                Err(error) if Os::lacks_descriptors(&error) && self.close_idle() => {}
                 answer => return answer,
             }
         }
     }
 
-    /// Closes all idle descriptors of the process. Returns whether there were any.
-    pub(crate) fn give_back_idle(&self) -> bool {
-        self.pool.give_back()
+    /// Closes all idle files of the process. Returns whether there were any.
+    pub(crate) fn close_idle(&self) -> bool {
+        self.pool.close_all()
     }
 
-    /// Is it time to let others have the lock for once?
-    pub(crate) fn gives_way(&self) -> bool {
-        self.courtesy.is_due(os::clock)
+    /// Returns whether it is time to let waiters have the lock.
+    pub(crate) fn should_yield(&self) -> bool {
+        self.fairness.should_yield(Os::clock)
+    }
+}
+
+impl KeepsIdle for Ledger {
+    fn may_keep_idle(&self) -> bool {
+        self.may_keep_idle.get()
+    }
+
+    fn allow_idle(&self) {
+        self.may_keep_idle.update(|_| true);
+    }
+
+    fn revoke_idle(&self) -> Option<Box<OpenFile>> {
+        self.may_keep_idle.update(|_| false);
+        self.idle.take()
+    }
+
+    fn unused_for(&self, now: usize) -> usize {
+        now.wrapping_sub(self.fairness.last_released())
     }
 }

@@ -39,12 +39,12 @@
 //! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted, nor opened for writing without need |
 //! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
 //! | L10 path | The path is resolved against the current directory when the handle is made. What the system can open by the path as given can be locked |
-//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing, unless a guard was [kept for it](Guard::keep_on_fork), and cannot release what its parent holds |
+//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing, unless a guard was [passed on to it](Guard::inherit_on_fork), and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
 //! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`]. An observer that has not returned keeps its thread until it does |
 //! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
 //!
-//! # What is not
+//! # What is not guaranteed
 //!
 //! - The lock is *advisory*: it excludes those who ask for it. On Windows it is mandatory for the
 //!   contents of the file: while it is held, nobody else can read or write them, nor can the holder
@@ -113,7 +113,7 @@
 //!
 //! A forked child starts with every lock unlocked. The handles that it inherited are as good as its own. Its copies of
 //! the parent's locked descriptors are closed when it is born, by a handler of `pthread_atfork(3)`, so the parent's death
-//! frees what the parent holds although the child lives. [`Guard::keep_on_fork`] carries a hold to the children, which a program
+//! frees what the parent holds although the child lives. [`Guard::inherit_on_fork`] carries a hold to the children, which a program
 //! needs that locks and then becomes a daemon (`daemon(3)`).
 //!
 //! - A child that executes a program at once (`posix_spawn(3)`, `std::process::Command`) closes its copies by that (`FD_CLOEXEC`).
@@ -149,19 +149,15 @@
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod acquire;
-mod courtesy;
 mod deadline;
-mod diagnosis;
 mod error;
+mod fairness;
 #[cfg(unix)]
 mod fd;
 #[cfg(unix)]
 mod fork_count;
 mod guard;
-mod holders;
 mod idle;
-mod in_use;
-mod kind;
 mod ledger;
 mod lock;
 mod observer;
@@ -170,38 +166,37 @@ mod os;
 mod process;
 mod registry;
 mod release;
+mod report;
 mod sync;
+#[cfg(unix)]
+pub mod unix;
 mod weak_map;
 
 use std::path::Path;
 
-pub use error::{Action, LockError};
+pub use error::{Action, ErrorKind, LockError};
 #[cfg(unix)]
 pub use fd::{FdGuard, FdLock, lock_fd};
 pub use guard::Guard;
-pub use holders::{Claim, Claimant, Coverage, Holders, Process};
-pub use in_use::{LockInUse, locks_in_use};
-pub use kind::ErrorKind;
 pub use ledger::State;
 pub use lock::Lock;
-pub use observer::Wait;
+pub use observer::WaitInfo;
 pub use options::Mode;
+pub use report::lock_status::{Coverage, LockStatus, Owner, OwnerKind, Process};
+pub use report::system_locks;
+pub use report::system_locks::SystemLock;
 
-/// Names the lock of the file at `path`. Opens no file.
+/// Creates a handle to the lock of the file at `path`: the reference's name for [`Lock::new`].
 ///
-/// The path is made absolute here (L10): a later change of the current directory changes nothing.
-/// A path that no file can have is an error of the first acquisition.
+/// The handle holds nothing, and the guard that [`Lock::lock`] returns must be bound to a name:
 ///
-/// Where the absolute path of a relative one does not lead back to the current directory, the handle
-/// keeps that directory open (Unix; `O_PATH` on Linux): a directory on the way may be closed to this user,
-/// the whole may be longer than a path may be, or the directory was renamed, deleted or mounted over.
-/// That keeps its mount from being unmounted, until the last handle and guard of the path are dropped.
-///
+/// ```no_run
+/// let lock = locket::lock_file("my_app.lock"); // Nothing is locked.
+/// let _ = lock.lock()?; // Trap: the guard is dropped at once, and the lock released.
+/// let _held = lock.lock()?; // Held until the end of the scope.
+/// # Ok::<(), locket::LockError>(())
 /// ```
-/// let lock = locket::lock_file("my_app.lock");
-/// assert!(lock.path().is_absolute());
-/// assert_eq!(lock.state(), locket::State::Unlocked);
-/// ```
+#[must_use = "a handle holds no lock: call `lock` or `acquire`"]
 pub fn lock_file(path: impl AsRef<Path>) -> Lock {
-    Lock::new(path.as_ref())
+    Lock::new(path)
 }

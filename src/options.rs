@@ -1,16 +1,15 @@
-//! What a handle carries to every acquisition.
+//! What a handle asks of each acquisition. Plain data, which every layer may read.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::observer::Observer;
-
-/// How a lock is held: alone, or beside others of the same kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How a lock is held: alone, or beside other shared holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// One hold, beside no other.
+    #[default]
     Exclusive,
-    /// Any number of holds, but no exclusive one.
+    /// Any number of shared holds, but no exclusive one.
     Shared,
 }
 
@@ -23,19 +22,19 @@ impl fmt::Display for Mode {
     }
 }
 
-/// For what an acquisition opens the lock file.
+/// The access that an acquisition opens the lock file with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// As little as the file allows: reading, or writing where reading is refused.
+    /// The least that the file allows: reading, or writing where reading is refused.
     Least,
-    /// Reading and writing. An exclusive lock on NFS needs it: see `os::needs_writing`.
+    /// Reading and writing. An exclusive lock on NFS needs it: see `Platform::needs_write_access`.
     ReadWrite,
 }
 
-/// What becomes of a descriptor when its hold has ended, or a wait with it was in vain.
+/// What happens to an open file when its hold has ended, or when a wait with it was in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterUse {
-    /// It may be kept for the next acquisition.
+    /// It may be kept open for the next acquisition.
     KeepOpen,
     Close,
 }
@@ -43,27 +42,23 @@ pub(crate) enum AfterUse {
 #[derive(Clone, Debug)]
 #[cfg_attr(
     not(target_os = "linux"),
-    expect(dead_code, reason = "not every platform can do something with each")
+    expect(dead_code, reason = "some options have no effect on some platforms")
 )]
 pub(crate) struct Options {
     pub(crate) mode: Mode,
-    /// `None`: for as long as it takes.
+    /// `None` waits without a limit.
     pub(crate) timeout: Option<Duration>,
     /// The pause between attempts, where the system cannot wake a timed waiter.
     pub(crate) retry_period: Duration,
-    /// May a timed wait be ended by a signal? If not, it retries.
-    pub(crate) signals: bool,
-    /// May the last component of the path be a symbolic link?
+    /// Whether a timed wait may be ended by a signal. If not, it polls.
+    pub(crate) use_signals: bool,
+    /// Whether the last component of the path may be a symbolic link.
     pub(crate) follow_links: bool,
-    /// May the file be created? If not, there must be one.
+    /// Whether the file may be created. If not, it must exist.
     pub(crate) create: bool,
-    /// The mode of a file that is created, before the umask.
+    /// The permissions of a file that is created, before the umask.
     pub(crate) create_mode: u32,
     pub(crate) after_use: AfterUse,
-    /// Who is told of a wait, if anybody.
-    pub(crate) observer: Option<Observer>,
-    /// How often.
-    pub(crate) observe_every: Duration,
 }
 
 impl Options {
@@ -71,17 +66,15 @@ impl Options {
         mode: Mode::Exclusive,
         timeout: None,
         retry_period: Duration::from_millis(50),
-        signals: true,
+        use_signals: true,
         follow_links: true,
         create: true,
         create_mode: 0o666,
         after_use: AfterUse::KeepOpen,
-        observer: None,
-        observe_every: Duration::from_secs(1),
     };
 
-    /// The same request as one attempt, in which nobody waits.
-    pub(crate) fn at_once(&self) -> Self {
-        Self { timeout: Some(Duration::ZERO), observer: None, ..*self }
+    /// Returns the same options with a timeout of zero: one attempt.
+    pub(crate) fn one_attempt(&self) -> Self {
+        Self { timeout: Some(Duration::ZERO), ..*self }
     }
 }

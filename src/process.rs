@@ -15,10 +15,11 @@ use std::path::Path;
 
 use once_cell::race::OnceBox;
 
-use super::ledger::Ledger;
-use super::os::{self, Name};
-use super::registry::{Ledgers, Registry};
-use super::sync::{Arc, Mutex};
+use crate::ledger::Ledger;
+use crate::os::platform::{Platform, PlatformPath};
+use crate::os::{LockPath, Os};
+use crate::registry::{Ledgers, Registry};
+use crate::sync::{Arc, Mutex};
 
 /// A process in a line of forks: its ancestors come before it in the list.
 #[derive(Debug)]
@@ -26,24 +27,29 @@ struct Process {
     generation: u32,
     registry: Registry,
     /// This process's ledgers of the paths whose handles it has inherited.
-    heirs: Mutex<BTreeMap<OsString, Arc<Ledger>>>,
+    inherited_ledgers: Mutex<BTreeMap<OsString, Arc<Ledger>>>,
     child: OnceBox<Process>,
 }
 
 impl Process {
     const fn new(generation: u32) -> Self {
         let registry = Registry(Mutex::new(Ledgers::new()));
-        Self { generation, registry, heirs: Mutex::new(BTreeMap::new()), child: OnceBox::new() }
+        Self {
+            generation,
+            registry,
+            inherited_ledgers: Mutex::new(BTreeMap::new()),
+            child: OnceBox::new(),
+        }
     }
 
     /// Returns the ledger of a path whose handle was inherited.
-    fn heir(&self, name: &Name) -> Arc<Ledger> {
-        let mut heirs = self.heirs.lock();
-        if let Some(ledger) = heirs.get(name.key()) {
+    fn inherited_ledger(&self, path: &LockPath) -> Arc<Ledger> {
+        let mut inherited_ledgers = self.inherited_ledgers.lock();
+        if let Some(ledger) = inherited_ledgers.get(path.key()) {
             return Arc::clone(ledger);
         }
-        let ledger = self.registry.ledger(name.clone());
-        heirs.insert(name.key().to_os_string(), Arc::clone(&ledger));
+        let ledger = self.registry.ledger(path.clone());
+        inherited_ledgers.insert(path.key().to_os_string(), Arc::clone(&ledger));
         ledger
     }
 }
@@ -51,7 +57,7 @@ impl Process {
 static FIRST: Process = Process::new(0);
 
 fn this_process() -> &'static Process {
-    let generation = os::generation();
+    let generation = Os::generation();
     let mut process = &FIRST;
     while process.generation != generation {
         process = process.child.get_or_init(|| Box::new(Process::new(generation)));
@@ -64,28 +70,28 @@ fn this_process() -> &'static Process {
 pub(crate) struct LedgerRef(Arc<Ledger>);
 
 impl LedgerRef {
-    /// A name may need a descriptor: where there are no more, all idle ones are closed for it.
-    pub(crate) fn of(path: &Path) -> Self {
-        os::watch_forks();
-        let mut name = Name::new(path);
-        if name.lacks_descriptor() && this_process().registry.give_back_idle() {
-            name = Name::new(path);
+    /// A path may need a descriptor: where there are no more, all idle ones are closed for it.
+    pub(crate) fn new(given: &Path) -> Self {
+        Os::watch_forks();
+        let mut path = LockPath::new(given);
+        if path.lacks_descriptor() && this_process().registry.close_idle() {
+            path = LockPath::new(given);
         }
-        Self(this_process().registry.ledger(name))
+        Self(this_process().registry.ledger(path))
     }
 
-    pub(crate) fn name(&self) -> &Name {
-        self.0.name()
+    pub(crate) fn path(&self) -> &LockPath {
+        self.0.path()
     }
 
     pub(crate) fn is_inherited(&self) -> bool {
-        self.0.generation() != os::generation()
+        self.0.generation() != Os::generation()
     }
 
     /// This process's own ledger of the path.
     pub(crate) fn for_current_process(&self) -> Cow<'_, Self> {
         if self.is_inherited() {
-            return Cow::Owned(Self(this_process().heir(self.name())));
+            return Cow::Owned(Self(this_process().inherited_ledger(self.path())));
         }
         Cow::Borrowed(self)
     }
@@ -99,7 +105,7 @@ impl LedgerRef {
 impl Clone for LedgerRef {
     fn clone(&self) -> Self {
         if self.is_inherited() {
-            return Self(this_process().heir(self.name()));
+            return Self(this_process().inherited_ledger(self.path()));
         }
         Self(Arc::clone(&self.0))
     }
@@ -119,7 +125,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::courtesy::MOST_REMEMBERED;
+    use crate::fairness::MAX_REMEMBERED;
 
     /// Without a kept handle the process yields, too: fairness belongs to the path.
     #[test]
@@ -129,7 +135,7 @@ mod tests {
         let start = Instant::now();
         loop {
             crate::lock_file(&path).lock()?.release()?;
-            if LedgerRef::of(&path).ledger().gives_way() {
+            if LedgerRef::new(&path).ledger().should_yield() {
                 return Ok(());
             }
             assert!(start.elapsed() < Duration::from_secs(60), "it never yields");
@@ -139,10 +145,10 @@ mod tests {
     #[test]
     fn few_paths_are_remembered() {
         let registry = Registry(Mutex::new(Ledgers::new()));
-        for n in 0..3 * MOST_REMEMBERED {
-            drop(registry.ledger(Name::new(Path::new(&format!("/nowhere/{n}")))));
+        for n in 0..3 * MAX_REMEMBERED {
+            drop(registry.ledger(LockPath::new(Path::new(&format!("/nowhere/{n}")))));
             let remembered = registry.0.lock().remembered.len();
-            assert_eq!(remembered, MOST_REMEMBERED.min(n + 1));
+            assert_eq!(remembered, MAX_REMEMBERED.min(n + 1));
         }
     }
 }

@@ -1,68 +1,66 @@
-//! Out of the ledger, then out of the kernel. And the downgrade, in the same order.
-
-use std::time::Duration;
+//! Ending and converting holds: first in the ledger, then in the kernel.
 
 use super::deadline::Deadline;
-use super::diagnosis;
 use super::error::LockError;
-use super::holders::Holders;
 use super::ledger::{Hold, Ledger};
 use super::options::Mode;
-use super::os;
+use super::os::Os;
+use super::os::platform::{Platform, PlatformFile, PlatformPath, retry_on_intr};
+use super::report::lock_status::LockStatus;
+use super::report::to_lock_error;
 use super::sync::Arc;
 
-/// Ends the oldest hold of `acquire`: of many that try, one gets it (L5).
-pub(crate) fn release_kept(ledger: &Arc<Ledger>) -> Result<(), LockError> {
-    let Some(kept) = ledger.take_kept() else {
-        return Err(LockError::NotLocked { path: ledger.name().path().into() });
+/// Ends the oldest hold of `acquire`. Of many concurrent calls one gets it (L5).
+pub(crate) fn release_unguarded(ledger: &Arc<Ledger>) -> Result<(), LockError> {
+    let Some(unguarded) = ledger.take_unguarded() else {
+        return Err(LockError::not_locked(ledger.path().path()));
     };
-    end(ledger, kept.hold)
+    end(ledger, unguarded.hold)
 }
 
 /// Ends a guard's hold.
 pub(crate) fn release_guarded(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
-    ledger.leave(hold.mode);
+    ledger.remove(hold.mode);
     end(ledger, hold)
 }
 
-/// Makes a guard's exclusive hold a shared one. On an error the hold is as it was, unless that is
+/// Converts a guard's exclusive hold to a shared one. After an error the hold is as it was, except after
 /// contention: then it is over.
 pub(crate) fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockError> {
     if hold.mode == Mode::Shared {
         return Ok(());
     }
-    ledger.lower();
-    match Deadline::Passed.outlast_signals(|| os::downgrade(&hold.descriptor)) {
+    ledger.begin_downgrade();
+    match retry_on_intr(&Deadline::Passed, || Os::downgrade(&hold.file)) {
         Ok(true) => {
             hold.mode = Mode::Shared;
             Ok(())
         }
         Ok(false) => {
-            ledger.leave(Mode::Shared);
-            let (waited, holders) = (Duration::ZERO, Holders::default());
-            Err(LockError::TimedOut { path: ledger.name().path().into(), waited, holders })
+            ledger.remove(Mode::Shared);
+            Err(LockError::contended(ledger.path().path(), None, LockStatus::default()))
         }
-        Err(failure) => {
-            ledger.restore();
-            Err(diagnosis::refused(ledger.name(), failure))
+        Err(error) => {
+            ledger.undo_downgrade();
+            Err(to_lock_error(ledger.path(), error))
         }
     }
 }
 
 fn end(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
-    if hold.descriptor.is_kept_on_fork() {
-        // Closed, not unlocked: other processes may have the same hold.
+    if hold.file.is_inherited_on_fork() {
+        // Closed and not unlocked: other processes may have the same hold.
         return Ok(());
     }
-    match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {
+    match retry_on_intr(&Deadline::Passed, || Os::unlock(&hold.file)) {
         Ok(()) => {
             ledger.put_released(hold);
             Ok(())
         }
-        Err(failure) => {
-            drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).
+        Err(error) => {
+            drop(hold); // Closed, so unlocked: the hold ends nevertheless (L6).
             ledger.fail_release();
-            Err(diagnosis::refused(ledger.name(), failure))
+            Err(to_lock_error(ledger.path(), error))
         }
     }
 }

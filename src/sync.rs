@@ -31,9 +31,9 @@ impl<T> Mutex<T> {
 /// is forked in the midst of it would wait for for ever.
 ///
 /// What a thread did before a change is done for every thread that makes a later one.
-pub(crate) struct Register<T>(AtomicCell<T>);
+pub(crate) struct AtomicState<T>(AtomicCell<T>);
 
-impl<T: Copy + Eq> Register<T> {
+impl<T: Copy + Eq> AtomicState<T> {
     pub(crate) const fn new(value: T) -> Self {
         const { assert!(AtomicCell::<T>::is_lock_free(), "no processor changes that in one step") };
         Self(AtomicCell::new(value))
@@ -48,16 +48,16 @@ impl<T: Copy + Eq> Register<T> {
     }
 }
 
-impl<T: Copy + Eq + fmt::Debug> fmt::Debug for Register<T> {
+impl<T: Copy + Eq + fmt::Debug> fmt::Debug for AtomicState<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
 }
 
 /// A place for one thing, which threads take and put: one atomic step each, and no lock.
-pub(crate) struct Slot<T>(AtomicCell<Option<Box<T>>>);
+pub(crate) struct AtomicBox<T>(AtomicCell<Option<Box<T>>>);
 
-impl<T> Slot<T> {
+impl<T> AtomicBox<T> {
     pub(crate) const fn empty() -> Self {
         const { assert!(AtomicCell::<Option<Box<T>>>::is_lock_free(), "a pointer is") };
         Self(AtomicCell::new(None))
@@ -73,7 +73,7 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> fmt::Debug for Slot<T> {
+impl<T> fmt::Debug for AtomicBox<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Slot")
     }

@@ -68,7 +68,7 @@ fn a_repeated_acquisition_and_release_allocate_nothing() -> Result<(), Box<dyn E
         lock.clone(),
         lock.clone().timeout(Duration::from_secs(60)),
         lock.clone().timeout(Duration::ZERO),
-        lock.shared().without_signals(),
+        lock.shared().use_signals(false),
     ];
     for lock in &handles {
         for warm in [true, false] {

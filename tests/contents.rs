@@ -7,22 +7,22 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::support::{Outcome, Peer, Scratch};
-use locket::LockError;
+use locket::unix::LockExt;
 
 /// Everything that is done with a lock, failures included.
 fn use_it_all(scratch: &Scratch) -> Outcome {
     let lock = scratch.lock();
     let held = lock.lock()?;
     let hasty = lock.clone().timeout(Duration::from_millis(2));
-    assert!(matches!(hasty.lock(), Err(LockError::TimedOut { .. })));
-    assert!(matches!(hasty.shared().try_acquire(), Err(LockError::TimedOut { .. })));
+    assert!(hasty.lock().is_err_and(|error| error.is_contended()));
+    assert!(hasty.shared().try_acquire().is_err_and(|error| error.is_contended()));
     held.release()?;
     lock.acquire()?;
     lock.release()?;
     assert!(lock.release().is_err());
     lock.clone().shared().lock()?.release()?;
     #[cfg(unix)]
-    lock.clone().create_mode(0o600).no_follow().lock()?.release()?;
+    lock.clone().mode(0o600).follow_links(false).lock()?.release()?;
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("repeat 3 acquire a ; release a");
     peer.ok("acquire a");
@@ -152,7 +152,7 @@ fn l8_an_existing_file_keeps_its_mode() -> Outcome {
     File::create(&path)?;
     for mode in [0o600, 0o640, 0o777, 0o444] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        scratch.lock().create_mode(0o622).lock()?.release()?;
+        scratch.lock().mode(0o622).lock()?.release()?;
         assert_eq!(mode_of(&path)?, mode);
     }
     Ok(())

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use crate::support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
 #[cfg(unix)]
 use crate::support::{until, waiting, word};
-use locket::{Lock, LockError};
+use locket::{ErrorKind, Lock};
 
 /// A handle for each way in which a timed wait may wait.
 fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
     let lock = scratch.lock().timeout(timeout);
-    let retrying = lock.clone().without_signals();
+    let retrying = lock.clone().use_signals(false);
     [
         lock.clone(),
         lock.shared(),
@@ -34,10 +34,9 @@ fn l3_never_early() -> Outcome {
             let start = Instant::now();
             let outcome = lock.lock();
             let took = start.elapsed();
-            let Err(LockError::TimedOut { path, waited, .. }) = outcome else {
-                panic!("it is held: {outcome:?}");
-            };
-            assert_eq!(path, scratch.lock_path());
+            let error = outcome.expect_err("it is held");
+            let waited = error.elapsed();
+            assert_eq!((error.kind(), error.path()), (ErrorKind::TimedOut, &*scratch.lock_path()));
             assert!(timeout <= waited, "{waited:?} of {timeout:?} with {lock:?}");
             assert!(waited <= took, "it says {waited:?}, but took {took:?}");
             assert!(took < timeout + PATIENCE, "{took:?} with {lock:?}");
@@ -53,7 +52,7 @@ fn l3_the_explicit_pair_times_out_too() -> Outcome {
     let timeout = Duration::from_millis(30);
     for lock in ways(&scratch, timeout) {
         let start = Instant::now();
-        assert!(matches!(lock.acquire(), Err(LockError::TimedOut { .. })));
+        assert!(lock.acquire().is_err_and(|error| error.is_contended()));
         assert!(start.elapsed() >= timeout);
     }
     scratch.lock().release()?;
@@ -66,7 +65,7 @@ fn l3_the_message_names_the_path_and_the_time() -> Outcome {
     let _held = scratch.lock().lock()?;
     let error = scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("it is held");
     let message = error.to_string();
-    let start = format!("couldn't lock {} within ", scratch.lock_path().display());
+    let start = format!("cannot lock {} within ", scratch.lock_path().display());
     assert!(message.starts_with(&start) && message.contains("ms: held by "), "{message}");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
     Ok(())

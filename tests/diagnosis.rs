@@ -18,10 +18,10 @@ fn error_of(path: impl AsRef<Path>) -> LockError {
 }
 
 /// Its text, after what the system says.
-fn advice(error: &LockError) -> &str {
-    let LockError::Io { advice: Some(advice), .. } = error else { return "" };
-    assert!(error.to_string().ends_with(&format!("): {advice}")), "{error}");
-    advice
+fn hint(error: &LockError) -> &str {
+    let Some(hint) = error.hint() else { return "" };
+    assert!(error.to_string().ends_with(&format!("): {hint}")), "{error}");
+    hint
 }
 
 #[test]
@@ -30,9 +30,9 @@ fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
     let lock = scratch.lock();
     assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotLocked);
     let _held = lock.lock()?;
-    assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::Contended);
+    assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::WouldBlock);
     let error = lock.timeout(std::time::Duration::from_millis(1)).lock().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Contended);
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
     Ok(())
 }
 
@@ -41,7 +41,7 @@ fn l12_the_kind_of_giving_up() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
     let error = scratch.lock().on_wait(|_| ControlFlow::Break(())).lock().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::GivenUp);
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(error.source().is_none(), "the system has refused nothing");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Other);
     Ok(())
@@ -75,13 +75,13 @@ fn l12_a_path_that_leads_nowhere() -> Outcome {
     let directory = scratch.join("directory");
     fs::create_dir(&directory)?;
     for nowhere in [Path::new(""), Path::new("a\0b"), &scratch.join(&long), &directory] {
-        assert_eq!(error_of(nowhere).kind(), ErrorKind::Path, "{nowhere:?}");
+        assert_eq!(error_of(nowhere).kind(), ErrorKind::InvalidPath, "{nowhere:?}");
     }
     #[cfg(unix)]
     {
         let link = scratch.join("link");
         std::os::unix::fs::symlink(&link, &link)?;
-        assert_eq!(error_of(&link).kind(), ErrorKind::Path);
+        assert_eq!(error_of(&link).kind(), ErrorKind::InvalidPath);
     }
     Ok(())
 }
@@ -92,9 +92,9 @@ fn l12_a_directory_that_is_missing() {
     let missing = scratch.join("missing");
     for path in [missing.join("test.lock"), missing.join("further").join("test.lock")] {
         let error = error_of(path);
-        assert_eq!(error.kind(), ErrorKind::Path, "{error}");
+        assert_eq!(error.kind(), ErrorKind::InvalidPath, "{error}");
         if cfg!(unix) {
-            assert_eq!(advice(&error), format!("there is no directory {}", missing.display()));
+            assert_eq!(hint(&error), format!("there is no directory {}", missing.display()));
         }
     }
 }
@@ -106,8 +106,8 @@ fn l12_a_file_in_place_of_a_directory() -> Outcome {
     let file = scratch.join("file");
     fs::File::create(&file)?;
     let error = error_of(file.join("further").join("test.lock"));
-    assert_eq!(error.kind(), ErrorKind::Path, "{error}");
-    assert_eq!(advice(&error), format!("{} is not a directory", file.display()));
+    assert_eq!(error.kind(), ErrorKind::InvalidPath, "{error}");
+    assert_eq!(hint(&error), format!("{} is not a directory", file.display()));
     Ok(())
 }
 

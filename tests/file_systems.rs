@@ -48,7 +48,7 @@ fn l1_a_read_only_file_system() {
          can be made",
         words_of(libc::EROFS)
     );
-    assert_eq!(refusal.message, format!("couldn't create {}: {reason}", path.display()));
+    assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
     assert!(!scratch.lock_path().exists(), "it was a file system of the peer's own");
 }
 
@@ -65,7 +65,7 @@ fn l12_a_full_file_system() {
         "{}: there is no room for one more file on {place} (tmpfs), not even an empty one",
         words_of(libc::ENOSPC)
     );
-    assert_eq!(refusal.message, format!("couldn't create {}: {reason}", path.display()));
+    assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
     assert_eq!(peer.ok("state a"), "unlocked");
     // What is there can be locked.
     peer.handle("there", scratch.join("there"), "");

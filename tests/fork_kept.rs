@@ -1,4 +1,4 @@
-//! - L11: `Guard::keep_on_fork` carries a hold to the children of `fork`.
+//! - L11: `Guard::inherit_on_fork` carries a hold to the children of `fork`.
 #![cfg(unix)]
 
 use crate::support::{Peer, Scratch, is_alive, kill, word};

@@ -283,7 +283,7 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
 
     inside.ok("lock a g");
     assert_eq!(inside.ok("holders a"), "exclusive this process (pid 1) <- nobody");
-    let told = lock_file(&path).holders()?.to_string();
+    let told = lock_file(&path).status()?.to_string();
     assert!(told.ends_with(" (locket-peer)") && !told.starts_with("pid 1 "), "{told}");
     outside.start_waiting("w", "lock a g", &path);
     let waiting = "exclusive a process outside this container";
@@ -370,7 +370,7 @@ fn l12_without_proc_nobody_is_known() {
     assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
     let refusal = peer.refused("holders a");
     assert_eq!(refusal.class, "ask");
-    let start = format!("couldn't look up the holders of {}: /proc/", path.display());
+    let start = format!("cannot look up the holders of {}: /proc/", path.display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");
 }
 
@@ -403,12 +403,12 @@ fn l12_all_locks_of_subvolumes() -> Outcome {
 /// Each file is listed once, with its holder.
 #[track_caller]
 fn assert_listed(files: &[PathBuf], pids: [u32; 2]) -> Outcome {
-    let locks = locket::locks_in_use()?;
+    let locks = locket::system_locks()?;
     for (file, pid) in files.iter().zip(pids) {
         let of: Vec<_> = locks.iter().filter(|it| it.path.as_ref() == Some(file)).collect();
         let [lock] = of[..] else { panic!("one lock of {}: {of:?}", file.display()) };
         assert!(!lock.deleted);
-        assert_eq!(lock.holders.to_string(), format!("pid {pid} (locket-peer)"));
+        assert_eq!(lock.status.to_string(), format!("pid {pid} (locket-peer)"));
     }
     Ok(())
 }

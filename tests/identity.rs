@@ -250,7 +250,7 @@ fn l9_a_deleted_file_ends_the_wait_of_who_makes_none() -> Outcome {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
-    let waiter = scratch.lock().no_create();
+    let waiter = scratch.lock().create(false);
     let waiting = std::thread::spawn(move || waiter.lock().map(drop));
     until_waiting(std::process::id(), &scratch.lock_path(), 1);
     fs::remove_file(scratch.lock_path())?;

@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use crate::support::{Outcome, PATIENCE, Peer, Scratch};
-use locket::{ErrorKind, LockError, lock_fd, lock_file};
+use locket::{ErrorKind, lock_fd, lock_file};
 
 #[test]
 fn l1_a_descriptor_and_a_path_exclude_each_other() -> Outcome {
@@ -27,7 +27,7 @@ fn l1_a_descriptor_and_a_path_exclude_each_other() -> Outcome {
     held.release()?;
     peer.ok("acquire a");
     let error = lock_fd(&file).try_lock().expect_err("the peer holds it");
-    assert_eq!(error.kind(), ErrorKind::Contended);
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
     peer.ok("release a");
     // Owned as well.
     let held = lock_fd(OwnedFd::from(file)).lock()?;
@@ -76,7 +76,7 @@ fn a_guard_can_be_left_without_unlocking() -> Outcome {
     let scratch = Scratch::new();
     let file = File::create(scratch.lock_path())?;
     let lock = lock_fd(&file);
-    lock.clone().lock()?.leave();
+    lock.clone().lock()?.leak();
     assert!(scratch.lock().try_lock().is_err());
     // Until it is unlocked,
     lock.unlock()?;
@@ -84,7 +84,7 @@ fn a_guard_can_be_left_without_unlocking() -> Outcome {
     lock.unlock()?;
     // or the last copy is closed.
     let copy = file.try_clone()?;
-    drop(lock_fd(file).lock()?.leave());
+    drop(lock_fd(file).lock()?.leak());
     assert!(scratch.lock().try_lock().is_err());
     drop(copy);
     // A process that another test has just forked may have copies for a moment.
@@ -99,14 +99,14 @@ fn l3_a_timeout_is_kept() -> Outcome {
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("acquire a");
     let timeout = Duration::from_millis(30);
-    for lock in [lock_fd(&file), lock_fd(&file).without_signals(), lock_fd(&file).shared()] {
+    for lock in [lock_fd(&file), lock_fd(&file).use_signals(false), lock_fd(&file).shared()] {
         let lock = lock.retry_period(Duration::from_millis(5));
         let start = Instant::now();
         let error = lock.clone().timeout(timeout).lock().expect_err("the peer holds it");
         assert!(start.elapsed() >= timeout);
-        assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
+        assert!(error.is_contended(), "{error}");
         let error = lock.on_wait(|_| ControlFlow::Break(())).lock().expect_err("it is given up");
-        assert!(matches!(error, LockError::GivenUp { .. }), "{error}");
+        assert!(error.kind() == ErrorKind::Cancelled, "{error}");
     }
     Ok(())
 }
@@ -123,7 +123,7 @@ fn l4_a_waiter_is_granted_the_lock() -> Outcome {
                 let _ = tell.send(wait.path().to_owned());
                 ControlFlow::Continue(())
             });
-            observed.lock().map(|held| held.leave().as_raw_fd())
+            observed.lock().map(|held| held.leak().as_raw_fd())
         });
         let path = told.recv()?;
         assert_eq!(path, std::path::PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd())));
@@ -173,12 +173,9 @@ fn l12_a_refusal_names_the_descriptor() -> Outcome {
     let file = rustix::fs::open(scratch.lock_path(), flags, rustix::fs::Mode::empty())?;
     let error = lock_fd(&file).lock().expect_err("it is no open file");
     let shown = format!("/dev/fd/{}", file.as_raw_fd());
-    assert!(error.to_string().starts_with(&format!("couldn't lock {shown}: ")), "{error}");
-    let LockError::Io { path, action, source, .. } = &error else {
-        return Err(error.into());
-    };
-    assert_eq!((path.to_str(), *action), (Some(&*shown), locket::Action::Lock));
-    assert_eq!(source.raw_os_error(), Some(libc::EBADF));
+    assert!(error.to_string().starts_with(&format!("cannot lock {shown}: ")), "{error}");
+    assert_eq!((error.path().to_str(), error.action()), (Some(&*shown), locket::Action::Lock));
+    assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EBADF));
     assert!(error.to_string().contains(&crate::support::words_of(libc::EBADF)), "{error}");
 
     // Contention names the holder, if the observer has asked for it.
@@ -186,7 +183,7 @@ fn l12_a_refusal_names_the_descriptor() -> Outcome {
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("acquire a");
     let lock = lock_fd(&file).timeout(Duration::from_secs(1)).on_wait(|wait| {
-        wait.holders().map_or(ControlFlow::Break(()), |_| ControlFlow::Continue(()))
+        wait.status().map_or(ControlFlow::Break(()), |_| ControlFlow::Continue(()))
     });
     let error = lock.lock().expect_err("the peer has it");
     assert!(error.to_string().contains(&format!("held by pid {}", peer.pid())), "{error}");
@@ -212,7 +209,7 @@ fn l11_a_child_of_fork_does_not_unlock() -> Outcome {
     // SAFETY: the child makes system calls only, but for an error with its path, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let refused = matches!(held.release(), Err(LockError::NotLocked { .. }));
+        let refused = held.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked);
         // SAFETY: nothing of the parent's is to be run.
         unsafe { libc::_exit(i32::from(!refused)) };
     }

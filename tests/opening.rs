@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Outcome, Peer, Scratch, words_of};
-use locket::{Action, ErrorKind, LockError, State, lock_file};
+use locket::{Action, ErrorKind, State, lock_file};
 
 /// The acquisition fails, says why, and leaves nothing behind.
 #[track_caller]
@@ -24,11 +24,10 @@ fn assert_refused(path: impl AsRef<Path>, action: Action, reason: &str) {
     {
         let Err(error) = outcome else { panic!("{} was locked", path.as_ref().display()) };
         let shown = lock.path().display();
-        assert_eq!(error.to_string(), format!("couldn't {action} {shown}: {reason}"));
-        let LockError::Io { path, action: told, source, .. } = &error else { panic!("{error:?}") };
-        assert_eq!((&**path, *told), (lock.path(), action));
+        assert_eq!(error.to_string(), format!("cannot {action} {shown}: {reason}"));
+        assert_eq!((error.path(), error.action()), (lock.path(), action));
         assert_eq!(lock.state(), State::Unlocked);
-        let kind = source.kind();
+        let kind = error.io_error().expect("the system refused").kind();
         assert_eq!(io::Error::from(error).kind(), kind, "the conversion keeps it");
     }
 }
@@ -44,10 +43,10 @@ fn l12_a_directory_is_no_lock_file() {
 #[test]
 fn l8_who_wants_no_file_made_makes_none() -> Outcome {
     let scratch = Scratch::new();
-    let lock = scratch.lock().no_create();
+    let lock = scratch.lock().create(false);
     for outcome in [lock.lock().map(drop), lock.acquire()] {
         let Err(error) = outcome else { panic!("there was something to lock") };
-        assert!(matches!(error, LockError::Io { action: Action::Open, .. }), "{error}");
+        assert!(error.action() == Action::Open, "{error}");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
     }
     assert!(!scratch.lock_path().exists());
@@ -164,21 +163,22 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
         File::create(scratch.join("target"))?;
         let link = scratch.join(name);
         symlink(target, &link)?;
-        let Err(error) = lock_file(&link).no_follow().try_lock() else {
+        let Err(error) = lock_file(&link).follow_links(false).try_lock() else {
             panic!("{name} was locked")
         };
-        assert_eq!(error.to_string(), format!("couldn't open {}: {reason}", link.display()));
-        assert_eq!(error.kind(), ErrorKind::Path);
+        assert_eq!(error.to_string(), format!("cannot open {}: {reason}", link.display()));
+        assert_eq!(error.kind(), ErrorKind::InvalidPath);
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(io::Error::raw_os_error), Some(libc::ELOOP));
     }
     assert!(!scratch.join("nowhere").exists());
 
     // A link on the way is none at the end, and what is no link is locked as ever.
-    lock_file(scratch.join("dir/target")).no_follow().lock()?.release()?;
-    lock_file(scratch.join("new")).no_follow().lock()?.release()?;
+    lock_file(scratch.join("dir/target")).follow_links(false).lock()?.release()?;
+    lock_file(scratch.join("new")).follow_links(false).lock()?.release()?;
     // A loop on the way is what it is.
-    let error = lock_file(scratch.join("loop/x")).no_follow().lock().expect_err("it leads nowhere");
+    let error =
+        lock_file(scratch.join("loop/x")).follow_links(false).lock().expect_err("it leads nowhere");
     assert!(error.to_string().ends_with(&words), "{error}");
     Ok(())
 }
@@ -198,7 +198,7 @@ fn l8_a_file_is_made_where_the_last_link_leads() -> Outcome {
     // To a directory that is missing.
     symlink("missing/test.lock", scratch.join("astray"))?;
     let error = lock_file(scratch.join("astray")).lock().expect_err("it leads nowhere");
-    assert!(matches!(error, LockError::Io { action: Action::Create, .. }), "{error}");
+    assert!(error.action() == Action::Create, "{error}");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
     Ok(())
 }
@@ -236,7 +236,7 @@ fn l12_no_descriptors_left() {
         for command in ["acquire a", "lock a g", "try_acquire a"] {
             let refusal = peer.refused(command);
             assert_eq!(refusal.class, "open");
-            let message = format!("couldn't open {}: {}", path.display(), words_of(libc::EMFILE));
+            let message = format!("cannot open {}: {}", path.display(), words_of(libc::EMFILE));
             assert!(refusal.message.starts_with(&message), "{refusal:?}");
         }
         assert_eq!(path.exists(), existed);

@@ -201,7 +201,7 @@ fn l10_a_deleted_directory_leads_to_its_parent() -> Outcome {
     let refusal = peer.refused("acquire a");
     assert_eq!((&*refusal.class, &*refusal.kind), ("create", "path"), "{refusal:?}");
     let reason = "the directory that was the current one for this handle has been deleted";
-    let message = format!("couldn't create test.lock: {}: {reason}", words_of(libc::ENOENT));
+    let message = format!("cannot create test.lock: {}: {reason}", words_of(libc::ENOENT));
     assert_eq!(refusal.message, message);
     assert_eq!(peer.ok("state a"), "unlocked");
     peer.handle("b", scratch.lock_path(), "");

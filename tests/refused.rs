@@ -86,7 +86,7 @@ fn l6_a_refused_unlock_is_an_error_and_the_end_of_the_hold() -> Outcome {
         let refusal = refused.peer().refused(release);
         assert_eq!(refusal.class, "unlock");
         let path = refused.scratch.lock_path();
-        let message = format!("couldn't unlock {}: {}", path.display(), words_of(libc::EIO));
+        let message = format!("cannot unlock {}: {}", path.display(), words_of(libc::EIO));
         assert_eq!(refusal.message, message);
         assert_eq!(refused.peer().ok("state a"), "released_error");
         assert!(other.finds_free("a"));

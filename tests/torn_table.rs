@@ -70,7 +70,7 @@ fn look(scratch: &Scratch, entry: &str) -> Outcome {
     let (mut looks, mut torn, mut unknown) = (0, 0, 0);
     let start = Instant::now();
     while looks < LOOKS || torn < TORN {
-        match scratch.lock().holders()?.is_held() {
+        match scratch.lock().status()?.is_held() {
             Some(true) => {}
             Some(false) => return Err(format!("look {looks} found a held lock free").into()),
             None => unknown += 1,

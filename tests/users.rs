@@ -132,7 +132,7 @@ fn l8_the_create_mode_shares_or_does_not() {
 
 fn denied(action: &str, path: &Path, why: &str) -> String {
     let path = path.display();
-    format!("couldn't {action} {path}: {}: {why}", words_of(libc::EACCES))
+    format!("cannot {action} {path}: {}: {why}", words_of(libc::EACCES))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use locket::{Guard, Lock, LockError};
+use locket::{Guard, Lock};
 
 use super::Result;
 use super::sys::{Raw, now, spin_until};
@@ -211,7 +211,7 @@ impl Locking for Locket {
     fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
         match self.lock.clone().timeout(timeout).lock() {
             Ok(held) => self.held = Some(held),
-            Err(LockError::TimedOut { .. }) => return Ok(false),
+            Err(error) if error.is_contended() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         Ok(true)
@@ -238,7 +238,7 @@ impl Locking for Unkept {
     fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
         match locket::lock_file(&self.path).timeout(timeout).lock() {
             Ok(held) => self.held = Some(held),
-            Err(LockError::TimedOut { .. }) => return Ok(false),
+            Err(error) if error.is_contended() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         Ok(true)

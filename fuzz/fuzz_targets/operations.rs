@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use locket::{Guard, LockError, State, lock_file};
+use locket::{Guard, ErrorKind, LockError, State, lock_file};
 use locket_model::spec::{self, Mode, Outcome, World};
 
 const PROCESS: u32 = 0;
@@ -55,7 +55,7 @@ fuzz_target!(|operations: &[u8]| {
 fn acquired<T>(result: &Result<T, LockError>) -> Outcome {
     match result {
         Ok(_) => Outcome::Held,
-        Err(LockError::TimedOut { .. }) => Outcome::TimedOut,
+        Err(error) if error.is_contended() => Outcome::TimedOut,
         Err(_) => Outcome::Failed,
     }
 }
@@ -63,7 +63,7 @@ fn acquired<T>(result: &Result<T, LockError>) -> Outcome {
 fn released(result: &Result<(), LockError>) -> Outcome {
     match result {
         Ok(()) => Outcome::Released,
-        Err(LockError::NotLocked { .. }) => Outcome::NotLocked,
+        Err(error) if error.kind() == ErrorKind::NotLocked => Outcome::NotLocked,
         Err(_) => Outcome::Refused,
     }
 }

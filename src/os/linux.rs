@@ -1,7 +1,4 @@
-//! What Linux has and other Unixes have not.
+//! What Linux has and other Unixes do not.
 
-pub(super) mod alarm;
-pub(super) mod holders;
-pub(super) mod mounts;
-mod proc;
-pub(super) mod watcher;
+pub(crate) mod conflicting_lock;
+pub(crate) mod wake_timer;

@@ -4,9 +4,9 @@
 //! it lasts the system lets no other descriptor write the file, nor read it if the lock is
 //! exclusive; opening, renaming and deleting it stay possible.
 
-pub(super) mod holders;
 mod identity;
 mod pauses;
+pub(crate) mod restart_manager;
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -28,25 +28,24 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_SHARE_WRITE,
 };
 
-use crate::courtesy::Clock;
 use crate::deadline::Deadline;
-use crate::diagnosis::Diagnosis;
-use crate::error::{Action, Failure};
-use crate::kind::ErrorKind;
-use crate::observer::{Opened, Waited, Watch};
+use crate::error::Action;
 use crate::options::{Access, Mode, Options};
+use crate::os::platform::{
+    Observed, Opened, OsError, Platform, PlatformFile, PlatformPath, WaitOutcome, reborrow,
+};
 
 use pauses::Pauses;
 
 /// An absolute path.
 #[derive(Clone, Debug)]
-pub(crate) struct Name {
+pub(crate) struct LockPath {
     path: PathBuf,
     /// Why no file can have this name.
     fault: Option<(io::ErrorKind, &'static str)>,
 }
 
-impl Name {
+impl LockPath {
     pub(crate) fn new(given: &Path) -> Self {
         let text = given.as_os_str().as_encoded_bytes();
         match path::absolute(given) {
@@ -64,21 +63,7 @@ impl Name {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What tells the ledgers of this process apart: names with equal keys share one (L10).
-    pub(crate) fn key(&self) -> &OsStr {
-        self.path.as_os_str()
-    }
-
-    #[allow(clippy::unused_self, reason = "the contract's form")]
-    pub(crate) fn lacks_descriptor(&self) -> bool {
-        false
-    }
-
-    fn checked(&self, action: Action) -> Result<&Path, Failure> {
+    fn checked(&self, action: Action) -> Result<&Path, OsError> {
         match self.fault {
             None => Ok(&self.path),
             Some((kind, text)) => Err(action.failed(io::Error::new(kind, text))),
@@ -86,107 +71,179 @@ impl Name {
     }
 }
 
-/// A file object of our own. Children do not inherit it: std's descriptors are closed to them.
+impl PlatformPath for LockPath {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn key(&self) -> &OsStr {
+        self.path.as_os_str()
+    }
+}
+
+/// A file object of the library's own. Children do not inherit it: std opens files as not inheritable. A program
+/// that closes handles of others is ended by the system's own checks, if at all.
 #[derive(Debug)]
-pub(crate) struct Descriptor {
+pub(crate) struct OpenFile {
     file: File,
 }
 
-impl Descriptor {
-    #[allow(clippy::unused_self, reason = "the contract's form")]
-    pub(crate) fn is_shared_by_fork(&self) -> bool {
-        false
+impl OpenFile {
+    pub(crate) fn number(&self) -> RawDescriptor {
+        RawDescriptor(self.file.as_raw_handle())
     }
 
-    pub(crate) fn number(&self) -> Number {
-        Number(self.file.as_raw_handle())
-    }
-
-    #[allow(clippy::unused_self, reason = "the contract's form")]
+    #[allow(clippy::unused_self, reason = "on Unix the descriptor is prepared for its borrower")]
     pub(crate) fn lend(&self) {}
-
-    /// A program that closes handles of others is ended by the system's own checks, if at all.
-    #[allow(clippy::unused_self, reason = "the contract's form")]
-    pub(crate) fn is_own(&self) -> bool {
-        true
-    }
-
-    #[allow(clippy::unused_self, reason = "the contract's form")]
-    pub(crate) fn is_kept_on_fork(&self) -> bool {
-        false
-    }
-
-    #[allow(clippy::unused_self, reason = "the contract's form")]
-    pub(crate) fn may_be_idle(&self) -> bool {
-        true
-    }
 }
+
+impl PlatformFile for OpenFile {}
 
 /// The number of a handle, for a guard that has it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Number(RawHandle);
+pub(crate) struct RawDescriptor(RawHandle);
 
 // SAFETY: it is a number, which means the same to every thread of the process.
-unsafe impl Send for Number {}
+unsafe impl Send for RawDescriptor {}
 // SAFETY: as above.
-unsafe impl Sync for Number {}
+unsafe impl Sync for RawDescriptor {}
 
-impl Number {
+impl RawDescriptor {
     /// Borrows the handle for as long as its owner is borrowed, which keeps it open meanwhile.
     pub(crate) fn borrow_from<T>(self, _owner: &T) -> BorrowedHandle<'_> {
         // SAFETY: a guard owns the handle whose number it has, and that leaves the guard only when the
-        // guard itself ends: by `release`, `bequeath` and drop.
+        // guard itself ends: by `release`, `inherit_on_exec` and drop.
         unsafe { BorrowedHandle::borrow_raw(self.0) }
     }
 }
 
-/// Somebody who keeps the file to himself, or has it open still while it is being deleted, is
-/// waited for, since that ends; at the deadline it is an error like any other.
-pub(crate) fn open(
-    name: &Name,
-    options: &Options,
-    deadline: &Deadline,
-    _: Access,
-    watch: &mut Option<Watch>,
-) -> Result<Opened<Descriptor>, Failure> {
-    let path = name.checked(Action::Open)?;
-    let mut pauses = Pauses::up_to(options.retry_period);
-    loop {
-        let is_last = deadline.remaining() == Some(Duration::ZERO);
-        match open_or_create(path, options) {
-            Ok(file) => return Ok(Opened::Descriptor(Descriptor { file })),
-            Err(failure) if is_last || !passes(&failure.source) => return Err(failure),
-            Err(_) => {
-                Watch::begin_once(watch, name, options, deadline);
-                let waited = pause_before_retry(&mut pauses, deadline, watch.as_mut());
-                if let Waited::GivenUp(waited) = waited {
-                    return Ok(Opened::GivenUp(waited));
+pub(crate) enum Os {}
+
+impl Platform for Os {
+    type LockPath = LockPath;
+    type OpenFile = OpenFile;
+
+    /// A program that denies others the file, or has it open still while it is being deleted, is waited for, since that
+    /// ends; at the deadline it is an error like any other.
+    fn open(
+        path: &LockPath,
+        options: &Options,
+        deadline: &Deadline,
+        _: Access,
+        mut observed: Option<&mut dyn Observed>,
+    ) -> Result<Opened<OpenFile>, OsError> {
+        let path = path.checked(Action::Open)?;
+        let mut pauses = Pauses::up_to(options.retry_period);
+        loop {
+            let is_last = deadline.has_passed();
+            match open_or_create(path, options) {
+                Ok(file) => return Ok(Opened::File(OpenFile { file })),
+                Err(error) if is_last || !passes(&error.source) => return Err(error),
+                Err(_) => {
+                    let outcome =
+                        pause_before_retry(&mut pauses, deadline, reborrow(&mut observed));
+                    if let WaitOutcome::Cancelled(elapsed) = outcome {
+                        return Ok(Opened::Cancelled(elapsed));
+                    }
                 }
             }
         }
     }
+
+    fn try_lock(file: &OpenFile, mode: Mode) -> Result<bool, OsError> {
+        let answer = match mode {
+            Mode::Exclusive => FileExt::try_lock(&file.file),
+            Mode::Shared => FileExt::try_lock_shared(&file.file),
+        };
+        match answer {
+            Ok(()) => Ok(true),
+            // ERROR_LOCK_VIOLATION, and nothing else.
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
+        }
+    }
+
+    /// Untimed in the kernel's queue. Timed by polling until the deadline, where the last attempt is the caller's.
+    fn wait(
+        file: &OpenFile,
+        options: &Options,
+        deadline: &Deadline,
+        mut observed: Option<&mut dyn Observed>,
+    ) -> Result<WaitOutcome, OsError> {
+        let mut pauses = Pauses::up_to(options.retry_period);
+        loop {
+            match (deadline.remaining(), &observed) {
+                (None, None) => return block(file, options.mode),
+                (Some(Duration::ZERO), _) => return Ok(WaitOutcome::Woken),
+                _ => {}
+            }
+            let outcome = pause_before_retry(&mut pauses, deadline, reborrow(&mut observed));
+            if let WaitOutcome::Cancelled(_) = outcome {
+                return Ok(outcome);
+            }
+            if Self::try_lock(file, options.mode)? {
+                return Ok(WaitOutcome::Granted);
+            }
+        }
+    }
+
+    fn is_current(path: &LockPath, file: &OpenFile, follow_links: bool) -> Result<bool, OsError> {
+        match open_to_look(path.checked(Action::Verify)?, follow_links) {
+            Ok(named) => identity::is_same(&named, &file.file),
+            // A name that is being deleted names nothing that could be opened any more.
+            Err(error) if is_missing(&error) || code(&error) == Some(ERROR_DELETE_PENDING) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+        .map_err(|error| Action::Verify.failed(error))
+    }
+
+    fn unlock(file: &OpenFile) -> Result<(), OsError> {
+        FileExt::unlock(&file.file).map_err(|error| Action::Unlock.failed(error))
+    }
+
+    fn downgrade(_: &OpenFile) -> Result<bool, OsError> {
+        let text = "Windows does not convert locks";
+        Err(Action::Lock.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+    }
+
+    /// The system keeps a lock by its process: it ends with this one, whichever process inherits the handle.
+    fn inherit_on_exec(_: &OpenFile) -> Result<(), OsError> {
+        let text = "on Windows a lock ends with the process that took it";
+        Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
+    }
+
+    fn lacks_descriptors(error: &OsError) -> bool {
+        code(&error.source) == Some(ERROR_TOO_MANY_OPEN_FILES)
+    }
 }
 
-pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
-    code(&failure.source) == Some(ERROR_TOO_MANY_OPEN_FILES)
+/// The files are opened as synchronous, so the call returns when the lock is granted.
+fn block(file: &OpenFile, mode: Mode) -> Result<WaitOutcome, OsError> {
+    let answer = match mode {
+        Mode::Exclusive => FileExt::lock(&file.file),
+        Mode::Shared => FileExt::lock_shared(&file.file),
+    };
+    match answer {
+        Ok(()) => Ok(WaitOutcome::Granted),
+        // The host has called `CancelSynchronousIo` for this thread: what a signal is on Unix.
+        Err(error) if code(&error) == Some(ERROR_OPERATION_ABORTED) => Ok(WaitOutcome::Woken),
+        Err(error) => Err(Action::Lock.failed(error)),
+    }
 }
 
-/// `LockFileEx` asks for no more than reading.
-pub(crate) fn needs_writing(_: &Failure) -> bool {
-    false
-}
-
-/// Shows the wait to the observer if it is time to, and sleeps until the next attempt is due.
+/// Sleeps until the next attempt is due, or until the observer cancels the wait.
 fn pause_before_retry(
     pauses: &mut Pauses,
     deadline: &Deadline,
-    watch: Option<&mut Watch>,
-) -> Waited {
+    observed: Option<&mut dyn Observed>,
+) -> WaitOutcome {
     let pause = pauses.next(deadline.remaining());
-    if let Some(watch) = watch {
-        if watch.start() {
-            watch.pause(pause);
-            return watch.ended().map_or(Waited::Woken, Waited::GivenUp);
+    if let Some(observed) = observed {
+        if observed.start() {
+            observed.pause(pause);
+            return observed.cancelled().map_or(WaitOutcome::Woken, WaitOutcome::Cancelled);
         }
     }
     if pause.is_zero() {
@@ -194,14 +251,14 @@ fn pause_before_retry(
     } else {
         thread::sleep(pause);
     }
-    Waited::Woken
+    WaitOutcome::Woken
 }
 
 fn passes(error: &io::Error) -> bool {
     matches!(code(error), Some(ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING))
 }
 
-fn open_or_create(path: &Path, options: &Options) -> Result<File, Failure> {
+fn open_or_create(path: &Path, options: &Options) -> Result<File, OsError> {
     let file = match open_with(path, options, false) {
         Err(error) if options.create && is_missing(&error) => {
             open_with(path, options, true).map_err(|error| Action::Create.failed(error))?
@@ -230,20 +287,6 @@ fn open_with(path: &Path, options: &Options, create: bool) -> io::Result<File> {
         .map_err(explained)
 }
 
-pub(crate) fn is_current(
-    name: &Name,
-    descriptor: &Descriptor,
-    follow_links: bool,
-) -> Result<bool, Failure> {
-    match open_to_look(name.checked(Action::Check)?, follow_links) {
-        Ok(file) => identity::is_same(&file, &descriptor.file),
-        // A name that is being deleted names nothing that could be opened any more.
-        Err(error) if is_missing(&error) || code(&error) == Some(ERROR_DELETE_PENDING) => Ok(false),
-        Err(error) => Err(error),
-    }
-    .map_err(|error| Action::Check.failed(error))
-}
-
 /// Without any access to its contents, which no sharing mode of somebody else's can refuse. It
 /// may be a directory by now.
 fn open_to_look(path: &Path, follow_links: bool) -> io::Result<File> {
@@ -255,90 +298,6 @@ fn open_to_look(path: &Path, follow_links: bool) -> io::Result<File> {
         .open(path)
         .map_err(explained)
 }
-
-pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
-    let answer = match mode {
-        Mode::Exclusive => FileExt::try_lock(&descriptor.file),
-        Mode::Shared => FileExt::try_lock_shared(&descriptor.file),
-    };
-    match answer {
-        Ok(()) => Ok(true),
-        // ERROR_LOCK_VIOLATION, and nothing else.
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
-    }
-}
-
-/// Untimed in the kernel's queue. Timed by trying again and again until the deadline, where the
-/// last try is the caller's.
-pub(crate) fn wait(
-    descriptor: &Descriptor,
-    options: &Options,
-    deadline: &Deadline,
-    mut watch: Option<&mut Watch>,
-) -> Result<Waited, Failure> {
-    let mut pauses = Pauses::up_to(options.retry_period);
-    loop {
-        match (deadline.remaining(), &watch) {
-            (None, None) => return block(descriptor, options.mode),
-            (Some(Duration::ZERO), _) => return Ok(Waited::Woken),
-            _ => {}
-        }
-        let waited = pause_before_retry(&mut pauses, deadline, watch.as_deref_mut());
-        if let Waited::GivenUp(_) = waited {
-            return Ok(waited);
-        }
-        if try_lock(descriptor, options.mode)? {
-            return Ok(Waited::Granted);
-        }
-    }
-}
-
-/// Our descriptors are synchronous, so the call returns when the lock is granted.
-fn block(descriptor: &Descriptor, mode: Mode) -> Result<Waited, Failure> {
-    let answer = match mode {
-        Mode::Exclusive => FileExt::lock(&descriptor.file),
-        Mode::Shared => FileExt::lock_shared(&descriptor.file),
-    };
-    match answer {
-        Ok(()) => Ok(Waited::Granted),
-        // The host has called `CancelSynchronousIo` for this thread: what a signal is elsewhere.
-        Err(error) if code(&error) == Some(ERROR_OPERATION_ABORTED) => Ok(Waited::Woken),
-        Err(error) => Err(Action::Lock.failed(error)),
-    }
-}
-
-/// Who waits untimed is next, and who retries does not hurry: nobody has to.
-pub(crate) fn give_way(_: Duration) {}
-
-pub(crate) fn clock(_: Clock) -> usize {
-    0
-}
-
-pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
-    Diagnosis { kind: ErrorKind::of(&failure.source), advice: None }
-}
-
-pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
-    FileExt::unlock(&descriptor.file).map_err(|error| Action::Unlock.failed(error))
-}
-
-pub(crate) fn downgrade(_: &Descriptor) -> Result<bool, Failure> {
-    let text = "on Windows a lock is not converted";
-    Err(Action::Lock.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
-}
-
-/// The system keeps a lock by its process: it ends with this one, whoever inherits the descriptor.
-pub(crate) fn bequeath(_: &Descriptor) -> Result<(), Failure> {
-    let text = "on Windows a lock ends with the process that took it";
-    Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))
-}
-
-pub(crate) fn generation() -> u32 {
-    0
-}
-
-pub(crate) fn watch_forks() {}
 
 /// Of the call that was made just now: `ERROR_ACCESS_DENIED` stands for several things, which
 /// only the status beneath it tells apart.

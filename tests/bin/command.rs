@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use locket::{Claim, Holders, Lock, LockError, State};
+use locket::{ErrorKind, Lock, LockError, LockStatus, Owner, State};
 
 use super::foreign::{Ask, Foreign};
 #[cfg(unix)]
@@ -84,7 +84,7 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         }
         ["bequeath_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
-            silent(guard.bequeath())
+            silent(guard.inherit_on_exec())
         }
 
         ["acquire", name] => silent(lock(name)?.acquire()),
@@ -92,8 +92,8 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         ["release", name] => silent(lock(name)?.release()),
         ["state", name] => Ok(state(lock(name)?.state())),
         ["holders", name] => {
-            let holders = lock(name)?.holders()?;
-            Ok(told(&holders))
+            let status = lock(name)?.status()?;
+            Ok(told(&status))
         }
         ["observe", name] => observe(lock(name)?),
 
@@ -154,7 +154,7 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         ["keep_guard_on_fork", slot] => {
             let things = world.things();
             let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
-            guard.keep_on_fork();
+            guard.inherit_on_fork();
             Ok(String::new())
         }
         #[cfg(unix)]
@@ -191,31 +191,31 @@ fn observe(lock: Lock) -> Reply {
     let (tell, looks) = mpsc::channel();
     let lock = lock.on_wait(move |wait| {
         // Somebody listens as long as the wait lasts.
-        let _ = tell.send(wait.holders());
+        let _ = tell.send(wait.status());
         ControlFlow::Break(())
     });
     match lock.lock() {
-        Err(LockError::GivenUp { .. }) => {}
+        Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(error) => return Err(error.into()),
         Ok(_) => return Err(Refusal::usage("a free lock is not waited for")),
     }
-    let holders = looks.recv().map_err(|_| Refusal::usage("nobody has looked"))??;
-    Ok(told(&holders))
+    let status = looks.recv().map_err(|_| Refusal::usage("nobody has looked"))??;
+    Ok(told(&status))
 }
 
-fn told(holders: &Holders) -> String {
-    format!("{} <- {}", claims(&holders.held), claims(&holders.waiting))
+fn told(status: &LockStatus) -> String {
+    format!("{} <- {}", claims(&status.holders), claims(&status.waiters))
 }
 
-fn claims(claims: &[Claim]) -> String {
+fn claims(claims: &[Owner]) -> String {
     if claims.is_empty() {
         return "nobody".into();
     }
-    let claim = |claim: &Claim| match claim.mode {
-        Some(mode) => format!("{mode} {}", claim.by),
-        None => claim.by.to_string(),
+    let owner = |owner: &Owner| match owner.mode {
+        Some(mode) => format!("{mode} {}", owner.kind),
+        None => owner.kind.to_string(),
     };
-    claims.iter().map(claim).collect::<Vec<_>>().join(", ")
+    claims.iter().map(owner).collect::<Vec<_>>().join(", ")
 }
 
 fn put_guard(

@@ -31,13 +31,14 @@ fn with(lock: Lock, option: &str) -> Result<Lock, Refusal> {
         "shared" => lock.shared(),
         "asking" => lock.observe_every(Duration::from_millis(20)).on_wait(|wait| {
             // What it is told is in the error of a timeout.
-            let _ = wait.holders();
+            let _ = wait.status();
             ControlFlow::Continue(())
         }),
-        "no_follow" => lock.no_follow(),
-        "create_mode" => lock.create_mode(words::octal(value)?),
+        "no_follow" => lock.follow_links(false),
+        #[cfg(unix)]
+        "create_mode" => locket::unix::LockExt::mode(lock, words::octal(value)?),
         "keep_open" => lock.keep_open(words::parse(value)?),
-        "without_signals" => lock.without_signals(),
+        "without_signals" => lock.use_signals(false),
         _ => return Err(Refusal::usage(format_args!("there is no option `{name}`"))),
     })
 }

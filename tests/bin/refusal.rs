@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
-use locket::LockError;
+use locket::{ErrorKind, LockError};
 
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -29,11 +29,10 @@ impl Display for Refusal {
 
 impl From<LockError> for Refusal {
     fn from(error: LockError) -> Self {
-        let class = match &error {
-            LockError::TimedOut { .. } => "timed_out".into(),
-            LockError::NotLocked { .. } => "not_locked".into(),
-            LockError::Io { action, .. } => format!("{action:?}").to_lowercase(),
-            _ => "unknown".into(),
+        let class = match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => "timed_out".into(),
+            ErrorKind::NotLocked => "not_locked".into(),
+            _ => format!("{:?}", error.action()).to_lowercase(),
         };
         let kind = format!("{:?}", error.kind()).to_lowercase();
         Self { class, kind, message: error.to_string() }

@@ -64,7 +64,7 @@ fn an_interpreter_that_is_missing_is_named() {
             let output = output.expect("it should run");
             let text = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(126), "{text}");
-            assert!(text.contains("couldn't run a-script: ") && text.contains(named), "{text}");
+            assert!(text.contains("cannot run a-script: ") && text.contains(named), "{text}");
         }
     }
 }

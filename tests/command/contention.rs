@@ -35,7 +35,7 @@ fn a_timeout_is_never_early() {
     let holder = Running::holder(&path);
     let start = Instant::now();
     let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
-    let what = format!("couldn't lock {} within 100ms:", path.display());
+    let what = format!("cannot lock {} within 100ms:", path.display());
     holder.assert_blamed(&refused.code(75).stdout(""), &what);
     assert!(start.elapsed() >= Duration::from_millis(100));
 }

@@ -77,7 +77,7 @@ fn wrong_arguments_are_64() {
 fn a_lock_file_that_cannot_be_had_is_66() {
     let scratch = Scratch::new();
     let missing = scratch.join("nosuch/x.lock");
-    assert!(fails(&missing, &["true"], 66).contains("couldn't create"));
+    assert!(fails(&missing, &["true"], 66).contains("cannot create"));
     assert!(fails(Path::new("/dev/null"), &["true"], 66).contains("it is a device"));
     let file = scratch.join("file");
     fs::write(&file, "").expect("the directory is ours");
@@ -101,7 +101,7 @@ fn a_forbidden_lock_file_is_66() {
     let output = run.output().expect("it should run");
     let text = String::from_utf8(output.stderr).expect("it is text");
     assert_eq!(output.status.code(), Some(66), "{text}");
-    assert!(text.contains("couldn't open") && text.contains("Permission denied"), "{text}");
+    assert!(text.contains("cannot open") && text.contains("Permission denied"), "{text}");
 }
 
 /// Runs locket under strace, which makes the system lie.
@@ -128,14 +128,14 @@ fn a_system_that_refuses_is_71() {
     for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EIO"] {
         let (code, text) = under(&format!("inject=flock:error={error}"), &path, &[]);
         assert_eq!(code, Some(71), "{error}: {text}");
-        assert!(text.contains("couldn't lock "), "{error}: {text}");
+        assert!(text.contains("cannot lock "), "{error}: {text}");
     }
     // The command cannot be started; without a canary it can.
     for (turns, expected) in [("1+", 71), ("2+", 0)] {
         let inject = format!("inject=clone,clone3,vfork,fork:error=EAGAIN:when={turns}");
         let (code, text) = under(&inject, &path, &[]);
         assert_eq!(code, Some(expected), "{text}");
-        assert_eq!(text.contains("couldn't run true"), expected == 71, "{text}");
+        assert_eq!(text.contains("cannot run true"), expected == 71, "{text}");
     }
     let (code, text) = under("inject=execve:error=ENOMEM:when=2+", &path, &[]);
     assert_eq!(code, Some(71), "{text}");
@@ -152,7 +152,7 @@ fn a_command_that_cannot_be_run_is_126() {
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).expect("it is ours");
     for command in [&plain, scratch.path(), &plain.join("below")] {
         let command = command.to_str().expect("it is text");
-        assert!(fails(&path, &[command], 126).contains(&format!("couldn't run {command}: ")));
+        assert!(fails(&path, &[command], 126).contains(&format!("cannot run {command}: ")));
         assert!(is_free(&path));
     }
 }
@@ -162,7 +162,7 @@ fn a_command_that_is_not_found_is_127() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for command in ["no-such-command-anywhere", "/no/such/command", ""] {
-        assert!(fails(&path, &[command], 127).contains(&format!("couldn't run {command}: ")));
+        assert!(fails(&path, &[command], 127).contains(&format!("cannot run {command}: ")));
         assert!(is_free(&path));
     }
 }

@@ -59,7 +59,7 @@ fn a_holder_that_started_this_process_is_told_at_once() {
     let line = run.line();
     assert!(line.starts_with(&format!("locket: waiting for {shown}: held by pid ")), "{line}");
     assert!(line.ends_with(", which started this process"), "{line}");
-    assert!(run.line().starts_with("locket: couldn't lock "));
+    assert!(run.line().starts_with("locket: cannot lock "));
     assert_eq!(run.wait().code(), Some(75));
 }
 

@@ -71,7 +71,7 @@ fn timeout() {
     ];
     for spelling in spellings {
         let refused = locket_run().args(spelling).arg(&path).arg("true").assert();
-        let what = format!("couldn't lock {} within 20ms:", path.display());
+        let what = format!("cannot lock {} within 20ms:", path.display());
         holder.assert_blamed(&refused.code(75), &what);
     }
 }
@@ -157,7 +157,7 @@ fn quiet_still_tells_errors() {
     let path = scratch.join("missing/x.lock");
     let output = locket_run().args(["--quiet"]).arg(path).arg("true").output();
     let text = String::from_utf8(output.expect("it should run").stderr).expect("it is text");
-    assert!(text.starts_with("locket: couldn't create "), "{text}");
+    assert!(text.starts_with("locket: cannot create "), "{text}");
 }
 
 #[test]

@@ -245,7 +245,7 @@ pub(crate) fn pending(number: u32) -> u64 {
 pub(crate) fn is_free(path: &Path) -> bool {
     match locket::lock_file(path).try_lock() {
         Ok(guard) => guard.release().is_ok(),
-        Err(locket::LockError::TimedOut { .. }) => false,
+        Err(error) if error.is_contended() => false,
         Err(error) => panic!("neither free nor held: {error}"),
     }
 }

@@ -227,7 +227,7 @@ fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
     let output = locket_status().arg(&below).arg(&path).output().expect("it should run");
     assert_eq!(output.status.code(), Some(66));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.starts_with(&format!("locket: couldn't look at {}: ", below.display())), "{text}");
+    assert!(text.starts_with(&format!("locket: cannot look at {}: ", below.display())), "{text}");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.starts_with(&format!("{}: held\n", path.display())), "{told}");
     // Quiet or not.
@@ -335,7 +335,7 @@ fn an_answer_that_cannot_be_written_is_71() {
     let output = output.expect("it should run");
     assert_eq!(output.status.code(), Some(71));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.starts_with("locket: couldn't write the answer: "), "{text}");
+    assert!(text.starts_with("locket: cannot write the answer: "), "{text}");
 }
 
 #[test]
@@ -357,12 +357,12 @@ fn a_system_that_does_not_tell_is_71() {
     let (code, text) = asked(refused, shown);
     assert_eq!(code, Some(71), "{text}");
     assert!(
-        text.starts_with(&format!("locket: couldn't look up the holders of {shown}: ")),
+        text.starts_with(&format!("locket: cannot look up the holders of {shown}: ")),
         "{text}"
     );
     let (code, text) = asked(refused, "--all");
     assert_eq!(code, Some(71), "{text}");
-    assert!(text.starts_with("locket: couldn't tell which locks are in use: "), "{text}");
+    assert!(text.starts_with("locket: cannot tell which locks are in use: "), "{text}");
     // Nothing injected, nothing refused.
     assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(free()));
 }

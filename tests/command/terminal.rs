@@ -82,7 +82,7 @@ fn what_a_wait_comes_to_is_left() {
     let by = format!("by {}", holder.told());
     let shown = path.display();
     assert_eq!(refused("xterm", &["-n"], &path), [format!("locket: {shown} is held {by}")]);
-    let late = format!("locket: couldn't lock {shown} within 200ms: held {by}");
+    let late = format!("locket: cannot lock {shown} within 200ms: held {by}");
     assert_eq!(refused("xterm", &["-w", "200ms"], &path), [late]);
     assert_eq!(refused("xterm", &["-w", "200ms", "--quiet"], &path), [""; 0]);
 }
@@ -223,7 +223,7 @@ fn shown_by_a_job(in_background: bool) -> String {
     let mut session = Session(command.spawn().expect("it should start"));
     drop(command);
     let lock = locket::lock_file(&path);
-    until("somebody waits", || lock.holders().is_ok_and(|it| it.waiting.len() == 1));
+    until("somebody waits", || lock.status().is_ok_and(|it| it.waiters.len() == 1));
     terminal.until_shown("locket: waiting ");
     holder.end();
     terminal.until_shown("ran.");

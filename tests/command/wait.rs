@@ -108,7 +108,7 @@ fn what_cannot_be_opened_is_66() {
     for path in [Path::new("/dev/null"), &scratch.join("file/x.lock")] {
         let output = locket_wait(&[], path).output().expect("it should run");
         assert_eq!(output.status.code(), Some(66));
-        assert!(String::from_utf8_lossy(&output.stderr).starts_with("locket: couldn't open "));
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("locket: cannot open "));
     }
 }
 

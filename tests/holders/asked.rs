@@ -7,7 +7,7 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use locket::{Claim, Claimant, Mode, lock_file};
+use locket::{Mode, Owner, OwnerKind, lock_file};
 
 use super::{holder, pids};
 use crate::support::{Outcome, Peer, Scratch, is_container, is_root, skip, until, until_waiting};
@@ -19,8 +19,8 @@ fn l8_nobody_holds_what_is_missing() -> Outcome {
     fs::write(scratch.join("file"), "")?;
     for name in ["test.lock", "missing/test.lock", "file/test.lock"] {
         let path = scratch.join(name);
-        let holders = lock_file(&path).holders()?;
-        assert_eq!((holders.is_held(), holders.waiting.len()), (Some(false), 0), "{name}");
+        let status = lock_file(&path).status()?;
+        assert_eq!((status.is_held(), status.waiters.len()), (Some(false), 0), "{name}");
         assert!(!path.exists());
     }
     assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "the file alone");
@@ -33,13 +33,13 @@ fn l8_a_free_lock_is_nobody_s() -> Outcome {
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("acquire a");
     peer.ok("release a");
-    let holders = scratch.lock().holders()?;
+    let status = scratch.lock().status()?;
     // In a container a process outside may hold it.
     let expected = if is_container() { None } else { Some(false) };
     assert_eq!(
-        (holders.is_held(), holders.held.len(), holders.waiting.len()),
+        (status.is_held(), status.holders.len(), status.waiters.len()),
         (expected, 0, 0),
-        "{holders:?}"
+        "{status:?}"
     );
     Ok(())
 }
@@ -71,7 +71,7 @@ fn every_reader_is_told() -> Outcome {
     for reader in &mut readers {
         reader.ok("acquire a");
     }
-    let mut told = pids(&scratch.lock().holders()?.held);
+    let mut told = pids(&scratch.lock().status()?.holders);
     told.sort_by_key(|&(_, pid)| pid);
     let mut expected: Vec<_> = readers.iter().map(|it| (Mode::Shared, it.pid())).collect();
     expected.sort_by_key(|&(_, pid)| pid);
@@ -95,9 +95,9 @@ fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
     }
     let expected: Vec<_> = modes.into_iter().zip(waiters.iter().map(Peer::pid)).collect();
     for _ in 0..20 {
-        let holders = scratch.lock().holders()?;
-        assert_eq!(pids(&holders.held), [(Mode::Exclusive, holder.pid())]);
-        assert_eq!(pids(&holders.waiting), expected);
+        let status = scratch.lock().status()?;
+        assert_eq!(pids(&status.holders), [(Mode::Exclusive, holder.pid())]);
+        assert_eq!(pids(&status.waiters), expected);
     }
     let mut last = holder;
     for mut waiter in waiters {
@@ -121,15 +121,15 @@ fn l12_nobody_else_is_ever_named() {
     let pids = peers.each_ref().map(Peer::pid);
     // How many processes are named at one look.
     let named = || {
-        let holders = scratch.lock().holders().expect("the system should be able to tell");
-        let is_named = |claim: &&Claim| match &claim.by {
-            Claimant::Process(process) => {
-                assert!(pids.contains(&process.pid), "{holders:?}");
+        let status = scratch.lock().status().expect("the system should be able to tell");
+        let is_named = |owner: &&Owner| match &owner.kind {
+            OwnerKind::Process(process) => {
+                assert!(pids.contains(&process.pid), "{status:?}");
                 true
             }
             _ => false,
         };
-        holders.held.iter().chain(&holders.waiting).filter(is_named).count()
+        status.holders.iter().chain(&status.waiters).filter(is_named).count()
     };
     let by_then: usize = (0..200).map(|_| named()).sum();
     // On a busy machine all looks may find the lock free, or on its way: that would check nothing.
@@ -182,7 +182,7 @@ fn a_thread_that_waits_is_its_process() -> Outcome {
     thread::scope(|threads| {
         threads.spawn(|| scratch.lock().lock());
         until_waiting(process::id(), &path, 1);
-        let waiting = scratch.lock().holders().map(|holders| holders.waiting);
+        let waiting = scratch.lock().status().map(|status| status.waiters);
         drop(held);
         assert_eq!(pids(&waiting?), [(Mode::Exclusive, process::id())]);
         Ok(())
@@ -199,7 +199,7 @@ fn a_link_that_is_not_followed_is_refused() {
     assert_eq!(refusal.class, "ask");
     let reason = "it is a symbolic link, which this handle does not follow";
     let what = crate::support::words_of(libc::ELOOP);
-    let message = format!("couldn't look up the holders of {}: {what}: {reason}", link.display());
+    let message = format!("cannot look up the holders of {}: {what}: {reason}", link.display());
     assert_eq!(refusal.message, message);
 }
 
@@ -248,8 +248,8 @@ fn all_locks_in_use() -> Outcome {
     }
     let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
     waiter.start_waiting("w", "acquire a", &path);
-    let of = |path: &Path| -> Outcome<Vec<locket::LockInUse>> {
-        let mut locks = locket::locks_in_use()?;
+    let of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {
+        let mut locks = locket::system_locks()?;
         locks.retain(|lock| lock.path.as_deref() == Some(path));
         Ok(locks)
     };
@@ -257,19 +257,19 @@ fn all_locks_in_use() -> Outcome {
     let [lock] = &locks[..] else { return Err(format!("one lock: {locks:?}").into()) };
     assert!(!lock.deleted);
     assert_eq!(lock.inode, std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path)?));
-    let (mut alone, mut among) = (scratch.lock().holders()?, lock.holders.clone());
-    for holders in [&mut alone, &mut among] {
-        pids(&holders.held);
-        holders.held.sort_by_key(|claim| claim.by.to_string());
+    let (mut alone, mut among) = (scratch.lock().status()?, lock.status.clone());
+    for status in [&mut alone, &mut among] {
+        pids(&status.holders);
+        status.holders.sort_by_key(|owner| owner.kind.to_string());
         // It is reckoned from two clocks, each time anew.
-        for claim in holders.held.iter_mut().chain(&mut holders.waiting) {
-            let Claimant::Process(process) = &mut claim.by else { panic!("who is {claim:?}?") };
+        for owner in status.holders.iter_mut().chain(&mut status.waiters) {
+            let OwnerKind::Process(process) = &mut owner.kind else { panic!("who is {owner:?}?") };
             process.started = None;
         }
     }
     // That of the file's mount, and that of its device: the same here.
     assert_eq!(alone, among);
-    assert_eq!(pids(&among.waiting), [(Mode::Exclusive, waiter.pid())]);
+    assert_eq!(pids(&among.waiters), [(Mode::Exclusive, waiter.pid())]);
 
     fs::rename(&path, scratch.join("test.lock (deleted)"))?;
     let locks = of(&scratch.join("test.lock (deleted)"))?;

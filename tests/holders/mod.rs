@@ -5,7 +5,7 @@
 //! - L12: a timeout says who held the lock; nobody is named who does not, and what is not told is
 //!   not guessed at.
 //!
-//! - `asked`: by `Lock::holders` and `locks_in_use`.
+//! - `asked`: by `Lock::holders` and `system_locks`.
 //! - `told`: in the error of a timeout, and to an observer.
 //! - `takers`: of locks whose takers are gone, or have given them away.
 //!
@@ -18,14 +18,14 @@ mod told;
 
 use std::path::Path;
 
-use locket::{Claim, Claimant, Mode, Process, lock_file};
+use locket::{Mode, Owner, OwnerKind, Process, lock_file};
 
 /// The processes that hold or wait, and how; all of them must be told.
 #[track_caller]
-fn pids(claims: &[Claim]) -> Vec<(Mode, u32)> {
-    let pid = |claim: &Claim| match (&claim.by, claim.mode) {
-        (Claimant::Process(process), Some(mode)) => (mode, process.pid),
-        _ => panic!("who is {claim:?}?"),
+fn pids(claims: &[Owner]) -> Vec<(Mode, u32)> {
+    let pid = |owner: &Owner| match (&owner.kind, owner.mode) {
+        (OwnerKind::Process(process), Some(mode)) => (mode, process.pid),
+        _ => panic!("who is {owner:?}?"),
     };
     claims.iter().map(pid).collect()
 }
@@ -33,9 +33,9 @@ fn pids(claims: &[Claim]) -> Vec<(Mode, u32)> {
 /// The only process that holds.
 #[track_caller]
 fn holder(path: &Path) -> Process {
-    let holders = lock_file(path).holders().expect("the system should be able to tell");
-    match &holders.held[..] {
-        [Claim { by: Claimant::Process(process), .. }] => process.clone(),
+    let status = lock_file(path).status().expect("the system should be able to tell");
+    match &status.holders[..] {
+        [Owner { kind: OwnerKind::Process(process), .. }] => process.clone(),
         held => panic!("one process should hold the lock: {held:?}"),
     }
 }

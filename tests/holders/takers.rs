@@ -87,7 +87,7 @@ fn l12_all_who_share_a_hold_are_told() -> Outcome {
     let script = "sleep 60 >/dev/null & echo $! >\"$0\"";
     let Some(shell) = Shell::holding(check, &path, script) else { return Ok(()) };
     let sleeper = fs::read_to_string(&path)?.trim().parse()?;
-    let mut told = pids(&scratch.lock().holders()?.held);
+    let mut told = pids(&scratch.lock().status()?.holders);
     told.sort_by_key(|&(_, pid)| pid);
     let mut expected = [shell.pid(), sleeper].map(|pid| (Mode::Exclusive, pid));
     expected.sort_by_key(|&(_, pid)| pid);
@@ -124,7 +124,7 @@ fn l12_a_taker_without_the_lock_is_not_named() {
     peer.ok("close_foreign f");
     assert_eq!(holder(&path).pid, child);
     peer.ok("kill_child c");
-    assert!(lock_file(&path).holders().expect("it can be told").held.is_empty());
+    assert!(lock_file(&path).status().expect("it can be told").holders.is_empty());
 }
 
 /// Another process is given the number of the one that took the lock.

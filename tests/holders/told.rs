@@ -5,7 +5,7 @@ use std::process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use locket::{LockError, Mode, lock_file};
+use locket::{ErrorKind, Mode, lock_file};
 
 use super::{holder, pids};
 use crate::support::{Outcome, PATIENCE, Peer, Scratch, Strace};
@@ -20,7 +20,7 @@ fn l12_a_timeout_names_the_holder() {
         let options = format!("timeout=1000 asking {options}");
         let refusal =
             Peer::with_handle("a", &path, options.trim_end()).refused_by_name("acquire a");
-        let start = format!("couldn't lock {} within 1", path.display());
+        let start = format!("cannot lock {} within 1", path.display());
         let end = format!("s: held by pid {} (locket-peer)", holder.pid());
         let message = refusal.message;
         assert!(message.starts_with(&start) && message.ends_with(&end), "{message}");
@@ -77,13 +77,13 @@ fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
     let mut old = Peer::with_handle("a", &path, "");
     let mut new = Peer::with_handle("a", &path, "");
     old.ok("acquire a");
-    let holders = scratch.lock().holders()?;
-    assert_eq!(pids(&holders.held), [(Mode::Exclusive, old.pid())]);
-    assert_eq!(pids(&holders.still_held().held), [(Mode::Exclusive, old.pid())]);
+    let status = scratch.lock().status()?;
+    assert_eq!(pids(&status.holders), [(Mode::Exclusive, old.pid())]);
+    assert_eq!(pids(&status.still_held().holders), [(Mode::Exclusive, old.pid())]);
     old.ok("release a");
     new.ok("acquire a");
-    assert_eq!(holders.still_held().held, []);
-    assert_eq!(holders.still_held().is_held(), None);
+    assert_eq!(status.still_held().holders, []);
+    assert_eq!(status.still_held().is_held(), None);
     Ok(())
 }
 
@@ -127,8 +127,7 @@ fn this_process_is_told_as_such() -> Outcome {
     let error = scratch.lock().timeout(Duration::from_secs(1)).lock().expect_err("it is held");
     let end = format!(": held by this process (pid {})", process::id());
     assert!(error.to_string().ends_with(&end), "{error}");
-    let LockError::TimedOut { holders, .. } = error else { return Err(error.into()) };
-    assert_eq!(pids(&holders.held), [(Mode::Exclusive, process::id())]);
+    assert_eq!(pids(error.holders()), [(Mode::Exclusive, process::id())]);
     Ok(())
 }
 
@@ -143,10 +142,10 @@ fn an_observer_may_ask() -> Outcome {
     waiter.start_waiting("w", "acquire a", &path);
     let told = Arc::new(Mutex::new(None));
     let tell = Arc::clone(&told);
-    let observer = move |wait: &locket::Wait| {
+    let observer = move |wait: &locket::WaitInfo| {
         // It is called when the wait begins, which may be before it is in the queue.
-        match wait.holders() {
-            Ok(holders) if holders.waiting.len() < 2 && wait.waited() < PATIENCE => {
+        match wait.status() {
+            Ok(status) if status.waiters.len() < 2 && wait.elapsed() < PATIENCE => {
                 ControlFlow::Continue(())
             }
             holders => {
@@ -156,11 +155,10 @@ fn an_observer_may_ask() -> Outcome {
         }
     };
     let lock = lock_file(&path).on_wait(observer).observe_every(Duration::from_millis(1));
-    assert!(matches!(lock.lock(), Err(LockError::GivenUp { .. })));
-    let holders =
-        told.lock().expect("nobody panics with it").take().ok_or("nothing was told")??;
-    assert_eq!(pids(&holders.held), [(Mode::Exclusive, holder.pid())]);
+    assert!(lock.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled));
+    let status = told.lock().expect("nobody panics with it").take().ok_or("nothing was told")??;
+    assert_eq!(pids(&status.holders), [(Mode::Exclusive, holder.pid())]);
     let waiting = [waiter.pid(), process::id()].map(|pid| (Mode::Exclusive, pid));
-    assert_eq!(pids(&holders.waiting), waiting);
+    assert_eq!(pids(&status.waiters), waiting);
     Ok(())
 }

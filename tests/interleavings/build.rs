@@ -40,7 +40,7 @@ fn module(into: &mut String, name: &str, src: &Path, changed: &Path, which: Opti
     let mut write = |text: String| into.write_str(&text).expect("a String takes what it is given");
     write(format!("pub(crate) mod {name} {{\n"));
     write(
-        "    use crate::{courtesy, deadline, diagnosis, error, holders, observer, options, os, sync, weak_map};\n"
+        "    use crate::{deadline, error, fairness, observer, options, os, report, sync, weak_map};\n"
             .into(),
     );
     for file in CHECKED {

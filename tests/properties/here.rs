@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use locket::{Guard, Lock, LockError, lock_file};
+use locket::{ErrorKind, Guard, Lock, LockError, lock_file};
 use locket_model::spec::{Mode, Outcome, Process, State};
 
 use super::place::Place;
@@ -116,8 +116,8 @@ impl Drop for Here {
 fn told(result: Result<(), LockError>, done: Outcome) -> Told {
     match result {
         Ok(()) => Told::Call(done),
-        Err(LockError::TimedOut { waited, .. }) => Told::TimedOut(waited),
-        Err(LockError::NotLocked { .. }) => Told::Call(Outcome::NotLocked),
+        Err(error) if error.is_contended() => Told::TimedOut(error.elapsed()),
+        Err(error) if error.kind() == ErrorKind::NotLocked => Told::Call(Outcome::NotLocked),
         Err(error) => Told::Trouble(error.to_string()),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn handle(known: &Lock, ask: Ask) -> Lock {
     let lock = if ask.fresh { lock_file(known.path()) } else { known.clone() };
     let lock = if ask.shared { lock.shared() } else { lock };
     let lock = if ask.without_signals {
-        lock.without_signals().retry_period(Duration::from_millis(1))
+        lock.use_signals(false).retry_period(Duration::from_millis(1))
     } else {
         lock
     };
@@ -93,7 +93,7 @@ pub(crate) fn handle(known: &Lock, ask: Ask) -> Lock {
 pub(crate) fn answer<T>(result: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(LockError::TimedOut { .. }) => Ok(None),
+        Err(error) if error.is_contended() => Ok(None),
         Err(error) => Err(error),
     }
 }

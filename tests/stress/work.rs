@@ -226,7 +226,7 @@ fn outcome_of<T>(tried: &Tried<T>) -> Outcome {
 fn outcome_of_release(released: &Result<(), LockError>) -> Outcome {
     match released {
         Ok(()) => Outcome::Released,
-        Err(LockError::NotLocked { .. }) => Outcome::NotLocked,
+        Err(error) if error.kind() == locket::ErrorKind::NotLocked => Outcome::NotLocked,
         Err(_) => Outcome::Refused,
     }
 }

@@ -80,7 +80,7 @@ fn l13_no_signal_is_claimed_without_a_timed_wait() {
     alone("claims::l13_no_signal_is_claimed_without_a_timed_wait", || {
         let (scratch, held, lock) = contended();
         assert!(lock.try_lock().is_err());
-        let without_signals = lock.without_signals();
+        let without_signals = lock.use_signals(false);
         promptly(move || timed(&without_signals)).assert_timed_out(TIMEOUT);
         let untimed = scratch.lock();
         let wait = start(move || untimed.lock());

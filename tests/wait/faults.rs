@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::c_long;
-use locket::{Action, LockError};
+use locket::Action;
 
 use super::probe::{Answer, Call, WINDOWS_SHARES, probe};
 use super::signals::{self, stall};
@@ -75,12 +75,9 @@ fn l12_endless_interruptions_end_at_the_deadline() {
         let answer =
             |call: &Call| if is_it(call) { Answer::Fail(libc::EINTR) } else { Answer::Pass };
         let Took { time, result } = probe(&all_calls(), answer, move || timed(&lock));
-        match result.map(drop).unwrap_err() {
-            LockError::Io { source, .. } => {
-                assert_eq!(source.kind(), ErrorKind::TimedOut, "{place}");
-            }
-            other => panic!("{place}: {other:?}"),
-        }
+        let error = result.map(drop).unwrap_err();
+        let kind = error.io_error().map(std::io::Error::kind);
+        assert_eq!(kind, Some(ErrorKind::TimedOut), "{place}: {error:?}");
         assert!(time >= timeout, "{place}: after {time:?}");
         assert!(scratch.lock().try_lock().is_ok(), "{place}: it is still held");
     }
@@ -217,8 +214,9 @@ fn l13_an_error_of_the_wait_leaves_nothing_behind() {
             (result, threads::timers_of(signals::tid()), (before, signals::mask()))
         });
         match result {
-            Err(LockError::Io { action: Action::Lock, source, .. }) => {
-                assert_eq!(source.raw_os_error(), Some(error));
+            Err(failed) if failed.action() == Action::Lock => {
+                let number = failed.io_error().and_then(std::io::Error::raw_os_error);
+                assert_eq!(number, Some(error));
             }
             other => panic!("{other:?}"),
         }
@@ -305,6 +303,6 @@ fn l3_a_file_that_is_always_another_is_an_error() {
         let looks = [libc::SYS_newfstatat, libc::SYS_stat, libc::SYS_statx];
         let missing = |_: &Call| Answer::Fail(libc::ENOENT);
         let error = probe(&looks, missing, move || lock.lock().map(drop)).unwrap_err();
-        assert!(matches!(error, LockError::Io { action: Action::Check, .. }), "{error}");
+        assert!(error.action() == Action::Verify, "{error}");
     }
 }

@@ -113,7 +113,7 @@ fn l13_the_host_never_reads_our_signal() {
                     granted += 1;
                     drop(guard);
                 }
-                Err(error) => assert!(matches!(error, locket::LockError::TimedOut { .. })),
+                Err(error) => assert!(error.is_contended()),
             }
             assert_eq!(signals::pending() & real_time, 0, "a signal is left");
             together.wait();

@@ -31,7 +31,7 @@ impl Way {
         match self {
             #[cfg(target_os = "linux")]
             Self::Kernel => lock,
-            Self::Retry => lock.without_signals(),
+            Self::Retry => lock.use_signals(false),
         }
     }
 }
@@ -54,8 +54,9 @@ impl Took {
     #[track_caller]
     pub(crate) fn assert_timed_out(&self, timeout: Duration) {
         match &self.result {
-            Err(LockError::TimedOut { waited, .. }) => {
-                assert!(*waited >= timeout, "waited {waited:?} of {timeout:?}");
+            Err(error) if error.kind() == locket::ErrorKind::TimedOut => {
+                let waited = error.elapsed();
+                assert!(waited >= timeout, "waited {waited:?} of {timeout:?}");
                 assert!(self.time >= timeout, "took {:?} of {timeout:?}", self.time);
             }
             other => panic!("it should have timed out: {other:?}"),

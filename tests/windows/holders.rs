@@ -5,28 +5,28 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
-use locket::{Action, Claimant, Holders, LockError};
+use locket::{Action, LockError, LockStatus, OwnerKind};
 
 use crate::support::{Outcome, Peer, Scratch, word};
 use crate::system::is_real_windows;
 
 /// What one who waits is told.
 #[track_caller]
-fn holders_of(scratch: &Scratch) -> Holders {
+fn holders_of(scratch: &Scratch) -> LockStatus {
     let (tell, told) = mpsc::channel();
     let waiter = scratch.lock().on_wait(move |wait| {
-        let _ = tell.send(wait.holders());
+        let _ = tell.send(wait.status());
         ControlFlow::Break(())
     });
-    assert!(matches!(waiter.lock(), Err(LockError::GivenUp { .. })), "it is held");
+    assert!(waiter.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled), "it is held");
     told.recv().expect("the wait was looked at").expect("the system can be asked")
 }
 
 #[track_caller]
-fn the_only(holders: &Holders) -> &Claimant {
-    assert_eq!((holders.held.len(), holders.waiting.len()), (1, 0), "{holders:?}");
-    assert_eq!(holders.held[0].mode, None);
-    &holders.held[0].by
+fn the_only(holders: &LockStatus) -> &OwnerKind {
+    assert_eq!((status.holders.len(), status.waiters.len()), (1, 0), "{holders:?}");
+    assert_eq!(status.holders[0].mode, None);
+    &status.holders[0].by
 }
 
 #[test]
@@ -37,8 +37,8 @@ fn l12_who_has_the_file_open_is_told() {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
-    let holders = holders_of(&scratch);
-    let Claimant::OpenIn(openers) = the_only(&holders) else { panic!("{holders:?}") };
+    let status = holders_of(&scratch);
+    let OwnerKind::OpenIn(openers) = the_only(&holders) else { panic!("{holders:?}") };
     let [opener] = &openers[..] else { panic!("{openers:?}") };
     assert_eq!((opener.pid, opener.is_this), (holder.pid(), false));
     assert!(opener.name.as_deref().is_some_and(|name| name.contains("locket-peer")));
@@ -54,8 +54,8 @@ fn l12_who_has_the_file_open_is_not_said_to_hold_the_lock() -> Outcome {
     let _held = scratch.lock().lock()?;
     let mut opener = Peer::spawn();
     opener.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
-    let holders = holders_of(&scratch);
-    assert!(matches!(the_only(&holders), Claimant::OpenIn(_) | Claimant::Unknown), "{holders:?}");
+    let status = holders_of(&scratch);
+    assert!(matches!(the_only(&holders), OwnerKind::OpenIn(_) | OwnerKind::Unknown), "{holders:?}");
     assert!(holders.to_string().starts_with("an unknown process"), "{holders}");
     Ok(())
 }
@@ -64,9 +64,10 @@ fn l12_who_has_the_file_open_is_not_said_to_hold_the_lock() -> Outcome {
 #[test]
 fn l12_asking_disturbs_nobody() -> Outcome {
     let scratch = Scratch::new();
-    let asking = || match scratch.lock().holders() {
-        Err(LockError::Io { action: Action::Ask, source, .. }) => {
-            assert_eq!(source.kind(), ErrorKind::Unsupported, "{source}");
+    let asking = || match scratch.lock().status() {
+        Err(error) if error.action() == Action::Query => {
+            let kind = error.io_error().map(std::io::Error::kind);
+            assert_eq!(kind, Some(ErrorKind::Unsupported), "{error}");
         }
         other => panic!("who told? {other:?}"),
     };

@@ -170,8 +170,9 @@ fn l9_a_directory_in_its_place_is_no_lock_file() -> Outcome {
     assert!(!guard.is_current()?);
     guard.release()?;
     match lock_file(&path).try_lock() {
-        Err(LockError::Io { action: Action::Open, source, .. }) => {
-            assert_eq!(source.kind(), io::ErrorKind::IsADirectory, "{source}");
+        Err(error) if error.action() == Action::Open => {
+            let kind = error.io_error().map(std::io::Error::kind);
+            assert_eq!(kind, Some(io::ErrorKind::IsADirectory), "{error}");
         }
         other => panic!("it should be refused: {other:?}"),
     }

@@ -35,9 +35,10 @@ fn l11_children_inherit_nothing() -> Outcome {
 #[test]
 fn l12_a_hold_cannot_be_bequeathed() -> Outcome {
     let scratch = Scratch::new();
-    match scratch.lock().lock()?.bequeath() {
-        Err(LockError::Io { action: Action::Inherit, source, .. }) => {
-            assert_eq!(source.kind(), ErrorKind::Unsupported, "{source}");
+    match scratch.lock().lock()?.inherit_on_exec() {
+        Err(error) if error.action() == Action::Inherit => {
+            let kind = error.io_error().map(std::io::Error::kind);
+            assert_eq!(kind, Some(ErrorKind::Unsupported), "{error}");
         }
         other => panic!("it should be refused: {other:?}"),
     }

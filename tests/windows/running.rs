@@ -30,7 +30,7 @@ fn holder(path: &Path, options: &[&str]) -> Peer {
 fn is_free(scratch: &Scratch) -> bool {
     match scratch.lock().try_lock() {
         Ok(guard) => guard.release().is_ok(),
-        Err(locket::LockError::TimedOut { .. }) => false,
+        Err(error) if error.is_contended() => false,
         Err(error) => panic!("neither free nor held: {error}"),
     }
 }
@@ -64,13 +64,13 @@ fn each_failure_has_its_code() {
             text
         };
         let missing = scratch.join("nosuch").join("x.lock");
-        assert!(run(&missing, "hostname", 66).contains("couldn't create"));
-        assert!(run(scratch.path(), "hostname", 66).contains("couldn't open"));
-        assert!(run(&path, "no-such-command", 127).contains("couldn't run no-such-command: "));
+        assert!(run(&missing, "hostname", 66).contains("cannot create"));
+        assert!(run(scratch.path(), "hostname", 66).contains("cannot open"));
+        assert!(run(&path, "no-such-command", 127).contains("cannot run no-such-command: "));
         let plain = scratch.join("plain.exe");
         std::fs::write(&plain, "no program").expect("the directory is ours");
         let plain = plain.to_str().expect("it is text");
-        assert!(run(&path, plain, 126).contains("couldn't run "));
+        assert!(run(&path, plain, 126).contains("cannot run "));
         assert!(is_free(&scratch), "what cannot be run holds no lock");
     }
     assert_cmd::Command::new(LOCKET).args(["run", "--nosuch"]).assert().code(64);

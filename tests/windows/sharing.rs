@@ -14,7 +14,9 @@ use crate::system::{ALL, delete_at_last_close, is, is_real_windows, open};
 #[track_caller]
 fn assert_not_opened<T>(outcome: Result<T, LockError>, code: u32) {
     match outcome {
-        Err(LockError::Io { action: Action::Open, source, .. }) if is(&source, code) => {}
+        Err(error)
+            if error.action() == Action::Open
+                && error.io_error().is_some_and(|source| is(source, code)) => {}
         Err(error) => panic!("another error: {error}"),
         Ok(_) => panic!("it was acquired"),
     }

@@ -96,9 +96,11 @@ pub(crate) fn on_option_of_flock(error: clap::Error, words: &[OsString]) -> clap
 
 /// More than the system says about the path of a lock.
 pub(crate) fn on_path(error: &LockError) -> Option<String> {
-    let LockError::Io { path, action: Action::Open | Action::Create, source, .. } = error else {
+    let source = error.io_error()?;
+    if !matches!(error.action(), Action::Open | Action::Create) {
         return None;
-    };
+    }
+    let path = error.path();
     let shown = path.display();
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         let name = shown.to_string();

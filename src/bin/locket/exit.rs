@@ -98,9 +98,9 @@ pub(crate) struct Failure {
 
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
-        let code = match &error {
-            LockError::TimedOut { .. } => CONTENDED.into(),
-            LockError::Io { action: Action::Open | Action::Create | Action::Check, .. } => NO_FILE,
+        let code = match error.action() {
+            _ if error.is_contended() => CONTENDED.into(),
+            Action::Open | Action::Create | Action::Verify => NO_FILE,
             _ => REFUSED,
         };
         let text = match advice::on_path(&error) {
@@ -116,7 +116,7 @@ impl Failure {
         let name = program.to_string_lossy();
         let is_missing = error.kind() == io::ErrorKind::NotFound;
         if let Some(reason) = is_missing.then(|| interpreter::fault(program)).flatten() {
-            return Self { code: CANNOT_RUN, text: format!("couldn't run {name}: {reason}") };
+            return Self { code: CANNOT_RUN, text: format!("cannot run {name}: {reason}") };
         }
         let code = match error.kind() {
             io::ErrorKind::NotFound => NOT_FOUND,
@@ -124,10 +124,10 @@ impl Failure {
             io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => REFUSED,
             _ => CANNOT_RUN,
         };
-        Self { code, text: format!("couldn't run {name}: {error}") }
+        Self { code, text: format!("cannot run {name}: {error}") }
     }
 
     pub(crate) fn of_system(action: &str, error: &io::Error) -> Self {
-        Self { code: REFUSED, text: format!("couldn't {action}: {error}") }
+        Self { code: REFUSED, text: format!("cannot {action}: {error}") }
     }
 }

@@ -2,29 +2,29 @@
 
 use std::borrow::Cow;
 
-use locket::{Claim, Claimant, Holders, Process};
+use locket::{LockStatus, Owner, OwnerKind, Process};
 
 use super::other;
 
 /// The end of a sentence; nothing, if no holder can be named.
-pub(crate) fn held_by(holders: &Holders) -> String {
+pub(crate) fn held_by(holders: &LockStatus) -> String {
     named(holders).map(|holders| format!(": held by {holders}")).unwrap_or_default()
 }
 
 /// `None` if none of them can be named.
-pub(crate) fn named(holders: &Holders) -> Option<Cow<'_, Holders>> {
-    let is_known = |claim: &Claim| claim.by != Claimant::Unknown;
-    holders.held.iter().any(is_known).then(|| with_more(holders))
+pub(crate) fn named(holders: &LockStatus) -> Option<Cow<'_, LockStatus>> {
+    let is_known = |owner: &Owner| owner.kind != OwnerKind::Unknown;
+    holders.holders.iter().any(is_known).then(|| with_more(holders))
 }
 
-fn with_more(holders: &Holders) -> Cow<'_, Holders> {
+fn with_more(holders: &LockStatus) -> Cow<'_, LockStatus> {
     /// No more are named: the rest is counted.
     const NAMED: usize = 3;
     let mut holders = Cow::Borrowed(holders);
-    for at in 0..holders.held.len().min(NAMED) {
-        let Claimant::Process(process) = &holders.held[at].by else { continue };
+    for at in 0..holders.holders.len().min(NAMED) {
+        let OwnerKind::Process(process) = &holders.holders[at].kind else { continue };
         let Some(name) = more_than_name(process) else { continue };
-        if let Claimant::Process(process) = &mut holders.to_mut().held[at].by {
+        if let OwnerKind::Process(process) = &mut holders.to_mut().holders[at].kind {
             process.name = Some(name);
         }
     }

@@ -24,7 +24,7 @@ pub(crate) fn lock(options: &LockOptions) -> Result<i32, Failure> {
         shown: &path,
         waiting: &options.waiting,
         tone: options.tone(),
-        late: |path, time| format!("couldn't lock {path} within {time:?}"),
+        late: |path, time| format!("cannot lock {path} within {time:?}"),
     };
     match request.take()? {
         Taken::Held(hold) => {

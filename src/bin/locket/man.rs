@@ -38,7 +38,7 @@ fn install(root: &Command, directory: Option<PathBuf>) -> Result<i32, Failure> {
     };
     let pages = directory.join("man1");
     let failed = |error: io::Error| {
-        let text = format!("couldn't write the manual into {}: {error}", pages.display());
+        let text = format!("cannot write the manual into {}: {error}", pages.display());
         Failure { code: exit::REFUSED, text }
     };
     fs::create_dir_all(&pages).map_err(failed)?;

@@ -9,7 +9,7 @@ use std::process;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use locket::{Claimant, Holders, Lock};
+use locket::{Lock, LockStatus, OwnerKind};
 
 use super::held_by::held_by;
 use super::other;
@@ -38,7 +38,7 @@ struct Shared {
     is_over: Mutex<bool>,
     changed: Condvar,
     /// The holders at the last look.
-    holders: Mutex<Holders>,
+    holders: Mutex<LockStatus>,
 }
 
 /// What the thread needs.
@@ -79,7 +79,7 @@ impl Report {
 
 impl Report {
     /// The holders at the last look that still hold the lock.
-    pub(crate) fn holders(&self) -> Holders {
+    pub(crate) fn holders(&self) -> LockStatus {
         let holders = self.shared.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.still_held()
     }
@@ -102,7 +102,7 @@ impl Reporter {
     fn tell(&self) {
         let mut say_at = if self.from_the_beginning { Duration::ZERO } else { SAY_EVERY };
         loop {
-            let holders = self.lock.holders().unwrap_or_default();
+            let holders = self.lock.status().unwrap_or_default();
             self.learn(holders.clone());
             if self.is_over_within(Duration::ZERO) {
                 return;
@@ -132,7 +132,7 @@ impl Reporter {
         }
     }
 
-    fn learn(&self, holders: Holders) {
+    fn learn(&self, holders: LockStatus) {
         let mut learnt = self.shared.holders.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *learnt, holders);
         drop(learnt);
@@ -154,18 +154,18 @@ fn begin(waited: Duration) -> String {
     }
 }
 
-fn end(holders: &Holders) -> String {
+fn end(holders: &LockStatus) -> String {
     let ancestor = if holds_ancestor(holders) { ", which started this process" } else { "" };
     held_by(holders) + ancestor
 }
 
 /// Does a process hold the lock that has started this one, directly or not?
-fn holds_ancestor(holders: &Holders) -> bool {
-    let is_ancestor = |by: &Claimant| match by {
-        Claimant::Process(process) => {
+fn holds_ancestor(holders: &LockStatus) -> bool {
+    let is_ancestor = |by: &OwnerKind| match by {
+        OwnerKind::Process(process) => {
             !process.is_this && other::descends_from(process::id(), process.pid)
         }
         _ => false,
     };
-    holders.held.iter().any(|claim| is_ancestor(&claim.by))
+    holders.holders.iter().any(|owner| is_ancestor(&owner.kind))
 }

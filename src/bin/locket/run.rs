@@ -21,7 +21,7 @@ use super::windows as system;
 pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
     let lock = lock_file(&options.file);
     let lock = if options.sharing.shared { lock.shared() } else { lock };
-    let lock = if options.no_follow { lock.no_follow() } else { lock };
+    let lock = if options.no_follow { lock.follow_links(false) } else { lock };
     let request = Request {
         lock: with_mode(lock, options),
         subject: if options.no_follow { Subject::FileAlone } else { Subject::Path },
@@ -29,7 +29,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
         shown: &options.file,
         waiting: &options.waiting,
         tone: options.tone(),
-        late: |path, time| format!("couldn't lock {path} within {time:?}"),
+        late: |path, time| format!("cannot lock {path} within {time:?}"),
     };
     let hold = match take(&request, options)? {
         Taken::Held(hold) => hold,
@@ -47,8 +47,10 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
 
 #[cfg(unix)]
 fn with_mode(lock: Lock, options: &RunOptions) -> Lock {
+    use locket::unix::LockExt;
+
     match options.mode {
-        Some(mode) => lock.create_mode(mode),
+        Some(mode) => lock.mode(mode),
         None => lock,
     }
 }

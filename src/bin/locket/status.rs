@@ -6,7 +6,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use locket::{Claim, Claimant};
+use locket::{Owner, OwnerKind};
 
 use super::args::StatusOptions;
 use super::exit::{self, Failure};
@@ -47,9 +47,9 @@ pub(crate) fn status(options: &StatusOptions) -> Result<i32, Failure> {
 /// The command lines of all processes that are told of.
 fn commands_of(subjects: &[Subject]) -> CommandLines {
     let holders = subjects.iter().map(|subject| &subject.holders);
-    let claims = holders.flat_map(|holders| holders.held.iter().chain(&holders.waiting));
-    let pid = |claim: &Claim| match &claim.by {
-        Claimant::Process(process) => Some(process.pid),
+    let claims = holders.flat_map(|holders| holders.holders.iter().chain(&holders.waiters));
+    let pid = |owner: &Owner| match &owner.kind {
+        OwnerKind::Process(process) => Some(process.pid),
         _ => None,
     };
     let pids: BTreeSet<u32> = claims.filter_map(pid).collect();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use locket::{Holders, Lock, LockError};
+use locket::{Lock, LockError, LockStatus};
 
 use super::args::Waiting;
 use super::exit::Failure;
@@ -87,14 +87,15 @@ impl Request<'_> {
                 return Ok(Taken::Held(hold));
             }
             // Said already.
-            Ok(None) | Err(Missed::Lock(LockError::TimedOut { .. })) => {}
+            Ok(None) => {}
+            Err(Missed::Lock(error)) if error.is_contended() => {}
             Err(error) => return Err(error),
         }
         Ok(Taken::Not(self.waiting.conflict_exit_code.into()))
     }
 
     /// The exit code says it too.
-    fn say_refused(&self, holders: &Holders) {
+    fn say_refused(&self, holders: &LockStatus) {
         if self.tone == Tone::Quiet {
             return;
         }
@@ -109,12 +110,12 @@ impl Request<'_> {
 
     /// The holders of a lock that was not waited for. On a machine with many thousands of locks they are not found within
     /// this time, and the refusal is not put off for them.
-    fn holders_soon(&self) -> Holders {
+    fn holders_soon(&self) -> LockStatus {
         const PATIENCE: Duration = Duration::from_millis(250);
         let (tell, told) = mpsc::sync_channel(1);
         let lock = self.lock.clone();
         let thread = spawn_deaf(move || {
-            let _ = tell.send(lock.holders().unwrap_or_default());
+            let _ = tell.send(lock.status().unwrap_or_default());
         });
         let holders = thread.ok().and_then(|_| told.recv_timeout(PATIENCE).ok());
         holders.unwrap_or_default()
@@ -123,20 +124,17 @@ impl Request<'_> {
     /// `None` if this process itself is in its way.
     fn lock(&self, start: Instant) -> Result<Option<Hold>, Missed> {
         match self.lock_within(Some(Duration::ZERO)) {
-            Err(Missed::Lock(LockError::TimedOut { .. })) if self.is_held_by_itself() => {
+            Err(Missed::Lock(error)) if error.is_contended() && self.is_held_by_itself() => {
                 return Ok(None);
             }
-            Err(Missed::Lock(LockError::TimedOut { .. }))
-                if self.waiting.timeout() != Some(Duration::ZERO) => {}
-            // Another process keeps the file from being opened for a while: a lease (fcntl(2), F_SETLEASE).
-            Err(Missed::Lock(LockError::Io { source, .. }))
-                if source.kind() == io::ErrorKind::WouldBlock
+            Err(Missed::Lock(error))
+                if (error.is_contended() || is_leased(&error))
                     && self.waiting.timeout() != Some(Duration::ZERO) => {}
-            Err(error @ Missed::Lock(LockError::TimedOut { .. })) => {
+            Err(Missed::Lock(error)) if error.is_contended() => {
                 if self.tone != Tone::Quiet {
                     self.say_refused(&self.holders_soon());
                 }
-                return Err(error);
+                return Err(error.into());
             }
             taken => return taken.map(Some),
         }
@@ -146,7 +144,7 @@ impl Request<'_> {
         let is_unlimited = self.waiting.timeout().is_none() && self.tone != Tone::Quiet;
         let _unlimited = (is_unlimited && !io::stderr().is_terminal()).then(Unlimited::begin);
         let taken = self.lock_within(left);
-        if matches!(taken, Err(Missed::Lock(LockError::TimedOut { .. }))) {
+        if matches!(&taken, Err(Missed::Lock(error)) if error.is_contended()) {
             let holders = report.holders();
             drop(report);
             self.say_refused(&holders);
@@ -189,4 +187,9 @@ impl Request<'_> {
         }
         true
     }
+}
+
+/// Returns whether another process prevents the open for a while, by a lease (fcntl(2), `F_SETLEASE`).
+fn is_leased(error: &LockError) -> bool {
+    error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

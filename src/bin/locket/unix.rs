@@ -88,7 +88,7 @@ pub(crate) fn become_it_as_flock(hold: Hold, program: Program<'_>) -> io::Result
 
 fn pass_on(hold: Hold) -> io::Result<()> {
     match hold {
-        Hold::File(guard) => Ok(guard.bequeath()?),
+        Hold::File(guard) => Ok(guard.inherit_on_exec()?),
         Hold::Opened(fd) => {
             let is_copied = os::duplicate_for_exec(fd.as_fd());
             if is_copied { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -14,7 +14,7 @@ use super::exit::{self, Failure};
 use super::take::{Missed, Request, Subject, Taken};
 
 pub(crate) fn wait(options: &WaitOptions) -> Result<i32, Failure> {
-    let lock = lock_file(&options.file).no_create();
+    let lock = lock_file(&options.file).create(false);
     let lock = if options.shared { lock.shared() } else { lock };
     let request = Request {
         lock,
@@ -32,11 +32,11 @@ pub(crate) fn wait(options: &WaitOptions) -> Result<i32, Failure> {
         }
         Ok(Taken::Not(code)) => Ok(code),
         // A lock without a file has no holder.
-        Err(Missed::Lock(LockError::Io { source, .. }))
-            if source.kind() == io::ErrorKind::NotFound =>
-        {
-            Ok(exit::DONE)
-        }
+        Err(Missed::Lock(error)) if is_missing(&error) => Ok(exit::DONE),
         Err(error) => Err(error.into()),
     }
+}
+
+fn is_missing(error: &LockError) -> bool {
+    error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use locket::Holders;
+use locket::LockStatus;
 
 use super::exit::Failure;
 use super::hold::Hold;
@@ -92,7 +92,7 @@ impl LiveLine {
         None
     }
 
-    pub(crate) fn is_alone(_: &Holders) -> bool {
+    pub(crate) fn is_alone(_: &LockStatus) -> bool {
         false
     }
 

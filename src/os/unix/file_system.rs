@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::Place;
+use super::lock_path::AtPath;
 
 /// The kind of file system that a descriptor is on, as far as it matters to a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +61,14 @@ impl FileSystem {
 
     /// Looks up the file that a path names now: `None` if it names none.
     #[inline]
-    pub(super) fn look_up(
-        self,
-        place: Place<'_>,
-        follow_links: bool,
-    ) -> Result<Option<Stat>, Errno> {
+    pub(super) fn look_up(self, at: AtPath<'_>, follow_links: bool) -> Result<Option<Stat>, Errno> {
         let stat = match self {
             Self::Nfs => {
-                refresh(place, follow_links);
-                stat(place, follow_links)
+                refresh(at, follow_links);
+                stat(at, follow_links)
             }
-            Self::Smb => stat_by_opening(place, follow_links),
-            Self::Local | Self::Fuse | Self::NineP => stat(place, follow_links),
+            Self::Smb => stat_by_opening(at, follow_links),
+            Self::Local | Self::Fuse | Self::NineP => stat(at, follow_links),
         };
         match stat {
             Ok(stat) => Ok(Some(stat)),
@@ -85,9 +81,9 @@ impl FileSystem {
 }
 
 #[inline]
-fn stat(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
+fn stat(at: AtPath<'_>, follow_links: bool) -> Result<Stat, Errno> {
     let flags = if follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-    statat(place.directory, place.path, flags)
+    statat(at.directory, at.path, flags)
 }
 
 /// The SMB client answers `stat` from its cache, but opens by the server.
@@ -95,10 +91,10 @@ fn stat(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
 /// Unless it has the path open with the same flags: then it shares that handle, whatever the path names meanwhile
 /// (`cifs_open` in fs/smb/client/file.c compares `f_flags`). Lock files are opened without `O_APPEND`, which means nothing to
 /// a look.
-fn stat_by_opening(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> {
+fn stat_by_opening(at: AtPath<'_>, follow_links: bool) -> Result<Stat, Errno> {
     let mut flags = OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !follow_links);
-    let open = |access| openat(place.directory, place.path, flags | access, Mode::empty());
+    let open = |access| openat(at.directory, at.path, flags | access, Mode::empty());
     let opened = match open(OFlags::RDONLY) {
         Err(Errno::ACCESS | Errno::PERM) => open(OFlags::WRONLY),
         opened => opened,
@@ -112,10 +108,10 @@ fn stat_by_opening(place: Place<'_>, follow_links: bool) -> Result<Stat, Errno> 
 /// included. To open a directory asks the server whether it has changed (close-to-open consistency, see nfs(5)); what was
 /// kept of a directory that has changed is then looked up again. Errors do not matter here: the look-up that follows
 /// meets them as well.
-fn refresh(place: Place<'_>, follow_links: bool) {
+fn refresh(at: AtPath<'_>, follow_links: bool) {
     /// As many symbolic links as the kernel follows (`MAXSYMLINKS`).
     const LINKS: usize = 40;
-    let mut path = PathBuf::from(OsStr::from_bytes(place.path.to_bytes()));
+    let mut path = PathBuf::from(OsStr::from_bytes(at.path.to_bytes()));
     for _ in 0..LINKS {
         let mut directories: Vec<_> = path.ancestors().skip(1).collect();
         directories.reverse();
@@ -124,9 +120,9 @@ fn refresh(place: Place<'_>, follow_links: bool) {
             let is_first = directory.as_os_str().is_empty();
             let directory = if is_first { Path::new(".") } else { directory };
             let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-            drop(openat(place.directory, directory, flags, Mode::empty()));
+            drop(openat(at.directory, directory, flags, Mode::empty()));
         }
-        let target = match readlinkat(place.directory, &path, Vec::new()) {
+        let target = match readlinkat(at.directory, &path, Vec::new()) {
             Ok(target) if follow_links => PathBuf::from(OsStr::from_bytes(target.to_bytes())),
             _ => return,
         };

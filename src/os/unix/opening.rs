@@ -12,20 +12,20 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, OFlags, RawMode, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::deadline::Deadline;
-use crate::error::{Action, Failure};
-use crate::observer::{Opened, Waited, Watch};
+use crate::error::Action;
 use crate::options::{Access, Options};
+use crate::os::platform::{Observed, Opened, OsError, WaitOutcome, reborrow};
 
-use super::{Name, Place, pause_before_retry};
+use super::lock_path::{AtPath, LockPath};
+use super::sleep::pause_before_retry;
 
-pub(super) const NOT_FOLLOWED: &str = "it is a symbolic link, which this handle does not follow";
+pub(crate) const NOT_FOLLOWED: &str = "it is a symbolic link, which this handle does not follow";
 /// As many symbolic links as Linux follows in one path: see `path_resolution(7)`.
 const LINKS: u32 = 40;
 /// How often a file may be gone and back between the two ways to open it.
@@ -35,39 +35,38 @@ const ATTEMPTS: u32 = 100;
 /// `EAGAIN`, and the kernel asks that process to give the lease back, which takes a while. To sleep
 /// in `open` would be to sleep past the deadline.
 pub(super) fn open(
-    name: &Name,
+    path: &LockPath,
     options: &Options,
     deadline: &Deadline,
     access: Access,
-    watch: &mut Option<Watch>,
-) -> Result<Opened<(File, Stat)>, Failure> {
-    let place = name.place(Action::Open)?;
+    mut observed: Option<&mut dyn Observed>,
+) -> Result<Opened<(File, Stat)>, OsError> {
+    let at = path.at(Action::Open)?;
     loop {
-        let is_last = deadline.remaining() == Some(Duration::ZERO);
-        match open_or_create(place, options, access) {
-            Err(failure) if !is_last && is(&failure, Errno::AGAIN) => {
-                Watch::begin_once(watch, name, options, deadline);
-                let waited = pause_before_retry(options, deadline, watch.as_mut());
-                if let Waited::GivenUp(waited) = waited {
-                    return Ok(Opened::GivenUp(waited));
+        let is_last = deadline.has_passed();
+        match open_or_create(at, options, access) {
+            Err(error) if !is_last && is(&error, Errno::AGAIN) => {
+                let outcome = pause_before_retry(options, deadline, reborrow(&mut observed));
+                if let WaitOutcome::Cancelled(elapsed) = outcome {
+                    return Ok(Opened::Cancelled(elapsed));
                 }
             }
-            opened => return opened.map(Opened::Descriptor),
+            opened => return opened.map(Opened::File),
         }
     }
 }
 
 fn open_or_create(
-    place: Place<'_>,
+    at: AtPath<'_>,
     options: &Options,
     access: Access,
-) -> Result<(File, Stat), Failure> {
+) -> Result<(File, Stat), OsError> {
     let mut attempts = 0;
     loop {
-        let failure = match open_existing(place, options, access) {
-            Err(failure) if options.create && is(&failure, Errno::NOENT) => {
-                match create(place, options, access) {
-                    Err(failure) if is(&failure, Errno::EXIST) => failure,
+        let error = match open_existing(at, options, access) {
+            Err(error) if options.create && is(&error, Errno::NOENT) => {
+                match create(at, options, access) {
+                    Err(error) if is(&error, Errno::EXIST) => error,
                     created => return created,
                 }
             }
@@ -75,7 +74,7 @@ fn open_or_create(
         };
         attempts += 1;
         if attempts == ATTEMPTS {
-            return Err(failure.because("the file comes and goes faster than it can be opened"));
+            return Err(error.because("the file comes and goes faster than it can be opened"));
         }
     }
 }
@@ -83,27 +82,26 @@ fn open_or_create(
 /// Without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
 /// directory: see `proc_sys_fs(5)`.
 fn open_existing(
-    place: Place<'_>,
+    at: AtPath<'_>,
     options: &Options,
     access: Access,
-) -> Result<(File, Stat), Failure> {
+) -> Result<(File, Stat), OsError> {
     let flags = if options.follow_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
     let failed = |error: Errno| Action::Open.failed(error);
-    match rustix::fs::statat(place.directory, place.path, flags) {
+    match rustix::fs::statat(at.directory, at.path, flags) {
         Ok(stat) => check_type(&stat)?,
         // That there is no file is for `open` to say.
         Err(Errno::NOENT) => {}
         Err(error) => return Err(failed(error)),
     }
     let file = match access {
-        Access::ReadWrite => open_with(place, options, OFlags::RDWR),
-        Access::Least => match open_with(place, options, OFlags::RDONLY) {
-            Err(refusal @ (Errno::ACCESS | Errno::PERM)) => {
-                open_with(place, options, OFlags::WRONLY).map_err(|error| match error {
+        Access::ReadWrite => open_with(at, options, OFlags::RDWR),
+        Access::Least => match open_with(at, options, OFlags::RDONLY) {
+            Err(refusal @ (Errno::ACCESS | Errno::PERM)) => open_with(at, options, OFlags::WRONLY)
+                .map_err(|error| match error {
                     Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY => refusal,
                     error => error,
-                })
-            }
+                }),
             opened => opened,
         },
     }
@@ -113,7 +111,7 @@ fn open_existing(
     Ok((file, stat))
 }
 
-fn check_type(stat: &Stat) -> Result<(), Failure> {
+fn check_type(stat: &Stat) -> Result<(), OsError> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Err(Action::Open.failed(Errno::ISDIR)),
         // Looked at without being followed. Each system has an error of its own for the `open`.
@@ -130,11 +128,11 @@ fn check_type(stat: &Stat) -> Result<(), Failure> {
 }
 
 /// With `O_EXCL`, so that nothing is opened that was there already. It follows no link.
-fn create(place: Place<'_>, options: &Options, access: Access) -> Result<(File, Stat), Failure> {
+fn create(at: AtPath<'_>, options: &Options, access: Access) -> Result<(File, Stat), OsError> {
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL;
-    let created = match open_with(place, options, flags) {
+    let created = match open_with(at, options, flags) {
         Err(Errno::EXIST) if options.follow_links => {
-            open_with(place.with(&end_of_links(place)?), options, flags)
+            open_with(at.with(&end_of_links(at)?), options, flags)
         }
         created => created,
     };
@@ -145,9 +143,7 @@ fn create(place: Place<'_>, options: &Options, access: Access) -> Result<(File, 
         }
         Err(Errno::EXIST) => Err(Action::Create.failed(Errno::EXIST)),
         // Another user may have made it since, one that this user may open but not create.
-        Err(error) => {
-            open_existing(place, options, access).map_err(|_| Action::Create.failed(error))
-        }
+        Err(error) => open_existing(at, options, access).map_err(|_| Action::Create.failed(error)),
     }
 }
 
@@ -159,11 +155,11 @@ fn create(place: Place<'_>, options: &Options, access: Access) -> Result<(File, 
 /// file. Linux has that rule as `fs.protected_symlinks` (`proc_sys_fs(5)`), which may be off. The
 /// links are followed here, and the file at their end is created with `O_EXCL`: no link that has not
 /// passed the rule is followed.
-fn end_of_links(place: Place<'_>) -> Result<CString, Failure> {
+fn end_of_links(at: AtPath<'_>) -> Result<CString, OsError> {
     let failed = |error: Errno| Action::Create.failed(error);
-    let mut path = PathBuf::from(OsStr::from_bytes(place.path.to_bytes()));
+    let mut path = PathBuf::from(OsStr::from_bytes(at.path.to_bytes()));
     for _ in 0..LINKS {
-        let link = match rustix::fs::statat(place.directory, &path, AtFlags::SYMLINK_NOFOLLOW) {
+        let link = match rustix::fs::statat(at.directory, &path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_symlink() => stat,
             Ok(_) | Err(Errno::NOENT) => {
                 let path = CString::new(path.into_os_string().into_vec());
@@ -177,14 +173,14 @@ fn end_of_links(place: Place<'_>) -> Result<CString, Failure> {
             Some(parent) => parent,
         };
         let about =
-            rustix::fs::statat(place.directory, directory, AtFlags::empty()).map_err(failed)?;
+            rustix::fs::statat(at.directory, directory, AtFlags::empty()).map_err(failed)?;
         if !may_follow(&link, &about) {
             return Err(failed(Errno::ACCESS).because(
                 "it is a symbolic link that another user made in a directory where every user may \
                  make files, and the file that it leads to does not exist",
             ));
         }
-        let target = rustix::fs::readlinkat(place.directory, &path, Vec::new()).map_err(failed)?;
+        let target = rustix::fs::readlinkat(at.directory, &path, Vec::new()).map_err(failed)?;
         path = directory.join(OsStr::from_bytes(target.to_bytes()));
     }
     Err(failed(Errno::LOOP))
@@ -199,14 +195,14 @@ fn may_follow(link: &Stat, directory: &Stat) -> bool {
 
 /// `O_NONBLOCK` is for the lease that would be waited for, and for the FIFO that has just taken the
 /// place of the file; to `flock` it means nothing. `O_NOCTTY` is for a terminal in that place.
-fn open_with(place: Place<'_>, options: &Options, flags: OFlags) -> Result<File, Errno> {
+fn open_with(at: AtPath<'_>, options: &Options, flags: OFlags) -> Result<File, Errno> {
     let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !options.follow_links);
     #[allow(clippy::cast_possible_truncation, reason = "types vary by platform")]
     let mode = rustix::fs::Mode::from_raw_mode(options.create_mode as RawMode);
-    rustix::fs::openat(place.directory, place.path, flags, mode).map(File::from)
+    rustix::fs::openat(at.directory, at.path, flags, mode).map(File::from)
 }
 
-fn is(failure: &Failure, error: Errno) -> bool {
-    Errno::from_io_error(&failure.source) == Some(error)
+fn is(error: &OsError, number: Errno) -> bool {
+    Errno::from_io_error(&error.source) == Some(number)
 }

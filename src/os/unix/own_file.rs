@@ -18,12 +18,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{SeekFrom, Stat, fstat, seek, tell};
-use rustix::io::Errno;
+use rustix::fs::{SeekFrom, Stat, fstat, seek};
 
 use crate::options::Mode;
 
-use super::copies::{self, Entry};
+use super::descriptor_table::{self, Entry};
+use super::identity::{Identity, identity, is_own};
 
 /// An open file, and what it was when it was opened.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct OwnFile {
     file: ManuallyDrop<File>,
     /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
     /// number goes to no other file as long as a descriptor holds it.
-    identity: (u64, u64),
+    identity: Identity,
     /// It has the offset that was set: zero if there is none, or the caller may have moved it since. A descriptor of
     /// the caller's has no entry.
     entry: Option<Entry>,
@@ -74,7 +74,7 @@ impl OwnFile {
         }
     }
 
-    /// A descriptor of the caller's, which has to outlive this: `BorrowedDescriptor` sees to that. It is
+    /// A descriptor of the caller's, which has to outlive this: `BorrowedFile` sees to that. It is
     /// not closed.
     pub(super) fn borrow(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let identity = identity(&fstat(fd)?);
@@ -98,13 +98,13 @@ impl OwnFile {
     /// From now on children of `fork` keep a copy.
     ///
     /// They share the offset, so any of them may give it up: from now on the descriptor is known by its file.
-    pub(super) fn keep_on_fork(&self, path: &OsStr, mode: Mode) {
+    pub(super) fn inherit_on_fork(&self, path: &OsStr, mode: Mode) {
         self.clear_mark();
-        self.entry.iter().for_each(|entry| entry.keep_on_fork(path, mode));
+        self.entry.iter().for_each(|entry| entry.inherit_on_fork(path, mode));
     }
 
-    pub(super) fn is_kept_on_fork(&self) -> bool {
-        self.entry.as_ref().is_some_and(Entry::is_kept_on_fork)
+    pub(super) fn is_inherited_on_fork(&self) -> bool {
+        self.entry.as_ref().is_some_and(Entry::is_inherited_on_fork)
     }
 
     /// Notes that this descriptor has the lock, or has it no longer.
@@ -124,7 +124,7 @@ impl OwnFile {
 
     /// In which mode this process has a lock on the file, by another descriptor, that keeps out one of this mode.
     pub(super) fn held_here(&self, wanted: Mode) -> Option<Mode> {
-        copies::held_here(self.as_raw_fd(), self.identity, wanted)
+        descriptor_table::held_here(self.as_raw_fd(), self.identity, wanted)
     }
 
     #[inline]
@@ -152,25 +152,4 @@ impl Drop for OwnFile {
         // Last: a child that is born in between finds its copy in the table, and closes it.
         entry.remove();
     }
-}
-
-/// Whether the number belongs to the descriptor with this mark; without a mark, whether it belongs to a descriptor of this
-/// file. A file that cannot be looked at is open even so: a stale one on NFS, for instance. May be called in a child that has
-/// just been born.
-#[inline]
-pub(super) fn is_own(number: RawFd, mark: u64, file: (u64, u64)) -> bool {
-    // SAFETY: the number may belong to anything, or to nothing: these calls change nothing, and it is not kept.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-    match mark {
-        0 => {
-            fstat(descriptor).map_or_else(|error| error != Errno::BADF, |it| identity(&it) == file)
-        }
-        mark => tell(descriptor) == Ok(mark),
-    }
-}
-
-#[inline]
-fn identity(stat: &Stat) -> (u64, u64) {
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
-    (stat.st_dev as u64, stat.st_ino as u64)
 }

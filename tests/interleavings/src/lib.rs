@@ -12,29 +12,21 @@
 //! | `scenario` | programs of a few threads, and all their interleavings by loom |
 //! | `allowed` | all the ways in which the model lets a scenario end |
 //! | `oracle` | the model in step with the code |
-//! | `sync`, `os` | what the library's files are compiled over |
+//! | `sync`, `os`, `report` | what the library's files are compiled over |
 //! | `mutations` | bugs in the shipped files: `build.rs` makes a subject of each |
 //! | `forks` | which descriptors a fork has copied |
 //! | `laws`, `seeded` | the tests: the shipped code is right, each seeded bug is caught |
 #![cfg(test)]
 
 mod allowed;
-#[path = "../../../src/courtesy.rs"]
-mod courtesy;
 #[path = "../../../src/deadline.rs"]
 mod deadline;
-#[path = "../../../src/diagnosis.rs"]
-mod diagnosis;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/error.rs"]
 mod error;
+#[path = "../../../src/fairness.rs"]
+mod fairness;
 mod forks;
-#[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
-#[path = "../../../src/holders.rs"]
-mod holders;
-#[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
-#[path = "../../../src/kind.rs"]
-mod kind;
 mod laws;
 #[allow(dead_code, reason = "only the build uses the texts")]
 mod mutations;
@@ -49,8 +41,10 @@ mod observer;
 #[path = "../../../src/options.rs"]
 mod options;
 mod oracle;
+#[allow(dead_code, reason = "not every call of the platform is made in the model")]
 mod os;
 mod program;
+mod report;
 mod scenario;
 mod seeded;
 mod subject;

@@ -62,19 +62,22 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "identity_not_checked_after_a_wait",
         file: "acquire",
-        edits: &[("Waited::Granted if is_current(true)? =>", "Waited::Granted if true =>")],
+        edits: &[(
+            "WaitOutcome::Granted if is_current(true)? =>",
+            "WaitOutcome::Granted if true =>",
+        )],
     },
     Mutation {
         name: "no_last_attempt",
         file: "acquire",
-        edits: &[("(true, false) if last", "(true, false) if last || deadline.passed()")],
+        edits: &[("(true, false) if last", "(true, false) if last || deadline.has_passed()")],
     },
     Mutation {
         name: "wait_taken_for_granted",
         file: "acquire",
         edits: &[(
-            "Waited::Woken => last = deadline.passed(),",
-            "Waited::Woken => return Ok(Outcome::Granted),",
+            "WaitOutcome::Woken => last = deadline.has_passed(),",
+            "WaitOutcome::Woken => return Ok(Outcome::Granted),",
         )],
     },
     Mutation {
@@ -89,8 +92,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "released_before_it_is_taken",
         file: "release",
         edits: &[(
-            "    ledger.leave(hold.mode);\n    end(ledger, hold)",
-            "    let mode = hold.mode;\n    let ended = end(ledger, hold);\n    ledger.leave(mode);\n    ended",
+            "    ledger.remove(hold.mode);\n    end(ledger, hold)",
+            "    let mode = hold.mode;\n    let ended = end(ledger, hold);\n    ledger.remove(mode);\n    ended",
         )],
     },
     Mutation {
@@ -102,16 +105,16 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "refused_descriptor_reused",
         file: "release",
         edits: &[(
-            "            drop(hold); // Closed, so unlocked: the hold is given up all the same (L6).",
-            "            ledger.put_idle(hold.descriptor);",
+            "            drop(hold); // Closed, so unlocked: the hold ends nevertheless (L6).",
+            "            ledger.put_idle(hold.file);",
         )],
     },
     Mutation {
         name: "unlock_forgotten",
         file: "release",
         edits: &[(
-            "    match Deadline::Passed.outlast_signals(|| os::unlock(&hold.descriptor)) {",
-            "    match Ok::<(), super::error::Failure>(()) {",
+            "    match retry_on_intr(&Deadline::Passed, || Os::unlock(&hold.file)) {",
+            "    match Ok::<(), super::os::platform::OsError>(()) {",
         )],
     },
     Mutation {
@@ -119,7 +122,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "ledger",
         edits: &[(
             "            None => self.fail_release(),",
-            "            None => self.tally.update(|_| Tally::RELEASED_ERROR),",
+            "            None => self.counts.update(|_| HoldCounts::RELEASED_ERROR),",
         )],
     },
     Mutation {
@@ -146,31 +149,31 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "newest_kept_hold_first",
         file: "ledger",
-        edits: &[("kept.pop_front()", "kept.pop_back()")],
+        edits: &[("unguarded.pop_front()", "unguarded.pop_back()")],
     },
     Mutation {
         name: "surplus_descriptor_left_open",
         file: "ledger",
-        edits: &[(
-            "let _surplus = self.idle.put(descriptor);",
-            "std::mem::forget(self.idle.put(descriptor));",
-        )],
+        edits: &[("let _surplus = self.idle.put(file);", "std::mem::forget(self.idle.put(file));")],
     },
     Mutation {
         name: "downgraded_before_it_is_lowered",
         file: "release",
         edits: &[
-            ("    ledger.lower();\n", ""),
+            ("    ledger.begin_downgrade();\n", ""),
             (
                 "            hold.mode = Mode::Shared;\n",
-                "            ledger.lower();\n            hold.mode = Mode::Shared;\n",
+                "            ledger.begin_downgrade();\n            hold.mode = Mode::Shared;\n",
             ),
         ],
     },
     Mutation {
         name: "refused_downgrade_forgets_the_hold",
         file: "ledger",
-        edits: &[("tally.minus(Mode::Shared).plus(Mode::Exclusive)", "tally.minus(Mode::Shared)")],
+        edits: &[(
+            "counts.remove(Mode::Shared).add(Mode::Exclusive)",
+            "counts.remove(Mode::Shared)",
+        )],
     },
     Mutation {
         name: "idle_descriptor_left_to_a_dismissed_ledger",
@@ -186,16 +189,16 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "entered_in_two_steps",
         file: "ledger",
         edits: &[(
-            "        let mut kept = ledger.kept.lock();\n        ledger.enter(&hold);",
-            "        ledger.enter(&hold);\n        let mut kept = ledger.kept.lock();",
+            "        let mut unguarded = ledger.unguarded.lock();\n        ledger.add(&hold);",
+            "        ledger.add(&hold);\n        let mut unguarded = ledger.unguarded.lock();",
         )],
     },
     Mutation {
         name: "left_in_two_steps",
         file: "ledger",
         edits: &[(
-            "self.tally.update(|tally| tally.minus(mode));",
-            "let tally = self.tally.get().minus(mode);\n        self.tally.update(|_| tally);",
+            "self.counts.update(|counts| counts.remove(mode));",
+            "let counts = self.counts.get().remove(mode);\n        self.counts.update(|_| counts);",
         )],
     },
     Mutation {

@@ -3,22 +3,24 @@
 //! Each call is one critical section of the kernel's, and steps the model there.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use locket_model::spec::{self, Answer, Op};
 use loom::sync::{Condvar, Mutex};
 
-use crate::courtesy::Clock;
 use crate::deadline::Deadline;
-use crate::diagnosis::Diagnosis;
-use crate::error::{Action, Failure};
-use crate::holders::{Holders, Process, Sighting};
-use crate::kind::ErrorKind;
-use crate::observer::{Opened, Waited, Watch};
+use crate::error::Action;
 use crate::options::{Access, Mode, Options};
 use crate::oracle;
 use crate::sync::{Arc, Instant};
+
+#[path = "../../../src/os/platform.rs"]
+pub(crate) mod platform;
+
+use platform::{
+    Clock, Observed, Opened, OsError, Platform, PlatformFile, PlatformPath, WaitOutcome,
+};
 
 /// The one path of the model.
 pub(crate) const PATH: u32 = 0;
@@ -123,15 +125,15 @@ impl State {
     }
 
     /// Grants the lock if it is free. The model is asked the same question.
-    fn grant(&mut self, kernel: Kernel, descriptor: &Descriptor, mode: Mode, say_no: bool) -> bool {
+    fn grant(&mut self, kernel: Kernel, file: &OpenFile, mode: Mode, say_no: bool) -> bool {
         let mode = as_spec(mode);
         let seen = if kernel == Kernel::KnowsNoShared { spec::Mode::Exclusive } else { mode };
-        let Some(file) = self.open(descriptor).map(|open| open.file) else { return false };
+        let Some(inode) = self.open(file).map(|open| open.file) else { return false };
         let free = kernel == Kernel::Lies
             || !self.descriptors.iter().enumerate().any(|(at, other)| {
                 other.is_some_and(|other| {
-                    at != descriptor.at
-                        && other.file == file
+                    at != file.at
+                        && other.file == inode
                         && other.lock.is_some_and(|(theirs, _)| theirs.conflicts(seen))
                 })
             });
@@ -141,10 +143,10 @@ impl State {
         self.attempts += 1;
         let id = self.attempts;
         let hold = spec::Hold {
-            process: descriptor.name.process,
+            process: file.path.process,
             id,
             path: PATH,
-            file,
+            file: inode,
             mode,
             kept: crate::program::keeps(),
             stage: spec::Stage::Granted,
@@ -153,13 +155,20 @@ impl State {
         oracle::expect(Op::Lock { hold }, if free { Answer::Granted } else { Answer::Contended });
         if free {
             crate::program::granted(id);
-            self.descriptors[descriptor.at].as_mut().expect("it is open").lock = Some((seen, id));
+            self.descriptors[file.at].as_mut().expect("it is open").lock = Some((seen, id));
         }
         free
     }
 
-    fn open(&mut self, descriptor: &Descriptor) -> Option<&mut Open> {
-        self.descriptors[descriptor.at].as_mut()
+    /// Whether the kernel refuses this call: the first one, if it refuses any.
+    fn refuses(&mut self, kernel: Kernel) -> bool {
+        let refuses = kernel == Kernel::RefusesUnlock && self.refusals == 0;
+        self.refusals += u32::from(refuses);
+        refuses
+    }
+
+    fn open(&mut self, file: &OpenFile) -> Option<&mut Open> {
+        self.descriptors[file.at].as_mut()
     }
 }
 
@@ -172,23 +181,15 @@ fn as_spec(mode: Mode) -> spec::Mode {
 
 /// A path as seen from one process.
 #[derive(Clone, Debug)]
-pub(crate) struct Name {
+pub(crate) struct LockPath {
     pub(crate) system: Arc<System>,
     pub(crate) process: u32,
     pub(crate) path: PathBuf,
 }
 
-impl Name {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn key(&self) -> &std::ffi::OsStr {
-        self.path.as_os_str()
-    }
-
-    /// A dead process makes no more calls: whatever its threads ask, they get out by an error.
-    fn alive(&self, action: Action) -> Result<(), Failure> {
+impl LockPath {
+    /// A dead process makes no more calls: its threads leave each of them by an error.
+    fn alive(&self, action: Action) -> Result<(), OsError> {
         if oracle::is_dead(self.process) {
             return Err(action.failed(std::io::Error::other("the process is dead")));
         }
@@ -196,246 +197,190 @@ impl Name {
     }
 }
 
+impl PlatformPath for LockPath {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn key(&self) -> &OsStr {
+        self.path.as_os_str()
+    }
+}
+
+/// In the model no process forks, and no host closes descriptors.
 #[derive(Debug)]
-pub(crate) struct Descriptor {
-    name: Name,
+pub(crate) struct OpenFile {
+    path: LockPath,
     at: usize,
 }
 
-impl Descriptor {
-    /// Nobody forks in the model.
-    #[allow(clippy::unused_self, reason = "the contract's signature")]
-    pub(crate) fn is_shared_by_fork(&self) -> bool {
-        false
-    }
+impl PlatformFile for OpenFile {}
 
-    #[allow(clippy::unused_self, reason = "the contract's signature")]
-    pub(crate) fn is_kept_on_fork(&self) -> bool {
-        false
-    }
-
-    /// In the model no host closes descriptors.
-    #[allow(clippy::unused_self, reason = "the contract's signature")]
-    pub(crate) fn is_own(&self) -> bool {
-        true
-    }
-
-    #[allow(clippy::unused_self, reason = "the contract's signature")]
-    pub(crate) fn may_be_idle(&self) -> bool {
-        true
-    }
-}
-
-impl Drop for Descriptor {
+impl Drop for OpenFile {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return; // loom has given this execution up.
         }
-        self.name.system.enter(|state| {
+        self.path.system.enter(|state| {
             if let Some(Open { process, lock: Some((_, id)), .. }) =
                 state.descriptors[self.at].take()
             {
                 oracle::step(Op::Unlock { process, id });
             }
         });
-        self.name.system.notify();
+        self.path.system.notify();
     }
-}
-
-/// Not known.
-pub(crate) fn held_here(_: &Descriptor, _: Mode) -> Option<Mode> {
-    None
-}
-
-/// Nobody forks in the model.
-pub(crate) fn has_one_thread() -> bool {
-    false
-}
-
-pub(crate) fn inherited(_: &Name) -> impl Iterator<Item = Mode> {
-    std::iter::empty()
-}
-
-pub(crate) fn generation() -> u32 {
-    0
-}
-
-pub(crate) fn open(
-    name: &Name,
-    _: &Options,
-    _: &Deadline,
-    _: Access,
-    _: &mut Option<Watch>,
-) -> Result<Opened<Descriptor>, Failure> {
-    name.alive(Action::Open)?;
-    name.system.enter(|state| {
-        let file = state.named.unwrap_or_else(|| state.create());
-        state.descriptors.push(Some(Open { process: name.process, file, lock: None }));
-        let at = state.descriptors.len() - 1;
-        Ok(Opened::Descriptor(Descriptor { name: name.clone(), at }))
-    })
-}
-
-/// There are always more in the model.
-pub(crate) fn lacks_descriptors(_: &Failure) -> bool {
-    false
-}
-
-/// The model's files may be read and written alike.
-pub(crate) fn needs_writing(_: &Failure) -> bool {
-    false
-}
-
-pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Failure> {
-    descriptor.name.alive(Action::Lock)?;
-    crate::program::attempts();
-    let system = &descriptor.name.system;
-    Ok(system.enter(|state| state.grant(system.kernel, descriptor, mode, true)))
-}
-
-/// A wait whose deadline is the next look at the clock ends without a grant; any other ends with
-/// one, or because the process died.
-pub(crate) fn wait(
-    descriptor: &Descriptor,
-    options: &Options,
-    deadline: &Deadline,
-    _: Option<&mut Watch>,
-) -> Result<Waited, Failure> {
-    descriptor.name.alive(Action::Lock)?;
-    let system = &descriptor.name.system;
-    if !crate::program::has_found_current() {
-        oracle::violation("sleeps without having looked whether the path names the file");
-    }
-    if let Some(left) = deadline.remaining() {
-        if !left.is_zero() && Instant::has_passed() {
-            oracle::violation("waits on although its deadline has passed");
-            return Err(Action::Lock.failed(std::io::Error::other("the model gives up")));
-        }
-        if left.is_zero() || Instant::passes_next() {
-            return Ok(Waited::Woken);
-        }
-    }
-    let mut state = system.state.lock().expect("no thread of the model panics in the kernel");
-    if system.kernel == Kernel::Interrupts && state.interruptions == 0 {
-        state.interruptions += 1;
-        return Ok(Waited::Woken);
-    }
-    while !oracle::is_dead(descriptor.name.process) {
-        if state.grant(system.kernel, descriptor, options.mode, false) {
-            return Ok(Waited::Granted);
-        }
-        state = system.freed.wait(state).expect("no thread of the model panics in the kernel");
-    }
-    drop(state);
-    descriptor.name.alive(Action::Lock).map(|()| Waited::Woken)
 }
 
 loom::thread_local! {
     static LOOKS: Cell<u32> = Cell::new(0);
 }
 
-/// Early at a thread's first two looks, when it makes a ledger and begins to acquire, and late from
-/// then on: every ledger finds its first tenure over, and gives way once.
-pub(crate) fn clock(_: Clock) -> usize {
-    let before = LOOKS.with(|looks| looks.replace(looks.get() + 1));
-    if before < 2 { 0 } else { 3_600_000_000 }
-}
+/// The model kernel. Files are never missing, and can be read and written alike.
+pub(crate) enum Os {}
 
-/// Anything may happen anywhere without it, too.
-pub(crate) fn give_way(_: Duration) {}
+impl Platform for Os {
+    type LockPath = LockPath;
+    type OpenFile = OpenFile;
 
-pub(crate) fn diagnose(_: &Name, failure: &Failure) -> Diagnosis {
-    Diagnosis { kind: ErrorKind::of(&failure.source), advice: None }
-}
-
-/// Nobody asks in the model.
-#[allow(clippy::unnecessary_wraps, reason = "the contract's signature")]
-pub(crate) fn holders(
-    _: &Name,
-    _: &Options,
-    _: bool,
-    _: &dyn Fn() -> bool,
-) -> Result<Holders, Failure> {
-    Ok(Holders::default())
-}
-
-pub(crate) fn still_has(_: &Sighting, _: Mode) -> Option<Process> {
-    None
-}
-
-pub(crate) fn is_current(name: &Name, descriptor: &Descriptor, _: bool) -> Result<bool, Failure> {
-    name.alive(Action::Check)?;
-    let system = &name.system;
-    let current = system.enter(|state| {
-        let named = state.named;
-        state.open(descriptor).is_some_and(|open| Some(open.file) == named)
-    });
-    if current {
-        crate::program::found_current();
+    fn open(
+        path: &LockPath,
+        _: &Options,
+        _: &Deadline,
+        _: Access,
+        _: Option<&mut dyn Observed>,
+    ) -> Result<Opened<OpenFile>, OsError> {
+        path.alive(Action::Open)?;
+        path.system.enter(|state| {
+            let file = state.named.unwrap_or_else(|| state.create());
+            state.descriptors.push(Some(Open { process: path.process, file, lock: None }));
+            let at = state.descriptors.len() - 1;
+            Ok(Opened::File(OpenFile { path: path.clone(), at }))
+        })
     }
-    Ok(current)
-}
 
-/// In one step, as local file systems do it.
-pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
-    descriptor.name.alive(Action::Lock)?;
-    let (system, process) = (&descriptor.name.system, descriptor.name.process);
-    let refused = system.enter(|state| {
-        if system.kernel == Kernel::RefusesUnlock && state.refusals == 0 {
-            state.refusals += 1;
-            return true;
+    fn try_lock(file: &OpenFile, mode: Mode) -> Result<bool, OsError> {
+        file.path.alive(Action::Lock)?;
+        crate::program::attempts();
+        let system = &file.path.system;
+        Ok(system.enter(|state| state.grant(system.kernel, file, mode, true)))
+    }
+
+    /// A wait whose deadline is the next look at the clock ends without a grant; any other ends with
+    /// one, or because the process died.
+    fn wait(
+        file: &OpenFile,
+        options: &Options,
+        deadline: &Deadline,
+        _: Option<&mut dyn Observed>,
+    ) -> Result<WaitOutcome, OsError> {
+        file.path.alive(Action::Lock)?;
+        let system = &file.path.system;
+        if !crate::program::has_found_current() {
+            oracle::violation("sleeps without having looked whether the path names the file");
         }
-        match state.open(descriptor).and_then(|open| open.lock.as_mut()) {
-            Some((mode, id)) => {
-                *mode = spec::Mode::Shared;
-                let id = *id;
-                oracle::step(Op::Convert { process, id });
+        if let Some(left) = deadline.remaining() {
+            if !left.is_zero() && Instant::has_passed() {
+                oracle::violation("waits on although its deadline has passed");
+                return Err(Action::Lock.failed(std::io::Error::other("the model gives up")));
             }
-            None => oracle::violation("downgrades a descriptor that has no lock"),
+            if left.is_zero() || Instant::passes_next() {
+                return Ok(WaitOutcome::Woken);
+            }
         }
-        false
-    });
-    if refused {
-        let id = state_of_refused(descriptor);
-        oracle::announce(Op::Restore { process, id });
-        return Err(Action::Lock.failed(std::io::Error::other("refused")));
+        let mut state = system.state.lock().expect("no thread of the model panics in the kernel");
+        if system.kernel == Kernel::Interrupts && state.interruptions == 0 {
+            state.interruptions += 1;
+            return Ok(WaitOutcome::Woken);
+        }
+        while !oracle::is_dead(file.path.process) {
+            if state.grant(system.kernel, file, options.mode, false) {
+                return Ok(WaitOutcome::Granted);
+            }
+            state = system.freed.wait(state).expect("no thread of the model panics in the kernel");
+        }
+        drop(state);
+        file.path.alive(Action::Lock).map(|()| WaitOutcome::Woken)
     }
-    system.notify();
-    Ok(true)
-}
 
-/// The hold whose conversion was refused.
-fn state_of_refused(descriptor: &Descriptor) -> u64 {
-    let lock = |state: &mut State| state.open(descriptor).and_then(|open| open.lock);
-    descriptor.name.system.enter(lock).map_or(0, |(_, id)| id)
-}
-
-pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
-    descriptor.name.alive(Action::Unlock)?;
-    let system = &descriptor.name.system;
-    let refused = system.enter(|state| {
-        if system.kernel == Kernel::RefusesUnlock && state.refusals == 0 {
-            state.refusals += 1;
-            return true;
+    fn is_current(path: &LockPath, file: &OpenFile, _: bool) -> Result<bool, OsError> {
+        path.alive(Action::Verify)?;
+        let current = path.system.enter(|state| {
+            let named = state.named;
+            state.open(file).is_some_and(|open| Some(open.file) == named)
+        });
+        if current {
+            crate::program::found_current();
         }
-        let keeps = system.kernel == Kernel::KeepsOnUnlock;
-        if let Some(open) = state.open(descriptor) {
-            match open.lock {
-                Some(_) if keeps => {}
-                Some((_, id)) => {
-                    open.lock = None;
-                    oracle::step(Op::Unlock { process: descriptor.name.process, id });
+        Ok(current)
+    }
+
+    fn unlock(file: &OpenFile) -> Result<(), OsError> {
+        file.path.alive(Action::Unlock)?;
+        let (system, process) = (&file.path.system, file.path.process);
+        let refused = system.enter(|state| {
+            if state.refuses(system.kernel) {
+                return true;
+            }
+            let keeps = system.kernel == Kernel::KeepsOnUnlock;
+            if let Some(open) = state.open(file) {
+                match open.lock {
+                    Some(_) if keeps => {}
+                    Some((_, id)) => {
+                        open.lock = None;
+                        oracle::step(Op::Unlock { process, id });
+                    }
+                    None => oracle::violation("unlocks a descriptor that has no lock"),
                 }
-                None => oracle::violation("unlocks a descriptor that has no lock"),
             }
+            false
+        });
+        if refused {
+            // The ledger records it in its next critical section.
+            oracle::announce(Op::Refuse { process, path: PATH });
+            return Err(Action::Unlock.failed(std::io::Error::other("refused")));
         }
-        false
-    });
-    if refused {
-        // The ledger hears of it in its next critical section.
-        oracle::announce(Op::Refuse { process: descriptor.name.process, path: PATH });
-        return Err(Action::Unlock.failed(std::io::Error::other("refused")));
+        system.notify();
+        Ok(())
     }
-    system.notify();
-    Ok(())
+
+    /// In one step, as local file systems do it.
+    fn downgrade(file: &OpenFile) -> Result<bool, OsError> {
+        file.path.alive(Action::Lock)?;
+        let (system, process) = (&file.path.system, file.path.process);
+        let refused = system.enter(|state| {
+            if state.refuses(system.kernel) {
+                return true;
+            }
+            match state.open(file).and_then(|open| open.lock.as_mut()) {
+                Some((mode, id)) => {
+                    *mode = spec::Mode::Shared;
+                    let id = *id;
+                    oracle::step(Op::Convert { process, id });
+                }
+                None => oracle::violation("downgrades a descriptor that has no lock"),
+            }
+            false
+        });
+        if refused {
+            let lock = |state: &mut State| state.open(file).and_then(|open| open.lock);
+            let id = system.enter(lock).map_or(0, |(_, id)| id);
+            oracle::announce(Op::Restore { process, id });
+            return Err(Action::Lock.failed(std::io::Error::other("refused")));
+        }
+        system.notify();
+        Ok(true)
+    }
+
+    /// The library is explored without it.
+    fn inherit_on_exec(_: &OpenFile) -> Result<(), OsError> {
+        unreachable!("no scenario executes a program")
+    }
+
+    /// Early at a thread's first two looks, when it makes a ledger and begins to acquire, and late from
+    /// then on: every ledger finds its first burst over, and yields once.
+    fn clock(_: Clock) -> usize {
+        let before = LOOKS.with(|looks| looks.replace(looks.get() + 1));
+        if before < 2 { 0 } else { 3_600_000_000 }
+    }
 }

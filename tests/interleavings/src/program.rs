@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use locket_model::spec::{Answer, Op, Outcome};
 
-use crate::error::LockError;
+use crate::error::{ErrorKind, LockError};
 use crate::options::{Mode, Options};
 use crate::oracle;
-use crate::os::{Name, PATH, System};
+use crate::os::{LockPath, PATH, System};
 use crate::subject::Subject;
 use crate::sync::{Arc, Instant};
 
@@ -96,7 +96,7 @@ impl<S: Subject> Thread<S> {
             Step::Release => {
                 let ledger = self.handle();
                 oracle::announce(Op::Take { process: self.process, path: PATH });
-                self.released(&S::release_kept(&ledger))
+                self.released(&S::release_unguarded(&ledger))
             }
             Step::DropGuard => {
                 if self.guards.is_empty() {
@@ -121,7 +121,7 @@ impl<S: Subject> Thread<S> {
                 return None;
             }
             Step::GiveBack => {
-                S::give_back(&self.registry);
+                S::close_all(&self.registry);
                 return None;
             }
         };
@@ -142,7 +142,7 @@ impl<S: Subject> Thread<S> {
         let options = Options { mode, timeout, ..Options::DEFAULT };
         let hold = match S::acquire(&ledger, &options) {
             Ok(hold) => hold,
-            Err(LockError::TimedOut { .. }) => {
+            Err(error) if error.is_contended() => {
                 let (at_deadline, current) = LAST_ATTEMPT.with(Cell::get);
                 if !at_deadline && patience != Patience::Try {
                     oracle::violation("timed out without an attempt at the deadline");
@@ -157,9 +157,9 @@ impl<S: Subject> Thread<S> {
         let (process, id) = (self.process, GRANTED.with(Cell::get));
         oracle::announce(Op::Record { process, id });
         if kept {
-            S::keep(&ledger, hold);
+            S::add_unguarded(&ledger, hold);
         } else {
-            S::enter(&ledger, &hold);
+            S::add(&ledger, &hold);
             self.guards.push((id, hold));
         }
         Outcome::Held
@@ -168,7 +168,7 @@ impl<S: Subject> Thread<S> {
     fn released(&self, result: &Result<(), LockError>) -> Outcome {
         let outcome = match result {
             Ok(()) => Outcome::Released,
-            Err(LockError::NotLocked { .. }) => Outcome::NotLocked,
+            Err(error) if error.kind() == ErrorKind::NotLocked => Outcome::NotLocked,
             Err(_) => Outcome::Refused,
         };
         match (oracle::announced_answer(), outcome) {
@@ -185,13 +185,13 @@ impl<S: Subject> Thread<S> {
     /// This thread's handle; made when there is none.
     fn handle(&mut self) -> Arc<S::Ledger> {
         let handle = self.handle.take().unwrap_or_else(|| {
-            let name = Name {
+            let path = LockPath {
                 system: Arc::clone(&self.system),
                 process: self.process,
                 path: PathBuf::from("/the.lock"),
             };
             oracle::announce(Op::FirstHandle { process: self.process, path: PATH });
-            S::ledger(&self.registry, name)
+            S::ledger(&self.registry, path)
         });
         self.handle = Some(Arc::clone(&handle));
         handle

@@ -206,7 +206,7 @@ impl Scenario {
             }
             // What the pool does not know of, it could not give back (L13).
             if self.gives_back(process) {
-                S::give_back(&registry(process));
+                S::close_all(&registry(process));
                 let open = system.open_descriptors(process);
                 if open != holds {
                     oracle::violation(&format!(

@@ -4,7 +4,7 @@ use locket_model::spec::State;
 
 use crate::error::LockError;
 use crate::options::Options;
-use crate::os::Name;
+use crate::os::LockPath;
 use crate::sync::Arc;
 
 pub(crate) trait Subject: 'static {
@@ -16,12 +16,12 @@ pub(crate) trait Subject: 'static {
     /// Locks it, and no more.
     fn touch(registry: &Self::Registry);
     /// Closes all idle descriptors.
-    fn give_back(registry: &Self::Registry);
-    fn ledger(registry: &Self::Registry, name: Name) -> Arc<Self::Ledger>;
+    fn close_all(registry: &Self::Registry);
+    fn ledger(registry: &Self::Registry, path: LockPath) -> Arc<Self::Ledger>;
     fn acquire(ledger: &Arc<Self::Ledger>, options: &Options) -> Result<Self::Hold, LockError>;
-    fn keep(ledger: &Arc<Self::Ledger>, hold: Self::Hold);
-    fn enter(ledger: &Self::Ledger, hold: &Self::Hold);
-    fn release_kept(ledger: &Arc<Self::Ledger>) -> Result<(), LockError>;
+    fn add_unguarded(ledger: &Arc<Self::Ledger>, hold: Self::Hold);
+    fn add(ledger: &Self::Ledger, hold: &Self::Hold);
+    fn release_unguarded(ledger: &Arc<Self::Ledger>) -> Result<(), LockError>;
     fn release_guarded(ledger: &Arc<Self::Ledger>, hold: Self::Hold) -> Result<(), LockError>;
     fn downgrade(ledger: &Self::Ledger, hold: &mut Self::Hold) -> Result<(), LockError>;
     fn state(ledger: &Self::Ledger) -> State;
@@ -46,36 +46,36 @@ macro_rules! subject {
                 drop(registry.0.lock());
             }
 
-            fn give_back(registry: &Self::Registry) {
-                registry.give_back_idle();
+            fn close_all(registry: &Self::Registry) {
+                registry.close_idle();
             }
 
             fn ledger(
                 registry: &Self::Registry,
-                name: $crate::os::Name,
+                path: $crate::os::LockPath,
             ) -> $crate::sync::Arc<Self::Ledger> {
-                registry.ledger(name)
+                registry.ledger(path)
             }
 
             fn acquire(
                 ledger: &$crate::sync::Arc<Self::Ledger>,
                 options: &$crate::options::Options,
             ) -> Result<Self::Hold, $crate::error::LockError> {
-                acquire::acquire(ledger, options)
+                acquire::acquire(ledger, options, &$crate::observer::Observer::NONE)
             }
 
-            fn keep(ledger: &$crate::sync::Arc<Self::Ledger>, hold: Self::Hold) {
-                ledger::Ledger::keep(ledger, hold);
+            fn add_unguarded(ledger: &$crate::sync::Arc<Self::Ledger>, hold: Self::Hold) {
+                ledger::Ledger::add_unguarded(ledger, hold);
             }
 
-            fn enter(ledger: &Self::Ledger, hold: &Self::Hold) {
-                ledger.enter(hold);
+            fn add(ledger: &Self::Ledger, hold: &Self::Hold) {
+                ledger.add(hold);
             }
 
-            fn release_kept(
+            fn release_unguarded(
                 ledger: &$crate::sync::Arc<Self::Ledger>,
             ) -> Result<(), $crate::error::LockError> {
-                release::release_kept(ledger)
+                release::release_unguarded(ledger)
             }
 
             fn release_guarded(

@@ -47,9 +47,9 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 
 /// One atomic step is where a step of the model's happens, too.
 #[derive(Debug)]
-pub(crate) struct Register<T>(loom::sync::Mutex<T>);
+pub(crate) struct AtomicState<T>(loom::sync::Mutex<T>);
 
-impl<T: Copy> Register<T> {
+impl<T: Copy> AtomicState<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(loom::sync::Mutex::new(value))
     }
@@ -67,9 +67,9 @@ impl<T: Copy> Register<T> {
 
 /// No step of the model's happens here: what is in it holds no lock.
 #[derive(Debug)]
-pub(crate) struct Slot<T>(loom::sync::Mutex<Option<Box<T>>>);
+pub(crate) struct AtomicBox<T>(loom::sync::Mutex<Option<Box<T>>>);
 
-impl<T> Slot<T> {
+impl<T> AtomicBox<T> {
     pub(crate) fn empty() -> Self {
         Self(loom::sync::Mutex::new(None))
     }

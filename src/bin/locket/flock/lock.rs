@@ -63,14 +63,14 @@ fn take_file(options: &Options, path: &Path) -> Result<Hold, Refusal> {
     let lock = if options.operation == Operation::Shared { lock.shared() } else { lock };
     match lock.timeout(options.timeout).lock() {
         Ok(guard) => Ok(Hold::File(guard)),
-        Err(LockError::TimedOut { .. }) => Err(contended(options)),
-        Err(LockError::Io {
-            action: Action::Open | Action::Create | Action::Check,
-            source,
-            ..
-        }) => Err(not_opened(path.as_os_str(), &source)),
-        Err(LockError::Io { source, .. }) => Err(not_locked(&path.to_string_lossy(), &source)),
-        Err(error) => Err(not_locked(&path.to_string_lossy(), &error.into())),
+        Err(error) if error.is_contended() => Err(contended(options)),
+        Err(error) => Err(match (error.action(), error.io_error()) {
+            (Action::Open | Action::Create | Action::Verify, Some(source)) => {
+                not_opened(path.as_os_str(), source)
+            }
+            (_, Some(source)) => not_locked(&path.to_string_lossy(), source),
+            (_, None) => not_locked(&path.to_string_lossy(), &error.into()),
+        }),
     }
 }
 
@@ -112,6 +112,17 @@ enum Missed {
     Error(io::Error),
 }
 
+impl From<LockError> for Missed {
+    fn from(error: LockError) -> Self {
+        let number = error.io_error().and_then(io::Error::raw_os_error);
+        match number {
+            _ if error.is_contended() => Self::Contended,
+            Some(number) => Self::Error(io::Error::from_raw_os_error(number)),
+            None => Self::Error(error.into()),
+        }
+    }
+}
+
 impl Missed {
     fn of(self, options: &Options, shown: &dyn std::fmt::Display) -> Refusal {
         match self {
@@ -136,15 +147,11 @@ fn operate(options: &Options, fd: impl AsFd, timeout: Option<Duration>) -> Resul
     }
     let lock = lock_fd(fd).timeout(timeout);
     let done = match options.operation {
-        Operation::Exclusive => lock.lock().map(|guard| drop(guard.leave())),
-        Operation::Shared => lock.shared().lock().map(|guard| drop(guard.leave())),
+        Operation::Exclusive => lock.lock().map(|guard| drop(guard.leak())),
+        Operation::Shared => lock.shared().lock().map(|guard| drop(guard.leak())),
         Operation::Unlock => lock.unlock(),
     };
-    done.map_err(|error| match error {
-        LockError::TimedOut { .. } => Missed::Contended,
-        LockError::Io { source, .. } => Missed::Error(source),
-        error => Missed::Error(error.into()),
-    })
+    done.map_err(Missed::from)
 }
 
 fn contended(options: &Options) -> Refusal {

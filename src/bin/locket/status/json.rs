@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use locket::{Claim, Claimant, Coverage};
+use locket::{Coverage, Owner, OwnerKind};
 use serde_json::{Value, json};
 
 use crate::other::is_stopped;
@@ -26,7 +26,7 @@ pub(super) fn of(subjects: &[Subject], commands: &CommandLines) -> String {
 }
 
 fn lock(subject: &Subject, commands: &CommandLines) -> Value {
-    let claims = |claims: &[Claim]| claims.iter().map(|it| claim(it, commands)).collect::<Vec<_>>();
+    let claims = |claims: &[Owner]| claims.iter().map(|it| owner(it, commands)).collect::<Vec<_>>();
     json!({
         "path": subject.path.as_deref().map(|path| path.to_string_lossy()),
         "path_bytes": subject.path.as_deref().filter(|path| path.to_str().is_none()).map(bytes),
@@ -39,36 +39,36 @@ fn lock(subject: &Subject, commands: &CommandLines) -> Value {
         "coverage": match subject.holders.coverage {
             Coverage::Complete => "complete",
             Coverage::Host => "host",
-            Coverage::Container => "container",
+            Coverage::PidNamespace => "container",
             Coverage::Partial => "partial",
             _ => "unknown",
         },
-        "held": claims(&subject.holders.held),
-        "waiting": claims(&subject.holders.waiting),
+        "held": claims(&subject.holders.holders),
+        "waiting": claims(&subject.holders.waiters),
     })
 }
 
-fn claim(claim: &Claim, commands: &CommandLines) -> Value {
-    let by = match &claim.by {
-        Claimant::Process(_) => "process",
-        Claimant::Ended { .. } => "ended",
-        Claimant::TakenBy { .. } => "taker",
-        Claimant::Outside => "outside",
-        Claimant::OtherHost => "other host",
+fn owner(owner: &Owner, commands: &CommandLines) -> Value {
+    let by = match &owner.kind {
+        OwnerKind::Process(_) => "process",
+        OwnerKind::Exited { .. } => "ended",
+        OwnerKind::TakenBy { .. } => "taker",
+        OwnerKind::OtherPidNamespace => "outside",
+        OwnerKind::OtherHost => "other host",
         _ => "unknown",
     };
-    let process = match &claim.by {
-        Claimant::Process(process) => Some(process),
+    let process = match &owner.kind {
+        OwnerKind::Process(process) => Some(process),
         _ => None,
     };
-    let pid = match &claim.by {
-        Claimant::Process(process) => Some(process.pid),
-        Claimant::Ended { pid, .. } | Claimant::TakenBy { pid, .. } => Some(*pid),
+    let pid = match &owner.kind {
+        OwnerKind::Process(process) => Some(process.pid),
+        OwnerKind::Exited { pid, .. } | OwnerKind::TakenBy { pid, .. } => Some(*pid),
         _ => None,
     };
     let command = process.and_then(|it| commands.get(&it.pid));
     json!({
-        "mode": claim.mode.map(|mode| mode.to_string()),
+        "mode": owner.mode.map(|mode| mode.to_string()),
         "by": by,
         "pid": pid,
         "stopped": process.map(|it| is_stopped(it.pid)),

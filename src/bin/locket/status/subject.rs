@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use locket::{Claim, Claimant, Holders, LockInUse, lock_file, locks_in_use};
+use locket::{LockStatus, Owner, OwnerKind, SystemLock, lock_file, system_locks};
 
 use crate::exit::{Failure, NO_FILE};
 #[cfg(unix)]
@@ -21,7 +21,7 @@ pub(super) struct Subject {
     pub(super) path: Option<PathBuf>,
     /// Is the file there?
     pub(super) exists: bool,
-    pub(super) holders: Holders,
+    pub(super) holders: LockStatus,
 }
 
 /// Ordered by what several files together amount to: one that is held decides, then one that is unknown.
@@ -45,7 +45,7 @@ impl Subject {
             return Self::look(file);
         }
         told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            let text = format!("couldn't look at {}: no answer in {PATIENCE:?}", file.display());
+            let text = format!("cannot look at {}: no answer in {PATIENCE:?}", file.display());
             Err(Failure { code: NO_FILE, text })
         })
     }
@@ -56,27 +56,26 @@ impl Subject {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
-                let text = format!("couldn't look at {}: {error}", lock.path().display());
+                let text = format!("cannot look at {}: {error}", lock.path().display());
                 return Err(Failure { code: NO_FILE, text });
             }
         };
-        let holders = without_this(lock.holders()?);
+        let holders = without_this(lock.status()?);
         Ok(Self { shown: file.into(), path: Some(lock.path().into()), exists, holders })
     }
 
     /// In the order of their paths.
     pub(super) fn all() -> Result<Vec<Self>, Failure> {
-        let locks = locks_in_use()
-            .map_err(|error| Failure::of_system("tell which locks are in use", &error))?;
+        let locks = system_locks()?;
         let mut subjects: Vec<Self> = locks.into_iter().map(Self::of_lock).collect();
         subjects.retain(|subject| subject.state() == State::Held);
         subjects.sort_by(|one, other| one.shown.cmp(&other.shown));
         Ok(subjects)
     }
 
-    fn of_lock(lock: LockInUse) -> Self {
-        let LockInUse { path, deleted, device: (major, minor), inode, holders, .. } = lock;
-        let holders = without_this(holders);
+    fn of_lock(lock: SystemLock) -> Self {
+        let SystemLock { path, deleted, device: (major, minor), inode, status, .. } = lock;
+        let holders = without_this(status);
         let shown = path.clone().unwrap_or_else(|| {
             format!("(unknown path: inode {inode} of device {major}:{minor})").into()
         });
@@ -93,9 +92,9 @@ impl Subject {
 }
 
 /// This process may have inherited the descriptor of a lock, which it does not use.
-fn without_this(mut holders: Holders) -> Holders {
+fn without_this(mut holders: LockStatus) -> LockStatus {
     let is_this =
-        |claim: &Claim| matches!(&claim.by, Claimant::Process(process) if process.is_this);
-    holders.held.retain(|claim| !is_this(claim));
+        |owner: &Owner| matches!(&owner.kind, OwnerKind::Process(process) if process.is_this);
+    holders.holders.retain(|owner| !is_this(owner));
     holders
 }

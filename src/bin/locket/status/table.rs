@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
-use locket::{Claim, Claimant, Coverage, Process};
+use locket::{Coverage, Owner, OwnerKind, Process};
 
 use crate::other::is_stopped;
 use crate::span::Span;
@@ -32,7 +32,7 @@ fn heading(subject: &Subject) -> String {
     let (state, style) = match (subject.state(), subject.holders.coverage) {
         (State::Held, _) => ("held", HELD),
         (State::Free, _) => ("free", FREE),
-        (State::Unknown, Coverage::Container) => {
+        (State::Unknown, Coverage::PidNamespace) => {
             ("free as far as this container can tell", UNKNOWN)
         }
         (State::Unknown, Coverage::Host) => ("free as far as this host can tell", UNKNOWN),
@@ -42,8 +42,8 @@ fn heading(subject: &Subject) -> String {
 }
 
 fn table(subject: &Subject, commands: &CommandLines) -> String {
-    let held = subject.holders.held.iter().map(|claim| row("held", claim, commands));
-    let waiting = subject.holders.waiting.iter().map(|claim| row("waiting", claim, commands));
+    let held = subject.holders.holders.iter().map(|owner| row("held", owner, commands));
+    let waiting = subject.holders.waiters.iter().map(|owner| row("waiting", owner, commands));
     let mut rows = vec![["", "MODE", "PID", "USER", "RUNNING", "COMMAND"].map(String::from)];
     rows.extend(held.chain(waiting));
     if rows.len() == 1 {
@@ -53,20 +53,20 @@ fn table(subject: &Subject, commands: &CommandLines) -> String {
     rows.iter().map(|row| line(row, widths)).collect()
 }
 
-fn row(state: &str, claim: &Claim, commands: &CommandLines) -> Row {
+fn row(state: &str, owner: &Owner, commands: &CommandLines) -> Row {
     let unknown = || "-".to_string();
-    let mode = claim.mode.map_or_else(unknown, |mode| mode.to_string());
-    let [pid, user, running, command] = match &claim.by {
-        Claimant::Process(process) => [
+    let mode = owner.mode.map_or_else(unknown, |mode| mode.to_string());
+    let [pid, user, running, command] = match &owner.kind {
+        OwnerKind::Process(process) => [
             process.pid.to_string(),
             process.user.as_deref().map_or_else(unknown, plain),
             running(process).unwrap_or_else(unknown),
             command(process, commands).unwrap_or_else(unknown) + stopped(process),
         ],
-        Claimant::Ended { pid, .. } => {
+        OwnerKind::Exited { pid, .. } => {
             [pid.to_string(), unknown(), unknown(), "(ended, and left the lock to others)".into()]
         }
-        Claimant::TakenBy { pid, .. } => [
+        OwnerKind::TakenBy { pid, .. } => [
             pid.to_string(),
             unknown(),
             unknown(),

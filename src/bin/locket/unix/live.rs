@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use locket::{Claimant, Holders};
+use locket::{LockStatus, OwnerKind};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::super::other;
@@ -42,13 +42,13 @@ impl LiveLine {
     }
 
     /// Does no other process write to the terminal? Whatever it wrote would be erased.
-    pub(crate) fn is_alone(holders: &Holders) -> bool {
+    pub(crate) fn is_alone(holders: &LockStatus) -> bool {
         let Some(terminal) = terminal_of_stderr() else { return false };
-        let is_here = |by: &Claimant| match by {
-            Claimant::Process(process) => other::terminal_of(process.pid) == Some(terminal),
+        let is_here = |by: &OwnerKind| match by {
+            OwnerKind::Process(process) => other::terminal_of(process.pid) == Some(terminal),
             _ => false,
         };
-        in_foreground() && !holders.held.iter().any(|claim| is_here(&claim.by))
+        in_foreground() && !holders.holders.iter().any(|owner| is_here(&owner.kind))
     }
 
     /// Draws the line anew; what is written may take long. The terminal is told not to wrap it, in case the window

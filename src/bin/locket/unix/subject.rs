@@ -21,7 +21,7 @@ pub(crate) fn lock_inherited(
 ) -> Result<Hold, LockError> {
     let lock = lock_fd(fd).timeout(timeout);
     let lock = if shared { lock.shared() } else { lock };
-    lock.lock().map(|guard| Hold::Inherited(guard.leave()))
+    lock.lock().map(|guard| Hold::Inherited(guard.leak()))
 }
 
 /// Opens and locks what the path names, and does it again if another file has the name in the end (L9). `None` if it is
@@ -51,7 +51,7 @@ pub(crate) fn lock_directory(
     timeout: Option<Duration>,
 ) -> Result<Hold, Missed> {
     let failed = |code, what: &str, error: io::Error| {
-        let text = format!("couldn't {what} the directory {}: {error}", path.display());
+        let text = format!("cannot {what} the directory {}: {error}", path.display());
         Missed::Failed(Failure { code, text })
     };
     let open = || match File::open(path) {
@@ -61,11 +61,13 @@ pub(crate) fn lock_directory(
     let lock = |fd: &OwnedFd, left| {
         let lock = lock_fd(fd).timeout(left);
         let lock = if shared { lock.shared() } else { lock };
-        let guard = lock.lock().map_err(|error| match error {
-            LockError::TimedOut { .. } => Missed::Lock(error),
-            error => failed(exit::REFUSED, "lock", error.into()),
+        let guard = lock.lock().map_err(|error| {
+            if error.is_contended() {
+                return Missed::Lock(error);
+            }
+            failed(exit::REFUSED, "lock", error.into())
         })?;
-        guard.leave();
+        guard.leak();
         Ok(())
     };
     let replaced = || io::Error::other("it is replaced faster than it can be locked");

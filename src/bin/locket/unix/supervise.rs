@@ -54,7 +54,7 @@ pub(super) fn run(
     let words = words_in_command_line(program);
     if let Hold::File(guard) = &hold {
         // Children would close their copies when they are born.
-        guard.keep_on_fork();
+        guard.inherit_on_fork();
     }
     let started = Command::start(&prepared, mask, passing(&hold, inheritance));
     let command = started.inspect_err(|_| mask.set_mask())?;
@@ -112,7 +112,7 @@ fn words_in_command_line(program: Program<'_>) -> Vec<u8> {
 #[allow(clippy::needless_pass_by_value, reason = "as an error is passed on")]
 fn say_missed(error: io::Error) {
     say(format_args!(
-        "couldn't start the canary: {error}: if locket is killed, a lock that is not inherited is free; \
+        "cannot start the canary: {error}: if locket is killed, a lock that is not inherited is free; \
          a signal to the whole group may reach the command twice"
     ));
 }

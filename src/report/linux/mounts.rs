@@ -9,37 +9,37 @@ use super::proc::read_text;
 
 /// A line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::os) struct Mount {
+pub(crate) struct Mount {
     /// Of the file system, major and minor: the one that the table of locks shows.
-    pub(in crate::os) device: (u32, u32),
-    pub(in crate::os) point: PathBuf,
+    pub(crate) device: (u32, u32),
+    pub(crate) point: PathBuf,
     /// Of the file system: `ext4`, `nfs4`.
-    pub(in crate::os) kind: String,
+    pub(crate) kind: String,
     /// Of the mount and of the file system, separated by commas.
-    pub(in crate::os) options: String,
+    pub(crate) options: String,
 }
 
 impl Mount {
     /// Of the file at this path, which is not opened for reading or writing.
-    pub(in crate::os) fn at(path: &Path) -> Option<Self> {
+    pub(crate) fn at(path: &Path) -> Option<Self> {
         let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
         Self::of(&file)
     }
 
     /// Of an open file. (In `thread-self`: `self` is no more once the first thread has ended.)
-    pub(in crate::os) fn of(file: impl AsFd) -> Option<Self> {
+    pub(crate) fn of(file: impl AsFd) -> Option<Self> {
         let descriptor = file.as_fd().as_raw_fd();
         Self::told_by(&read_text(format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?)
     }
 
     /// Of an open file, by its `fdinfo`.
-    pub(in crate::os) fn told_by(about: &str) -> Option<Self> {
+    pub(crate) fn told_by(about: &str) -> Option<Self> {
         let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
         Self::find(&read_text("/proc/thread-self/mountinfo").ok()?, id.parse().ok()?)
     }
 
     /// Returns the mounts of this namespace, several of one file system among them.
-    pub(in crate::os) fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let mounts = read_text("/proc/thread-self/mountinfo").unwrap_or_default();
         mounts.lines().filter_map(Self::parse).map(|(_, mount)| mount).collect()
     }
@@ -63,7 +63,7 @@ impl Mount {
         mounts.lines().filter_map(Self::parse).find_map(|(its, mount)| (its == id).then_some(mount))
     }
 
-    pub(in crate::os) fn has(&self, option: &str) -> bool {
+    pub(crate) fn has(&self, option: &str) -> bool {
         self.options.split(',').any(|its| its == option)
     }
 
@@ -73,7 +73,7 @@ impl Mount {
     ///
     /// An overlay locks the files of its own inodes: through a second overlay over the same directory the file is another
     /// one.
-    pub(in crate::os) fn is_network(&self) -> bool {
+    pub(crate) fn is_network(&self) -> bool {
         const KINDS: [&str; 16] = [
             "9p",
             "afs",

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use crate::error::{Action, Failure};
+use crate::error::Action;
+use crate::os::platform::{OsError, PlatformPath};
 
 use super::own_file::OwnFile;
 
 /// A path as it was resolved when its handle was made (L10).
 #[derive(Clone, Debug)]
-pub(crate) struct Name {
+pub(crate) struct LockPath {
     /// Absolute, for people to read; as given if the current directory has no path.
     path: PathBuf,
     /// In the form that system calls take, or why no file can have this name.
@@ -41,12 +42,12 @@ struct Directory {
 
 /// What system calls that end in `at` take: a directory, and a path that is relative to it, or absolute.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::os) struct Place<'a> {
-    pub(in crate::os) directory: BorrowedFd<'a>,
-    pub(in crate::os) path: &'a CStr,
+pub(crate) struct AtPath<'a> {
+    pub(crate) directory: BorrowedFd<'a>,
+    pub(crate) path: &'a CStr,
 }
 
-impl Name {
+impl LockPath {
     pub(crate) fn new(given: &Path) -> Self {
         let text = given.as_os_str().as_bytes();
         let fault = match text {
@@ -87,33 +88,19 @@ impl Name {
         Self::new(&PathBuf::from(format!("/dev/fd/{}", fd.as_raw_fd())))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What tells the ledgers of this process apart: names with equal keys share one (L10).
-    pub(crate) fn key(&self) -> &OsStr {
-        self.directory.as_ref().map_or(self.path.as_os_str(), |directory| &directory.key)
-    }
-
-    /// Whether it would have become a name if there had been a descriptor left.
-    pub(crate) fn lacks_descriptor(&self) -> bool {
-        matches!(self.raw, Err((error, _)) if is_shortage(error))
-    }
-
     /// Whether the absolute path leads to the file, and can be looked at part by part.
-    pub(super) fn is_absolute(&self) -> bool {
+    pub(crate) fn is_absolute(&self) -> bool {
         self.directory.is_none()
     }
 
     /// Whether the directory that the path is relative to is there no more.
-    pub(super) fn is_in_deleted_directory(&self) -> bool {
+    pub(crate) fn is_in_deleted_directory(&self) -> bool {
         let about = self.directory.as_ref().and_then(|directory| fstat(&*directory.file).ok());
         about.is_some_and(|stat| stat.st_nlink == 0)
     }
 
     #[inline]
-    pub(in crate::os) fn place(&self, action: Action) -> Result<Place<'_>, Failure> {
+    pub(crate) fn at(&self, action: Action) -> Result<AtPath<'_>, OsError> {
         let raw = self.raw.as_ref();
         let path = raw.map_err(|&(error, reason)| action.failed(error).because(reason))?;
         let directory = match &self.directory {
@@ -124,7 +111,21 @@ impl Name {
                 return Err(action.failed(Errno::BADF).because(reason));
             }
         };
-        Ok(Place { directory, path })
+        Ok(AtPath { directory, path })
+    }
+}
+
+impl PlatformPath for LockPath {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn key(&self) -> &OsStr {
+        self.directory.as_ref().map_or(self.path.as_os_str(), |directory| &directory.key)
+    }
+
+    fn lacks_descriptor(&self) -> bool {
+        matches!(self.raw, Err((error, _)) if is_shortage(error))
     }
 }
 
@@ -176,7 +177,7 @@ const fn is_shortage(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE)
 }
 
-impl<'a> Place<'a> {
+impl<'a> AtPath<'a> {
     /// The same directory, and another path.
     pub(super) fn with(self, path: &'a CStr) -> Self {
         Self { path, ..self }

@@ -26,30 +26,30 @@ const REPEAT: Duration = Duration::from_micros(50);
 /// mask. A signal that is still on its way is delivered before the timer's deletion returns, while
 /// it may be. Were it blocked first, it would stay pending and turn up in the host's `sigwait` or
 /// signalfd.
-pub(in crate::os) struct Alarm {
+pub(crate) struct WakeTimer {
     timer: Arc<Timer>,
     _unblocked: Unblocked,
 }
 
 /// Rings the alarm at once, from whatever thread. It keeps the timer: it must be dropped before the alarm.
-pub(super) struct Ringer(Arc<Timer>);
+pub(crate) struct TimerRef(Arc<Timer>);
 
-impl Alarm {
+impl WakeTimer {
     /// `None` if no signal or no timer can be had: the caller must do without.
-    pub(in crate::os) fn set(remaining: Duration) -> Option<Self> {
+    pub(crate) fn set(remaining: Duration) -> Option<Self> {
         let signal = claim_signal()?;
         let unblocked = Unblocked::new(signal)?;
         let timer = Arc::new(Timer::new(signal)?);
         timer.start(remaining).then_some(Self { timer, _unblocked: unblocked })
     }
 
-    pub(super) fn ringer(&self) -> Ringer {
-        Ringer(Arc::clone(&self.timer))
+    pub(crate) fn reference(&self) -> TimerRef {
+        TimerRef(Arc::clone(&self.timer))
     }
 }
 
-impl Ringer {
-    pub(super) fn ring(&self) {
+impl TimerRef {
+    pub(crate) fn fire(&self) {
         self.0.start(Duration::ZERO);
     }
 }
@@ -76,9 +76,9 @@ impl Timer {
         let mut timer = MaybeUninit::uninit();
         // SAFETY: `event` is initialized, and `timer` is written if the call succeeds.
         unsafe {
-            let refused =
+            let to_lock_error =
                 libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr());
-            (refused == 0).then(|| Self(timer.assume_init()))
+            (to_lock_error == 0).then(|| Self(timer.assume_init()))
         }
     }
 
@@ -162,7 +162,7 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// functions that do the same, and that do nothing are many. (A store would not do: nobody reads
 /// it, and out it goes.)
 #[inline(never)]
-extern "C" fn ring(_: c_int) {
+extern "C" fn do_nothing(_: c_int) {
     hint::black_box(&SIGNAL);
 }
 
@@ -211,7 +211,7 @@ fn install(signal: c_int) -> bool {
 fn disposition(signal: c_int, new: Option<&sigaction>) -> Option<sigaction> {
     let mut old = MaybeUninit::<sigaction>::uninit();
     let new = new.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `new` is null or a valid action, whose handler is `ring` or was the host's
+    // SAFETY: `new` is null or a valid action, whose handler is `do_nothing` or was the host's
     // a moment ago; `old` is written if the call succeeds.
     unsafe { (libc::sigaction(signal, new, old.as_mut_ptr()) == 0).then(|| old.assume_init()) }
 }
@@ -227,7 +227,7 @@ fn our_action() -> sigaction {
 }
 
 fn our_handler() -> usize {
-    ring as extern "C" fn(c_int) as usize
+    do_nothing as extern "C" fn(c_int) as usize
 }
 
 fn is_ours(action: &sigaction) -> bool {

@@ -7,15 +7,15 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::descriptors::Locked;
+use super::fdinfo::Locked;
 use super::file::{About, Proof};
 use super::inquiry::{Inquiry, in_container};
 use super::reading::{self, Pass, Search};
 use super::table::{FileId, Hold};
-use crate::holders::{Claim, Coverage, Holders};
-use crate::in_use::LockInUse;
 use crate::options::Mode;
-use crate::os::linux::mounts::Mount;
+use crate::report::linux::mounts::Mount;
+use crate::report::lock_status::{Coverage, LockStatus, Owner};
+use crate::report::system_locks::SystemLock;
 
 /// A file by what `stat` says of it, as far as it can be asked: the table's numbers may be those of
 /// several.
@@ -24,30 +24,32 @@ type Identity = Option<(u64, u64)>;
 /// What was found so far, and where the locks of each file by the table's numbers are in it.
 #[derive(Default)]
 struct Found {
-    locks: Vec<(LockInUse, Identity)>,
+    locks: Vec<(SystemLock, Identity)>,
     by_file: HashMap<FileId, Vec<usize>>,
 }
 
-pub(crate) fn locks_in_use() -> io::Result<Vec<LockInUse>> {
+pub(in crate::report) fn system_locks() -> io::Result<Vec<SystemLock>> {
     let mut inquiry = Inquiry::new(&|| true);
     let Pass { holds, doubtful, .. } =
         reading::until_whole(&Search { goes_on: &|| true, file: None }, |_| false)?;
     let coverage = coverage_by_device();
-    let told =
-        |hold: &Hold| Holders { coverage: coverage(hold.entry.file.device), ..Holders::default() };
+    let told = |hold: &Hold| LockStatus {
+        coverage: coverage(hold.entry.file.device),
+        ..LockStatus::default()
+    };
     let mut found = Found::default();
     for hold in holds.into_iter().chain(inquiry.unlisted()) {
-        let mut holders = told(&hold);
-        let seen = inquiry.add(&mut holders, &hold, Proof::Numbers);
-        if !holders.held.is_empty() {
-            found.insert(&hold, holders, seen);
+        let mut status = told(&hold);
+        let seen = inquiry.add(&mut status, &hold, Proof::Numbers);
+        if !status.holders.is_empty() {
+            found.insert(&hold, status, seen);
         }
     }
     // Taken or released meanwhile: it is held if a descriptor has it.
     for hold in doubtful {
-        let mut holders = told(&hold);
-        if let Some(seen) = inquiry.add(&mut holders, &hold, Proof::Numbers) {
-            found.insert(&hold, holders, Some(seen));
+        let mut status = told(&hold);
+        if let Some(seen) = inquiry.add(&mut status, &hold, Proof::Numbers) {
+            found.insert(&hold, status, Some(seen));
         }
     }
     Ok(found.locks.into_iter().map(|(lock, _)| lock).collect())
@@ -60,18 +62,18 @@ fn coverage_by_device() -> impl Fn((u32, u32)) -> Coverage {
     let network: BTreeSet<_> = mounts.filter(Mount::is_network).map(|mount| mount.device).collect();
     let in_container = in_container();
     move |device| match network.contains(&device) {
-        _ if in_container => Coverage::Container,
+        _ if in_container => Coverage::PidNamespace,
         true => Coverage::Host,
         false => Coverage::Complete,
     }
 }
 
 impl Found {
-    fn insert(&mut self, hold: &Hold, holders: Holders, seen: Option<Locked>) {
+    fn insert(&mut self, hold: &Hold, status: LockStatus, seen: Option<Locked>) {
         let about = seen.as_ref().and_then(|seen| About::of(seen.link().as_ref()));
         let (path, deleted) = seen.as_ref().map_or((None, false), |seen| place(seen, about));
         let (device, inode) = (hold.entry.file.device, hold.entry.file.inode);
-        let lock = LockInUse { path, deleted, device, inode, holders };
+        let lock = SystemLock { path, deleted, device, inode, status };
         let identity = about.map(|about| about.identity);
         let alike = self.by_file.entry(hold.entry.file).or_default();
         let is_same =
@@ -88,22 +90,22 @@ impl Found {
 }
 
 /// Another hold of the same file.
-fn join(known: &mut (LockInUse, Identity), lock: LockInUse, identity: Identity) {
+fn join(known: &mut (SystemLock, Identity), lock: SystemLock, identity: Identity) {
     known.1 = known.1.or(identity);
     if known.0.path.is_none() {
         (known.0.path, known.0.deleted) = (lock.path, lock.deleted);
     }
-    let told = &mut known.0.holders;
+    let told = &mut known.0.status;
     // An exclusive hold is one, however often the table shows it.
-    let is_twice = |claim: &Claim| {
-        let is_known = |known: &Claim| known.mode == claim.mode && known.by == claim.by;
-        claim.mode == Some(Mode::Exclusive) && told.held.iter().any(is_known)
+    let is_twice = |owner: &Owner| {
+        let is_known = |known: &Owner| known.mode == owner.mode && known.kind == owner.kind;
+        owner.mode == Some(Mode::Exclusive) && told.holders.iter().any(is_known)
     };
-    if lock.holders.held.iter().any(is_twice) {
+    if lock.status.holders.iter().any(is_twice) {
         return;
     }
-    told.held.extend(lock.holders.held);
-    told.waiting.extend(lock.holders.waiting);
+    told.holders.extend(lock.status.holders);
+    told.waiters.extend(lock.status.waiters);
 }
 
 /// Where the file of a descriptor is or was, and whether it was. The kernel marks the path then, with words that a path may
@@ -120,18 +122,21 @@ fn place(locked: &Locked, about: Option<About>) -> (Option<PathBuf>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::holders::Claimant;
+    use crate::report::lock_status::OwnerKind;
 
     /// How many holds and waiters are told of a lock that was shown twice.
     fn joined(mode: Mode) -> (usize, usize) {
-        let claim = |by| Claim { mode: Some(mode), by, seen: None };
-        let held = vec![claim(Claimant::Ended { pid: 7 })];
-        let holders =
-            Holders { held, waiting: vec![claim(Claimant::Unknown)], ..Holders::default() };
-        let lock = LockInUse { path: None, deleted: false, device: (0, 0), inode: 0, holders };
+        let owner = |kind| Owner { mode: Some(mode), kind, seen: None };
+        let holders = vec![owner(OwnerKind::Exited { pid: 7 })];
+        let status = LockStatus {
+            holders,
+            waiters: vec![owner(OwnerKind::Unknown)],
+            ..LockStatus::default()
+        };
+        let lock = SystemLock { path: None, deleted: false, device: (0, 0), inode: 0, status };
         let mut known = (lock.clone(), None);
         join(&mut known, lock, None);
-        (known.0.holders.held.len(), known.0.holders.waiting.len())
+        (known.0.status.holders.len(), known.0.status.waiters.len())
     }
 
     /// The table moves while it is read.

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::descriptors::{Locked, Looks};
+use super::fdinfo::{Locked, Looks};
 use super::file::Proof;
 use super::process::{self, Details, describe};
 use super::table::{Entry, Hold};
-use crate::holders::{Claim, Claimant, Holders, Process};
 use crate::options::Mode;
+use crate::report::lock_status::{LockStatus, Owner, OwnerKind, Process};
 
 pub(super) struct Inquiry<'a> {
     looks: Looks<'a>,
@@ -23,7 +23,7 @@ pub(super) struct Inquiry<'a> {
 
 /// Who has a lock, and on which descriptor if that was seen.
 struct Holder {
-    by: Claimant,
+    kind: OwnerKind,
     seen: Option<Locked>,
 }
 
@@ -43,10 +43,10 @@ impl<'a> Inquiry<'a> {
 
     /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor
     /// that has it, if one was seen.
-    pub(super) fn add(&mut self, to: &mut Holders, hold: &Hold, proof: Proof) -> Option<Locked> {
+    pub(super) fn add(&mut self, to: &mut LockStatus, hold: &Hold, proof: Proof) -> Option<Locked> {
         // An exclusive hold is one. What is in the table twice was moved in it while it was read.
         let is_exclusive = hold.entry.mode == Mode::Exclusive;
-        if is_exclusive && proof == Proof::Numbers && !to.held.is_empty() {
+        if is_exclusive && proof == Proof::Numbers && !to.holders.is_empty() {
             return None;
         }
         let found = self.who_has(&hold.entry, proof);
@@ -55,18 +55,18 @@ impl<'a> Inquiry<'a> {
             return None;
         }
         let mode = Some(hold.entry.mode);
-        let claim =
-            |holder: Holder| Claim { mode, by: holder.by, seen: holder.seen.map(Into::into) };
-        to.held.extend(found.into_iter().map(claim));
+        let owner =
+            |holder: Holder| Owner { mode, kind: holder.kind, seen: holder.seen.map(Into::into) };
+        to.holders.extend(found.into_iter().map(owner));
         let is_certain = proof == Proof::Numbers || seen.is_some();
         for waiter in &hold.waiting {
-            let by = match waiter.pid {
-                _ if !is_certain => Some(Claimant::Unknown),
-                0 if in_container() => Some(Claimant::Outside),
-                0 => Some(Claimant::Unknown),
+            let kind = match waiter.pid {
+                _ if !is_certain => Some(OwnerKind::Unknown),
+                0 if in_container() => Some(OwnerKind::OtherPidNamespace),
+                0 => Some(OwnerKind::Unknown),
                 pid => self.named(pid),
             };
-            to.waiting.extend(by.map(|by| Claim { mode: Some(waiter.mode), by, seen: None }));
+            to.waiters.extend(kind.map(|kind| Owner { mode: Some(waiter.mode), kind, seen: None }));
         }
         seen
     }
@@ -80,11 +80,11 @@ impl<'a> Inquiry<'a> {
                 Had::Nothing => {}
             }
         } else if proof != Proof::Numbers {
-            return vec![unseen(Claimant::Unknown)];
+            return vec![unseen(OwnerKind::Unknown)];
         } else if !process::has_ended(lock.pid) {
             // It may have closed the descriptor, which a child has still, or have the number of the process that took
             // the lock.
-            return vec![unseen(Claimant::TakenBy { pid: lock.pid })];
+            return vec![unseen(OwnerKind::TakenBy { pid: lock.pid })];
         }
         self.looks.everywhere();
         let pids: Vec<u32> =
@@ -98,8 +98,8 @@ impl<'a> Inquiry<'a> {
         }
         let has_ended = lock.pid != 0 && process::has_ended(lock.pid);
         let is_told = proof == Proof::Numbers && has_ended;
-        let ended = Claimant::Ended { pid: lock.pid };
-        vec![unseen(if is_told { ended } else { Claimant::Unknown })]
+        let ended = OwnerKind::Exited { pid: lock.pid };
+        vec![unseen(if is_told { ended } else { OwnerKind::Unknown })]
     }
 
     /// Locks may be alike: each descriptor stands for one of them, and is taken out.
@@ -123,17 +123,17 @@ impl<'a> Inquiry<'a> {
     /// and its number is another's, that one has not got the descriptor.
     fn holder(&mut self, locked: Locked) -> Option<Holder> {
         let is_first_of_process = !self.known.contains_key(&locked.pid);
-        let by = self.named(locked.pid)?;
+        let kind = self.named(locked.pid)?;
         if is_first_of_process && !locked.is_still_so() {
             self.known.remove(&locked.pid);
-            return Some(unseen(Claimant::Unknown));
+            return Some(unseen(OwnerKind::Unknown));
         }
-        Some(Holder { by, seen: Some(locked) })
+        Some(Holder { kind, seen: Some(locked) })
     }
 
-    fn named(&mut self, pid: u32) -> Option<Claimant> {
+    fn named(&mut self, pid: u32) -> Option<OwnerKind> {
         let process = self.known.entry(pid).or_insert_with(|| describe(pid, Details::All));
-        process.clone().map(Claimant::Process)
+        process.clone().map(OwnerKind::Process)
     }
 
     /// The locks that the table keeps from a container because who took them has ended, or is not
@@ -148,17 +148,17 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Of a lock that is held though nobody was seen to hold it.
-    pub(super) fn nobody_seen(&mut self) -> Claimant {
+    pub(super) fn unseen_holder(&mut self) -> OwnerKind {
         if in_container() && self.looks.everywhere() {
-            Claimant::Outside
+            OwnerKind::OtherPidNamespace
         } else {
-            Claimant::Unknown
+            OwnerKind::Unknown
         }
     }
 }
 
-fn unseen(by: Claimant) -> Holder {
-    Holder { by, seen: None }
+fn unseen(kind: OwnerKind) -> Holder {
+    Holder { kind, seen: None }
 }
 
 /// Is there a world outside of the processes that are seen here? The first namespace of processes
@@ -179,11 +179,11 @@ mod tests {
         let entry = Entry { mode, pid: std::process::id(), file, depth: 0 };
         let hold = Hold { entry, waiting: vec![] };
         let mut inquiry = Inquiry::new(&|| true);
-        let mut holders = Holders::default();
+        let mut holders = LockStatus::default();
         for _ in 0..times {
             inquiry.add(&mut holders, &hold, Proof::Numbers);
         }
-        holders.held.len()
+        holders.holders.len()
     }
 
     #[test]
@@ -200,10 +200,10 @@ mod tests {
         let entry = Entry { mode: Mode::Exclusive, pid: nobody_s, file, depth: 0 };
         let told = |proof| {
             let found = Inquiry::new(&|| true).who_has(&entry, proof);
-            found.into_iter().map(|holder| holder.by).collect::<Vec<_>>()
+            found.into_iter().map(|holder| holder.kind).collect::<Vec<_>>()
         };
-        assert_eq!(told(Proof::Numbers), [Claimant::Ended { pid: nobody_s }]);
-        assert_eq!(told(Proof::Stat(0, 0)), [Claimant::Unknown]);
+        assert_eq!(told(Proof::Numbers), [OwnerKind::Exited { pid: nobody_s }]);
+        assert_eq!(told(Proof::Stat(0, 0)), [OwnerKind::Unknown]);
     }
 
     /// A process that has released the lock since its descriptors were looked at, or has the number of one that held it.
@@ -213,6 +213,6 @@ mod tests {
         let entry = Entry { mode: Mode::Exclusive, pid: 1, file, depth: 0 };
         let locked = Locked { pid: std::process::id(), descriptor: 0, entry };
         let holder = Inquiry::new(&|| true).holder(locked);
-        assert!(holder.is_some_and(|it| it.by == Claimant::Unknown && it.seen.is_none()));
+        assert!(holder.is_some_and(|it| it.kind == OwnerKind::Unknown && it.seen.is_none()));
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::fs::OFlags;
 
 use crate::options::Mode;
-use crate::os::unix::Place;
+use crate::os::unix::lock_path::AtPath;
 
 /// Returns the mode of a lock that the server refuses to grant beside, and that no process of this host has. `None` if
 /// there is none, or if the server cannot be asked.
@@ -15,11 +15,10 @@ use crate::os::unix::Place;
 /// them. The server does not name their processes: the number is 0 (NFS 4) or negative (NFS 3). A positive number is a
 /// process of this host, with a lock of another kind. The lock is only asked about: no lock is taken, and a descriptor
 /// that is open for reading is enough.
-pub(super) fn held_elsewhere(place: Place<'_>, follow_links: bool) -> Option<Mode> {
+pub(crate) fn held_elsewhere(at: AtPath<'_>, follow_links: bool) -> Option<Mode> {
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !follow_links);
-    let file =
-        rustix::fs::openat(place.directory, place.path, flags, rustix::fs::Mode::empty()).ok()?;
+    let file = rustix::fs::openat(at.directory, at.path, flags, rustix::fs::Mode::empty()).ok()?;
     mode_of(&conflicting(&file).ok()?)
 }
 

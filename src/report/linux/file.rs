@@ -7,10 +7,10 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat, StatxFlags, major, makedev, minor};
 use rustix::io::Errno;
 
-use super::descriptors::Locked;
+use super::fdinfo::Locked;
 use super::table::{FileId, ask};
-use crate::os::linux::mounts::Mount;
-use crate::os::unix::Place;
+use crate::os::unix::lock_path::AtPath;
+use crate::report::linux::mounts::Mount;
 
 /// The file that a path names.
 #[derive(Clone, Copy, Debug)]
@@ -54,16 +54,15 @@ pub(super) enum Proof {
 
 impl LockFile {
     /// `None` if there is none. It is not opened for reading or writing, and not created.
-    pub(super) fn find(place: Place<'_>, follow_links: bool) -> io::Result<Option<Self>> {
+    pub(super) fn find(at: AtPath<'_>, follow_links: bool) -> io::Result<Option<Self>> {
         let mut flags = OFlags::PATH | OFlags::CLOEXEC;
         flags.set(OFlags::NOFOLLOW, !follow_links);
-        let file =
-            match rustix::fs::openat(place.directory, place.path, flags, rustix::fs::Mode::empty())
-            {
-                Ok(file) => file,
-                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
+        let file = match rustix::fs::openat(at.directory, at.path, flags, rustix::fs::Mode::empty())
+        {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let stat = rustix::fs::fstat(&file)?;
         if !follow_links && FileType::from_raw_mode(stat.st_mode).is_symlink() {
             return Err(Errno::LOOP.into());

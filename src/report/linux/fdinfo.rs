@@ -4,16 +4,14 @@
 //! which names who took it; whoever else has the description holds the lock too.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use rustix::io::Errno;
+use crate::report::lock_status::DescriptorRef;
 
+use super::proc::{is_gone, numbers_in, read_text};
 use super::process;
 use super::table::{Entry, entry};
-use crate::holders::Sighting;
-use crate::os::linux::proc::read_text;
 
 /// A descriptor with a `flock(2)` lock on it.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +37,7 @@ impl Locked {
     }
 }
 
-impl From<Locked> for Sighting {
+impl From<Locked> for DescriptorRef {
     fn from(locked: Locked) -> Self {
         let Locked { pid, descriptor, entry } = locked;
         let (device, inode) = (entry.file.device, entry.file.inode);
@@ -156,19 +154,4 @@ pub(super) fn locks_on(fdinfo: &Path) -> io::Result<Vec<Entry>> {
     let about = read_text(fdinfo)?;
     let lines = about.lines().filter(|line| line.starts_with("lock:"));
     Ok(lines.filter_map(entry).collect())
-}
-
-/// The entries of a directory of `/proc` that are numbers, in order.
-pub(super) fn numbers_in(directory: &str) -> io::Result<Vec<u32>> {
-    let mut numbers = vec![];
-    for entry in fs::read_dir(directory)? {
-        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// Closed, or ended, since it was listed.
-pub(super) fn is_gone(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
 }

@@ -11,36 +11,37 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{Resource, geteuid, getrlimit};
 
-use crate::diagnosis::Diagnosis;
-use crate::error::{Action, Failure};
-use crate::kind::ErrorKind;
-use crate::os::Name;
+use crate::error::{Action, ErrorKind};
+use crate::os::LockPath;
+use crate::os::platform::{OsError, PlatformPath};
+use crate::os::unix::opening::NOT_FOLLOWED;
 
-use super::{opening::NOT_FOLLOWED, users};
+use super::hint::Hint;
+use super::users;
 
-pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
-    let Failure { action, source, .. } = failure;
+pub(super) fn explain(path: &LockPath, error: &OsError) -> Hint {
+    let OsError { action, source, .. } = error;
     let kind = match (action, Errno::from_io_error(source)) {
-        (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::Path,
+        (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::InvalidPath,
         (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
         // NFS 4 wants a descriptor that is open for writing for an exclusive lock.
-        (Action::Lock, Some(Errno::BADF)) => ErrorKind::Permission,
-        (Action::Lock | Action::Unlock, Some(Errno::NOLCK)) if is_on_network(name.path()) => {
+        (Action::Lock, Some(Errno::BADF)) => ErrorKind::PermissionDenied,
+        (Action::Lock | Action::Unlock, Some(Errno::NOLCK)) if is_on_network(path.path()) => {
             ErrorKind::Unsupported
         }
         (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOLCK)) => {
-            ErrorKind::Exhausted
+            ErrorKind::ResourceExhausted
         }
         _ => ErrorKind::of(source),
     };
-    let advice = Errno::from_io_error(source).and_then(|error| match error {
-        _ if name.is_absolute() => advise(name.path(), *action, error),
-        Errno::NOENT if name.is_in_deleted_directory() => {
+    let text = Errno::from_io_error(source).and_then(|error| match error {
+        _ if path.is_absolute() => advise(path.path(), *action, error),
+        Errno::NOENT if path.is_in_deleted_directory() => {
             Some("the directory that was the current one for this handle has been deleted".into())
         }
         _ => advise_anywhere(*action, error),
     });
-    Diagnosis { kind, advice }
+    Hint { kind, text }
 }
 
 /// What can be said without a look at the path.
@@ -65,10 +66,10 @@ fn advise_anywhere(action: Action, error: Errno) -> Option<String> {
 
 fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
     match (error, action) {
-        (Errno::LOOP, Action::Ask) if is_sound_link(path) => Some(NOT_FOLLOWED.into()),
+        (Errno::LOOP, Action::Query) if is_sound_link(path) => Some(NOT_FOLLOWED.into()),
         (Errno::NOENT | Errno::NOTDIR, Action::Create | Action::Open) => missing(path),
         (Errno::ACCESS | Errno::PERM, Action::Create) => not_to_be_written(path),
-        (Errno::ACCESS | Errno::PERM, Action::Open | Action::Check | Action::Ask) => {
+        (Errno::ACCESS | Errno::PERM, Action::Open | Action::Verify | Action::Query) => {
             not_to_be_opened(path)
         }
         (Errno::ROFS, Action::Create) => Some(format!(
@@ -180,7 +181,7 @@ fn mode(about: &Metadata) -> String {
 /// The file system that the path is on, or would be, in the words of who mounted it.
 #[cfg(target_os = "linux")]
 fn place(path: &Path) -> String {
-    use crate::os::linux::mounts::Mount;
+    use crate::report::linux::mounts::Mount;
     let Some(mount) = path.ancestors().find_map(Mount::at) else { return "its file system".into() };
     let without_locks = ["nolock", "nobrl"].into_iter().filter(|option| mount.has(option));
     let words: Vec<&str> = [mount.kind.as_str()].into_iter().chain(without_locks).collect();
@@ -194,7 +195,7 @@ fn place(_: &Path) -> String {
 
 #[cfg(target_os = "linux")]
 fn is_on_network(path: &Path) -> bool {
-    crate::os::linux::mounts::Mount::at(path).is_some_and(|mount| mount.is_network())
+    crate::report::linux::mounts::Mount::at(path).is_some_and(|mount| mount.is_network())
 }
 
 #[cfg(not(target_os = "linux"))]

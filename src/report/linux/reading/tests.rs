@@ -14,13 +14,13 @@ struct List {
 }
 
 /// A descriptor as `seq_read_iter` serves it.
-struct Descriptor {
+struct OpenFile {
     list: Rc<List>,
     index: usize,
     left: Vec<u8>,
 }
 
-impl Read for Descriptor {
+impl Read for OpenFile {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         const PAGE: usize = 4096;
         if let Some(change) = self.list.changes.borrow_mut().pop_front() {
@@ -50,7 +50,7 @@ impl Read for Descriptor {
 fn pass(lists: &[&[u32]]) -> Pass {
     let list = Rc::new(List::default());
     list.changes.borrow_mut().extend(lists.iter().map(|list| list.to_vec()));
-    let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
+    let descriptor = || OpenFile { list: Rc::clone(&list), index: 0, left: vec![] };
     overlapping(descriptor(), descriptor(), &ALL).expect("the list can be read")
 }
 
@@ -62,7 +62,7 @@ fn an_exclusive_lock_is_not_read_past() {
     for pid in [1, 70, 71, 1_500, 3_000] {
         let list = Rc::new(List::default());
         list.changes.borrow_mut().push_back(all.clone());
-        let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
+        let descriptor = || OpenFile { list: Rc::clone(&list), index: 0, left: vec![] };
         let file = Some(FileId { device: (0xfe, 0), inode: pid.into() });
         let pass = straight(descriptor(), &Search { file, ..ALL });
         let pass = pass.expect("the list can be read").expect("it is in the list");
@@ -77,7 +77,7 @@ fn a_search_that_is_over_reads_no_more() {
     let goes_on = || reads.replace(reads.get() + 1) < 3;
     let list = Rc::new(List::default());
     list.changes.borrow_mut().push_back((1..=3_000).collect());
-    let descriptor = || Descriptor { list: Rc::clone(&list), index: 0, left: vec![] };
+    let descriptor = || OpenFile { list: Rc::clone(&list), index: 0, left: vec![] };
     let pass = overlapping(descriptor(), descriptor(), &Search { goes_on: &goes_on, file: None });
     assert!(pass.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
     assert_eq!(reads.get(), 4);

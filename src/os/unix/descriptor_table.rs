@@ -15,7 +15,8 @@ use once_cell::race::OnceBox;
 
 use crate::options::Mode;
 
-use super::own_file::is_own;
+use super::generation;
+use super::identity::{Identity, is_own};
 
 /// As many slots as most processes need. The list has one block of them without an allocation.
 const BLOCK: usize = 32;
@@ -79,7 +80,7 @@ impl Slot {
     }
 
     /// Device and inode.
-    fn identity(&self) -> (u64, u64) {
+    fn identity(&self) -> Identity {
         (self.device.load(Relaxed), self.inode.load(Relaxed))
     }
 
@@ -116,11 +117,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(descriptor: RawFd, (device, inode): (u64, u64)) -> Self {
+    pub(super) fn new(descriptor: RawFd, (device, inode): Identity) -> Self {
         static ENTRIES: AtomicUsize = AtomicUsize::new(1);
         let (slot, number) = (free_slot(), ENTRIES.fetch_add(1, Relaxed));
         slot.entry.store(number, Relaxed);
-        slot.generation.store(super::generation(), Relaxed);
+        slot.generation.store(generation::current(), Relaxed);
         slot.mark.store(0, Relaxed);
         slot.device.store(device, Relaxed);
         slot.inode.store(inode, Relaxed);
@@ -148,7 +149,7 @@ impl Entry {
 
     /// Whether this process has opened the descriptor.
     pub(super) fn is_of_this_process(&self) -> bool {
-        self.slot.generation.load(Relaxed) == super::generation()
+        self.slot.generation.load(Relaxed) == generation::current()
     }
 
     #[inline]
@@ -166,11 +167,11 @@ impl Entry {
     }
 
     /// From now on children keep the descriptor open, and have this hold.
-    pub(super) fn keep_on_fork(&self, path: &OsStr, mode: Mode) {
+    pub(super) fn inherit_on_fork(&self, path: &OsStr, mode: Mode) {
         self.slot.kept.store(kept(path, mode), Release);
     }
 
-    pub(super) fn is_kept_on_fork(&self) -> bool {
+    pub(super) fn is_inherited_on_fork(&self) -> bool {
         self.is_there() && self.slot.kept.load(Acquire) != 0
     }
 
@@ -198,8 +199,8 @@ fn mode_of(held: u8) -> Option<Mode> {
 
 /// The mode of a lock that this process has on the file, and that keeps out one of the wanted mode, which is to be on
 /// another descriptor.
-pub(super) fn held_here(other: RawFd, file: (u64, u64), wanted: Mode) -> Option<Mode> {
-    let generation = super::generation();
+pub(super) fn held_here(other: RawFd, file: Identity, wanted: Mode) -> Option<Mode> {
+    let generation = generation::current();
     slots().find_map(|slot| {
         let mode = mode_of(slot.held.load(Relaxed))?;
         let (number, identity) = (slot.descriptor.load(Acquire), slot.identity());

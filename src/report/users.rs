@@ -4,7 +4,7 @@ use std::fs;
 
 /// A user's name, or the number of one who is not in `/etc/passwd`. (The C library could ask the
 /// network; and may not be called from every thread of every program.)
-pub(in crate::os) fn name(id: u32) -> String {
+pub(crate) fn name(id: u32) -> String {
     let users = fs::read("/etc/passwd").unwrap_or_default();
     find(&String::from_utf8_lossy(&users), id).map_or_else(|| id.to_string(), Into::into)
 }

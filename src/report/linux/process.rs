@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::descriptors::{is_gone, numbers_in};
-use crate::holders::Process;
-use crate::os::linux::proc::read_text;
-use crate::os::unix::{clock, users};
+use crate::os::unix::clock;
+use crate::report::lock_status::Process;
+use crate::report::users;
+
+use super::proc::{is_gone, numbers_in, read_text};
 
 /// How much is to be told of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +103,7 @@ fn user(pid: u32) -> Option<String> {
 }
 
 fn started(ticks: u64) -> Option<SystemTime> {
-    // SAFETY: the call has no conditions.
-    let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
-    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(per_second.max(1));
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(clock::ticks_per_second()?);
     let start = Duration::from_nanos(u64::try_from(nanos).ok()?);
     let now = clock::read(libc::CLOCK_BOOTTIME)?;
     SystemTime::now().checked_sub(now.saturating_sub(start))

@@ -10,7 +10,7 @@
 use std::io;
 
 use crate::options::Mode;
-use crate::os::linux::proc::read_text;
+use crate::report::linux::proc::read_text;
 
 /// A file, by the numbers of its file system's device and of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,114 @@
+//! The wait for a lock that is held: in the kernel's queue where the wait can be ended, by polling elsewhere.
+
+use std::io;
+
+use fs4::FileExt;
+
+use crate::deadline::Deadline;
+use crate::error::Action;
+use crate::options::{Mode, Options};
+use crate::os::platform::{Observed, OsError, WaitOutcome, reborrow};
+
+use super::file_system::FileSystem;
+use super::open_file::OpenFile;
+use super::sleep::pause_before_retry;
+
+pub(super) fn wait(
+    file: &OpenFile,
+    options: &Options,
+    deadline: &Deadline,
+    mut observed: Option<&mut dyn Observed>,
+) -> Result<WaitOutcome, OsError> {
+    match block(file, options, deadline, reborrow(&mut observed)) {
+        Some(Ok(outcome)) => return Ok(outcome),
+        Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            return Ok(WaitOutcome::Woken);
+        }
+        Some(Err(error)) if !is_contention(file, &error) => return Err(Action::Lock.failed(error)),
+        Some(Err(_)) | None => {}
+    }
+    Ok(pause_before_retry(options, deadline, observed))
+}
+
+/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if there
+/// is no time left, or if no signal would come in time or end the wait.
+#[cfg(target_os = "linux")]
+fn block(
+    file: &OpenFile,
+    options: &Options,
+    deadline: &Deadline,
+    observed: Option<&mut dyn Observed>,
+) -> Option<io::Result<WaitOutcome>> {
+    use std::time::Duration;
+
+    use crate::os::linux::wake_timer::WakeTimer;
+
+    let timer = match (deadline.remaining(), &observed) {
+        (None, None) => return Some(lock(file, options.mode)),
+        (Some(Duration::ZERO), _) => return None,
+        (remaining, _) if options.use_signals && file.file_system.ends_waits() => {
+            WakeTimer::set(remaining.unwrap_or(Duration::MAX))?
+        }
+        _ => return None,
+    };
+    match observed {
+        None => Some(lock(file, options.mode)),
+        Some(observed) => block_observed(&timer, observed, || lock(file, options.mode)),
+    }
+}
+
+/// Sleeps until the lock is granted, the timer fires, or the observer cancels the wait. A grant counts, whatever the
+/// observer has said meanwhile. `None` if the observer has no thread.
+///
+/// The observer runs on a thread of its own: a waiter that leaves the queue goes to its end when it comes back, and would
+/// never be granted a lock that is held for longer than the observer's period. An observer that cancels fires the timer.
+#[cfg(target_os = "linux")]
+fn block_observed(
+    timer: &crate::os::linux::wake_timer::WakeTimer,
+    observed: &mut dyn Observed,
+    sleep: impl Fn() -> io::Result<WaitOutcome>,
+) -> Option<io::Result<WaitOutcome>> {
+    if !observed.start() {
+        return None;
+    }
+    let timer = timer.reference();
+    let mut answer = None;
+    observed.asleep(Box::new(move || timer.fire()), &mut || answer = Some(sleep()));
+    match answer {
+        Some(Err(error)) if error.kind() != io::ErrorKind::Interrupted => Some(Err(error)),
+        Some(Ok(outcome)) => Some(Ok(outcome)),
+        Some(Err(_)) | None => {
+            Some(Ok(observed.cancelled().map_or(WaitOutcome::Woken, WaitOutcome::Cancelled)))
+        }
+    }
+}
+
+/// Other systems have no timer that interrupts one thread: only a wait without a limit sleeps in the queue.
+#[cfg(not(target_os = "linux"))]
+fn block(
+    file: &OpenFile,
+    options: &Options,
+    deadline: &Deadline,
+    observed: Option<&mut dyn Observed>,
+) -> Option<io::Result<WaitOutcome>> {
+    let is_unlimited = deadline.remaining().is_none() && observed.is_none();
+    is_unlimited.then(|| lock(file, options.mode))
+}
+
+fn lock(file: &OpenFile, mode: Mode) -> io::Result<WaitOutcome> {
+    match mode {
+        Mode::Exclusive => FileExt::lock(&*file.own),
+        Mode::Shared => FileExt::lock_shared(&*file.own),
+    }?;
+    file.own.set_held(Some(mode));
+    Ok(WaitOutcome::Granted)
+}
+
+/// Returns whether an error says that the lock is held elsewhere.
+///
+/// SMB answers `EACCES` where others answer `EWOULDBLOCK`. On other file systems `EACCES` is an error: a security
+/// module may forbid locking, and no wait would help. 9p answers `EAGAIN` to a wait that a signal ended.
+pub(super) fn is_contention(file: &OpenFile, error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error() == Some(libc::EACCES) && file.file_system == FileSystem::Smb
+}
