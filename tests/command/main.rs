@@ -9,6 +9,8 @@ mod arguments;
 mod background;
 mod becoming;
 mod beside;
+#[cfg(target_os = "linux")]
+mod canary;
 mod conditions;
 mod contention;
 #[cfg(target_os = "linux")]
