@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::options::Mode;
 use super::os;
+use super::plain::plain;
 use super::sync::Instant;
 
 /// Who held a lock and who waited for it, as the system told it at one moment.
@@ -168,18 +169,6 @@ impl fmt::Display for Process {
             (None, _) => write!(f, "pid {}", self.pid),
         }
     }
-}
-
-/// A program chooses its own name, and could move the cursor of whoever reads it.
-fn plain(name: &str) -> String {
-    let mut plain = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c {
-            c if c.is_control() => plain.extend(c.escape_default()),
-            c => plain.push(c),
-        }
-    }
-    plain
 }
 
 impl fmt::Display for Claimant {

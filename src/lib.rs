@@ -167,6 +167,7 @@ mod lock;
 mod observer;
 mod options;
 mod os;
+mod plain;
 mod process;
 mod registry;
 mod release;

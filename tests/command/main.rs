@@ -34,6 +34,8 @@ mod jobs;
 #[cfg(target_os = "linux")]
 mod oneself;
 mod options;
+#[cfg(target_os = "linux")]
+mod output;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;

@@ -16,10 +16,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::exit;
-use super::output::print;
+use super::output;
+use super::plain::plain;
 use super::program::{Inheritance, Program};
 use super::unix::{self, NoRoom};
-use super::voice::plain;
 use args::{Job, Line, Misuse, Options};
 use lock::Refusal;
 
@@ -27,6 +27,9 @@ pub(crate) use manual::{ABOUT, DESCRIPTION, EXIT_CODES, OPTIONS};
 
 /// `EX_UNAVAILABLE`: the command cannot be run.
 const CANNOT_RUN: i32 = 69;
+
+/// `EXIT_FAILURE`: the help or the version cannot be written.
+const NOT_WRITTEN: i32 = 1;
 
 /// Is this the name by which a process was called that is to be flock(1)?
 pub(crate) fn is_name(name: &OsStr) -> bool {
@@ -41,7 +44,10 @@ pub(crate) fn flock(words: impl Iterator<Item = OsString>) -> i32 {
         Ok(Line::Version) => manual::version(),
         Err(misuse) => return refuse(&misuse),
     };
-    print(&text).map_or_else(|failure| complain(&failure.text, failure.code), |()| exit::DONE)
+    match output::write(&text) {
+        Ok(()) => exit::DONE,
+        Err(error) => complain(&format!("write error: {}", words_of(&error)), NOT_WRITTEN),
+    }
 }
 
 fn lock_and_run(options: &Options) -> i32 {

@@ -50,6 +50,8 @@ mod observer;
 mod options;
 mod oracle;
 mod os;
+#[path = "../../../src/plain.rs"]
+mod plain;
 mod program;
 mod scenario;
 mod seeded;

@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 use locket::{Claim, Claimant, Coverage, Process};
 
 use crate::other::is_stopped;
+use crate::plain::plain;
 use crate::span::Span;
-use crate::voice::plain;
 
 use super::CommandLines;
 use super::subject::{State, Subject};

@@ -13,7 +13,7 @@ use locket::{Claimant, Holders};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::super::other;
-use super::super::voice::plain;
+use super::super::plain::plain;
 use super::os;
 use super::stderr::{self, NoRoom};
 

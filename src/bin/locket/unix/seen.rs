@@ -129,7 +129,7 @@ struct Queues {
     entries: Vec<Entry>,
     /// The first entry that is free, if one was ever used.
     free: u32,
-    queues: [Queue; QUEUED],
+    by_number: [Queue; QUEUED],
 }
 
 struct Entry {
@@ -151,7 +151,7 @@ impl Queues {
         while entries.try_reserve_exact(room).is_err() && room > 0 {
             room /= 2;
         }
-        Self { entries, free: NONE, queues: [Queue { first: NONE, last: NONE }; QUEUED] }
+        Self { entries, free: NONE, by_number: [Queue { first: NONE, last: NONE }; QUEUED] }
     }
 
     fn add(&mut self, signal: SeenSignal) {
@@ -162,7 +162,7 @@ impl Queues {
             Some(place) => *place = entry,
             None => self.entries.push(entry),
         }
-        let queue = &mut self.queues[number];
+        let queue = &mut self.by_number[number];
         let last = std::mem::replace(&mut queue.last, at);
         match self.entries.get_mut(last as usize) {
             Some(before) => before.next = at,
@@ -177,7 +177,7 @@ impl Queues {
                 return u32::try_from(self.entries.len()).ok();
             }
             let age = |number: &usize| {
-                self.entries.get(self.queues[*number].first as usize).map(|it| it.signal.at)
+                self.entries.get(self.by_number[*number].first as usize).map(|it| it.signal.at)
             };
             let oldest = (0..QUEUED).filter(|it| age(it).is_some()).min_by_key(age)?;
             self.take_after(oldest, NONE);
@@ -189,7 +189,7 @@ impl Queues {
 
     fn forget(&mut self, signal: &SeenSignal) -> bool {
         let Some(number) = index(signal.number) else { return false };
-        let (mut before, mut at) = (NONE, self.queues[number].first);
+        let (mut before, mut at) = (NONE, self.by_number[number].first);
         while let Some(entry) = self.entries.get(at as usize) {
             if entry.signal.matches(signal) {
                 self.take_after(number, before);
@@ -202,7 +202,7 @@ impl Queues {
 
     /// Frees the entry of a queue that follows this one, or the first.
     fn take_after(&mut self, number: usize, before: u32) {
-        let queue = &mut self.queues[number];
+        let queue = &mut self.by_number[number];
         let at = self.entries.get(before as usize).map_or(queue.first, |it| it.next);
         let Some(entry) = self.entries.get_mut(at as usize) else { return };
         let next = std::mem::replace(&mut entry.next, self.free);
@@ -270,8 +270,8 @@ mod tests {
             signals.add(seen(40 + c_int::from(at % 2 == 1), at, at));
             signals.add(seen(15, at, at));
         }
-        let answers =
-            [0, 1, 2, 3, 4, 5].map(|at| signals.forget(&seen(40 + (at % 2), at as u64, 0)));
+        let answers = [0, 1, 2, 3, 4, 5]
+            .map(|at| signals.forget(&seen(40 + at % 2, at.unsigned_abs().into(), 0)));
         assert_eq!(answers, [false, false, true, true, true, true]);
         let answers = [1, 2, 5].map(|at| signals.forget(&seen(15, at, 0)));
         assert_eq!(answers, [false, true, true]);
@@ -286,7 +286,7 @@ mod tests {
         for at in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let bits = random >> 33;
-            let signal = seen(32 + (bits & 3) as c_int, bits >> 2 & 7, at);
+            let signal = seen(if bits & 1 == 0 { 32 } else { 40 }, bits >> 2 & 7, at);
             if bits >> 5 & 1 == 0 {
                 if list.len() == 16 {
                     list.remove(0);
