@@ -60,7 +60,7 @@ mod tests {
             0xe0000..=0xe007f,
         ];
         for number in ranges.into_iter().flatten() {
-            let c = char::from_u32(number).expect("it is no surrogate");
+            let c = char::from_u32(number).unwrap_or_default();
             assert_eq!(plain(&format!("a{c}b")), format!("a\\u{{{number:x}}}b"));
         }
     }
