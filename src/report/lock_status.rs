@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use crate::options::Mode;
 
+use super::escape::escape;
+
 /// The holders of a lock and its waiters, as the system told them at one moment.
 ///
 /// It is for people to read. By the time they do, it may have changed, and what the system does not tell
@@ -148,22 +150,10 @@ impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.name, self.is_this) {
             (_, true) => write!(f, "this process (pid {})", self.pid),
-            (Some(name), _) => write!(f, "pid {} ({})", self.pid, plain(name)),
+            (Some(name), _) => write!(f, "pid {} ({})", self.pid, escape(name)),
             (None, _) => write!(f, "pid {}", self.pid),
         }
     }
-}
-
-/// Escapes control characters: a program chooses its own name, and could move the cursor of a terminal.
-fn plain(name: &str) -> String {
-    let mut plain = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c {
-            c if c.is_control() => plain.extend(c.escape_default()),
-            c => plain.push(c),
-        }
-    }
-    plain
 }
 
 impl fmt::Display for OwnerKind {

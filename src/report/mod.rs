@@ -2,6 +2,7 @@
 //!
 //! The lock itself does not depend on any of this: a reader of the core can leave this directory out.
 
+mod escape;
 pub(crate) mod hint;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;

@@ -117,7 +117,7 @@ fn a_long_hold_is_told_once() {
     let lines = [run.line(), run.line()];
     let warning = lines.iter().find(|line| line.starts_with("locket: "));
     let warning = warning.unwrap_or_else(|| panic!("{lines:?}"));
-    assert!(warning.contains(&format!("{} has been held for 0s", path.display())), "{warning}");
+    assert!(warning.contains(&format!("{} has been held for 10ms", path.display())), "{warning}");
     run.hang_up();
     assert_eq!(run.wait().code(), Some(1));
     assert_eq!(run.rest(), [""; 0]);

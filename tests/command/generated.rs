@@ -88,8 +88,7 @@ fn every_command_has_a_page() {
         let text = made(page);
         let name = ["locket"].iter().chain(&page[1..]).copied().collect::<Vec<_>>().join("-");
         assert!(text.starts_with(&format!(".TH {name} 1 ")), "{text}");
-        let has_codes =
-            matches!(page[1..], ["run" | "wait" | "lock" | "unlock" | "flock" | "status"]);
+        let has_codes = page.len() > 1;
         assert_eq!(text.contains("\n.SH \"EXIT STATUS\"\n"), has_codes, "{text}");
     }
     let commands = made(&["--help"]);

@@ -9,6 +9,8 @@ mod arguments;
 mod background;
 mod becoming;
 mod beside;
+#[cfg(target_os = "linux")]
+mod canary;
 mod conditions;
 mod contention;
 #[cfg(target_os = "linux")]
@@ -32,6 +34,8 @@ mod jobs;
 #[cfg(target_os = "linux")]
 mod oneself;
 mod options;
+#[cfg(target_os = "linux")]
+mod output;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;

@@ -26,15 +26,15 @@ const PEER: &str = env!("CARGO_BIN_EXE_locket-peer");
 const TRIALS: usize = if cfg!(feature = "stress") { 500 } else { 60 };
 
 /// `SI_USER` and `SI_QUEUE`: sent by kill(2), and with a value.
-const KILLED: i32 = 0;
-const QUEUED: i32 = -1;
+pub(crate) const KILLED: i32 = 0;
+pub(crate) const QUEUED: i32 = -1;
 
 /// A real-time signal with no other after it.
-const LAST: i32 = 60;
+pub(crate) const LAST: i32 = 60;
 
 /// Every signal that can be caught but SIGCHLD, of which each process has its own; of the real-time ones some. (As a C
 /// library numbers them; it keeps 32 and 33 for itself.)
-fn all_signals() -> impl Iterator<Item = i32> + Clone {
+pub(crate) fn all_signals() -> impl Iterator<Item = i32> + Clone {
     let uncaught = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
     (1..=31).filter(move |it| !uncaught.contains(it)).chain([35, 40, 50])
 }
@@ -44,15 +44,15 @@ fn standard_signals() -> impl Iterator<Item = i32> + Clone {
 }
 
 /// A command under locket that tells the signals it gets.
-struct Counter {
-    run: Running,
-    command: u32,
-    canary: u32,
+pub(crate) struct Counter {
+    pub(crate) run: Running,
+    pub(crate) command: u32,
+    pub(crate) canary: u32,
 }
 
 impl Counter {
     #[track_caller]
-    fn start(path: &Path, options: &[&str], launcher: &[&str]) -> Self {
+    pub(crate) fn start(path: &Path, options: &[&str], launcher: &[&str]) -> Self {
         let mut command = Command::new(LOCKET);
         command.arg("run").args(options).arg(path).args(launcher).args([PEER, "signals"]);
         let run = Running::start(&mut command);
@@ -65,7 +65,7 @@ impl Counter {
 
     /// The next signal that the command tells: its number, how it was sent, its value.
     #[track_caller]
-    fn next(&self, what: &str) -> (i32, i32, usize) {
+    pub(crate) fn next(&self, what: &str) -> (i32, i32, usize) {
         let line = self.run.line_within(PATIENCE);
         let mut words = line.split(' ').map(str::parse::<i64>);
         match [words.next(), words.next(), words.next()] {
@@ -121,17 +121,17 @@ impl Counter {
     }
 }
 
-fn kill(process: u32, number: i32) {
+pub(crate) fn kill(process: u32, number: i32) {
     // SAFETY: no memory is involved.
     unsafe { libc::kill(process.try_into().expect("process ids are small"), number) };
 }
 
-fn kill_group(group: u32, number: i32) {
+pub(crate) fn kill_group(group: u32, number: i32) {
     // SAFETY: no memory is involved.
     unsafe { libc::killpg(group.try_into().expect("process ids are small"), number) };
 }
 
-fn queue(process: u32, number: i32, value: usize) {
+pub(crate) fn queue(process: u32, number: i32, value: usize) {
     let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value) };
     let process = process.try_into().expect("process ids are small");
     // SAFETY: the value is passed on and never used as a pointer.

@@ -81,6 +81,34 @@ fn l15_a_full_pipe_delays_no_end() {
     assert_eq!(Running::start(&mut command).wait().code(), Some(127));
 }
 
+/// Errors of the arguments, and of what prints an answer.
+#[test]
+fn l15_a_full_pipe_delays_no_error() {
+    let scratch = Scratch::new();
+    for (words, code) in [
+        (&[][..], 64),
+        (&["nosuch"], 64),
+        (&["run"], 64),
+        (&["run", "f"], 64),
+        (&["run", "--nosuch", "f", "true"], 64),
+        (&["run", "-w", "soon", "f", "true"], 64),
+        (&["wait"], 64),
+        (&["status"], 64),
+        (&["status", "f/g/h"], 66),
+        (&["lock", "99"], 66),
+        (&["man", "nosuch"], 64),
+        (&["completions", "nosuch"], 64),
+        (&["flock"], 64),
+        (&["flock", "--nosuch"], 64),
+    ] {
+        std::fs::write(scratch.join("f"), "").expect("the directory is ours");
+        let (_read, write) = full_pipe();
+        let mut command = Command::new(LOCKET);
+        command.args(words).current_dir(scratch.path()).stderr(write);
+        assert_eq!(Running::start(&mut command).wait().code(), Some(code), "{words:?}");
+    }
+}
+
 #[test]
 fn l15_a_full_pipe_delays_no_signal() {
     let scratch = Scratch::new();

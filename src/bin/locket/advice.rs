@@ -8,6 +8,8 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use locket::{Action, LockError};
 
+use crate::escape::escape;
+
 /// A word of a command line is safe for a shell without quotes.
 fn is_plain(word: &str) -> bool {
     let is_safe = |c: char| c.is_alphanumeric() || "_-./=:,+@%".contains(c);
@@ -34,6 +36,7 @@ pub(crate) fn is_number(word: &OsStr) -> bool {
 }
 
 pub(crate) fn misuse(text: &str, tip: &str) -> clap::Error {
+    let (text, tip) = (escape(text), escape(tip));
     clap::Error::raw(ErrorKind::InvalidSubcommand, format!("{text}\n\n  tip: {tip}\n"))
 }
 

@@ -18,6 +18,8 @@ pub(crate) const USAGE: i32 = 64;
 pub(crate) const NO_FILE: i32 = 66;
 /// `EX_OSERR`, as flock(1).
 pub(crate) const REFUSED: i32 = 71;
+/// `EX_IOERR`: the answer that was asked for cannot be written.
+const NOT_WRITTEN: i32 = 74;
 /// `EX_TEMPFAIL`: try again later. Not 1 as flock(1), which a command may well exit with.
 pub(crate) const CONTENDED: u8 = 75;
 /// As every shell.
@@ -67,7 +69,12 @@ pub(crate) const OF_STATUS: Codes = &[
     ("64", "the arguments are wrong"),
     ("66", "the lock file cannot be looked at"),
     ("71", "unknown: the system does not tell, or sees no farther than this container or host"),
+    ("74", "the answer cannot be written"),
 ];
+
+/// Of what prints a text that it has.
+pub(crate) const OF_PRINTERS: Codes =
+    &[("0", "it is printed"), ("64", "the arguments are wrong"), ("74", "it cannot be written")];
 
 /// The codes of the command with this name; none, if it has none worth telling.
 pub(crate) fn codes(command: &str) -> Codes {
@@ -79,6 +86,7 @@ pub(crate) fn codes(command: &str) -> Codes {
         "lock" => OF_LOCK,
         "unlock" => OF_UNLOCK,
         "status" => OF_STATUS,
+        "completions" | "man" => OF_PRINTERS,
         _ => &[],
     }
 }
@@ -125,6 +133,10 @@ impl Failure {
             _ => CANNOT_RUN,
         };
         Self { code, text: format!("cannot run {name}: {error}") }
+    }
+
+    pub(crate) fn of_output(error: &io::Error) -> Self {
+        Self { code: NOT_WRITTEN, text: format!("cannot write the answer: {error}") }
     }
 
     pub(crate) fn of_system(action: &str, error: &io::Error) -> Self {

@@ -15,11 +15,11 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use super::escape::escape;
 use super::exit;
-use super::output::print;
+use super::output;
 use super::program::{Inheritance, Program};
 use super::unix::{self, NoRoom};
-use super::voice::plain;
 use args::{Job, Line, Misuse, Options};
 use lock::Refusal;
 
@@ -27,6 +27,9 @@ pub(crate) use manual::{ABOUT, DESCRIPTION, EXIT_CODES, OPTIONS};
 
 /// `EX_UNAVAILABLE`: the command cannot be run.
 const CANNOT_RUN: i32 = 69;
+
+/// `EXIT_FAILURE`: the help or the version cannot be written.
+const NOT_WRITTEN: i32 = 1;
 
 /// Is this the name by which a process was called that is to be flock(1)?
 pub(crate) fn is_name(name: &OsStr) -> bool {
@@ -41,7 +44,10 @@ pub(crate) fn flock(words: impl Iterator<Item = OsString>) -> i32 {
         Ok(Line::Version) => manual::version(),
         Err(misuse) => return refuse(&misuse),
     };
-    print(&text).map_or_else(|failure| complain(&failure.text, failure.code), |()| exit::DONE)
+    match output::write(&text) {
+        Ok(()) => exit::DONE,
+        Err(error) => complain(&format!("write error: {}", words_of(&error)), NOT_WRITTEN),
+    }
 }
 
 fn lock_and_run(options: &Options) -> i32 {
@@ -103,18 +109,18 @@ fn not_run(name: &OsStr, error: &io::Error) -> i32 {
 fn refuse(misuse: &Misuse) -> i32 {
     let help = "Try 'flock --help' for more information.\n";
     let help = if misuse.points_at_help { help } else { "" };
-    unix::write(format!("flock: {}\n{help}", plain(&misuse.text)), NoRoom::Lose);
+    unix::write(format!("flock: {}\n{help}", escape(&misuse.text)), NoRoom::Lose);
     misuse.code
 }
 
 /// Returns the status.
 fn complain(text: &str, code: i32) -> i32 {
-    unix::write(format!("flock: {}\n", plain(text)), NoRoom::Lose);
+    unix::write(format!("flock: {}\n", escape(text)), NoRoom::Lose);
     code
 }
 
 fn tell(text: &str) {
-    unix::write_out(format!("flock: {}\n", plain(text)));
+    unix::write_out(format!("flock: {}\n", escape(text)));
 }
 
 /// What the system calls an error.

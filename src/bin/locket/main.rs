@@ -31,6 +31,9 @@ mod lock;
 mod man;
 mod other;
 mod output;
+// The library has it too.
+#[path = "../../report/escape.rs"]
+mod escape;
 mod program;
 mod report;
 mod run;
@@ -49,15 +52,16 @@ use std::process;
 
 use args::{Args, Task};
 use exit::Failure;
+use output::print_coloured;
 
 fn main() {
     process::exit(match Args::of_process() {
         Ok(Args { task }) => perform(&task).unwrap_or_else(|failure| voice::fail(&failure)),
-        Err(answer) => {
-            // Help, a version, or what is wrong with the arguments. Nobody may be there to read it.
-            let _ = answer.print();
-            if answer.use_stderr() { exit::USAGE } else { exit::DONE }
-        }
+        // What is wrong with the arguments.
+        Err(answer) if answer.use_stderr() => voice::refuse(answer),
+        // Help, or a version.
+        Err(answer) => print_coloured(&answer.render().ansi().to_string())
+            .map_or_else(|failure| voice::fail(&failure), |()| exit::DONE),
     });
 }
 

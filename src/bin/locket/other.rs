@@ -45,6 +45,34 @@ pub(crate) fn is_stopped(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| stat.state == 'T')
 }
 
+/// Are there processes outside of those that are seen here? The first namespace of processes has a number of its own
+/// (`PROC_PID_INIT_INO` in Linux's `include/linux/proc_ns.h`).
+#[cfg(target_os = "linux")]
+pub(crate) fn in_container() -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    const FIRST: u64 = 0xefff_fffc;
+    std::fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() != FIRST)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn in_container() -> bool {
+    false
+}
+
+/// The signals that have been sent to a process and that it has not taken: bit N for the signal N, where the system (`ShdPnd`
+/// in proc(5)) has bit N - 1. None, if the system does not tell.
+#[cfg(unix)]
+pub(crate) fn pending(pid: u32) -> u64 {
+    if !cfg!(target_os = "linux") {
+        return 0;
+    }
+    let status = std::fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    mask.and_then(|it| u64::from_str_radix(it.trim(), 16).ok()).unwrap_or(0) << 1
+}
+
 /// Is a process another one, or one that this has started, directly or not? One that is gone is not.
 pub(crate) fn descends_from(pid: u32, ancestor: u32) -> bool {
     // A chain longer than that is a loop: the numbers were used again while it was read.

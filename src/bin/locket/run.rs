@@ -9,11 +9,11 @@ use locket::{Lock, lock_file};
 
 use super::args::RunOptions;
 use super::exit::Failure;
-use super::span::Span;
+use super::span::Limit;
 use super::take::{Missed, Request, Subject, Taken};
 #[cfg(unix)]
 use super::unix as system;
-use super::voice::say;
+use super::voice::{Tone, say};
 #[cfg(windows)]
 use super::windows as system;
 
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32, Failure> {
     if options.no_fork {
         return system::become_it(hold, options.program(), options.inheritance());
     }
-    if let Some(time) = options.hold_warning {
+    if let Some(time) = options.hold_warning.filter(|_| options.tone() != Tone::Quiet) {
         warn_after(time, request.lock.path());
     }
     system::run(hold, options.program(), options.inheritance())
@@ -79,6 +79,6 @@ fn warn_after(time: Duration, path: &Path) {
     let _ = system::spawn_deaf(move || {
         thread::sleep(time);
         let (path, pid) = (path.display(), process::id());
-        say(format_args!("{path} has been held for {} by this command (pid {pid})", Span(time)));
+        say(format_args!("{path} has been held for {} by this command (pid {pid})", Limit(time)));
     });
 }

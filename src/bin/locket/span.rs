@@ -20,6 +20,20 @@ impl fmt::Display for Span {
     }
 }
 
+/// A length of time that was asked for, as people would type it: below a minute with its fractions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit(pub(crate) Duration);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Duration::ZERO => f.write_str("0s"),
+            time if time < Duration::from_secs(60) => write!(f, "{time:?}"),
+            time => Span(time).fmt(f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +51,19 @@ mod tests {
             (1_000_000, "11d 13h"),
         ] {
             assert_eq!(Span(Duration::from_secs(seconds)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_limit_is_told_as_it_was_set() {
+        for (micros, text) in [
+            (0, "0s"),
+            (500, "500µs"),
+            (250_000, "250ms"),
+            (1_500_000, "1.5s"),
+            (90_000_000, "1m 30s"),
+        ] {
+            assert_eq!(Limit(Duration::from_micros(micros)).to_string(), text);
         }
     }
 

@@ -10,10 +10,11 @@ use locket::{Owner, OwnerKind};
 
 use super::args::StatusOptions;
 use super::exit::{self, Failure};
+use super::other::in_container;
 use super::output::{print, print_coloured};
 #[cfg(unix)]
 use super::unix::{CommandLines, command_lines};
-use super::voice::fail;
+use super::voice::{fail, say};
 #[cfg(windows)]
 use super::windows::{CommandLines, command_lines};
 use subject::{State, Subject};
@@ -35,6 +36,9 @@ pub(crate) fn status(options: &StatusOptions) -> Result<i32, Failure> {
         print(&json::of(&subjects, &commands_of(&subjects)))?;
     } else if !options.quiet {
         print_coloured(&table::of(&subjects, &commands_of(&subjects)))?;
+    }
+    if options.all && !options.quiet && in_container() {
+        say("this is a container (PID namespace): locks of processes outside of it are not listed");
     }
     let code = match subjects.iter().map(Subject::state).max() {
         Some(State::Held) => exit::HELD,

@@ -11,6 +11,7 @@ mod leaving;
 mod live;
 mod os;
 mod replace;
+mod seen;
 mod stderr;
 mod subject;
 mod supervise;

@@ -1,10 +1,16 @@
 //! All that locket says: single lines on stderr. Stdout is the command's.
 
 use std::fmt::Display;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::exit::Failure;
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
+use clap::error::{ContextKind, ContextValue};
+
+use super::escape::escape;
+use super::exit::{self, Failure};
 #[cfg(unix)]
 use super::unix::{NoRoom, write};
 #[cfg(windows)]
@@ -43,33 +49,38 @@ pub(crate) fn fail(failure: &Failure) -> i32 {
     failure.code
 }
 
+/// Says what is wrong with the arguments, and returns the status to exit with. As all else that is said, it is not waited
+/// for.
+pub(crate) fn refuse(error: clap::Error) -> i32 {
+    let text = in_plain_words(error).render().ansi().to_string();
+    let is_coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    write(if is_coloured { text } else { strip_str(&text).to_string() }, NoRoom::Lose);
+    exit::USAGE
+}
+
+/// The words of the command line are other people's too. A suggestion, which has them between its colours, is left out if
+/// one of them is not shown as itself.
+fn in_plain_words(mut error: clap::Error) -> clap::Error {
+    let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    let mut is_plain = true;
+    for (kind, value) in context {
+        let escaped = match &value {
+            ContextValue::String(word) => ContextValue::String(escape(word)),
+            ContextValue::Strings(words) => {
+                ContextValue::Strings(words.iter().map(|word| escape(word)).collect())
+            }
+            _ => continue,
+        };
+        is_plain &= escaped == value;
+        error.insert(kind, escaped);
+    }
+    if !is_plain {
+        error.insert(ContextKind::Suggested, ContextValue::None);
+    }
+    error
+}
+
 /// One write, so that lines of several processes stay whole. Where there is no room for it, it is lost.
 pub(crate) fn say(text: impl Display) {
-    write(format!("locket: {}\n", plain(&text.to_string())), NoRoom::Lose);
-}
-
-/// One line, whatever is in it: the names of files and programs are other people's, and could move
-/// the cursor or worse.
-pub(crate) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            plain.extend(c.escape_default());
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(plain("a b\u{e4}"), "a b\u{e4}");
-        assert_eq!(plain("a\r\n\tb"), r"a\r\n\tb");
-        assert_eq!(plain("\x1b[2J\x7f\u{9b}"), r"\u{1b}[2J\u{7f}\u{9b}");
-    }
+    write(format!("locket: {}\n", escape(&text.to_string())), NoRoom::Lose);
 }

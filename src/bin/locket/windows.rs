@@ -132,7 +132,7 @@ pub(crate) fn write(text: String, _: NoRoom) {
     const PATIENCE: Duration = Duration::from_secs(1);
     let (tell, told) = mpsc::sync_channel(1);
     let thread = spawn_deaf(move || {
-        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = anstream::stderr().write_all(text.as_bytes());
         let _ = tell.send(());
     });
     if thread.is_ok() {

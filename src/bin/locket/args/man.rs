@@ -2,9 +2,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueHint};
 
+use crate::exit;
+
 /// Print a page of the manual, as man(1) reads it.
 #[derive(Debug, Parser)]
-#[command(display_name = "locket")]
+#[command(display_name = "locket", after_long_help = exit::help(exit::OF_PRINTERS))]
 pub(crate) struct ManOptions {
     /// Write all pages where man(1) finds them
     ///

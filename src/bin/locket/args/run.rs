@@ -69,7 +69,7 @@ pub(crate) struct RunOptions {
     #[arg(value_parser = clap::value_parser!(i32).range(3..))]
     pass_fd: Option<i32>,
 
-    /// Say so in one line when the command has held the lock for longer than this
+    /// Say so in one line when the command has held the lock for longer than this (not with -q)
     #[arg(long, value_name = "TIME", value_parser = timeout::parse)]
     #[cfg_attr(unix, arg(conflicts_with = "no_fork"))]
     pub(crate) hold_warning: Option<Duration>,

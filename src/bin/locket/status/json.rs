@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use locket::{Coverage, Owner, OwnerKind};
 use serde_json::{Value, json};
 
+use crate::escape::is_shown;
 use crate::other::is_stopped;
 
 use super::CommandLines;
@@ -14,12 +15,13 @@ use super::subject::{State, Subject};
 pub(super) fn of(subjects: &[Subject], commands: &CommandLines) -> String {
     let locks: Vec<Value> = subjects.iter().map(|subject| lock(subject, commands)).collect();
     let text = format!("{:#}\n", json!({ "locks": locks }));
-    // JSON escapes the control characters up to 0x1f. Those after 0x7e move a cursor as well.
+    // JSON escapes the control characters up to 0x1f. Others change what a screen shows as well. Its lines end with 0x0a.
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '\u{7f}'..='\u{9f}' => plain.extend(format!("\\u{:04x}", u32::from(c)).chars()),
-            c => plain.push(c),
+        if c == '\n' || is_shown(c) {
+            plain.push(c);
+        } else {
+            plain.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     plain

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use anstyle::{AnsiColor, Style};
 use locket::{Coverage, Owner, OwnerKind, Process};
 
+use crate::escape::escape;
 use crate::other::is_stopped;
 use crate::span::Span;
-use crate::voice::plain;
 
 use super::CommandLines;
 use super::subject::{State, Subject};
@@ -27,7 +27,7 @@ pub(super) fn of(subjects: &[Subject], commands: &CommandLines) -> String {
 }
 
 fn heading(subject: &Subject) -> String {
-    let path = plain(&subject.shown.to_string_lossy());
+    let path = escape(&subject.shown.to_string_lossy());
     let missing = if subject.exists { "" } else { " (no such file)" };
     let (state, style) = match (subject.state(), subject.holders.coverage) {
         (State::Held, _) => ("held", HELD),
@@ -59,7 +59,7 @@ fn row(state: &str, owner: &Owner, commands: &CommandLines) -> Row {
     let [pid, user, running, command] = match &owner.kind {
         OwnerKind::Process(process) => [
             process.pid.to_string(),
-            process.user.as_deref().map_or_else(unknown, plain),
+            process.user.as_deref().map_or_else(unknown, escape),
             running(process).unwrap_or_else(unknown),
             command(process, commands).unwrap_or_else(unknown) + stopped(process),
         ],
@@ -90,9 +90,9 @@ fn stopped(process: &Process) -> &'static str {
 fn command(process: &Process, commands: &CommandLines) -> Option<String> {
     let words = commands.get(&process.pid).map(Vec::as_slice).unwrap_or_default();
     if words.is_empty() {
-        return process.name.as_ref().map(|name| format!("[{}]", plain(name)));
+        return process.name.as_ref().map(|name| format!("[{}]", escape(name)));
     }
-    let line = plain(&words.join(&OsString::from(" ")).to_string_lossy());
+    let line = escape(&words.join(&OsString::from(" ")).to_string_lossy());
     let cut = line.char_indices().nth(WIDEST).map(|(at, _)| at);
     Some(cut.map_or_else(|| line.clone(), |at| format!("{}…", &line[..at])))
 }

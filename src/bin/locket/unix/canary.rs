@@ -19,22 +19,36 @@ use libc::pid_t;
 use nix::unistd::{Pid, getpgid};
 use rustix::process::{WaitOptions, waitpid};
 
+use super::super::other;
 use super::disguise;
+use super::ended::bit;
 use super::os::{self, Received, Signals};
+use super::seen::{Seen, SeenSignal};
 
 /// How much earlier than locket the canary may have got a signal that was sent to both, and how much later: a walk
 /// over the processes of a control group takes some time. In microseconds.
 pub(super) const APART: u64 = 20_000;
 
-/// A canary that says nothing for so long is stopped, as the whole group was. In milliseconds.
+/// How long an answer may take before the canary is looked at, which may be stopped. In milliseconds.
+const PROMPT: c_int = 20;
+
+/// A canary that says nothing for so long is kept from running: by a debugger, or a frozen control group (cgroups(7)). In
+/// milliseconds.
 const SILENCE: c_int = 1000;
+
+/// What a terminal stops processes with.
+pub(super) const STOPPING: [c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
 /// locket's end.
 #[derive(Debug)]
 pub(super) struct Canary {
     pid: pid_t,
     channel: UnixStream,
-    serial: c_int,
+    /// The answer to the last question has not come. There is one question at a time, so a canary that is kept from
+    /// running never has the channel full.
+    owes_answer: bool,
+    /// What stops processes and had come to it when it was continued, which discarded that (signal(7)): a bit for each.
+    discarded: u64,
 }
 
 /// What the canary says of a signal.
@@ -42,7 +56,7 @@ pub(super) struct Canary {
 pub(super) enum Witness {
     HasIt,
     HasItNot,
-    /// It is stopped.
+    /// It is kept from running.
     Silent,
     /// It was killed.
     Gone,
@@ -62,8 +76,9 @@ impl Canary {
     /// All signals are blocked already.
     pub(super) fn start(charge: &Charge<'_>) -> io::Result<Self> {
         let (ours, channel) = UnixStream::pair()?;
-        let pid = os::fork(|| stand_beside(channel.as_raw_fd(), charge))?;
-        Ok(Self { pid, channel: ours, serial: 0 })
+        let mut seen = Seen::new();
+        let pid = os::fork(|| stand_beside(channel.as_raw_fd(), charge, &mut seen))?;
+        Ok(Self { pid, channel: ours, owes_answer: false, discarded: 0 })
     }
 
     pub(super) fn pid(&self) -> pid_t {
@@ -78,92 +93,88 @@ impl Canary {
     }
 
     /// Asks whether it got the signal too, at this time (microseconds) or later. It forgets the signal.
+    ///
+    /// A canary that was stopped (by SIGSTOP: it blocks all others) is continued. One that is kept from running in another
+    /// way is waited for once, for a second.
     pub(super) fn ask(&mut self, signal: &Received, since: u64) -> Witness {
-        self.serial = self.serial.wrapping_add(1);
-        let question = Question {
-            serial: self.serial,
-            number: signal.number,
-            code: signal.code,
-            sender: signal.sender,
-            value: signal.value,
-            since,
-        };
-        let channel = self.channel.as_raw_fd();
-        if !os::write(channel, &question.to_bytes()) {
+        if self.owes_answer {
+            // To a question that was given up.
+            let missed = self.answer(signal, &[0]);
+            if matches!(missed, Witness::Silent | Witness::Gone) {
+                return missed;
+            }
+        }
+        let Received { number, code, sender, value, .. } = *signal;
+        let question = to_bytes(&SeenSignal { number, code, sender, value, at: since });
+        if !os::write(self.channel.as_raw_fd(), &question) {
             return Witness::Gone;
         }
-        loop {
-            let mut answer = [0; Answer::SIZE];
-            match os::wait_readable([channel], SILENCE) {
-                [false] => return Witness::Silent,
-                [true] if !os::read(channel, &mut answer) => return Witness::Gone,
-                [true] => {}
+        self.owes_answer = true;
+        let answer = self.answer(signal, &[PROMPT, SILENCE]);
+        let was_discarded = self.discarded & bit(number) != 0;
+        self.discarded &= !bit(number);
+        if was_discarded { Witness::HasIt } else { answer }
+    }
+
+    /// Waits for so many milliseconds, and then for so many more.
+    fn answer(&mut self, signal: &Received, patience: &[c_int]) -> Witness {
+        let channel = self.channel.as_raw_fd();
+        for &milliseconds in patience {
+            if os::wait_readable([channel], milliseconds) == [true] {
+                let mut answer = [0];
+                if !os::read(channel, &mut answer) {
+                    return Witness::Gone;
+                }
+                self.owes_answer = false;
+                return if answer == [0] { Witness::HasItNot } else { Witness::HasIt };
             }
-            match Answer::from_bytes(answer) {
-                // To a question that was given up.
-                Answer { serial, .. } if serial != self.serial => {}
-                Answer { has_it: true, .. } => return Witness::HasIt,
-                Answer { has_it: false, .. } => return Witness::HasItNot,
+            self.go_on_if_stopped(signal);
+        }
+        Witness::Silent
+    }
+
+    fn go_on_if_stopped(&mut self, asked_about: &Received) {
+        let pid = self.pid.unsigned_abs();
+        if !other::is_stopped(pid) {
+            return;
+        }
+        let (has_it, here) = (other::pending(pid), Signals::pending());
+        for number in STOPPING {
+            let came = number == asked_about.number || here.contains(number);
+            if came && has_it & bit(number) != 0 {
+                self.discarded |= bit(number);
             }
         }
+        os::kill(self.pid, libc::SIGCONT);
     }
 }
 
-struct Question {
-    serial: c_int,
-    number: c_int,
-    code: c_int,
-    sender: pid_t,
-    value: u64,
-    since: u64,
+/// A question: a signal, at this time or later.
+const QUESTION: usize = 28;
+
+fn to_bytes(signal: &SeenSignal) -> [u8; QUESTION] {
+    let mut bytes = [0; QUESTION];
+    let (small, large) = bytes.split_at_mut(12);
+    for (bytes, number) in
+        small.chunks_exact_mut(4).zip([signal.number, signal.code, signal.sender])
+    {
+        bytes.copy_from_slice(&number.to_ne_bytes());
+    }
+    for (bytes, number) in large.chunks_exact_mut(8).zip([signal.value, signal.at]) {
+        bytes.copy_from_slice(&number.to_ne_bytes());
+    }
+    bytes
 }
 
-impl Question {
-    const SIZE: usize = 32;
-
-    fn to_bytes(&self) -> [u8; Self::SIZE] {
-        let mut bytes = [0; Self::SIZE];
-        let (small, large) = bytes.split_at_mut(16);
-        let numbers = [self.serial, self.number, self.code, self.sender];
-        for (bytes, number) in small.chunks_exact_mut(4).zip(numbers) {
-            bytes.copy_from_slice(&number.to_ne_bytes());
-        }
-        for (bytes, number) in large.chunks_exact_mut(8).zip([self.value, self.since]) {
-            bytes.copy_from_slice(&number.to_ne_bytes());
-        }
-        bytes
-    }
-
-    fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
-        let small = |at| c_int::from_ne_bytes(copied(&bytes, at));
-        let large = |at| u64::from_ne_bytes(copied(&bytes, at));
-        Self {
-            serial: small(0),
-            number: small(4),
-            code: small(8),
-            sender: small(12),
-            value: large(16),
-            since: large(24),
-        }
-    }
-}
-
-struct Answer {
-    serial: c_int,
-    has_it: bool,
-}
-
-impl Answer {
-    const SIZE: usize = 8;
-
-    fn to_bytes(&self) -> [u8; Self::SIZE] {
-        let mut bytes = [self.has_it.into(); Self::SIZE];
-        bytes[..4].copy_from_slice(&self.serial.to_ne_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
-        Self { serial: c_int::from_ne_bytes(copied(&bytes, 0)), has_it: bytes[4] != 0 }
+fn from_bytes(bytes: &[u8; QUESTION]) -> SeenSignal {
+    let small = |at| c_int::from_ne_bytes(copied(bytes, at));
+    let large = |at| u64::from_ne_bytes(copied(bytes, at));
+    SeenSignal {
+        number: small(0),
+        code: small(4),
+        sender: small(8),
+        value: large(12),
+        at: large(20),
     }
 }
 
@@ -174,7 +185,7 @@ fn copied<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 }
 
 /// What the canary does, in a process of its own: system calls alone.
-fn stand_beside(channel: RawFd, charge: &Charge<'_>) -> c_int {
+fn stand_beside(channel: RawFd, charge: &Charge<'_>, seen: &mut Seen) -> c_int {
     let end = charge.end_of_command.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     // The standard streams among the others: what reads locket's output would wait for the canary too.
     close_all_but(&[channel, end, charge.lock.as_raw_fd()]);
@@ -183,22 +194,20 @@ fn stand_beside(channel: RawFd, charge: &Charge<'_>) -> c_int {
     let _ = rustix::process::chdir(c"/");
     let signals = Signals::all();
     let sent = os::signals_as_descriptor(signals);
-    let mut seen = Seen::new();
     loop {
         let [_, asked] = os::wait_readable([sent, channel], -1);
-        seen.take_all(signals);
+        take_all(signals, seen);
         if !asked {
             continue;
         }
-        let mut question = [0; Question::SIZE];
+        let mut question = [0; QUESTION];
         if !os::read(channel, &mut question) {
             break;
         }
-        let question = Question::from_bytes(question);
         // What was sent before the question was asked has come by now.
-        seen.take_all(signals);
-        let answer = Answer { serial: question.serial, has_it: seen.forget(&question) };
-        if !os::write(channel, &answer.to_bytes()) {
+        take_all(signals, seen);
+        let has_it = seen.forget(&from_bytes(&question));
+        if !os::write(channel, &[has_it.into()]) {
             break;
         }
     }
@@ -229,80 +238,9 @@ fn wait_for_end(command: pid_t, end: RawFd) {
     }
 }
 
-/// The latest signals that came to the canary, each with the time. As locket may be busy with others, those of one
-/// number have their room; the real-time signals, of which many may wait, have theirs.
-struct Seen {
-    standard: [Latest<4>; Seen::STANDARD],
-    queued: Latest<256>,
-}
-
-/// The latest of some signals, in no order.
-#[derive(Clone, Copy)]
-struct Latest<const N: usize> {
-    signals: [Option<SeenSignal>; N],
-    next: usize,
-}
-
-#[derive(Clone, Copy)]
-struct SeenSignal {
-    number: c_int,
-    code: c_int,
-    sender: pid_t,
-    value: u64,
-    at: u64,
-}
-
-impl Seen {
-    const STANDARD: usize = 32;
-
-    fn new() -> Self {
-        Self { standard: [Latest::NONE; Self::STANDARD], queued: Latest::NONE }
-    }
-
-    fn take_all(&mut self, signals: Signals) {
-        while let Some(Received { number, code, sender, value, .. }) = signals.take() {
-            self.add(SeenSignal { number, code, sender, value, at: os::now() });
-        }
-    }
-
-    fn add(&mut self, signal: SeenSignal) {
-        match self.standard(signal.number) {
-            Some(latest) => latest.add(signal),
-            None => self.queued.add(signal),
-        }
-    }
-
-    fn forget(&mut self, question: &Question) -> bool {
-        match self.standard(question.number) {
-            Some(latest) => latest.forget(question),
-            None => self.queued.forget(question),
-        }
-    }
-
-    fn standard(&mut self, number: c_int) -> Option<&mut Latest<4>> {
-        self.standard.get_mut(usize::try_from(number).ok()?)
-    }
-}
-
-impl<const N: usize> Latest<N> {
-    const NONE: Self = Self { signals: [None; N], next: 0 };
-
-    fn add(&mut self, signal: SeenSignal) {
-        self.signals[self.next] = Some(signal);
-        self.next = (self.next + 1) % N;
-    }
-
-    /// Was there such a signal, then or later? Now there is one less. What was sent to several processes at once is
-    /// the same for all of them: its sender, how it was sent, and its value.
-    fn forget(&mut self, question: &Question) -> bool {
-        let same = |it: &SeenSignal| {
-            it.number == question.number
-                && (it.code, it.sender, it.value)
-                    == (question.code, question.sender, question.value)
-                && it.at >= question.since
-        };
-        let found = self.signals.iter_mut().find(|it| it.as_ref().is_some_and(same));
-        found.and_then(Option::take).is_some()
+fn take_all(signals: Signals, seen: &mut Seen) {
+    while let Some(Received { number, code, sender, value, .. }) = signals.take() {
+        seen.add(SeenSignal { number, code, sender, value, at: os::now() });
     }
 }
 
@@ -310,57 +248,12 @@ impl<const N: usize> Latest<N> {
 mod tests {
     use super::*;
 
-    fn question(number: c_int, value: u64, since: u64) -> Question {
-        Question { serial: 7, number, code: -1, sender: 42, value, since }
-    }
-
     #[test]
-    fn questions_and_answers_arrive_as_they_were_sent() {
-        let question = Question::from_bytes(question(34, u64::MAX - 1, 1 << 40).to_bytes());
-        assert_eq!((question.serial, question.number, question.code), (7, 34, -1));
-        assert_eq!((question.sender, question.value, question.since), (42, u64::MAX - 1, 1 << 40));
-        for has_it in [false, true] {
-            let answer = Answer::from_bytes(Answer { serial: c_int::MAX, has_it }.to_bytes());
-            assert_eq!((answer.serial, answer.has_it), (c_int::MAX, has_it));
-        }
-    }
-
-    fn seen(number: c_int, value: u64, at: u64) -> SeenSignal {
-        SeenSignal { number, code: -1, sender: 42, value, at }
-    }
-
-    #[test]
-    fn a_signal_has_an_age() {
-        let mut signals = Seen::new();
-        signals.add(seen(15, 0, 1000));
-        assert!(!signals.forget(&question(2, 0, 0)));
-        assert!(!signals.forget(&question(15, 0, 1001)), "it is too old");
-        assert!(signals.forget(&question(15, 0, 1000)));
-        assert!(!signals.forget(&question(15, 0, 1000)), "it was one");
-    }
-
-    #[test]
-    fn signals_are_counted_by_their_values_and_senders() {
-        let mut signals = Seen::new();
-        for value in [1, 1, 2] {
-            signals.add(seen(40, value, 1000));
-        }
-        let answers = [1, 1, 1, 2, 3].map(|value| signals.forget(&question(40, value, 1000)));
-        assert_eq!(answers, [true, true, false, true, false]);
-        signals.add(SeenSignal { sender: 43, ..seen(15, 0, 1000) });
-        assert!(!signals.forget(&question(15, 0, 1000)), "another process sent it");
-    }
-
-    #[test]
-    fn the_latest_are_kept() {
-        let mut signals = Seen::new();
-        for value in 0..300 {
-            signals.add(seen(40, value, 1000));
-            signals.add(seen(15, value, 1000));
-        }
-        let answers = [43, 44, 299].map(|value| signals.forget(&question(40, value, 0)));
-        assert_eq!(answers, [false, true, true]);
-        let answers = [295, 296, 299].map(|value| signals.forget(&question(15, value, 0)));
-        assert_eq!(answers, [false, true, true]);
+    fn a_question_arrives_as_it_was_sent() {
+        let signal =
+            SeenSignal { number: 34, code: -1, sender: 42, value: u64::MAX - 1, at: 1 << 40 };
+        let arrived = from_bytes(&to_bytes(&signal));
+        assert_eq!((arrived.number, arrived.code, arrived.sender), (34, -1, 42));
+        assert_eq!((arrived.value, arrived.at), (u64::MAX - 1, 1 << 40));
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use locket::{LockStatus, OwnerKind};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
+use super::super::escape::escape;
 use super::super::other;
-use super::super::voice::plain;
 use super::os;
 use super::stderr::{self, NoRoom};
 
@@ -127,7 +127,7 @@ fn terminal_of_stderr() -> Option<(u32, u32)> {
 /// A line of a beginning, a path and an end in a terminal of this width. Of one that is too long the path loses its
 /// middle: the end names the holder.
 fn fitted(text: &[&str; 3], columns: Option<u16>) -> String {
-    let [begin, path, end] = text.map(plain);
+    let [begin, path, end] = text.map(escape);
     // The last column is left free: some terminals wrap when it is written to.
     let room = columns.map_or(usize::MAX, |columns| usize::from(columns).saturating_sub(1));
     let rest = room.saturating_sub(width(&begin) + width(&end));

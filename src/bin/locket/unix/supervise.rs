@@ -21,10 +21,11 @@ use super::super::hold::Hold;
 use super::super::other;
 use super::super::program::{Inheritance, Program};
 use super::super::voice::say;
-use super::canary::{APART, Canary, Charge, Witness};
+use super::canary::{APART, Canary, Charge, STOPPING, Witness};
 use super::command::{Command, Passing, Prepared};
 use super::ended::{End, Ended, bit, end_of_status};
 use super::os::{self, Received, Signals};
+use super::seen::FIRST_QUEUED;
 
 /// How much time a signal may take from one process to the other of those that it was sent to.
 const PATIENCE: Duration = Duration::from_micros(APART);
@@ -290,12 +291,6 @@ impl Supervisor {
         }
     }
 }
-
-/// What a terminal stops processes with.
-const STOPPING: [c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-
-/// The first of the real-time signals, of which the system keeps each.
-const FIRST_QUEUED: c_int = 32;
 
 /// A signal that stops a process discards a SIGCONT that it has not taken yet, and the other way round (signal(7)).
 /// So one may never have come to the canary, and the command is as the later one has it.

@@ -1,0 +1,197 @@
+//! L15, by the canary: a signal reaches the command once,
+//! - of a burst of real-time signals each, however many the system lets wait;
+//! - while the canary is stopped, or is kept from running in another way.
+
+#![allow(unsafe_code)]
+
+use std::ptr;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::running::pending;
+use crate::signals::{Counter, KILLED, LAST, QUEUED, all_signals, kill, kill_group, queue};
+use crate::support::{Scratch, skip, until, until_stopped};
+
+/// Many times what a list of a fixed length would have room for.
+const BURST: usize = 5000;
+
+/// A signal that is sent to the group as often, by kill(2).
+const NUMBER: i32 = 40;
+
+fn may_wait(check: &str) -> bool {
+    // What waits for locket, for the command and for the canary, and what the user's other processes have.
+    let enough = u64::try_from(4 * BURST).expect("it is no large number");
+    let limit = getrlimit(Resource::Sigpending).current;
+    let is_enough = limit.is_none_or(|limit| limit >= enough);
+    if !is_enough {
+        skip(check, &format!("pending signals: {limit:?} are fewer than {enough}"));
+    }
+    is_enough
+}
+
+/// A command whose locket is stopped: what is sent now waits, and is asked about in one go.
+fn behind_stopped_locket(scratch: &Scratch) -> Counter {
+    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    kill(counter.run.pid(), libc::SIGSTOP);
+    until_stopped(counter.run.pid());
+    counter
+}
+
+/// It goes on, and has dealt with all that waited when its last signal comes to the command.
+fn end_of_burst(counter: &Counter) {
+    queue(counter.run.pid(), LAST, 0);
+    kill(counter.run.pid(), libc::SIGCONT);
+    assert_eq!(counter.next("the burst is over").0, libc::SIGCONT);
+    assert_eq!(counter.next("one came twice").0, LAST);
+}
+
+#[test]
+fn l15_a_burst_of_values_to_each_process() {
+    if !may_wait("l15_a_burst_of_values_to_each_process") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut counter = behind_stopped_locket(&scratch);
+    for value in 1..=BURST {
+        for process in [counter.run.pid(), counter.canary, counter.command] {
+            queue(process, NUMBER, value);
+        }
+    }
+    for value in 1..=BURST {
+        assert_eq!(counter.next("of a burst"), (NUMBER, QUEUED, value));
+    }
+    end_of_burst(&counter);
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+#[test]
+fn l15_a_burst_to_the_group() {
+    if !may_wait("l15_a_burst_to_the_group") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut counter = behind_stopped_locket(&scratch);
+    for _ in 0..BURST {
+        kill_group(counter.run.pid(), NUMBER);
+    }
+    for _ in 0..BURST {
+        assert_eq!(counter.next("of a burst"), (NUMBER, KILLED, 0));
+    }
+    end_of_burst(&counter);
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+/// Some are for locket alone: they are not lost among those that came to all.
+#[test]
+fn l15_a_burst_to_the_group_and_to_locket() {
+    if !may_wait("l15_a_burst_to_the_group_and_to_locket") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut counter = behind_stopped_locket(&scratch);
+    for value in 1..=BURST {
+        for process in [counter.run.pid(), counter.canary, counter.command] {
+            queue(process, NUMBER, value);
+        }
+        if value % 1000 == 0 {
+            queue(counter.run.pid(), NUMBER, BURST + value);
+        }
+    }
+    for value in 1..=BURST {
+        assert_eq!(counter.next("of a burst"), (NUMBER, QUEUED, value));
+    }
+    queue(counter.run.pid(), LAST, 0);
+    kill(counter.run.pid(), libc::SIGCONT);
+    assert_eq!(counter.next("it goes on").0, libc::SIGCONT);
+    for value in (1..=BURST).filter(|value| value % 1000 == 0) {
+        assert_eq!(counter.next("to locket alone"), (NUMBER, QUEUED, BURST + value));
+    }
+    assert_eq!(counter.next("one came twice").0, LAST);
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+/// It is continued when it is needed.
+#[test]
+fn l15_sent_while_the_canary_is_stopped() {
+    let scratch = Scratch::new();
+    let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    for number in all_signals() {
+        for (to, send) in [("locket", kill as fn(u32, i32)), ("the group", kill_group)] {
+            kill(counter.canary, libc::SIGSTOP);
+            until_stopped(counter.canary);
+            send(counter.run.pid(), number);
+            assert_eq!(counter.next("beside a stopped canary").0, number);
+            // locket has dealt with it, so the next one is not taken for the second of timeout(1).
+            until("locket has taken it", || pending(counter.run.pid()) == 0);
+            queue(counter.run.pid(), LAST, 0);
+            assert_eq!(counter.next("one came twice").0, LAST, "{number}, to {to}: it came twice");
+        }
+    }
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+/// As many as would fill the channel to the canary, were each of them asked about. The first is withheld for a second.
+#[test]
+fn l15_sent_while_the_canary_is_kept_from_running() {
+    const CHECK: &str = "l15_sent_while_the_canary_is_kept_from_running";
+    let scratch = Scratch::new();
+    let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    let Some(traced) = Traced::stop(counter.canary) else {
+        return skip(CHECK, "ptrace: this process may not trace");
+    };
+    for value in 1..=BURST {
+        queue(counter.run.pid(), NUMBER, value);
+        if value % 100 == 0 {
+            until("locket has taken them", || pending(counter.run.pid()) == 0);
+        }
+    }
+    for value in 1..=BURST {
+        assert_eq!(counter.next("without an answer"), (NUMBER, QUEUED, value));
+    }
+    drop(traced);
+    until("the canary has nothing left to do", || is_asleep(counter.canary));
+    for number in all_signals() {
+        kill_group(counter.run.pid(), number);
+        assert_eq!(counter.next("with an answer").0, number);
+        queue(counter.run.pid(), LAST, 0);
+        assert_eq!(counter.next("one came twice").0, LAST);
+    }
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+fn is_asleep(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
+}
+
+/// A process that a debugger has stopped: no signal continues it.
+struct Traced(libc::pid_t);
+
+impl Traced {
+    fn stop(process: u32) -> Option<Self> {
+        let process: libc::pid_t = process.try_into().expect("process ids are small");
+        let none = ptr::null_mut::<libc::c_void>();
+        // SAFETY: the requests use no memory of this process.
+        unsafe {
+            if libc::ptrace(libc::PTRACE_SEIZE, process, none, none) != 0 {
+                return None;
+            }
+            assert_eq!(libc::ptrace(libc::PTRACE_INTERRUPT, process, none, none), 0);
+            assert_eq!(libc::waitpid(process, ptr::null_mut(), libc::__WALL), process);
+        }
+        Some(Self(process))
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let none = ptr::null_mut::<libc::c_void>();
+        // SAFETY: the request uses no memory of this process.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, none, none) };
+    }
+}
