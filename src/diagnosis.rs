@@ -15,7 +15,7 @@ pub(crate) struct Diagnosis {
 /// The system refused something about this path.
 pub(crate) fn refused(name: &Name, failure: Failure) -> LockError {
     let Diagnosis { kind, advice } = os::diagnose(name, &failure);
-    let Failure { action, source, reason } = failure;
+    let Failure { action, source, reason, .. } = failure;
     let advice = reason.map(Into::into).or(advice);
     LockError::Io { path: name.path().into(), action, kind, source, advice }
 }

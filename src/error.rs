@@ -88,6 +88,9 @@ pub enum Action {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) action: Action,
+    /// The file system locks exclusively what is open for writing alone, and the descriptor is not.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "a file system that wants that is NFS"))]
+    pub(crate) wants_writing: bool,
     pub(crate) source: io::Error,
     /// The reason, where the caller knows more than the system's number says.
     pub(crate) reason: Option<&'static str>,
@@ -95,7 +98,7 @@ pub(crate) struct Failure {
 
 impl Action {
     pub(crate) fn failed(self, source: impl Into<io::Error>) -> Failure {
-        Failure { action: self, source: source.into(), reason: None }
+        Failure { action: self, wants_writing: false, source: source.into(), reason: None }
     }
 }
 

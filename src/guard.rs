@@ -67,8 +67,9 @@ impl Guard {
     /// # Errors
     ///
     /// [`LockError::Io`] if the system refuses to unlock (`flock(LOCK_UN)` on Unix, `UnlockFile`
-    /// on Windows). The hold is over all the same: the descriptor is closed (L6). In a child of
-    /// `fork`, [`LockError::NotLocked`] for a guard of the parent's.
+    /// on Windows). The hold is over all the same: the descriptor is closed (L6). The same (`EBADF`) if the program has
+    /// closed the descriptor without being asked to (Unix): the hold ended then, and what has its number now is left alone. In
+    /// a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn release(mut self) -> Result<(), LockError> {
         self.end()
     }
@@ -120,7 +121,8 @@ impl Guard {
     /// # Errors
     ///
     /// [`LockError::Io`] of the kind [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on other file
-    /// systems and platforms, and of other kinds if the system refuses; the hold is exclusive as before.
+    /// systems and platforms, and of other kinds if the system refuses or the program has closed the descriptor; the hold is
+    /// what it was before.
     /// [`LockError::TimedOut`] if the system has let another process in after all, which no local file
     /// system is known to do: the hold is over, and [`release`](Self::release) is then
     /// [`LockError::NotLocked`]. The same in a child of `fork` for a guard of the parent's.
@@ -157,7 +159,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// [`LockError::Io`] if the system refuses (`fcntl` on Unix); the lock is released.
+    /// [`LockError::Io`] if the system refuses (`fcntl` on Unix), or the program has closed the descriptor; the lock is
+    /// released.
     /// In a child of `fork`, [`LockError::NotLocked`] for a guard of the parent's.
     pub fn bequeath(mut self) -> Result<(), LockError> {
         let ledger = self.ledger.for_current_process().into_owned();
@@ -230,7 +233,8 @@ impl Guard {
 
 /// The descriptor that the lock is on, for calls that take one. It is the guard's: to unlock or close it
 /// ends the hold behind the guard's back, and a program that inherits it (without `FD_CLOEXEC`) keeps the
-/// lock after the guard's process has died. A child of `fork` has closed its copy, and the number may be another
+/// lock after the guard's process has died. A guard that has lent its descriptor knows it by its file alone: if the caller
+/// closes it and opens the same file by that number, the guard takes that for its own. A child of `fork` has closed its copy, and the number may be another
 /// file's there, unless the guard was kept for it ([`keep_on_fork`](Guard::keep_on_fork)).
 #[cfg(unix)]
 impl AsFd for Guard {

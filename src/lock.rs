@@ -98,9 +98,11 @@ impl Lock {
     }
 
     /// Creates no lock file. Where there is none, an acquisition is a [`LockError::Io`] whose source
-    /// is of the kind [`NotFound`](std::io::ErrorKind::NotFound); a wait ends with it when the file
-    /// is deleted (L9). For those who want to know whether the lock of a file is free, and leave
-    /// nothing behind.
+    /// is of the kind [`NotFound`](std::io::ErrorKind::NotFound). A wait ends with it if the file has been
+    /// deleted (L9), which is noticed when the lock of the deleted file comes free, or at the deadline: the kernel does not
+    /// tell a waiter that a file is deleted. (An observer that looks at the path may end the wait earlier, as that of
+    /// `locket wait` does every second.) For those who want to know whether the lock of a file is free, and
+    /// leave nothing behind.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -274,7 +276,9 @@ impl Lock {
     ///
     /// [`LockError::NotLocked`] if there is no such hold; the state is then
     /// [`State::ReleasedError`], unless a guard holds the lock, and the lock stays usable (L6).
-    /// [`LockError::Io`] if the system refuses to unlock; the hold is over all the same.
+    /// [`LockError::Io`] if the system refuses to unlock, or the program has closed the descriptor of the hold without being
+    /// asked to (Unix); the hold is over all the same. Whatever has the number of that descriptor now is left alone, as
+    /// far as it is seen before the call: a thread that closes descriptors at the same moment is not noticed.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

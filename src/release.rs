@@ -50,7 +50,8 @@ pub(crate) fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockErro
 }
 
 fn end(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
-    if hold.descriptor.is_kept_on_fork() {
+    // One that is not its own any more is for `unlock` to refuse.
+    if hold.descriptor.is_kept_on_fork() && hold.descriptor.is_own() {
         // Closed, not unlocked: other processes may have the same hold.
         return Ok(());
     }

@@ -32,7 +32,7 @@
 //! - `diagnose(name, failure)`: after a failure, as soon as possible. What sort of trouble it is, and
 //!   why, as far as can be told.
 //! - `unlock(descriptor)`: on a descriptor with a lock, once. After an error the descriptor must be
-//!   closed, which unlocks too.
+//!   closed, which unlocks too. An error, as of `downgrade` and `bequeath`, if the descriptor is not its own.
 //! - `downgrade(descriptor) → still locked?`: on a descriptor with an exclusive lock, which becomes shared.
 //!   After an error it is exclusive as before. It is no longer locked only if the system has let
 //!   another process in between.

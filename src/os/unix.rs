@@ -30,10 +30,11 @@ use crate::options::{Access, Mode, Options};
 #[cfg(target_os = "linux")]
 use super::linux::{alarm::Alarm, watcher::watched};
 
+use diagnosis::not_locked;
 use file_system::FileSystem;
 use own_file::OwnFile;
 
-pub(crate) use diagnosis::diagnose;
+pub(crate) use diagnosis::{diagnose, needs_writing};
 pub(crate) use forks::{generation, watch_forks};
 pub(crate) use name::Name;
 pub(in crate::os) use name::Place;
@@ -158,22 +159,13 @@ pub(crate) fn open(
         if descriptor.is_shared_by_fork() && attempts < ATTEMPTS {
             continue;
         }
-        if descriptor.may_be_idle() {
-            descriptor.file.set_mark();
-        }
+        descriptor.file.set_mark();
         return Ok(Opened::Descriptor(descriptor));
     }
 }
 
 pub(crate) fn lacks_descriptors(failure: &Failure) -> bool {
     matches!(Errno::from_io_error(&failure.source), Some(Errno::MFILE | Errno::NFILE))
-}
-
-/// NFS answers `EBADF` to an exclusive lock on a descriptor that is not open for writing
-/// (`nfs4_proc_lock`, Linux), and CIFS `EIO`, as flock(1) of util-linux knows.
-pub(crate) fn needs_writing(failure: &Failure) -> bool {
-    let error = Errno::from_io_error(&failure.source);
-    failure.action == Action::Lock && matches!(error, Some(Errno::BADF | Errno::IO))
 }
 
 pub(crate) fn is_current(
@@ -199,11 +191,23 @@ pub(crate) fn try_lock(descriptor: &Descriptor, mode: Mode) -> Result<bool, Fail
         }
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) if is_contention(descriptor, &error) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
+        Err(TryLockError::Error(error)) => Err(not_locked(descriptor, mode, error)),
     }
 }
 
+/// Sleeps until the lock may be free. Meanwhile the host may have closed the descriptor, and what was granted went with it.
 pub(crate) fn wait(
+    descriptor: &Descriptor,
+    options: &Options,
+    deadline: &Deadline,
+    watch: Option<&mut Watch>,
+) -> Result<Waited, Failure> {
+    let waited = wait_once(descriptor, options, deadline, watch)?;
+    check_own(descriptor, Action::Lock)?;
+    Ok(waited)
+}
+
+fn wait_once(
     descriptor: &Descriptor,
     options: &Options,
     deadline: &Deadline,
@@ -213,7 +217,7 @@ pub(crate) fn wait(
         Some(Ok(waited)) => return Ok(waited),
         Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(Waited::Woken),
         Some(Err(error)) if !is_contention(descriptor, &error) => {
-            return Err(Action::Lock.failed(error));
+            return Err(not_locked(descriptor, options.mode, error));
         }
         Some(Err(_)) | None => {}
     }
@@ -335,8 +339,19 @@ fn is_contention(descriptor: &Descriptor, error: &io::Error) -> bool {
         || error.raw_os_error() == Some(libc::EACCES) && descriptor.file_system == FileSystem::Smb
 }
 
+/// Refuses to act on a number that is another file's by now, or no file's: the host has closed the descriptor. The kernel
+/// has no call that looks and acts in one step, so a thread of the host that closes it in between is not noticed.
+#[inline]
+fn check_own(descriptor: &Descriptor, action: Action) -> Result<(), Failure> {
+    if descriptor.is_own() {
+        return Ok(());
+    }
+    Err(action.failed(Errno::BADF).because("the program has closed the descriptor of the lock"))
+}
+
 pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
     descriptor.file.set_held(None);
+    check_own(descriptor, Action::Unlock)?;
     FileExt::unlock(&*descriptor.file).map_err(|error| Action::Unlock.failed(error))
 }
 
@@ -344,6 +359,7 @@ pub(crate) fn unlock(descriptor: &Descriptor) -> Result<(), Failure> {
 /// under one spin lock (`flock_lock_inode` in fs/locks.c), the BSDs and macOS (`lf_setlock`) release
 /// first only to upgrade.
 pub(crate) fn downgrade(descriptor: &Descriptor) -> Result<bool, Failure> {
+    check_own(descriptor, Action::Lock)?;
     if descriptor.file_system != FileSystem::Local {
         let reason = "on this file system a downgrade may let another process in";
         return Err(Action::Lock.failed(Errno::OPNOTSUPP).because(reason));
@@ -361,6 +377,7 @@ pub(crate) fn unlock_fd(fd: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 pub(crate) fn bequeath(descriptor: &Descriptor) -> Result<(), Failure> {
+    check_own(descriptor, Action::Inherit)?;
     descriptor.lend();
     // A copy past the descriptors that shell scripts redirect, 0 to 9: a script that opened
     // something as number 3 would close the lock.

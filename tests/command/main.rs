@@ -32,6 +32,8 @@ mod jobs;
 #[cfg(target_os = "linux")]
 mod oneself;
 mod options;
+#[cfg(target_os = "linux")]
+mod places;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;

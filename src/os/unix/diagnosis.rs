@@ -14,17 +14,19 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use crate::diagnosis::Diagnosis;
 use crate::error::{Action, Failure};
 use crate::kind::ErrorKind;
+use crate::options::Mode;
 use crate::os::Name;
 
-use super::{opening::NOT_FOLLOWED, users};
+use super::file_system::FileSystem;
+use super::opening::NOT_FOLLOWED;
+use super::{Descriptor, users};
 
 pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
-    let Failure { action, source, .. } = failure;
+    let Failure { action, source, wants_writing, .. } = failure;
     let kind = match (action, Errno::from_io_error(source)) {
         (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::Path,
         (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
-        // NFS 4 wants a descriptor that is open for writing for an exclusive lock.
-        (Action::Lock, Some(Errno::BADF)) => ErrorKind::Permission,
+        _ if *wants_writing => ErrorKind::Permission,
         (Action::Lock | Action::Unlock, Some(Errno::NOLCK)) if is_on_network(name.path()) => {
             ErrorKind::Unsupported
         }
@@ -34,6 +36,7 @@ pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
         _ => ErrorKind::of(source),
     };
     let advice = Errno::from_io_error(source).and_then(|error| match error {
+        _ if *wants_writing => Some(not_to_be_locked(name)),
         _ if name.is_absolute() => advise(name.path(), *action, error),
         Errno::NOENT if name.is_in_deleted_directory() => {
             Some("the directory that was the current one for this handle has been deleted".into())
@@ -41,6 +44,32 @@ pub(crate) fn diagnose(name: &Name, failure: &Failure) -> Diagnosis {
         _ => advise_anywhere(*action, error),
     });
     Diagnosis { kind, advice }
+}
+
+/// NFS answers `EBADF` to an exclusive lock on a descriptor that is not open for writing
+/// (`nfs4_proc_lock`, Linux), and CIFS `EIO`, as flock(1) of util-linux knows.
+pub(crate) fn needs_writing(failure: &Failure) -> bool {
+    let error = Errno::from_io_error(&failure.source);
+    failure.action == Action::Lock
+        // Whose reason is known, it is another one.
+        && failure.reason.is_none()
+        && matches!(error, Some(Errno::BADF | Errno::IO))
+}
+
+/// Tells a refusal for want of writing from others that have the same number (`EBADF`): a descriptor of `O_PATH`, or one that
+/// the host has closed.
+#[cold]
+pub(super) fn not_locked(descriptor: &Descriptor, mode: Mode, error: io::Error) -> Failure {
+    let wants_writing = error.raw_os_error() == Some(libc::EBADF)
+        && (descriptor.file_system, mode) == (FileSystem::Nfs, Mode::Exclusive)
+        && descriptor.file.is_for_reading_alone();
+    let failure = Failure { wants_writing, ..Action::Lock.failed(error) };
+    if wants_writing && descriptor.file.is_borrowed() {
+        return failure.because(
+            "NFS locks exclusively what is open for writing alone: open it for writing, or take a shared lock",
+        );
+    }
+    failure
 }
 
 /// What can be said without a look at the path.
@@ -82,12 +111,6 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
         (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => Some(
             format!("{} may have no locks: keep lock files on a local file system", place(path)),
         ),
-        (Errno::BADF, Action::Lock) => Some(format!(
-            "{} wants the right to write for an exclusive lock, which user {} does not have (chmod a+w): or take a \
-             shared lock",
-            place(path),
-            me()
-        )),
         (
             Errno::IO
             | Errno::TIMEDOUT
@@ -155,6 +178,16 @@ fn not_to_be_opened(path: &Path) -> Option<String> {
         users::name(about.uid()),
         mode(&about)
     ))
+}
+
+/// Only what is open for writing is locked exclusively there.
+fn not_to_be_locked(name: &Name) -> String {
+    let place = if name.is_absolute() { place(name.path()) } else { "its file system".to_owned() };
+    format!(
+        "{place} wants the right to write for an exclusive lock, which user {} does not have (chmod a+w): or take a \
+         shared lock",
+        me()
+    )
 }
 
 /// The first directory on the way that may not be searched.

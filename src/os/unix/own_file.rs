@@ -18,12 +18,18 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{SeekFrom, Stat, fstat, seek, tell};
+use rustix::fs::{OFlags, SeekFrom, Stat, fcntl_getfl, fstat, seek, tell};
 use rustix::io::Errno;
 
 use crate::options::Mode;
 
 use super::copies::{self, Entry};
+
+/// What is neither for reading nor for writing.
+#[cfg(target_os = "linux")]
+const PATH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const PATH: OFlags = OFlags::empty();
 
 /// An open file, and what it was when it was opened.
 #[derive(Debug)]
@@ -83,14 +89,25 @@ impl OwnFile {
         Ok(Self { file: ManuallyDrop::new(file), identity, entry: None })
     }
 
-    /// Whether the number still belongs to this descriptor. In a child of `fork` it does not, unless the descriptor is
+    /// Whether it is the caller's, who keeps it open.
+    pub(super) fn is_borrowed(&self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// Whether it is open for reading and not for writing. (One of `O_PATH` is for neither.)
+    pub(super) fn is_for_reading_alone(&self) -> bool {
+        let access = OFlags::RDONLY | OFlags::WRONLY | OFlags::RDWR | PATH;
+        fcntl_getfl(&*self.file).is_ok_and(|flags| flags & access == OFlags::RDONLY)
+    }
+
+    /// Whether the number still belongs to this descriptor: always, for one of the caller's. In a child of `fork` it does not, unless the descriptor is
     /// kept for children.
     #[inline]
     pub(super) fn is_own(&self) -> bool {
         let mark = match &self.entry {
             Some(entry) if !entry.is_there() => return false,
             Some(entry) => entry.mark(),
-            None => 0,
+            None => return true,
         };
         is_own(self.file.as_raw_fd(), mark, self.identity)
     }
