@@ -71,7 +71,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-/// There a file that is open is not replaced (`tests/windows/README.md`): all have one number.
+/// There only an open file tells its number: that another file has the path is noticed when the old lock comes free.
 #[cfg(windows)]
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|_| (0, 0))
