@@ -31,7 +31,9 @@ impl Place {
         fs::set_permissions(scratch.join("closed/open"), open.clone()).expect("it is ours");
         fs::set_permissions(scratch.path(), open).expect("it is ours");
         let locket = scratch.join("locket");
-        fs::copy(LOCKET, &locket).expect("there should be room");
+        // By another process: what another test starts meanwhile would have the copy open for writing (`ETXTBSY`).
+        let copied = Command::new("cp").arg(LOCKET).arg(&locket).status();
+        assert!(copied.is_ok_and(|status| status.success()), "there should be room");
         let closed = Permissions::from_mode(0o700);
         fs::set_permissions(scratch.join("closed"), closed).expect("it is ours");
         Some(Self { scratch, locket: locket.display().to_string() })
