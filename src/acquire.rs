@@ -65,7 +65,7 @@ pub(crate) fn acquire(
             // of a new one counts.
             Err(_) if is_reused => {}
             Err(error) if Os::lacks_descriptors(&error) && ledger.close_idle() => {}
-            Err(error) if unwritable.is_none() && Os::needs_write_access(&file, &error) => {
+            Err(error) if unwritable.is_none() && Os::needs_write_access(&error) => {
                 unwritable = Some(error);
             }
             Err(error) => return Err(to_lock_error(path, error)),

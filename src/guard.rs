@@ -72,8 +72,9 @@ impl Guard {
     /// # Errors
     ///
     /// The error of the system if it refuses to unlock (`flock(LOCK_UN)` on Unix, `UnlockFile`
-    /// on Windows). The hold has ended nevertheless: the file is closed (L6). In a child of
-    /// `fork`, [`NotLocked`](ErrorKind::NotLocked) for a guard of the parent's.
+    /// on Windows). The hold has ended nevertheless: the file is closed (L6). The same (`EBADF`) if the host program has
+    /// closed the descriptor, which it does not own (Unix): the hold ended then, and the file that has its number now
+    /// is left alone. In a child of `fork`, [`NotLocked`](ErrorKind::NotLocked) for a guard of the parent's.
     pub fn release(mut self) -> Result<(), LockError> {
         self.end()
     }
@@ -126,7 +127,7 @@ impl Guard {
     /// # Errors
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) on other file systems and platforms, and other kinds if the system
-    /// refuses; the hold is exclusive as before. [`WouldBlock`](ErrorKind::WouldBlock) if the system has let another
+    /// refuses or the host program has closed the descriptor; the hold is what it was before. [`WouldBlock`](ErrorKind::WouldBlock) if the system has let another
     /// process in between, which no local file
     /// system is known to do: the hold is over, and [`release`](Self::release) then fails with
     /// [`NotLocked`](ErrorKind::NotLocked). The same in a child of `fork` for a guard of the parent's.
@@ -163,7 +164,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// The error of the system if it refuses (`fcntl` on Unix); the lock is released.
+    /// The error of the system if it refuses (`fcntl` on Unix), or if the host program has closed the descriptor; the
+    /// lock is released.
     /// In a child of `fork`, [`NotLocked`](ErrorKind::NotLocked) for a guard of the parent's.
     pub fn inherit_on_exec(mut self) -> Result<(), LockError> {
         let ledger = self.ledger.for_current_process().into_owned();
@@ -236,7 +238,8 @@ impl Guard {
 /// Borrows the descriptor that the lock is on, for calls that take one.
 ///
 /// It is the guard's: to unlock or close it ends the hold without the guard's knowledge, and a program that inherits it
-/// (without `FD_CLOEXEC`) keeps the lock after the guard's process has died. A child of `fork` has closed its copy, and the
+/// (without `FD_CLOEXEC`) keeps the lock after the guard's process has died. A guard that has lent its descriptor knows
+/// it by its file alone: it cannot notice that the caller closes it and opens the same file by that number. A child of `fork` has closed its copy, and the
 /// number may be another file's there, unless the guard was passed on to it ([`inherit_on_fork`](Guard::inherit_on_fork)).
 #[cfg(unix)]
 impl AsFd for Guard {

@@ -123,9 +123,12 @@ impl Lock {
     }
 
     /// Sets whether an acquisition creates a missing lock file; it does by default. With `false` a missing file is an error
-    /// whose [`io_error`](LockError::io_error) is [`NotFound`](std::io::ErrorKind::NotFound), and a wait ends with it if
-    /// the file was deleted when the wait is over (L9). A program that asks whether the lock of a file is free leaves no
-    /// file behind by that.
+    /// whose [`io_error`](LockError::io_error) is [`NotFound`](std::io::ErrorKind::NotFound). A program that asks whether
+    /// the lock of a file is free leaves no file behind by that.
+    ///
+    /// A wait ends with that error if the file has been deleted (L9), which is noticed when the lock of the deleted file
+    /// comes free, or at the deadline: the kernel does not tell a waiter that a file is deleted. (An observer that looks at
+    /// the path may cancel the wait earlier, as that of `locket wait` does every second.)
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -335,7 +338,9 @@ impl Lock {
     ///
     /// [`NotLocked`](crate::ErrorKind::NotLocked) if there is no such hold; the state is then
     /// [`State::ReleasedError`], unless a guard holds the lock, and the lock stays usable (L6).
-    /// Another kind if the system refuses to unlock; the hold has ended nevertheless.
+    /// Another kind if the system refuses to unlock, or if the host program has closed the descriptor of the hold, which it
+    /// does not own (Unix); the hold has ended nevertheless. The file that has the number of that descriptor now is left
+    /// alone, unless a thread closes and opens it in that moment.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -48,7 +48,8 @@ pub(crate) fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockErro
 }
 
 fn end(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
-    if hold.file.is_inherited_on_fork() {
+    // `unlock` refuses a descriptor that is not the file's own any more.
+    if hold.file.is_inherited_on_fork() && hold.file.is_own() {
         // Closed and not unlocked: other processes may have the same hold.
         return Ok(());
     }

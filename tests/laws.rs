@@ -5,6 +5,7 @@
 
 mod support;
 
+mod closed;
 mod contents;
 mod crash;
 mod current;

@@ -176,7 +176,9 @@ fn l12_a_refusal_names_the_descriptor() -> Outcome {
     assert!(error.to_string().starts_with(&format!("cannot lock {shown}: ")), "{error}");
     assert_eq!((error.path().to_str(), error.action()), (Some(&*shown), locket::Action::Lock));
     assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EBADF));
-    assert!(error.to_string().contains(&crate::support::words_of(libc::EBADF)), "{error}");
+    let cause = crate::support::words_of(libc::EBADF);
+    assert!(error.to_string().ends_with(&cause), "no file system is to blame: {error}");
+    assert_eq!(error.kind(), ErrorKind::Other);
 
     // Contention names the holder, if the observer has asked for it.
     let file = File::open(scratch.lock_path())?;
@@ -188,6 +190,23 @@ fn l12_a_refusal_names_the_descriptor() -> Outcome {
     let error = lock.lock().expect_err("the peer has it");
     assert!(error.to_string().contains(&format!("held by pid {}", peer.pid())), "{error}");
     Ok(())
+}
+
+/// A number that is no file's, which a caller that keeps to the rules of `BorrowedFd` does not give.
+#[test]
+#[allow(unsafe_code, reason = "only so is it lent")]
+fn l12_a_closed_number_is_what_the_system_says() {
+    // Beyond what a process opens, so that no other test gets it.
+    // SAFETY: the number is that of no descriptor, so nothing is done to one.
+    let closed = unsafe { std::os::fd::BorrowedFd::borrow_raw(i32::MAX - 1) };
+    for lock in [lock_fd(closed), lock_fd(closed).shared()] {
+        let error = lock.clone().try_lock().expect_err("it is closed");
+        assert_eq!(error.kind(), ErrorKind::Other);
+        let cause = crate::support::words_of(libc::EBADF);
+        assert!(error.to_string().ends_with(&cause), "{error}");
+        let error = lock.unlock().expect_err("it is closed");
+        assert_eq!(error.kind(), ErrorKind::Other);
+    }
 }
 
 /// Dropped in a child, the guard leaves the lock to the parent, whose description it is as well.

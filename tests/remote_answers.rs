@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::support::{Peer, Refusal, Scratch, Strace, Trace};
+use crate::support::{Peer, Refusal, Scratch, Strace, Trace, words_of};
 
 const NFS: &str = "69690000";
 const SMB: &str = "424d53fe";
@@ -22,6 +22,11 @@ struct Scene {
 impl Scene {
     /// `None`: it cannot be played here.
     fn new(check: &str, inject: &str, options: &str, is_held: bool) -> Option<Self> {
+        Self::with(check, &[inject], options, is_held)
+    }
+
+    /// The same, with several faults.
+    fn with(check: &str, inject: &[&str], options: &str, is_held: bool) -> Option<Self> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         fs::write(&path, "").expect("the directory is ours");
@@ -29,11 +34,12 @@ impl Scene {
         if is_held {
             holder.ok("acquire a");
         }
-        let inject = format!("--inject={inject}");
+        let inject: Vec<_> = inject.iter().map(|fault| format!("--inject={fault}")).collect();
         // The look at a path is made of other files, too.
         let only = format!("--trace-path={}", path.display());
-        let strace_options =
-            if inject.contains(LOOK) { vec![&*inject, &*only] } else { vec![&*inject] };
+        let is_of_file_alone = inject.iter().any(|fault| fault.contains(LOOK));
+        let only = is_of_file_alone.then_some(&*only);
+        let strace_options: Vec<_> = inject.iter().map(|it| &**it).chain(only).collect();
         let mut strace = Strace::spawn(check, &strace_options)?;
         strace.peer.handle("a", &path, options);
         Some(Self { scratch, strace, holder })
@@ -138,18 +144,48 @@ fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
     assert!(scene.end().count("(INJECTED)") > 1);
 }
 
-/// NFS 4 locks exclusively what is open for writing alone. Here it refuses that, too.
+/// NFS 4 locks exclusively what is open for writing alone. Here it refuses that, too. Elsewhere, and of a shared lock, the
+/// answer means what the system says.
 #[test]
-fn l12_ebadf_is_a_want_of_permission() {
-    let Some(mut scene) =
-        Scene::new("l12_ebadf_is_a_want_of_permission", "flock:error=EBADF:when=1..2", "", false)
-    else {
-        return;
-    };
-    let refusal = scene.refused();
-    assert_eq!((&*refusal.class, &*refusal.kind), ("lock", "permission"), "{refusal:?}");
-    assert!(refusal.message.contains("the right to write"), "{refusal:?}");
-    scene.end();
+fn l12_ebadf_is_a_want_of_permission_on_nfs() {
+    let check = "l12_ebadf_is_a_want_of_permission_on_nfs";
+    let local = "53ef0000";
+    let (wanting, other) = (("permission", true), ("other", false));
+    for (magic, options, expected) in [
+        (NFS, "", wanting),
+        (NFS, "shared", other),
+        (local, "", other),
+        (local, "shared", other),
+        (FUSE, "", other),
+    ] {
+        let poke = format!("fstatfs:poke_exit=@arg2={magic}");
+        let inject = [&*poke, "flock:error=EBADF:when=1..2"];
+        let Some(mut scene) = Scene::with(check, &inject, options, false) else { return };
+        let refusal = scene.refused();
+        let hint = refusal.message.contains("the right to write");
+        let answer = (&*refusal.kind, hint);
+        assert_eq!((&*refusal.class, answer), ("lock", expected), "{magic} {options}: {refusal:?}");
+        assert!(refusal.message.contains(&words_of(libc::EBADF)), "{refusal:?}");
+        scene.end();
+    }
+}
+
+/// What is remembered of a descriptor is not asked of the server.
+#[test]
+fn l13_a_release_looks_at_no_file_of_the_server() {
+    let check = "l13_a_release_looks_at_no_file_of_the_server";
+    for magic in [NFS, SMB, FUSE] {
+        let Some(mut scene) = Scene::on(check, magic, "", false) else { return };
+        scene.strace.peer.ok("acquire a");
+        scene.strace.peer.ok("release a");
+        let trace = scene.end();
+        let calls: Vec<&str> = trace.calls().collect();
+        let granted = calls.iter().position(|call| call.contains("LOCK_EX|LOCK_NB)"));
+        let unlocked = calls.iter().position(|call| call.contains("LOCK_UN"));
+        let (granted, unlocked) = (granted.expect("it locks"), unlocked.expect("it unlocks"));
+        let between = &calls[granted..unlocked];
+        assert!(between.last().is_some_and(|call| call.starts_with("lseek(")), "{between:#?}");
+    }
 }
 
 /// Some file systems give a file another number at each look. The call has an end there, timed or not.

@@ -113,8 +113,8 @@ fn classify(call: &str, path: &str) -> Call {
 }
 
 #[test]
-fn l4_a_repeated_acquisition_and_release_make_four_calls_and_now_and_then_a_pause() {
-    let check = "l4_a_repeated_acquisition_and_release_make_four_calls_and_now_and_then_a_pause";
+fn l4_a_repeated_acquisition_and_release_make_five_calls_and_now_and_then_a_pause() {
+    let check = "l4_a_repeated_acquisition_and_release_make_five_calls_and_now_and_then_a_pause";
     let cases = [
         ("acquire a ; release a", Call::Try),
         ("lock a g ; drop_guard g", Call::Try),
@@ -140,9 +140,11 @@ fn l4_a_repeated_acquisition_and_release_make_four_calls_and_now_and_then_a_paus
         assert!(pauses as u128 <= most, "{work}: {pauses} pauses in {took:?}");
         let tries = work.contains("try_") || work.contains("hasty");
         assert!(pauses == 0 || !tries, "{work}: a try does not pause");
-        assert_eq!(calls.len(), 4 * 1000, "{work}: {:?}...", &calls[..calls.len().min(20)]);
-        for four in calls.chunks(4) {
-            assert_eq!(four, [Call::Know, how, Call::Look, Call::Unlock], "{work}");
+        assert_eq!(calls.len(), 5 * 1000, "{work}: {:?}...", &calls[..calls.len().min(20)]);
+        // Before it locks and before it unlocks: is the number still that of the library's descriptor? The host may have
+        // closed it meanwhile, and opened another file by that number.
+        for five in calls.chunks(5) {
+            assert_eq!(five, [Call::Know, how, Call::Look, Call::Know, Call::Unlock], "{work}");
         }
     }
     assert!(pauses_in_all > 0, "8000 turns under strace are more than one tenure");
@@ -189,9 +191,9 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
     turns[2].retain(|call| *call != Call::GiveWay);
     let expected: [&[Call]; 5] = [
         &[Call::Look, Call::Open, Call::Know, Call::KnowKind, Call::Know, Call::Try, Call::Look],
-        &[Call::Unlock],
+        &[Call::Know, Call::Unlock],
         &[Call::Know, Call::Try, Call::Look],
-        &[Call::Unlock],
+        &[Call::Know, Call::Unlock],
         &[Call::Know, Call::Close],
     ];
     assert_eq!(turns, expected);

@@ -125,7 +125,7 @@ fn table(place: &Place, columns: &[Column], rounds: usize) -> Result<Table> {
     Ok(table)
 }
 
-/// The slowest of locket's ways counts. The floor makes the same system calls; what is more is the memory of the holds.
+/// The slowest of locket's ways counts. The floor makes the same system calls, but for the second `lseek`; what is more is the memory of the holds.
 fn require(place: &Place, columns: &[Column], required: &mut Required) {
     let slowest = LOCKET.map(|name| median_of(columns, name)).into_iter().fold(0.0, f64::max);
     let what = format!("locket against {FLOOR}, in {}", place.name);

@@ -56,6 +56,8 @@ pub(crate) trait Platform {
     ) -> Result<bool, OsError>;
 
     /// Releases the lock. Legal once, on a file with a lock. After an error the file must be closed, which releases it too.
+    ///
+    /// An error, as of `downgrade` and `inherit_on_exec`, if the descriptor is not the file's own any more.
     fn unlock(file: &Self::OpenFile) -> Result<(), OsError>;
 
     /// Converts an exclusive lock to a shared one. Returns whether the file is still locked: false only if
@@ -74,7 +76,7 @@ pub(crate) trait Platform {
     }
 
     /// Returns whether the lock would succeed on a file that is opened for writing as well. Legal after a failed lock.
-    fn needs_write_access(file: &Self::OpenFile, error: &OsError) -> bool {
+    fn needs_write_access(error: &OsError) -> bool {
         false
     }
 
@@ -213,6 +215,9 @@ pub(crate) enum Clock {
 #[derive(Debug)]
 pub(crate) struct OsError {
     pub(crate) action: Action,
+    /// The file system grants exclusive locks only to files that are open for writing, and this one is not.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only NFS is such a file system"))]
+    pub(crate) lacks_write_access: bool,
     pub(crate) source: io::Error,
     /// The reason, where the library knows more than the error number says.
     pub(crate) reason: Option<&'static str>,
@@ -220,7 +225,7 @@ pub(crate) struct OsError {
 
 impl Action {
     pub(crate) fn failed(self, source: impl Into<io::Error>) -> OsError {
-        OsError { action: self, source: source.into(), reason: None }
+        OsError { action: self, lacks_write_access: false, source: source.into(), reason: None }
     }
 }
 

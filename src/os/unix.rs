@@ -61,9 +61,7 @@ impl Platform for Os {
             if file.is_shared_by_fork() && attempts < ATTEMPTS {
                 continue;
             }
-            if file.may_be_idle() {
-                file.own.set_mark();
-            }
+            file.own.set_mark();
             return Ok(Opened::File(file));
         }
     }
@@ -80,7 +78,7 @@ impl Platform for Os {
             }
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) if wait::is_contention(file, &error) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error)),
+            Err(TryLockError::Error(error)) => Err(wait::lock_error(file, mode, error)),
         }
     }
 
@@ -90,7 +88,10 @@ impl Platform for Os {
         deadline: &Deadline,
         observed: Option<&mut dyn Observed>,
     ) -> Result<WaitOutcome, OsError> {
-        wait::wait(file, options, deadline, observed)
+        let outcome = wait::wait(file, options, deadline, observed)?;
+        // The host may have closed the descriptor meanwhile, and what was granted ended with it.
+        check_own(file, Action::Lock)?;
+        Ok(outcome)
     }
 
     fn is_current(path: &LockPath, file: &OpenFile, follow_links: bool) -> Result<bool, OsError> {
@@ -102,12 +103,14 @@ impl Platform for Os {
 
     fn unlock(file: &OpenFile) -> Result<(), OsError> {
         file.own.set_held(None);
+        check_own(file, Action::Unlock)?;
         FileExt::unlock(&*file.own).map_err(|error| Action::Unlock.failed(error))
     }
 
     /// In one step on local file systems: Linux changes the lock under one spin lock (`flock_lock_inode` in
     /// fs/locks.c, Linux 6.1); the BSDs and macOS (`lf_setlock`) release first only to upgrade.
     fn downgrade(file: &OpenFile) -> Result<bool, OsError> {
+        check_own(file, Action::Lock)?;
         if file.file_system != FileSystem::Local {
             let reason = "on this file system a downgrade may let another process in";
             return Err(Action::Lock.failed(Errno::OPNOTSUPP).because(reason));
@@ -120,6 +123,7 @@ impl Platform for Os {
     }
 
     fn inherit_on_exec(file: &OpenFile) -> Result<(), OsError> {
+        check_own(file, Action::Inherit)?;
         file.lend();
         // A copy beyond the descriptors that shell scripts redirect, 0 to 9: a script that opens
         // something as number 3 would close the lock.
@@ -140,9 +144,11 @@ impl Platform for Os {
 
     /// NFS answers `EBADF` to an exclusive lock on a descriptor that is not open for writing
     /// (`nfs4_proc_lock`, Linux), and CIFS `EIO`, as flock(1) of util-linux knows.
-    fn needs_write_access(_: &OpenFile, error: &OsError) -> bool {
+    fn needs_write_access(error: &OsError) -> bool {
         let number = Errno::from_io_error(&error.source);
-        error.action == Action::Lock && matches!(number, Some(Errno::BADF | Errno::IO))
+        // An error with a known reason has another cause.
+        let is_unexplained = error.action == Action::Lock && error.reason.is_none();
+        is_unexplained && matches!(number, Some(Errno::BADF | Errno::IO))
     }
 
     fn held_here(file: &OpenFile, mode: Mode) -> Option<Mode> {
@@ -182,6 +188,16 @@ impl Platform for Os {
     fn yield_to_waiters(time: Duration) {
         sleep::yield_to_waiters(time);
     }
+}
+
+/// Refuses to act on a number that belongs to another file by now, or to none: the host has closed the descriptor. The
+/// kernel has no call that looks and acts in one step, so a thread of the host that closes it in between is not noticed.
+#[inline]
+fn check_own(file: &OpenFile, action: Action) -> Result<(), OsError> {
+    if file.is_own() {
+        return Ok(());
+    }
+    Err(action.failed(Errno::BADF).because("the program has closed the descriptor of the lock"))
 }
 
 /// Releases the lock on a descriptor of the caller's.

@@ -17,7 +17,7 @@ pub(crate) struct Hint {
 
 pub(crate) fn to_lock_error(path: &LockPath, error: OsError) -> LockError {
     let Hint { kind, text } = explain(path, &error);
-    let OsError { action, source, reason } = error;
+    let OsError { action, source, reason, .. } = error;
     let hint = reason.map(Into::into).or(text);
     LockError::system(path.path(), action, kind, source, hint)
 }

@@ -20,12 +20,11 @@ use super::hint::Hint;
 use super::users;
 
 pub(super) fn explain(path: &LockPath, error: &OsError) -> Hint {
-    let OsError { action, source, .. } = error;
+    let OsError { action, source, lacks_write_access, .. } = error;
     let kind = match (action, Errno::from_io_error(source)) {
         (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::InvalidPath,
         (Action::Lock, Some(Errno::INVAL)) => ErrorKind::Unsupported,
-        // NFS 4 wants a descriptor that is open for writing for an exclusive lock.
-        (Action::Lock, Some(Errno::BADF)) => ErrorKind::PermissionDenied,
+        _ if *lacks_write_access => ErrorKind::PermissionDenied,
         (Action::Lock | Action::Unlock, Some(Errno::NOLCK)) if is_on_network(path.path()) => {
             ErrorKind::Unsupported
         }
@@ -35,6 +34,7 @@ pub(super) fn explain(path: &LockPath, error: &OsError) -> Hint {
         _ => ErrorKind::of(source),
     };
     let text = Errno::from_io_error(source).and_then(|error| match error {
+        _ if *lacks_write_access => Some(not_writable(path)),
         _ if path.is_absolute() => advise(path.path(), *action, error),
         Errno::NOENT if path.is_in_deleted_directory() => {
             Some("the directory that was the current one for this handle has been deleted".into())
@@ -83,12 +83,6 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
         (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => Some(
             format!("{} may have no locks: keep lock files on a local file system", place(path)),
         ),
-        (Errno::BADF, Action::Lock) => Some(format!(
-            "{} wants the right to write for an exclusive lock, which user {} does not have (chmod a+w): or take a \
-             shared lock",
-            place(path),
-            me()
-        )),
         (
             Errno::IO
             | Errno::TIMEDOUT
@@ -156,6 +150,16 @@ fn not_to_be_opened(path: &Path) -> Option<String> {
         users::name(about.uid()),
         mode(&about)
     ))
+}
+
+/// NFS grants exclusive locks only to files that are open for writing.
+fn not_writable(path: &LockPath) -> String {
+    let place = if path.is_absolute() { place(path.path()) } else { "its file system".to_owned() };
+    format!(
+        "{place} requires write access for an exclusive lock, which user {} does not have (chmod a+w): or take a \
+         shared lock",
+        me()
+    )
 }
 
 /// The first directory on the way that may not be searched.

@@ -36,6 +36,8 @@ mod oneself;
 mod options;
 #[cfg(target_os = "linux")]
 mod output;
+#[cfg(target_os = "linux")]
+mod places;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;

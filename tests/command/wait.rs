@@ -61,9 +61,45 @@ fn it_ends_when_the_file_is_deleted() {
     let holder = Running::holder(&path);
     let mut waiter = waiter(&[], &path);
     std::fs::remove_file(&path).expect("it is ours");
-    holder.end();
+    // Its holder stays.
     assert_eq!(waiter.wait().code(), Some(0));
     assert!(!path.exists());
+    holder.end();
+}
+
+#[test]
+fn it_goes_on_for_the_file_that_replaces_the_old_one() {
+    let scratch = Scratch::new();
+    let (path, new) = (scratch.lock_path(), scratch.join("new"));
+    let mut moved = vec![];
+    for options in [&[][..], &["-w", "1h"], &["-s"]] {
+        let first = Running::holder(&path);
+        let mut waiter = waiter(options, &path);
+        let second = Running::holder(&new);
+        std::fs::rename(&new, &path).expect("both are ours");
+        until_waiting(waiter.pid(), &path, 1);
+        second.end();
+        assert_eq!(waiter.wait().code(), Some(0), "{options:?}");
+        moved.push(first);
+    }
+    for holder in moved {
+        holder.end();
+    }
+}
+
+/// One deadline for all the files.
+#[test]
+fn a_file_that_is_replaced_is_waited_for_by_the_same_deadline() {
+    let scratch = Scratch::new();
+    let (path, new) = (scratch.lock_path(), scratch.join("new"));
+    let (first, second) = (Running::holder(&path), Running::holder(&new));
+    let start = Instant::now();
+    let mut waiter = waiter(&["-w", "4s"], &path);
+    std::fs::rename(&new, &path).expect("both are ours");
+    assert_eq!(waiter.wait().code(), Some(75));
+    assert!(start.elapsed() >= Duration::from_secs(4));
+    first.end();
+    second.end();
 }
 
 #[test]

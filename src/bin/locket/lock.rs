@@ -13,9 +13,9 @@ use super::unix::{inherited, is_current};
 pub(crate) fn lock(options: &LockOptions) -> Result<i32, Failure> {
     let number = options.descriptor;
     let fd = inherited(number).map_err(|_| not_open(number))?;
-    // What is told of the wait is about the file that it is open on, by its name if it has one still.
+    // What is told of the wait is about the file that it is open on, by its name if it has one still that leads there.
     let name = fs::read_link(format!("/proc/self/fd/{number}")).ok();
-    let name = name.filter(|name| is_current(fd, name));
+    let name = name.filter(|name| name.exists() && is_current(fd, name));
     let path = name.unwrap_or_else(|| PathBuf::from(format!("/dev/fd/{number}")));
     let request = Request {
         lock: lock_file(&path),

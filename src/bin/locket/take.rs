@@ -80,7 +80,11 @@ pub(crate) enum Taken {
 impl Request<'_> {
     /// One deadline, and one place in the queue.
     pub(crate) fn take(&self) -> Result<Taken, Missed> {
-        let start = Instant::now();
+        self.take_since(Instant::now())
+    }
+
+    /// The same, by the deadline of a call that began earlier.
+    pub(crate) fn take_since(&self, start: Instant) -> Result<Taken, Missed> {
         match self.lock(start) {
             Ok(Some(hold)) => {
                 self.tone.locked(self.lock.path(), start.elapsed());
@@ -175,10 +179,11 @@ impl Request<'_> {
     }
 
     fn is_held_by_itself(&self) -> bool {
-        let path = self.lock.path();
-        let Some(number) = locked_descriptor(path, self.shared, self.own_descriptor()) else {
+        // By the path as it was given: it may lead where the absolute one does not (L10).
+        let Some(number) = locked_descriptor(self.shown, self.shared, self.own_descriptor()) else {
             return false;
         };
+        let path = self.lock.path();
         if self.tone != Tone::Quiet {
             say(format_args!(
                 "{} is held by this process, which has inherited its descriptor ({number}): to wait would take forever",

@@ -18,12 +18,18 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{SeekFrom, Stat, fstat, seek};
+use rustix::fs::{OFlags, SeekFrom, Stat, fcntl_getfl, fstat, seek};
 
 use crate::options::Mode;
 
 use super::descriptor_table::{self, Entry};
 use super::identity::{Identity, identity, is_own};
+
+/// Access of a descriptor that is open for neither reading nor writing.
+#[cfg(target_os = "linux")]
+const PATH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const PATH: OFlags = OFlags::empty();
 
 /// An open file, and what it was when it was opened.
 #[derive(Debug)]
@@ -83,14 +89,25 @@ impl OwnFile {
         Ok(Self { file: ManuallyDrop::new(file), identity, entry: None })
     }
 
-    /// Whether the number still belongs to this descriptor. In a child of `fork` it does not, unless the descriptor is
-    /// kept for children.
+    /// Returns whether the descriptor is the caller's, who keeps it open.
+    pub(super) fn is_borrowed(&self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// Returns whether it is open for reading and not for writing. (A descriptor of `O_PATH` is open for neither.)
+    pub(super) fn is_read_only(&self) -> bool {
+        let access = OFlags::RDONLY | OFlags::WRONLY | OFlags::RDWR | PATH;
+        fcntl_getfl(&*self.file).is_ok_and(|flags| flags & access == OFlags::RDONLY)
+    }
+
+    /// Returns whether the number still belongs to this descriptor: always, if it is the caller's. In a child of `fork` it
+    /// does not, unless the descriptor is passed to children.
     #[inline]
     pub(super) fn is_own(&self) -> bool {
         let mark = match &self.entry {
             Some(entry) if !entry.is_there() => return false,
             Some(entry) => entry.mark(),
-            None => 0,
+            None => return true,
         };
         is_own(self.file.as_raw_fd(), mark, self.identity)
     }

@@ -24,7 +24,9 @@ pub(super) fn wait(
         Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
             return Ok(WaitOutcome::Woken);
         }
-        Some(Err(error)) if !is_contention(file, &error) => return Err(Action::Lock.failed(error)),
+        Some(Err(error)) if !is_contention(file, &error) => {
+            return Err(lock_error(file, options.mode, error));
+        }
         Some(Err(_)) | None => {}
     }
     Ok(pause_before_retry(options, deadline, observed))
@@ -102,6 +104,23 @@ fn lock(file: &OpenFile, mode: Mode) -> io::Result<WaitOutcome> {
     }?;
     file.own.set_held(Some(mode));
     Ok(WaitOutcome::Granted)
+}
+
+/// Converts an error of a lock. A refusal for lack of write access is told from others that have the same number
+/// (`EBADF`): a descriptor of `O_PATH`, or one that the host has closed.
+#[cold]
+pub(super) fn lock_error(file: &OpenFile, mode: Mode, error: io::Error) -> OsError {
+    let lacks_write_access = error.raw_os_error() == Some(libc::EBADF)
+        && (file.file_system, mode) == (FileSystem::Nfs, Mode::Exclusive)
+        && file.own.is_read_only();
+    let error = OsError { lacks_write_access, ..Action::Lock.failed(error) };
+    if lacks_write_access && file.own.is_borrowed() {
+        return error.because(
+            "NFS grants exclusive locks only to files that are open for writing: open it for writing, or take a \
+             shared lock",
+        );
+    }
+    error
 }
 
 /// Returns whether an error says that the lock is held elsewhere.

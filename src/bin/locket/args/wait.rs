@@ -10,8 +10,10 @@ use super::{Waiting, path};
 /// Wait until the lock of a file is free, and do nothing with it.
 ///
 /// Free means that nobody holds the lock, neither alone nor shared. A file that is missing, or is
-/// deleted meanwhile, is free, and none is created. It may be taken again before anybody can make
-/// use of the answer: what must not meet another holder belongs under `locket run`.
+/// deleted meanwhile, is free, and none is created; if it is replaced, the wait goes on for the new
+/// file. The path is looked at every second for that. (A directory that is deleted is waited for
+/// until its holder has ended.) The lock may be taken again before anybody can make use of the
+/// answer: what must not meet another holder belongs under `locket run`.
 ///
 /// There is no other way to know than to take the lock when its turn comes and to give it back at
 /// once. For that instant an attempt that does not wait (`locket run -n`) finds it held; those who

@@ -52,7 +52,8 @@ impl Subject {
 
     fn look(file: &Path) -> Result<Self, Failure> {
         let lock = lock_file(file);
-        let exists = match fs::metadata(lock.path()) {
+        // By the path as it was given: it may lead where the absolute one does not (L10).
+        let exists = match fs::metadata(file) {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {

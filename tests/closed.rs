@@ -1,0 +1,194 @@
+//! A host that closes the descriptor of a hold, as `closefrom(3)` and the recipe of daemon(7) do, and opens another file, which
+//! gets its number.
+//!
+//! - L5: the end of the hold touches neither the other file nor its lock.
+//! - L6: it is an error, and the lock stays usable.
+//! - L9: what was waited for by such a descriptor is no hold.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Outcome, Peer, Refusal, Scratch, word, words_of};
+
+/// The number by which the peer has the file open, if it has.
+fn number_of(peer: &Peer, path: &Path) -> Outcome<Option<i32>> {
+    for entry in fs::read_dir(format!("/proc/{}/fd", peer.pid()))? {
+        let entry = entry?;
+        if fs::read_link(entry.path())? == path {
+            return Ok(Some(entry.file_name().to_string_lossy().parse()?));
+        }
+    }
+    Ok(None)
+}
+
+/// A peer that has lost the descriptor of its hold, and has locked the file that has the number now.
+struct Scene {
+    scratch: Scratch,
+    peer: Peer,
+    number: i32,
+    /// What the host has opened.
+    foreign: PathBuf,
+    /// Another process, with the handles `a` and `foreign`, and those that share: `readers` and `foreign_readers`.
+    other: Peer,
+}
+
+impl Scene {
+    /// The peer has a hold by these commands.
+    fn after(commands: &[&str]) -> Outcome<Self> {
+        let scratch = Scratch::new();
+        let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
+        fs::write(&foreign, "")?;
+        let mut other = Peer::with_handle("a", &path, "");
+        other.handle("foreign", &foreign, "");
+        other.handle("foreign_readers", &foreign, "shared");
+        let mut peer = Peer::with_handle("a", &path, "");
+        for command in commands {
+            peer.ok(command);
+        }
+        let number = number_of(&peer, &path)?.ok_or("the lock file is open")?;
+        peer.ok(&format!("close_descriptor {number}"));
+        peer.ok(&format!("open_foreign f {}", word(&foreign)));
+        peer.ok("lock_foreign f exclusive");
+        let scene = Self { scratch, peer, number, foreign, other };
+        assert_eq!(number_of(&scene.peer, &scene.foreign)?, Some(number), "the number is reused");
+        Ok(scene)
+    }
+
+    /// The host's file is open by its number, and locked as it was.
+    fn assert_foreign_is_as_it_was(&mut self, what: &str) -> Outcome {
+        assert_eq!(number_of(&self.peer, &self.foreign)?, Some(self.number), "{what}");
+        assert!(!self.other.finds_free("foreign"), "{what}");
+        assert!(!self.other.finds_free("foreign_readers"), "{what}");
+        Ok(())
+    }
+
+    fn assert_says_why(&self, refusal: &Refusal, class: &str, kind: &str) {
+        assert_eq!((&*refusal.class, &*refusal.kind), (class, kind), "{refusal:?}");
+        let path = self.scratch.lock_path().display().to_string();
+        let cause = format!(" {path}: {}: the program has closed", words_of(libc::EBADF));
+        assert!(refusal.message.contains(&cause), "{refusal:?}");
+    }
+
+    /// A second release is an error as ever, and the lock can be taken again.
+    fn assert_usable(&mut self, what: &str) -> Outcome {
+        assert_eq!(self.peer.ok("state a"), "released_error", "{what}");
+        assert_eq!(self.peer.refused("release a").class, "not_locked", "{what}");
+        assert!(self.other.finds_free("a"), "{what}");
+        self.peer.ok("acquire a");
+        assert!(!self.other.finds_free("a"), "{what}");
+        self.peer.ok("release a");
+        assert_eq!(self.peer.ok("state a"), "unlocked", "{what}");
+        self.assert_foreign_is_as_it_was(what)?;
+        // The counter-proof: the host can unlock it.
+        self.peer.ok("unlock_foreign f");
+        assert!(self.other.finds_free("foreign"), "{what}");
+        Ok(())
+    }
+}
+
+#[test]
+fn l5_the_end_of_a_hold_leaves_a_number_that_is_anothers_alone() -> Outcome {
+    for (acquire, end) in [
+        (&["acquire a"][..], "release a"),
+        (&["lock a g"], "release_guard g"),
+        (&["lock a g"], "bequeath_guard g"),
+        // The caller may have moved the offset: it is known by its file.
+        (&["lock a g", "lend_guard g"], "release_guard g"),
+        (&["lock a g", "lend_guard g"], "bequeath_guard g"),
+        // Such a hold is closed and not unlocked.
+        (&["lock a g", "keep_guard_on_fork g"], "release_guard g"),
+    ] {
+        let mut scene = Scene::after(acquire)?;
+        let what = format!("{acquire:?}, {end}");
+        let refusal = scene.peer.refused(end);
+        scene.assert_says_why(&refusal, "unlock", "other");
+        scene.assert_foreign_is_as_it_was(&what)?;
+        scene.assert_usable(&what)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn l5_the_drop_of_a_guard_leaves_a_number_that_is_anothers_alone() -> Outcome {
+    for acquire in [&["lock a g"][..], &["lock a g", "keep_guard_on_fork g"]] {
+        let mut scene = Scene::after(acquire)?;
+        scene.peer.ok("drop_guard g");
+        scene.assert_foreign_is_as_it_was("drop_guard")?;
+        scene.assert_usable("drop_guard")?;
+    }
+    Ok(())
+}
+
+/// It changes nothing: the guard is what it was, and its end says that the hold is over.
+#[test]
+fn l5_a_downgrade_leaves_a_number_that_is_anothers_alone() -> Outcome {
+    for acquire in [&["lock a g"][..], &["lock a g", "lend_guard g"]] {
+        let mut scene = Scene::after(acquire)?;
+        let refusal = scene.peer.refused("downgrade g");
+        scene.assert_says_why(&refusal, "lock", "other");
+        scene.assert_foreign_is_as_it_was("downgrade")?;
+        assert_eq!(scene.peer.ok("is_current g"), "false");
+        assert_eq!(scene.peer.ok("state a"), "exclusive");
+        let refusal = scene.peer.refused("release_guard g");
+        scene.assert_says_why(&refusal, "unlock", "other");
+        scene.assert_usable("downgrade")?;
+    }
+    Ok(())
+}
+
+/// The host has opened the lock file itself, by that number, and locked it: the lock is the host's.
+#[test]
+fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
+    for end in ["release_guard g", "bequeath_guard g", "downgrade g"] {
+        let scratch = Scratch::new();
+        let path = scratch.lock_path();
+        let mut readers = Peer::with_handle("a", &path, "shared");
+        let mut peer = Peer::with_handle("a", &path, "");
+        peer.ok("lock a g");
+        let number = number_of(&peer, &path)?.ok_or("the lock file is open")?;
+        peer.ok(&format!("close_descriptor {number}"));
+        peer.ok(&format!("open_foreign f {}", word(&path)));
+        peer.ok("lock_foreign f exclusive");
+        assert_eq!(number_of(&peer, &path)?, Some(number), "the number is reused");
+        peer.refused(end);
+        assert!(!readers.finds_free("a"), "{end}");
+        peer.ok("unlock_foreign f");
+        assert!(readers.finds_free("a"), "{end}");
+    }
+    Ok(())
+}
+
+/// The kernel grants what a sleeping thread has asked for, and ends it with the last descriptor.
+#[test]
+fn l9_a_grant_on_a_descriptor_that_was_closed_meanwhile_is_no_hold() -> Outcome {
+    for options in ["", "timeout=600000", "timeout=600000 without_signals retry_period=10"] {
+        let scratch = Scratch::new();
+        let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
+        fs::write(&foreign, "")?;
+        let mut holder = Peer::with_handle("a", &path, "");
+        let mut neighbour = Peer::with_handle("foreign", &foreign, "");
+        let mut peer = Peer::with_handle("a", &path, options);
+        holder.ok("acquire a");
+        peer.ok("start w lock a g");
+        let number = loop {
+            if let Some(number) = number_of(&peer, &path)? {
+                break number;
+            }
+        };
+        peer.assert_waiting("w");
+        peer.ok(&format!("close_descriptor {number}"));
+        peer.ok(&format!("open_foreign f {}", word(&foreign)));
+        assert_eq!(number_of(&peer, &foreign)?, Some(number), "the number is reused");
+        holder.ok("release a");
+        let refusal = peer.wait("w").outcome.expect_err("it has no descriptor");
+        assert_eq!(refusal.class, "lock", "{options}: {refusal:?}");
+        assert!(refusal.message.contains("the program has closed"), "{refusal:?}");
+        assert_eq!(peer.ok("state a"), "unlocked", "{options}");
+        assert!(holder.finds_free("a"), "{options}");
+        assert!(neighbour.finds_free("foreign"), "{options}");
+        peer.ok("acquire a");
+        assert!(!holder.finds_free("a"), "{options}");
+    }
+    Ok(())
+}
