@@ -37,7 +37,8 @@ impl Scene {
         let inject: Vec<_> = inject.iter().map(|fault| format!("--inject={fault}")).collect();
         // The look at a path is made of other files, too.
         let only = format!("--trace-path={}", path.display());
-        let is_of_file_alone = inject.iter().any(|fault| fault.contains(LOOK));
+        let is_of_file_alone =
+            inject.iter().any(|fault| fault.contains(LOOK) || fault.contains("open"));
         let only = is_of_file_alone.then_some(&*only);
         let strace_options: Vec<_> = inject.iter().map(|it| &**it).chain(only).collect();
         let mut strace = Strace::spawn(check, &strace_options)?;
@@ -144,25 +145,28 @@ fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
     assert!(scene.end().count("(INJECTED)") > 1);
 }
 
-/// NFS 4 locks exclusively what is open for writing alone. Here it refuses that, too. Elsewhere, and of a shared lock, the
-/// answer means what the system says.
+/// NFS 4 locks exclusively what is open for writing alone, and here the file cannot be. Elsewhere, and of a shared lock, the
+/// answer means what the system says; of a descriptor that is open for writing, too.
 #[test]
 fn l12_ebadf_is_a_want_of_permission_on_nfs() {
     let check = "l12_ebadf_is_a_want_of_permission_on_nfs";
     let local = "53ef0000";
-    let (wanting, other) = (("permission", true), ("other", false));
-    for (magic, options, expected) in [
-        (NFS, "", wanting),
-        (NFS, "shared", other),
-        (local, "", other),
-        (local, "shared", other),
-        (FUSE, "", other),
+    let (wanting, other) = (("permissiondenied", true), ("other", false));
+    // The second time, the file is opened for writing.
+    let (refused, opened) = ("openat:error=EACCES:when=2", "openat:delay_exit=1:when=2");
+    for (magic, options, open, expected) in [
+        (NFS, "", refused, wanting),
+        (NFS, "", opened, other),
+        (NFS, "shared", refused, other),
+        (local, "", refused, other),
+        (local, "shared", opened, other),
+        (FUSE, "", refused, other),
     ] {
         let poke = format!("fstatfs:poke_exit=@arg2={magic}");
-        let inject = [&*poke, "flock:error=EBADF:when=1..2"];
+        let inject = [&*poke, "flock:error=EBADF:when=1..2", open];
         let Some(mut scene) = Scene::with(check, &inject, options, false) else { return };
         let refusal = scene.refused();
-        let hint = refusal.message.contains("the right to write");
+        let hint = refusal.message.contains("requires write access");
         let answer = (&*refusal.kind, hint);
         assert_eq!((&*refusal.class, answer), ("lock", expected), "{magic} {options}: {refusal:?}");
         assert!(refusal.message.contains(&words_of(libc::EBADF)), "{refusal:?}");
