@@ -21,21 +21,21 @@ pub fn is_linearizable(history: &History) -> bool {
             guards.insert((call.process, call.path, guard), at as HoldId);
         }
     }
-    let mut todo: Vec<Plan> = history.calls.iter().map(|call| Plan::of(call, &guards)).collect();
+    let mut plans: Vec<Plan> = history.calls.iter().map(|call| Plan::of(call, &guards)).collect();
     for kill in &history.kills {
-        let plan = vec![Step::Crash(kill.process)];
+        let steps = vec![Step::Crash(kill.process)];
         // A process that calls or returns is alive, even if that call has steps left.
         let calls = history.calls.iter().filter(|call| call.process == kill.process);
         let seen = calls.map(|call| call.returned.map_or(call.called, |end| end.at));
         let from = seen.fold(kill.after, max);
-        todo.push(Plan { plan, from, to: kill.before, optional: false });
+        plans.push(Plan { steps, from, to: kill.before, optional: false });
     }
     let start = Config {
-        done: vec![0; todo.len()],
-        taken: vec![None; todo.len()],
+        done: vec![0; plans.len()],
+        taken: vec![None; plans.len()],
         world: World::default(),
     };
-    let mut searching = Search { history, todo, seen: HashSet::new() };
+    let mut searching = Search { history, plans, seen: HashSet::new() };
     searching.completes(&start)
 }
 
@@ -60,7 +60,7 @@ type Guards = HashMap<(Process, Path, HoldId), HoldId>;
 
 /// The steps of one call in order, and the interval in which they happen.
 struct Plan {
-    plan: Vec<Step>,
+    steps: Vec<Step>,
     from: Time,
     to: Time,
     /// The call has no end: it may have stopped before any of these steps.
@@ -71,7 +71,7 @@ impl Plan {
     fn of(call: &Call, guards: &Guards) -> Self {
         let mut from = call.called;
         let outcome = call.returned.map(|end| end.outcome);
-        let plan = match (call.attempt, outcome) {
+        let steps = match (call.attempt, outcome) {
             (_, Some(Outcome::Failed)) => vec![],
             (Attempt::Acquire { wait, .. }, Some(Outcome::TimedOut)) => {
                 if let Wait::Until(deadline) = wait {
@@ -91,7 +91,7 @@ impl Plan {
             }
         };
         let to = call.returned.map_or(Time::MAX, |end| end.at);
-        Self { plan, from, to, optional: outcome.is_none() }
+        Self { steps, from, to, optional: outcome.is_none() }
     }
 }
 
@@ -105,26 +105,27 @@ struct Config {
 
 struct Search<'a> {
     history: &'a History,
-    todo: Vec<Plan>, // the calls, then the kills
+    plans: Vec<Plan>, // the calls, then the kills
     seen: HashSet<Config>,
 }
 
 impl Search<'_> {
     fn completes(&mut self, config: &Config) -> bool {
-        let left = |at: &usize| config.done[*at] < self.todo[*at].plan.len();
-        let due = |at: &usize| left(at) && !self.todo[*at].optional;
+        let left = |at: &usize| config.done[*at] < self.plans[*at].steps.len();
+        let due = |at: &usize| left(at) && !self.plans[*at].optional;
         // The earliest end of the interval of a step that must still happen.
-        let Some(limit) = (0..self.todo.len()).filter(due).map(|at| self.todo[at].to).min() else {
+        let Some(limit) = (0..self.plans.len()).filter(due).map(|at| self.plans[at].to).min()
+        else {
             return true;
         };
         if !self.seen.insert(config.clone()) {
             return false;
         }
-        let started = (0..self.todo.len()).filter(|&at| config.done[at] > 0);
-        let now = started.map(|at| self.todo[at].from).max().unwrap_or(0);
-        let next: Vec<usize> = (0..self.todo.len())
-            .filter(|at| left(at) && max(now, self.todo[*at].from) <= limit)
-            .filter(|&at| self.todo[at].to >= now)
+        let started = (0..self.plans.len()).filter(|&at| config.done[at] > 0);
+        let now = started.map(|at| self.plans[at].from).max().unwrap_or(0);
+        let next: Vec<usize> = (0..self.plans.len())
+            .filter(|at| left(at) && max(now, self.plans[*at].from) <= limit)
+            .filter(|&at| self.plans[at].to >= now)
             .collect();
         next.into_iter()
             .any(|at| self.advance(config, at).is_some_and(|config| self.completes(&config)))
@@ -134,7 +135,7 @@ impl Search<'_> {
     fn advance(&self, config: &Config, at: usize) -> Option<Config> {
         let mut next = config.clone();
         next.done[at] += 1;
-        let step = self.todo[at].plan[config.done[at]];
+        let step = self.plans[at].steps[config.done[at]];
         let call = self.history.calls.get(at);
         let world = &mut next.world;
         let fits = match (step, call) {
@@ -172,16 +173,16 @@ impl Search<'_> {
         let is_its_crash =
             |step: &Step| matches!(*step, Step::Crash(crashed) if crashed == process);
         let crashed =
-            |(todo, &done): (&Plan, &usize)| done > 0 && todo.plan.iter().any(is_its_crash);
-        self.todo.iter().zip(&config.done).any(crashed)
+            |(plans, &done): (&Plan, &usize)| done > 0 && plans.steps.iter().any(is_its_crash);
+        self.plans.iter().zip(&config.done).any(crashed)
     }
 
     /// Returns whether the process has no required steps left; otherwise it cannot die yet.
     fn may_die(&self, process: Process, config: &Config) -> bool {
-        let calls = self.history.calls.iter().zip(&self.todo).zip(&config.done);
+        let calls = self.history.calls.iter().zip(&self.plans).zip(&config.done);
         calls
             .filter(|((call, _), _)| call.process == process)
-            .all(|((_, todo), &done)| todo.optional || done == todo.plan.len())
+            .all(|((_, plans), &done)| plans.optional || done == plans.steps.len())
     }
 }
 

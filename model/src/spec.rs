@@ -60,25 +60,7 @@ impl World {
     /// Applies [`World::step`] in place.
     pub fn apply(&mut self, op: Op) -> Answer {
         match op {
-            Op::Lock { hold } => {
-                if self
-                    .holds
-                    .iter()
-                    .any(|other| (other.process, other.id) == (hold.process, hold.id))
-                {
-                    return Answer::NotEnabled("locks for a hold that exists already");
-                }
-                if self
-                    .holds
-                    .iter()
-                    .any(|other| other.file == hold.file && other.mode.conflicts(hold.mode))
-                {
-                    return Answer::Contended;
-                }
-                let named = self.names.get(&hold.path) == Some(&hold.file);
-                self.holds.push(Hold { stage: Stage::Granted, named, ..hold });
-                Answer::Granted
-            }
+            Op::Lock { hold } => self.lock(hold),
             Op::Record { process, id } => match self.find(process, id, Stage::Granted) {
                 None => Answer::NotEnabled("records a hold that the kernel has not granted"),
                 Some(at) if !self.holds[at].named => {
@@ -282,6 +264,20 @@ impl World {
             *rank = if *rank > 0 { at + 1 } else { 0 };
         }
         shape
+    }
+
+    fn lock(&mut self, hold: Hold) -> Answer {
+        let is_same = |other: &Hold| (other.process, other.id) == (hold.process, hold.id);
+        if self.holds.iter().any(is_same) {
+            return Answer::NotEnabled("locks for a hold that exists already");
+        }
+        let conflicts = |other: &Hold| other.file == hold.file && other.mode.conflicts(hold.mode);
+        if self.holds.iter().any(conflicts) {
+            return Answer::Contended;
+        }
+        let named = self.names.get(&hold.path) == Some(&hold.file);
+        self.holds.push(Hold { stage: Stage::Granted, named, ..hold });
+        Answer::Granted
     }
 
     fn free(&mut self, process: Process, path: Path, taken: Answer, refused: bool) -> Outcome {

@@ -103,7 +103,7 @@ impl fmt::Display for Step {
                 };
                 write!(f, "calls {}, {}{wait}", verb(call), word(call.mode))?;
                 idle.map_or(Ok(()), |file| {
-                    write!(f, "; takes the idle open file of file {}", name(file))
+                    write!(f, "; reuses the idle open file of file {}", name(file))
                 })
             }
             Action::Opens(file, true) => write!(f, "creates and opens file {}", name(file)),
@@ -120,7 +120,7 @@ impl fmt::Display for Step {
                 write!(f, "wakes with the lock of file {} ({})", name(file), word(mode))
             }
             Action::Interrupted => write!(f, "is interrupted at its deadline"),
-            Action::Verified => write!(f, "takes its file for the one that the path names"),
+            Action::Verified => write!(f, "accepts its file as the one that the path names"),
             Action::FoundReplaced => write!(f, "finds that the path does not name its file"),
             Action::Records(call) => write!(f, "records its hold; {} returns", verb(call)),
             Action::Takes => write!(f, "release takes an unguarded hold out of the ledger"),
