@@ -51,7 +51,7 @@
 //! - Promised: if the path has not changed since the call, those steps need no release by a holder of
 //!   a file that the path named before.
 //! - Not promised: that the waiter *will* get the lock. A process that re-acquires in a loop may do so
-//!   forever before the woken waiter runs. Readers whose holds overlap may exclude a writer forever.
+//!   forever before the woken waiter runs. Readers with overlapping holds may exclude a writer forever.
 //!   The explorer shows both as lassos.
 //! - Without barging, no later thread overtakes a waiter. But a try then fails although no hold
 //!   exists, which law L2 forbids. A lock can have that law or that fairness, not both.

@@ -78,7 +78,7 @@ fn a_process_that_reacquires_in_a_loop_may_overtake_forever() {
     );
 }
 
-/// Readers whose holds overlap exclude a writer forever. The lock is never free in the meantime, so a
+/// Readers with overlapping holds exclude a writer forever. The lock is never free in the meantime, so a
 /// fast writer is excluded too.
 #[test]
 fn overlapping_readers_may_starve_a_writer() {
