@@ -21,7 +21,7 @@ use super::release::{downgrade, release_guarded};
 /// leaked ([`std::mem::forget`]) holds the lock until the process ends.
 ///
 /// In a child of `fork` an inherited guard is no proof of anything, unless it was kept for the child
-/// ([`keep_on_fork`](Self::keep_on_fork)): dropping it there leaves the parent's hold as it is (L11).
+/// (`keep_on_fork`, on Unix): dropping it there leaves the parent's hold as it is (L11).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
