@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the package for Debian of what is in the archive. The program is in no one's way: /usr/bin/flock stays util-linux's.
+# Makes the package for Debian of what is in the archive. The program is in the way of no other: /usr/bin/flock stays util-linux's.
 #
 #   ci/package/debian.sh ARCHIVE-DIRECTORY OUT     called by build.sh, with VERSION, MAINTAINER, HOMEPAGE, SOURCE_DATE_EPOCH
 set -euo pipefail
@@ -57,8 +57,11 @@ gzip -9n "$doc/changelog" "$doc/changelog.Debian" "$root"/usr/share/man/man1/*
 
 install -d "$root/usr/share/lintian/overrides"
 cat >"$root/usr/share/lintian/overrides/locket" <<'EOF'
-# One package for every release of Debian and its derivatives: it needs no library.
-locket: statically-linked-binary [usr/bin/locket]
+# It is linked statically, so that one package does for every release of Debian; and may stand at any address, for which it
+# looks like a library (static PIE).
+locket: shared-library-lacks-prerequisites [usr/bin/locket]
+# The project's own package, of which no bug of Debian's asks for an upload.
+locket: initial-upload-closes-no-bugs [usr/share/doc/locket/changelog.Debian.gz:1]
 EOF
 
 mkdir "$root/DEBIAN"
