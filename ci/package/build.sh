@@ -63,4 +63,4 @@ if command -v dpkg-deb >/dev/null; then
 else
     echo "SKIPPED package: dpkg-deb is needed: the package for Debian was not made"
 fi
-(cd "$out" && sha256sum -- * | tee SHA256SUMS)
+(cd "$out" && sha256sum -- locket* | tee SHA256SUMS)

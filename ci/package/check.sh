@@ -21,8 +21,10 @@ command -v lintian >/dev/null || {
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+commit=$(git rev-parse HEAD)
 for clone in "$work/first" "$work/a/longer/path/to/the/second"; do
-    git clone --quiet . "$clone"
+    git clone --quiet --no-checkout . "$clone"
+    git -C "$clone" checkout --quiet --detach "$commit"
     env --unset=CARGO_TARGET_DIR "$clone/ci/package/build.sh" "$work/$(basename "$clone").out"
 done
 diff -r "$work/first.out" "$work/second.out"
