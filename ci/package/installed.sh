@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Runs in a Debian root, in which the package lies as /locket.deb: installs it, uses it and removes it.
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
