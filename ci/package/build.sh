@@ -12,7 +12,7 @@ export LC_ALL=C TZ=UTC
 tree=$PWD
 out=$(realpath -m "${1:-target/packages}")
 target=$(uname -m)-unknown-linux-musl
-rustup target list --installed | grep -qx "$target" || rustup target add "$target"
+grep -qx "$target" <<<"$(rustup target list --installed)" || rustup target add "$target"
 # The date of everything that has one (reproducible-builds.org/specs/source-date-epoch).
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 

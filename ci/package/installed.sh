@@ -11,10 +11,11 @@ check() {
 }
 # dpkg's own record of what was installed, the index of the manual and the logs are no files of the package.
 files() { find / -xdev -path /proc -prune -o -path /var/lib/dpkg -prune -o -path /var/cache/man -prune -o -path /var/log -prune -o -print | sort; }
+# All of it is read: `grep -q` leaves at the first match, and what still writes then fails of SIGPIPE.
 says() {
     local words=$1
     shift
-    "$@" 2>&1 | col -b | grep -qF -- "$words"
+    "$@" 2>&1 | col -b | grep -F -- "$words" >/dev/null
 }
 is_flock_of_util_linux() { [[ $(dpkg -S /usr/bin/flock) == util-linux:* ]] && dpkg --verify util-linux && says util-linux flock --version; }
 is_refused() { ! "$@"; }
