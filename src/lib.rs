@@ -41,7 +41,7 @@
 //! | L8 contents | The lock file is created if missing, and never written, truncated, changed or deleted, nor opened for writing without need |
 //! | L9 identity | A hold is on the file that the path names when it is granted; [`Guard::is_current`] tells whether it still does |
 //! | L10 path | The path is resolved against the current directory when the handle is made. What the system can open by the path as given can be locked |
-//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing, unless a guard was [passed to it](Guard::inherit_on_fork), and cannot release what its parent holds |
+//! | L11 fork, exec | Descriptors are close-on-exec; a forked child holds nothing, unless a guard was passed to it (`Guard::inherit_on_fork`), and cannot release what its parent holds |
 //! | L12 honest errors | Contention is only what the system calls contention; a signal is never an error and never extends a deadline |
 //! | L13 nothing left | Every outcome leaves descriptors, threads, timers and signal masks as they were, but for one descriptor for each hold, and idle ones: one for a path, 32 for a process, none on network file systems and FUSE; see [`Lock::keep_open`]. An observer that has not returned keeps its thread until it does |
 //! | L14 interop | Linux: `flock(2)` on the whole file. Windows: `LockFileEx` on all offsets. Both exclude locket.py |
