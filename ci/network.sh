@@ -6,7 +6,7 @@
 #   ci/network.sh deep      and the longer checks: a server that restarts, a host that is cut off
 #
 # The hosts are network namespaces of one User-Mode Linux, which boots in seconds without KVM and without a module of this
-# machine's kernel. Its packages are unpacked below target/network and not installed. Only target/network is written to.
+# machine's kernel. Its packages are unpacked below target/network and not installed, and it cannot write to this machine's files.
 # Where it cannot boot, the script prints SKIPPED and succeeds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -21,7 +21,7 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# Python's locket, which is the reference, and filelock, with which the benchmarks compare.
+# Python's locket, which is the reference, and filelock: the tests and benchmarks compare Locket with both.
 python=target/python
 if ! "$python/bin/python" -c 'import locket, filelock' 2>/dev/null; then
     python3 -m venv --clear "$python"
