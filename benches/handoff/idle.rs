@@ -130,8 +130,8 @@ fn find(waits: &[Wait], way: Way, end: End) -> Option<&Wait> {
 
 fn require(waits: &[Wait], length: Duration, required: &mut Required) {
     let length = time(length.as_secs_f64() * 1e9);
-    // A granted wait is compared with the fewest system calls, and a wait that times out, which looks the holders up at the end,
-    // with polling. The figures are small, and medians of three: the bounds are wide.
+    // A granted wait is compared with the fewest system calls, and a wait that times out with polling. The figures are small, and
+    // medians of three: the bounds are wide.
     let limits = [(Granted, Way::FlockTimed, Granted, 3.0), (TimesOut, Way::Poller, TimesOut, 0.5)];
     for (end, limit, limit_end, most) in limits {
         let (Some(limit), Some(timed)) =
