@@ -18,7 +18,7 @@ pub(crate) struct Import {
 
 /// Reads the file of `module`; `all` are the modules that have files.
 pub(crate) fn parse(text: &str, module: &[String], all: &BTreeSet<Vec<String>>) -> Parsed {
-    let tokens = without_tests(tokens(text));
+    let tokens = without_tests(&tokens(text));
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
     let mut parsed = Parsed::default();
     let mut rest = Vec::new();
@@ -68,9 +68,9 @@ fn absolute(
         "crate" => Some(rest.to_vec()),
         "self" => Some([module, rest].concat()),
         "super" => {
-            let ups = path.iter().take_while(|it| *it == "super").count();
-            let length = module.len().checked_sub(ups)?;
-            Some([&module[..length], &path[ups..]].concat())
+            let levels = path.iter().take_while(|it| *it == "super").count();
+            let length = module.len().checked_sub(levels)?;
+            Some([&module[..length], &path[levels..]].concat())
         }
         name => {
             let child = [module, &path[..1]].concat();
@@ -144,9 +144,9 @@ impl Tree<'_> {
 }
 
 /// Leaves out the items that are compiled for tests only.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
-    let mut kept = Vec::new();
-    let mut rest = tokens.as_slice();
+fn without_tests(tokens: &[String]) -> Vec<String> {
+    let mut code = Vec::new();
+    let mut rest = tokens;
     while let Some((token, after)) = rest.split_first() {
         rest = after;
         if token == "#" && rest.first().is_some_and(|it| it == "[") {
@@ -159,9 +159,9 @@ fn without_tests(tokens: Vec<String>) -> Vec<String> {
             }
             continue;
         }
-        kept.push(token.clone());
+        code.push(token.clone());
     }
-    kept
+    code
 }
 
 /// Counts the tokens of an item: to the end of its block or to its semicolon.
