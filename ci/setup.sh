@@ -12,7 +12,7 @@ missing=()
 for tool in "${!packages[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
 done
-# gcc links only with the files of libc6-dev, on which the package gcc does not depend.
+# gcc links only with the files of libc6-dev, which its package merely recommends.
 echo 'int main(void) { return 0; }' | gcc -x c -o /dev/null - 2>/dev/null || missing+=(libc6-dev)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 if ((${#missing[@]})); then

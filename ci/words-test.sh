@@ -3,6 +3,7 @@
 set -euo pipefail
 check=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/words.sh
 
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 git -c init.defaultBranch=main init --quiet "$tree"
