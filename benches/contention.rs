@@ -1,4 +1,4 @@
-//! Many who want one lock: how many turns there are, who gets them, and what a turn costs.
+//! Contention: many processes or threads use one lock. The number of turns, their distribution, and the cost of a turn.
 
 #[cfg(unix)]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -30,7 +30,7 @@ fn main() -> bench::Result {
     let Some(args) = Args::parse("contention") else { return Ok(()) };
     let python = Python::find();
     let dir = tempfile::tempdir()?;
-    let title = "Many who want one lock";
+    let title = "Contention";
     let mut report = Report::new(title, &machine::describe(dir.path(), &python));
     let mut required = Required::new(args.quick);
 

@@ -1,7 +1,6 @@
-//! On a machine with many locks and many open files: how late a timeout is, and how long it takes to look up the holder of a lock.
+//! A machine with many locks and many open files: the overshoot of a timeout, and the time of a look-up of the holders of a lock.
 //!
-//! The system's table of locks is long then, and to read it takes more than a hundred milliseconds. A timeout must not wait
-//! for it.
+//! `/proc/locks` is long then, and reading it takes more than a hundred milliseconds. A timeout must not wait for that.
 
 #[cfg(target_os = "linux")]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -40,15 +39,15 @@ mod linux {
 
     const LOCKS: usize = 50_000;
     const DESCRIPTORS: usize = 100_000;
-    /// Of each process of the crowd.
+    /// The files of each process of the crowd.
     const FILES: usize = 500;
     const TIMEOUT: Duration = Duration::from_millis(20);
-    /// What a process of the crowd is told by its environment: how many descriptors, how many locks on them, and where.
+    /// The environment variable with the task of a process of the crowd: numbers of descriptors, locks and files, and the path.
     const CROWD: &str = "LOCKET_BENCH_CROWD";
 
     pub(super) fn main() -> Result {
         if let Ok(task) = env::var(CROWD) {
-            return be_crowd(&task);
+            return hold_locks(&task);
         }
         let Some(args) = Args::parse("crowded") else { return Ok(()) };
         let dir = tempfile::tempdir()?;
@@ -65,9 +64,9 @@ mod linux {
 
     fn measure(args: &Args, dir: &Path, required: &mut Required) -> Result {
         let path = dir.join("held.lock");
-        // Another process's, as is usual.
+        // The holder is another process, as is usual.
         let _holder = Crowd::of(1, 1, 1, &path)?;
-        let asking = |lock: Lock| {
+        let observed = |lock: Lock| {
             lock.on_wait(|wait| {
                 let _ = wait.status();
                 ControlFlow::Continue(())
@@ -76,45 +75,42 @@ mod linux {
         let waiter = lock_file(&path).timeout(TIMEOUT);
         let waits = args.pick(150, 3);
         for (what, lock) in [
-            ("overshoot of a timeout, more than a sleep's, p99", waiter.clone()),
-            (
-                "the same, of an observed wait whose observer asks for the holders, p99",
-                asking(waiter),
-            ),
+            ("overshoot of a timeout beyond that of a sleep, p99", waiter.clone()),
+            ("the same, with an observer that looks the holders up, p99", observed(waiter)),
         ] {
             let (mut times, mut sleeps) = (Vec::new(), Vec::new());
             for _ in 0..waits {
-                times.push(late(&lock)?);
+                times.push(overshoot(&lock)?);
                 let start = sys::now();
                 thread::sleep(TIMEOUT);
                 sleeps.push(nanoseconds(sys::now() - start) - TIMEOUT.as_secs_f64() * 1e9);
             }
-            // How late a sleep ends is the machine's doing.
+            // The overshoot of a sleep is that of the machine's timers and scheduler.
             let more = quantile(&times, 0.99) - quantile(&sleeps, 0.99);
             row(required, what, more.max(0.0), Duration::from_millis(2));
         }
-        let looks = args.pick(5, 1);
-        // A process with many shared holds of one file. The kernel goes through all of them for each descriptor.
+        let look_ups = args.pick(5, 1);
+        // A process with many shared holds of one file. The kernel searches all of them for each descriptor in /proc/PID/fdinfo.
         let shared = dir.join("shared.lock");
         let holds = args.pick(5_000, 10);
         let mut reader = None;
         let free = dir.join("free.lock");
         File::create(&free)?;
         for (what, path, held, most) in [
-            ("a look at a held lock, median", &path, 1, 300),
-            ("a look at a free lock, median", &free, 0, 600),
-            ("a look at 5,000 shared holds of one process, median", &shared, holds, 1_000),
+            ("a look-up of a held lock, median", &path, 1, 300),
+            ("a look-up of a free lock, median", &free, 0, 600),
+            ("a look-up of 5,000 shared holds of one process, median", &shared, holds, 1_000),
         ] {
             if held == holds {
                 reader = Some(Crowd::of(holds, holds, 1, &shared)?);
             }
             let mut times = Vec::new();
-            for _ in 0..looks {
+            for _ in 0..look_ups {
                 let start = sys::now();
-                let holders = lock_file(path).status()?;
+                let status = lock_file(path).status()?;
                 times.push(nanoseconds(sys::now() - start));
-                sane(holders.holders.len() == held, || {
-                    format!("{what}: {} holds", holders.holders.len())
+                sane(status.holders.len() == held, || {
+                    format!("{what}: {} holds", status.holders.len())
                 })?;
             }
             row(required, what, median(&times), Duration::from_millis(most));
@@ -129,8 +125,8 @@ mod linux {
         required.row(what, figures, figure, &Bound::AtMost(most), time);
     }
 
-    /// Nanoseconds after the timeout.
-    fn late(lock: &Lock) -> Result<f64> {
+    /// Returns the nanoseconds between the timeout and the return.
+    fn overshoot(lock: &Lock) -> Result<f64> {
         let start = sys::now();
         let result = lock.lock();
         let took = sys::now() - start;
@@ -138,7 +134,7 @@ mod linux {
             Err(error) if error.is_contended() => {
                 Ok(nanoseconds(took) - TIMEOUT.as_secs_f64() * 1e9)
             }
-            other => Err(format!("it should have timed out: {other:?}").into()),
+            other => Err(format!("not a timeout: {other:?}").into()),
         }
     }
 
@@ -147,7 +143,7 @@ mod linux {
         count as f64
     }
 
-    /// Processes with many descriptors and locks, as many processes as the limits ask for. They end with their input.
+    /// Processes with many descriptors and locks, as many processes as the limit of descriptors requires. Each ends when its input does.
     struct Crowd(Vec<Child>);
 
     impl Crowd {
@@ -177,7 +173,9 @@ mod linux {
             let mut ready = [0];
             let answered = child.stdout.as_mut().map(|output| output.read_exact(&mut ready));
             let crowd = Self(vec![child]);
-            answered.ok_or("it is piped")?.map_err(|_| "a process of the crowd failed")?;
+            answered
+                .ok_or("the output is not piped")?
+                .map_err(|_| "a process of the crowd failed")?;
             Ok(crowd)
         }
     }
@@ -191,8 +189,8 @@ mod linux {
         }
     }
 
-    /// Locks many descriptors of a few hundred files: the kernel's list of the locks of one file is searched for each.
-    fn be_crowd(task: &str) -> Result {
+    /// Locks many descriptors of a few hundred files: for each lock the kernel searches its list of the locks of that file.
+    fn hold_locks(task: &str) -> Result {
         sys::raise_descriptor_limit()?;
         let mut words = task.splitn(4, ' ');
         let mut number = || words.next().unwrap_or_default().parse::<usize>();

@@ -1,6 +1,6 @@
-//! From the moment a holder lets go to the moment a waiter has the lock: real processes, one clock.
+//! The hand-off: the time from a release by one process to the grant to a waiting process, on one clock.
 //!
-//! And what waiting costs until then, and how late a timeout ends it.
+//! Also the cost of a wait, and the overshoot of a timeout.
 
 #[cfg(target_os = "linux")]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -32,7 +32,7 @@ fn main() -> bench::Result {
     let Some(args) = Args::parse("handoff") else { return Ok(()) };
     let python = Python::find();
     let dir = tempfile::tempdir()?;
-    let title = "Handing a lock over between processes";
+    let title = "Hand-off between processes";
     let mut report = Report::new(title, &machine::describe(dir.path(), &python));
     let mut required = Required::new(args.quick);
 
@@ -47,7 +47,7 @@ fn main() -> bench::Result {
     required.judge()
 }
 
-/// What every part of this benchmark needs.
+/// The context of all parts of this benchmark.
 #[cfg(target_os = "linux")]
 #[derive(Clone, Copy)]
 struct Bench<'a> {
@@ -70,6 +70,6 @@ impl Bench<'_> {
 #[cfg(not(target_os = "linux"))]
 fn main() {
     println!(
-        "This benchmark asks Linux's /proc whether a waiter is asleep: it runs on Linux only."
+        "This benchmark reads in Linux's /proc whether a waiter sleeps: it runs on Linux only."
     );
 }

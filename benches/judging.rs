@@ -1,4 +1,4 @@
-//! The judge of the required figures, judged.
+//! Tests of the judgement of required figures.
 
 #[path = "bench/required.rs"]
 mod required;
@@ -20,22 +20,22 @@ fn judged(quick: bool, rows: &[(f64, Bound)]) -> std::result::Result<(), String>
 }
 
 #[test]
-fn what_meets_its_bound_passes() {
+fn a_figure_within_its_bound_passes() {
     assert_eq!(judged(false, &[(1.2, Bound::AtMost(1.2)), (0.9, Bound::AtLeast(0.9))]), Ok(()));
 }
 
 #[test]
-fn each_row_that_falls_short_is_named_with_its_figure_and_its_limit() {
+fn each_row_beyond_its_bound_is_named_with_its_figure_and_bound() {
     let rows = [(1.21, Bound::AtMost(1.2)), (1.0, Bound::AtMost(1.2)), (0.89, Bound::AtLeast(0.9))];
-    let short = judged(false, &rows).expect_err("two rows fall short");
+    let short = judged(false, &rows).expect_err("two rows miss their bounds");
     assert!(short.contains("row of 1.21: 1.21 x, required is at most 1.20 x"), "{short}");
     assert!(short.contains("row of 0.89: 0.89 x, required is at least 0.90 x"), "{short}");
     assert!(!short.contains("row of 1:"), "{short}");
 }
 
-/// A division by nothing, or a figure that was lost.
+/// A division by zero, or a figure that was not measured.
 #[test]
-fn what_is_no_number_falls_short() {
+fn a_figure_that_is_not_a_number_fails() {
     assert!(judged(false, &[(f64::NAN, Bound::AtMost(1.0))]).is_err());
     assert!(judged(false, &[(f64::NAN, Bound::AtLeast(1.0))]).is_err());
     assert!(judged(false, &[]).is_err(), "nothing was measured");
@@ -47,7 +47,7 @@ fn a_quick_run_is_not_judged() {
 }
 
 #[test]
-fn a_row_says_how_it_is() -> Result {
+fn a_row_shows_its_verdict() -> Result {
     let mut required = Required::new(false);
     let figures = || ("2 ms".to_string(), "3 ms".to_string());
     required.row("good", figures(), 1.0, &Bound::AtMost(1.0), table::ratio);

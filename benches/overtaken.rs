@@ -1,6 +1,6 @@
-//! How long a waiter is overtaken by processes that lock again at once.
+//! The wait of a process while other processes re-acquire the lock in a loop.
 //!
-//! The figures are printed and not judged: they are as good as the machine's scheduler.
+//! The figures are printed and not judged: they depend on the machine's scheduler.
 
 #[cfg(unix)]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -13,7 +13,7 @@ fn main() -> bench::Result {
 
 #[cfg(not(unix))]
 fn main() {
-    println!("Only on Unix does a process yield to waiters.");
+    println!("A process yields to waiters on Unix only.");
 }
 
 #[cfg(unix)]
@@ -31,21 +31,21 @@ mod waits {
     use super::bench::table::{Report, Table, time};
     use super::bench::{Result, sys};
 
-    /// The first arguments that make this program one of its child processes.
+    /// The first arguments of this program as one of its child processes.
     const LOOPS: &str = "loop";
     const BUSY: &str = "busy";
 
-    /// After so long with no waiter met, a process yields as rarely as it ever does: its bursts have
-    /// grown to the longest one (src/courtesy.rs).
+    /// After this time without a waiter the bursts of a process have grown to the longest one, so it yields most
+    /// rarely (src/fairness.rs).
     const ALONE: Duration = Duration::from_millis(200);
 
-    /// How long a writer waits for readers.
+    /// The timeout of a writer.
     const TIMEOUT: Duration = Duration::from_secs(5);
 
     pub(super) fn main() -> Result {
         let arguments: Vec<String> = env::args().skip(1).collect();
         match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            [LOOPS, path, hold, mode] => loops(Path::new(path), hold.parse()?, mode)?,
+            [LOOPS, path, hold, mode] => lock_in_a_loop(Path::new(path), hold.parse()?, mode)?,
             [BUSY] => loop {
                 hint::spin_loop();
             },
@@ -55,22 +55,23 @@ mod waits {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("lock");
         let mut report = Report::new(
-            "How long a waiter is overtaken",
-            "Nothing is judged. The time from the call of a waiter to its grant.",
+            "The wait beside processes that re-lock in a loop",
+            "The time from the call of a waiter to its grant. Nothing is judged.",
         );
         report.add(&after_a_loop(&path, args.pick(200, 3))?);
         report.add(&writers_beside_readers(&path, &args)?);
         Ok(())
     }
 
-    /// A process takes the lock again and again; now and then another one wants it.
+    /// Measures a waiter beside one process that acquires the lock in a loop.
     fn after_a_loop(path: &Path, trials: usize) -> Result<Table> {
-        let title = format!("One process re-locks at once, a waiter arrives: {trials} waits");
+        let title = format!("One process re-locks immediately, a waiter arrives: {trials} waits");
         let mut table = Table::new(title, &["hold", "busy loops", "median", "p99", "worst"]);
         for hold in [Duration::from_micros(10), Duration::from_millis(1)] {
             for busy in [0, 2] {
-                let _loop = Kin::looping(path, hold, "exclusive")?;
-                let _busy = (0..busy).map(|_| Kin::start(&[BUSY])).collect::<Result<Vec<_>>>()?;
+                let _loop = ChildProcess::looping(path, hold, "exclusive")?;
+                let _busy =
+                    (0..busy).map(|_| ChildProcess::start(&[BUSY])).collect::<Result<Vec<_>>>()?;
                 let waits = waits(&locket::lock_file(path), trials)?;
                 let figures = [median(&waits), quantile(&waits, 0.99), quantile(&waits, 1.0)];
                 let [median, p99, worst] = figures.map(time);
@@ -86,15 +87,15 @@ mod waits {
             let alone = ALONE.mul_f64(rand::rng().random_range(1.0..1.5));
             thread::sleep(alone);
             let asked = Instant::now();
-            let held = lock.lock()?;
+            let guard = lock.lock()?;
             let waited = asked.elapsed();
-            held.release()?;
+            guard.release()?;
             Ok(waited.as_nanos() as f64)
         };
         (0..trials).map(one).collect()
     }
 
-    /// Readers whose holds overlap, and a writer that has a deadline.
+    /// Measures a writer with a deadline beside readers whose holds overlap.
     fn writers_beside_readers(path: &Path, args: &Args) -> Result<Table> {
         let title = "Processes re-lock as shared, holds of 1 ms; a writer waits, with a timeout";
         let header = ["readers", "timeout", "writers", "granted", "median", "p99", "worst"];
@@ -110,7 +111,7 @@ mod waits {
         Ok(table)
     }
 
-    /// Returns how many writers got in, and how long each waited.
+    /// Returns the number of writers that got the lock, and the wait of each.
     #[allow(clippy::cast_precision_loss)]
     fn writers(
         path: &Path,
@@ -118,7 +119,7 @@ mod waits {
         trials: usize,
         timeout: Duration,
     ) -> Result<(usize, Vec<f64>)> {
-        let reader = |_| Kin::looping(path, Duration::from_millis(1), "shared");
+        let reader = |_| ChildProcess::looping(path, Duration::from_millis(1), "shared");
         let _readers = (0..readers).map(reader).collect::<Result<Vec<_>>>()?;
         let writer = locket::lock_file(path).timeout(timeout);
         let (mut granted, mut waits) = (0, Vec::new());
@@ -128,7 +129,7 @@ mod waits {
             let answer = writer.lock();
             waits.push(asked.elapsed().as_nanos() as f64);
             match answer {
-                Ok(_held) => granted += 1,
+                Ok(_guard) => granted += 1,
                 Err(error) if error.is_contended() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -136,8 +137,8 @@ mod waits {
         Ok((granted, waits))
     }
 
-    /// The lock, over and over, until this process is killed.
-    fn loops(path: &Path, hold: u64, mode: &str) -> Result {
+    /// Acquires and releases the lock until this process is killed.
+    fn lock_in_a_loop(path: &Path, hold: u64, mode: &str) -> Result {
         let lock = locket::lock_file(path);
         let lock = if mode == "shared" { lock.shared() } else { lock };
         loop {
@@ -147,21 +148,21 @@ mod waits {
         }
     }
 
-    /// A child process, killed at the end.
-    struct Kin(Child);
+    /// A child process. It is killed when this is dropped.
+    struct ChildProcess(Child);
 
-    impl Kin {
+    impl ChildProcess {
         fn start(arguments: &[&str]) -> Result<Self> {
             Ok(Self(Command::new(env::current_exe()?).args(arguments).spawn()?))
         }
 
         fn looping(path: &Path, hold: Duration, mode: &str) -> Result<Self> {
-            let path = path.to_str().ok_or("a path that is no text")?;
+            let path = path.to_str().ok_or("the path is not UTF-8")?;
             Self::start(&[LOOPS, path, &hold.as_nanos().to_string(), mode])
         }
     }
 
-    impl Drop for Kin {
+    impl Drop for ChildProcess {
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();

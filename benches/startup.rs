@@ -1,4 +1,4 @@
-//! How long it takes until a command runs under a lock, and until all is over: `locket run` beside flock(1).
+//! The start of a command under a lock: the time until it runs, and until the whole has ended. `locket run` beside flock(1).
 
 #[cfg(target_os = "linux")]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -19,7 +19,7 @@ fn main() -> bench::Result {
     let Some(args) = Args::parse("startup") else { return Ok(()) };
     let dir = tempfile::tempdir()?;
     let title = "Starting a command under a free lock";
-    let mut report = Report::new(title, "locket as it is shipped, and flock(1) of util-linux.");
+    let mut report = Report::new(title, "locket as it is released, and flock(1) of util-linux.");
     let mut required = Required::new(args.quick);
     launch::measure(&args, dir.path(), &mut report, &mut required)?;
     report.add(required.table());

@@ -1,7 +1,7 @@
-//! What acquiring and releasing a free lock costs, against the bare system calls and other libraries.
+//! The cost of an acquire and release of a free lock, compared with the bare system calls and other libraries.
 //!
-//! Criterion looks at each for itself. The ratios are from the tables after it, where all take
-//! short turns, so that a noisy machine is noisy for all alike.
+//! Criterion measures each way by itself. The ratios are from the tables after it, where all ways take
+//! short turns, so that the noise of the machine affects all of them.
 
 #[cfg(unix)]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Whoever builds Locket for a system that nobody here has must not be the first: every one is checked and linted, and musl's tests run.
+# Other systems: compiles and lints the library for each supported target, most of which no machine of the project runs, and runs
+# the tests for musl.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 musl=x86_64-unknown-linux-musl
 unix=("$musl" x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-freebsd)
 windows=(x86_64-pc-windows-gnu x86_64-pc-windows-msvc)
-# Without file locks: the library is there, and says so.
+# Systems without file locks: the library compiles there, and its calls return an error.
 unsupported=(wasm32-wasip1 wasm32-unknown-unknown)
 
-# Adding what is there already would ask the network.
+# `rustup target add` asks the network even for a target that is installed.
 installed=$(rustup target list --installed)
 for target in "${unix[@]}" "${windows[@]}" "${unsupported[@]}"; do
     grep -qx "$target" <<<"$installed" || rustup target add "$target"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Debian's own scripts that use flock(1), with locket as the first `flock` in PATH: each takes its lock, is kept out while another holds
-# it, and gets in again. They are downloaded (apt-get), not installed. Usage: ci/flock-scripts.sh [LOCKET]
+# Runs scripts of Debian that use flock(1), with locket as the first `flock` in PATH: each script gets its lock, is refused while another
+# process holds it, and gets it again. Their packages are downloaded (apt-get), not installed. Usage: ci/flock-scripts.sh [LOCKET]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 (($#)) || cargo build --quiet --features cli
@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 mkdir "$work/bin" "$work/root" "$work/locks"
-# It notes that it was asked: a script that found another flock would prove nothing.
+# Records each call: a script that ran another `flock` would show nothing.
 cat >"$work/bin/flock" <<EOF
 #!/bin/bash
 echo "\$*" >>$work/asked
@@ -20,7 +20,7 @@ EOF
 chmod 755 "$work/bin/flock"
 PATH=$work/bin:$PATH
 download() { (cd "$work" && apt-get download -qq "${packages[@]}" >/dev/null); }
-# The lists of a fresh machine are empty, and those of an old one name versions that the mirror has no longer.
+# The package lists of a fresh machine are empty. Those of an old machine name versions that the mirror has deleted.
 download 2>/dev/null || { apt-get update -qq && download; }
 for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/root"; done
 
@@ -28,30 +28,30 @@ fail() {
     echo "FAILED $1" >&2
     exit 1
 }
-# check NAME LOCK COMMAND...: the command works; not while LOCK is held; and then again.
+# check NAME LOCK COMMAND...: the command succeeds, fails while LOCK is held, and succeeds again.
 check() {
     local name=$1 lock=$2
     shift 2
     : >"$work/asked"
-    "$@" >"$work/said" 2>&1 || fail "$name: it does not work: $(cat "$work/said")"
-    [ -s "$work/asked" ] || fail "$name: it has not asked for flock"
+    "$@" >"$work/said" 2>&1 || fail "$name: it fails: $(cat "$work/said")"
+    [ -s "$work/asked" ] || fail "$name: it has not called flock"
     exec {held}>>"$lock"
     "$locket" lock "$held"
-    # Without the descriptor: a script that inherited it would have the lock.
-    if "$@" {held}>&- >"$work/said" 2>&1; then fail "$name: it is not kept out: $(cat "$work/said")"; fi
+    # The script does not inherit the descriptor, with which it would have the lock.
+    if "$@" {held}>&- >"$work/said" 2>&1; then fail "$name: it succeeds while the lock is held: $(cat "$work/said")"; fi
     exec {held}>&-
-    "$@" >"$work/said" 2>&1 || fail "$name: it does not work any more"
+    "$@" >"$work/said" 2>&1 || fail "$name: it fails after the release"
     echo "ok $name: flock $(sort -u "$work/asked" | paste -sd';')"
 }
 
-# Each of these succeeds only if what is under the lock was done.
+# Each of these functions succeeds only if the command under the lock ran.
 apt() {
     cat >"$work/apt.conf" <<EOF
 APT::Periodic::Enable "0";
 Dir::State "$work/apt";
 EOF
     mkdir -p "$work/apt"
-    # It would wait for an hour.
+    # The script waits for the lock for an hour.
     APT_CONFIG=$work/apt.conf timeout -s TERM 3 /usr/lib/apt/apt.systemd.daily update
 }
 
@@ -86,7 +86,7 @@ byobu() {
         ___update_cache "$work/cache"
         wait
     )
-    # It counts the lines of what runs under the lock.
+    # The script counts the lines that the command under the lock prints.
     grep -qx 1 "$work/cache"
 }
 

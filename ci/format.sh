@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reviews are about what the code says, so how it is laid out is settled by a machine.
+# Checks the layout of the code, so that reviews need not be about it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A warning that is let through hides the next one: neither the code nor its documentation may have any.
+# The linters. Neither the code nor its documentation has a warning: one that is ignored hides the next.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+ci/words-test.sh
+ci/words.sh
 cargo clippy --workspace --all-targets --all-features -- -D warnings
-# As a program sees the library that depends on it: without a feature.
+# The library as a program that depends on it compiles it: without a feature.
 cargo clippy --package filelocket --lib --no-default-features -- -D warnings
 # What is published is the library and its command: packed, and built from what was packed.
 cargo publish --workspace --dry-run --quiet --allow-dirty

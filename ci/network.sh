@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Locket on file systems that are not local: real servers of NFS and SMB with three hosts, and FUSE. What each one excludes
-# is compared with ci/network/expected.txt, line by line.
+# Locket on file systems that are not local: real servers of NFS and SMB with three hosts, and FUSE. Compares what each file
+# system excludes with ci/network/expected.txt, line by line.
 #
 #   ci/network.sh           a few minutes, as root on Debian (amd64)
-#   ci/network.sh deep      and what takes longer: a server that starts again, hosts that are cut off, the tests on NFS
+#   ci/network.sh deep      and the longer checks: a server that restarts, a host that is cut off
 #
 # The hosts are network namespaces of one User-Mode Linux, which boots in seconds without KVM and without a module of this
-# machine's kernel. Its packages are unpacked below target/network and not installed; nothing of this machine is written to.
-# Where it cannot boot, that is said, and nothing is shown.
+# machine's kernel. Its packages are unpacked below target/network and not installed, and it cannot write to this machine's files.
+# Where it cannot boot, the script prints SKIPPED and succeeds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The first thing that a stranger runs is the example: twice at once, the second must wait for the first.
+# Runs the example of README twice at the same time: the second process must wait for the first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,14 +16,14 @@ cargo run --quiet --example quickstart >>"$scratch/log"
 wait "$first"
 cat "$scratch/log"
 
-# Who says "locked" must say "unlocking" before anybody else is in: that is what the lock is for.
+# A process that prints "locked" must print "unlocking" before another one prints "locked".
 awk '
     $2 == "locked,"   { if (inside) { print "two in the critical section: " inside " and " $1; exit 1 }; inside = $1; holds++ }
     $2 == "unlocking" { if (inside != $1) { print $1 " unlocks what it does not hold"; exit 1 }; inside = "" }
     END { if (holds != 4) { print holds + 0 " holds, not 4"; exit 1 } }
 ' "$scratch/log"
 
-# And with the lock held elsewhere, the example says so and fails.
+# While another process holds the lock, the example prints an error that says so, and fails.
 exec 9>"$LOCKET_EXAMPLE_PATH"
 flock 9
 if cargo run --quiet --example quickstart >"$scratch/log"; then

@@ -12,7 +12,7 @@ missing=()
 for tool in "${!packages[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
 done
-# gcc is a linker only with the C library's own files, which its package does not bring.
+# gcc links only with the files of libc6-dev, which its package merely recommends.
 echo 'int main(void) { return 0; }' | gcc -x c -o /dev/null - 2>/dev/null || missing+=(libc6-dev)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 if ((${#missing[@]})); then
@@ -21,7 +21,7 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# The reference and the most used lock of its kind, at the versions that the tests were written against.
+# Python's locket, which is the reference, and filelock: the tests and benchmarks compare Locket with both.
 python=target/python
 if ! "$python/bin/python" -c 'import locket, filelock' 2>/dev/null; then
     python3 -m venv --clear "$python"

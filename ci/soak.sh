@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A race that shows once in a hundred runs is a race: the long tests run again and again, on a machine that is busy with other things.
+# Finds races that show once in many runs: runs the long tests again and again, beside busy loops.
 #
-#   ci/soak.sh [RUNS]          50 if not said, which takes about an hour on two processors
+#   ci/soak.sh [RUNS]          50 by default, which takes about an hour on two processors
 #
-# LOCKET_SOAK_LOAD: busy loops beside them, as many as processors if not set; LOCKET_STRESS: seconds of each free-running part, 3 if not set;
-# LOCKET_SOAK_LOG: a directory for the logs of the runs that failed.
+# LOCKET_SOAK_LOAD: the number of busy loops, by default one for each processor. LOCKET_STRESS: the seconds of each free-running
+# part, by default 3. LOCKET_SOAK_LOG: a directory for the logs of the runs that failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,7 +22,7 @@ for ((n = 0; n < load; n++)); do
 done
 trap 'kill "${busy[@]}" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
-# What all runs came to: the numbers before these words, added up.
+# Adds up the numbers that stand before a word in the counts of all runs.
 sum() {
     sed -nE "s/.* ([0-9]+) $1.*/\1/p" "$scratch/counts" | awk '{ all += $1 } END { printf "%d %s", all, word }' word="$1"
 }
@@ -37,7 +37,7 @@ for ((run = 1; run <= runs; run++)); do
         cat "$scratch/log"
         [[ -z ${LOCKET_SOAK_LOG:-} ]] || cp "$scratch/log" "$LOCKET_SOAK_LOG/run-$run.log"
     fi
-    # A run in which something was left out is green, but less so.
+    # A skipped check does not fail a run. Its name is printed.
     grep SKIPPED "$scratch/log" || true
     echo "soak: $green of $run runs green, beside $load busy loops; $(sum calls), $(sum holds), $(sum killed), $(sum forked)"
 done

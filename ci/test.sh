@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Readers are told one command to convince themselves by: it must be the one that is run here.
+# Runs the tests by the one command that README gives to readers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,9 +8,9 @@ grep -qxF "$command" README.md || { echo "README.md does not say: $command" >&2;
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Here everything that the tests need is installed: one that is skipped has failed. One failing program does not
-# hide what the others find.
+# ci/setup.sh has installed everything that the tests need, so a skipped test is a failure. All test programs run, even after
+# one has failed.
 LOCKET_NO_SKIP=1 $command --no-fail-fast 2>&1 | tee "$log"
 
-# Cargo prints the tests of the documentation after the summary: here it is the last line.
+# Cargo prints the tests of the documentation after the summary. The summary is printed again as the last line.
 grep -xE '[0-9]+ checks? skipped.*' "$log" | tail -n 1 | grep -x '0 checks skipped'

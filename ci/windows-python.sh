@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Nobody distributes a Python for Wine: this puts one together, with the reference, for the tests of how the two share a lock.
+# Puts together a Python for Windows that runs under Wine, with the reference (locket 1.0.0), for the tests in which Locket and
+# the reference share a lock.
 #
-# The interpreter is in the wheel of a game engine, which ships it with its games; the standard library is this machine's, of
-# the same version. Prints the directory: python.exe, Lib, and site-packages with locket.
+# The interpreter is from the wheel of panda3d, a game engine that ships it. The standard library is this machine's, of the same
+# version. Prints the directory: python.exe, Lib, and site-packages with locket.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Would the tests of Windows notice? See ci/seeded.sh.
+# Seeds bugs in the code for Windows and expects its tests to fail. See ci/seeded.sh.
 #
 #   ci/windows-seeded.sh [NAME]...
 exec "$(dirname "${BASH_SOURCE[0]}")/seeded.sh" windows "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Half of what Locket promises is about Windows: this builds that half and runs its tests under Wine, on any Debian machine.
+# Builds Locket for Windows and runs its tests under Wine, on any Debian machine.
 #
 #   ci/windows.sh [ARGUMENTS FOR cargo test]
 set -euo pipefail
@@ -9,7 +9,7 @@ source ci/wine.sh
 
 windows_cargo test --no-fail-fast "$@" 2>&1 | tee "$scratch/log"
 
-# What Wine cannot show is left to real Windows, by name. Nothing else may be skipped.
+# Checks that Wine cannot run are skipped by name and run on real Windows. No other check may be skipped.
 if grep '^SKIPPED' "$scratch/log" | grep -v ': real Windows only: ' >"$scratch/skipped"; then
     sed "s|^|$0: |" "$scratch/skipped" >&2
     exit 1

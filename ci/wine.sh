@@ -1,5 +1,5 @@
 # Windows on any Debian machine. Sourced, from the root of the project: installs the tools, starts Wine in a scratch directory,
-# and defines `windows_cargo`, which builds for Windows and runs under Wine. $scratch goes when the caller ends.
+# and defines `windows_cargo`, which builds for Windows and runs under Wine. $scratch is deleted when the caller ends.
 
 target=x86_64-pc-windows-gnu
 linker=x86_64-w64-mingw32-gcc
@@ -40,9 +40,9 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE buffer, SIZE_T length) {
 C
 }
 
-# Wine's services outlive the program that wakes them and would keep its streams, and so our caller's pipes, open:
-# the server and a first program, which makes the prefix, start with none of ours. -p300 keeps the server up between
-# tests: Debian's default is to leave with the last program, and the next one may then meet a server that is leaving.
+# Wine's services outlive the program that starts them, and would keep its streams open, and so the pipes of this script's caller.
+# The server and a first program, which makes the prefix, therefore start with other streams. -p300 keeps the server up between
+# tests: Debian's default is to end with the last program, and the next program may then meet a server that is ending.
 start_wine() {
     "$wineserver" -p300 </dev/null >/dev/null 2>&1
     in_wine cmd /c exit </dev/null >/dev/null 2>&1 || { echo "$0: Wine does not start" >&2; exit 1; }
@@ -59,19 +59,19 @@ install_tools
 scratch=$(mktemp -d)
 trap stop_wine EXIT
 mkdir "$scratch/prefix"
-# Wine leaves the directory of its server's socket in TMPDIR: ours goes with the rest.
+# Wine leaves the directory of its server's socket in TMPDIR. It is deleted with $scratch.
 export TMPDIR=$scratch WINEPREFIX=$scratch/prefix WINEARCH=win64 WINEDEBUG=-all
-# No screen, no .NET, no browser engine, no debugger: nothing that asks a question or draws a window.
+# No screen, no .NET, no browser engine, no debugger: these ask questions or draw windows.
 unset DISPLAY WAYLAND_DISPLAY
 export WINEDLLOVERRIDES=mscoree,mshtml,winedbg.exe,winemenubuilder.exe=
 start_wine
 
-# Of the reference. In Wine, / is drive Z.
+# The Python of the reference. In Wine, / is drive Z.
 python=Z:$(ci/windows-python.sh)
 python=${python//\//\\}
 export LOCKET_PYTHON=$python\\python.exe PYTHONHOME=$python PYTHONPATH=$python\\site-packages
 
-# The runner is not in the environment: assert_cmd would read it there and start wine inside Wine.
+# The runner is an argument and not an environment variable: assert_cmd would read the variable and start wine inside Wine.
 windows_cargo() {
     cargo "$1" --package filelocket --package locket-tests --target "$target" \
         --config "target.$target.linker='$linker'" \

@@ -1,10 +1,10 @@
-//! Two ways to hold a lock. Run it twice at once: the second waits for the first.
+//! Two ways to hold a lock. Run it twice at the same time: the second process waits for the first.
 //!
 //! ```sh
 //! cargo run --example quickstart & cargo run --example quickstart; wait
 //! ```
 //!
-//! `LOCKET_EXAMPLE_PATH` names another lock file than `./my_app.lock`.
+//! The environment variable `LOCKET_EXAMPLE_PATH` names another lock file than `./my_app.lock`.
 
 use std::env;
 use std::process::{self, ExitCode};
@@ -26,19 +26,18 @@ fn main() -> ExitCode {
 fn run() -> Result<(), LockError> {
     let path = env::var_os("LOCKET_EXAMPLE_PATH").unwrap_or_else(|| "./my_app.lock".into());
 
-    // with locket.lock_file(path, timeout=5):
-    //     perform_action()
+    // In Python: with locket.lock_file(path, timeout=5):
+    //                perform_action()
     let lock = lock_file(path).timeout(Duration::from_secs(5));
     say(&format!("waiting for {}", lock.path().display()));
     {
         let _held = lock.lock()?;
         perform_action("under a guard");
-    } // Released here, and also if perform_action panics or returns early.
+    } // The guard releases the lock here, and also if perform_action panics.
 
-    // Without context managers:
-    //     lock.acquire()
-    //     ...
-    //     lock.release()
+    // In Python: lock.acquire()
+    //            perform_action()
+    //            lock.release()
     lock.acquire()?;
     perform_action("between acquire and release");
     lock.release()?;
@@ -47,7 +46,7 @@ fn run() -> Result<(), LockError> {
     Ok(())
 }
 
-/// The critical section: no other process is in it.
+/// The critical section: no other process runs it at the same time.
 fn perform_action(how: &str) {
     say(&format!("locked, {how}"));
     thread::sleep(Duration::from_millis(700));

@@ -1,8 +1,8 @@
-//! The command line: what cargo passes to every benchmark, and what a person may.
+//! The command line: the options that cargo passes to every benchmark, and the options for users.
 
 const USAGE: &str = "usage: cargo bench [--bench NAME]... [-- [--quick] [--plot] [FILTER]...]
-  --quick  a few samples of everything, to see that all of it runs (as `cargo test --benches` does)
-  --plot   write the pictures and the figures they show to benches/figures
+  --quick  take a few samples of everything, to see that all of it runs (as `cargo test --benches` does)
+  --plot   write the pictures and their figures to benches/figures
   FILTER   run only the benchmarks whose names contain it";
 
 pub(crate) struct Args {
@@ -11,7 +11,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// `None`: nothing is to be run.
+    /// Parses the arguments of the process. `None`: there is nothing to run.
     pub(crate) fn parse(bench: &str) -> Option<Self> {
         let (mut by_cargo_bench, mut quick, mut plot, mut list) = (false, false, false, false);
         let mut filters = Vec::new();
@@ -29,12 +29,12 @@ impl Args {
             }
         }
         let wanted = filters.is_empty() || filters.iter().any(|filter| bench.contains(filter));
-        // Without `--bench` this is `cargo test`, which asks whether it runs, not how fast.
+        // Without `--bench` this is `cargo test`, which checks that the benchmark runs, not how fast it is.
         (wanted && !list).then_some(Self { quick: quick || !by_cargo_bench, plot })
     }
 
-    /// For the benchmark whose options are criterion's: our part of it runs when nothing is asked
-    /// for but a plain run.
+    /// Parses the arguments of the benchmark whose options are criterion's. `None` where there are options
+    /// for criterion: then only criterion's part runs.
     pub(crate) fn beside_criterion() -> Option<Self> {
         let args: Vec<String> = std::env::args().skip(1).collect();
         let plain = |arg: &String| matches!(arg.as_str(), "--bench" | "--quick" | "--test");
@@ -43,7 +43,7 @@ impl Args {
         args.iter().all(plain).then_some(Self { quick, plot: false })
     }
 
-    /// How much of something is measured.
+    /// Returns the amount to measure: `full`, or `quick` in a quick run.
     pub(crate) fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }

@@ -1,4 +1,4 @@
-//! What a reader has to know of the machine to judge the figures.
+//! A description of the machine, without which figures cannot be compared.
 
 use std::path::Path;
 use std::{fs, thread};
@@ -17,7 +17,7 @@ pub(crate) fn describe(dir: &Path, python: &Python) -> String {
     format!("Measured with {cores} cores, {system}, {files}; {}.", python.versions())
 }
 
-/// The type of the last mounted file system that the directory is under.
+/// Returns the type of the file system of the directory: of its mount point with the longest path.
 fn file_system(dir: &Path) -> Option<String> {
     let dir = dir.canonicalize().ok()?;
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;

@@ -1,7 +1,7 @@
-//! What the benchmarks share: ways to lock, processes that use them, and what is made of the figures.
+//! The parts that the benchmarks share: ways to lock, worker processes, statistics and reports.
 //!
 //! A benchmark starts itself again as its worker processes ([`worker`]), and a script for the
-//! Python libraries ([`python`]). Both speak the same lines, one command and one answer each.
+//! Python libraries ([`python`]). Both use the same protocol: a line for a command, a line for its answer.
 
 pub(crate) mod args;
 pub(crate) mod machine;
@@ -17,7 +17,7 @@ pub(crate) mod worker;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// A figure that cannot be means that the benchmark did not measure what it says.
-pub(crate) fn sane(it_is: bool, what: impl FnOnce() -> String) -> Result {
-    if it_is { Ok(()) } else { Err(format!("not a sane figure: {}", what()).into()) }
+/// Returns an error for an impossible figure: the benchmark did not measure what it claims to measure.
+pub(crate) fn sane(is_sane: bool, what: impl FnOnce() -> String) -> Result {
+    if is_sane { Ok(()) } else { Err(format!("not a sane figure: {}", what()).into()) }
 }

@@ -1,4 +1,4 @@
-"""A worker process for the Python libraries; worker.rs says what the lines mean.
+"""A worker process for the Python libraries. worker.rs describes the protocol.
 
 Usage: python peer.py locket|filelock PATH
 """
@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 
-PATIENCE = 60
+TIMEOUT = 60
 
 
 def lock_of(module, path, timeout):
@@ -32,12 +32,12 @@ def timeout_error(module):
     return filelock.Timeout
 
 
-def say(line):
+def send(line):
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def used():
+def usage():
     return time.process_time_ns(), resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
@@ -48,24 +48,24 @@ def unlock(lock):
 
 
 def wait(lock):
-    cpu, switches = used()
-    say("waiting")
+    cpu, switches = usage()
+    send("waiting")
     lock.acquire()
     when = time.monotonic_ns()
-    cpu_after, switches_after = used()
+    cpu_after, switches_after = usage()
     lock.release()
     return f"{when} {cpu_after - cpu} {switches_after - switches}"
 
 
 def expire(lock, error):
-    cpu, switches = used()
-    say("waiting")
+    cpu, switches = usage()
+    send("waiting")
     start = time.monotonic_ns()
     try:
         lock.acquire()
     except error:
         took = time.monotonic_ns() - start
-        cpu_after, switches_after = used()
+        cpu_after, switches_after = usage()
         return f"{took} {cpu_after - cpu} {switches_after - switches}"
     raise SystemExit("granted a lock that is held")
 
@@ -95,7 +95,7 @@ def run(lock, start, end, hold, think):
 
 
 def batch(lock, count):
-    """Nanoseconds for one acquire and release, on average over a batch."""
+    """Returns the nanoseconds of one acquire and release, on average over a batch."""
     start = time.monotonic_ns()
     for _ in range(count):
         lock.acquire()
@@ -104,23 +104,23 @@ def batch(lock, count):
 
 
 def main(module, path):
-    lock = lock_of(module, path, PATIENCE)
+    lock = lock_of(module, path, TIMEOUT)
     for line in iter(sys.stdin.readline, ""):
         command, *numbers = line.split()
         numbers = [int(number) for number in numbers]
         if command == "hold":
             lock.acquire()
-            say("held")
+            send("held")
         elif command == "unlock":
-            say(unlock(lock))
+            send(unlock(lock))
         elif command == "wait":
-            say(wait(lock))
+            send(wait(lock))
         elif command == "expire":
-            say(expire(lock_of(module, path, numbers[0] / 1e9), timeout_error(module)))
+            send(expire(lock_of(module, path, numbers[0] / 1e9), timeout_error(module)))
         elif command == "run":
-            say(run(lock, *numbers[:4]))
+            send(run(lock, *numbers[:4]))
         elif command == "batch":
-            say(batch(lock, *numbers))
+            send(batch(lock, *numbers))
         else:
             raise SystemExit(f"no such command: {command}")
 

@@ -1,4 +1,4 @@
-//! The pictures: what they show is in the report that is saved beside them.
+//! The pictures. The report that is saved beside a picture has its figures.
 
 use std::path::Path;
 
@@ -15,13 +15,12 @@ const SIZE: (u32, u32) = (820, 400);
 /// Where the labels of the rows end and the figures begin.
 const LEFT: i32 = 190;
 const RIGHT: i32 = 790;
-/// Where the axis of the latencies ends: the figures beside the lines need some room.
+/// Where the axis of the latencies ends: the rest is for the figures beside the lines.
 const AXIS_END: i32 = 735;
 const TOP: i32 = 78;
 const BOTTOM: i32 = 355;
 
-// Dark on an opaque light ground: readable whatever is around it. The colours differ in lightness
-// too, and in shape where two meet.
+// Dark on an opaque light ground: readable on any page. The colours also differ in lightness.
 const GROUND: RGBColor = RGBColor(255, 255, 255);
 const INK: RGBColor = RGBColor(36, 41, 47);
 const FAINT: RGBColor = RGBColor(101, 109, 118);
@@ -68,13 +67,13 @@ pub(crate) struct Dot {
     pub(crate) p99: f64,
 }
 
-/// `None`: the peer was missing from the run.
+/// A row of the picture of latencies. A dot is `None` where the way was missing from the run.
 pub(crate) struct Row {
     pub(crate) label: &'static str,
     pub(crate) dots: [Option<Dot>; 2],
 }
 
-/// From 1 µs to 1 s, each decade as wide as the next.
+/// Returns the x of a time: from 1 µs to 1 s, all decades of the same width.
 #[allow(clippy::cast_possible_truncation)]
 fn across(nanoseconds: f64) -> i32 {
     let decades = (nanoseconds.clamp(1e3, 1e9) / 1e3).log10();
@@ -111,15 +110,15 @@ pub(crate) fn latencies(area: &Area<'_>, names: [&str; 2], rows: &[Row]) -> Resu
     Ok(())
 }
 
-/// `None`: the peer was missing from the run.
+/// The turns of each process in one way; `None` where the way was missing from the run.
 pub(crate) struct Shares {
     pub(crate) label: &'static str,
     pub(crate) turns: Option<Vec<u64>>,
 }
 
-/// A group of bars for each way, a bar for each process.
+/// Draws a group of bars for each way, a bar for each process.
 pub(crate) fn turns(area: &Area<'_>, about: &str, groups: &[Shares]) -> Result {
-    title(area, "Who gets the lock: turns of each of 8 processes", about)?;
+    title(area, "Turns with the lock of each of 8 processes", about)?;
     let all = groups.iter().flat_map(|group| group.turns.iter().flatten());
     let most = i64::try_from(*all.max().unwrap_or(&1))?.max(1);
     let height = i64::from(BOTTOM - TOP - 40);
@@ -142,7 +141,7 @@ pub(crate) fn turns(area: &Area<'_>, about: &str, groups: &[Shares]) -> Result {
             area.draw(&Rectangle::new(bar, FIRST.filled()))?;
             let label = count(f64::from(u32::try_from(turns)?));
             let ink = if turns == 0 { SECOND } else { INK };
-            // Upright: a bar is narrower than its number.
+            // Rotated: a bar is narrower than its number.
             let style = ("sans-serif", 14).into_text_style(area).color(&ink);
             let style = style.transform(FontTransform::Rotate270);
             let style = style.pos(Pos::new(HPos::Left, VPos::Center));

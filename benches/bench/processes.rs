@@ -1,4 +1,4 @@
-//! Worker processes, as the benchmark that starts them sees them.
+//! Worker processes, from the side of the benchmark that starts them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use super::sys;
 use super::ways::Way;
 use super::worker;
 
-/// How long a condition may take that has to come true, on a machine that is busy with much else.
-const SURELY: Duration = Duration::from_secs(60);
+/// The limit of a wait for a condition that must become true, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Worker {
     child: Child,
@@ -38,11 +38,12 @@ impl Worker {
         Ok(Self { child, input, output: BufReader::new(output), way })
     }
 
-    pub(crate) fn say(&mut self, line: &str) -> Result {
+    pub(crate) fn send(&mut self, line: &str) -> Result {
         Ok(self.input.write_all(format!("{line}\n").as_bytes())?)
     }
 
-    pub(crate) fn hear(&mut self) -> Result<String> {
+    /// Receives a line.
+    pub(crate) fn receive(&mut self) -> Result<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line)? {
             0 => Err(format!("a worker died: {}", self.way.label()).into()),
@@ -51,42 +52,44 @@ impl Worker {
     }
 
     pub(crate) fn ask(&mut self, line: &str) -> Result<String> {
-        self.say(line)?;
-        self.hear()
+        self.send(line)?;
+        self.receive()
     }
 
-    /// An answer that is a row of numbers.
+    /// Receives an answer that is a row of numbers.
     pub(crate) fn numbers<const N: usize>(&mut self) -> Result<[u64; N]> {
-        let line = self.hear()?;
+        let line = self.receive()?;
         let numbers: Vec<u64> =
             line.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
         numbers.try_into().map_err(|_| format!("not {N} numbers: {line}").into())
     }
 
-    /// Tells the worker to wait, and returns when it does: asleep, and in the kernel's queue if
-    /// that is where its way of locking waits.
+    /// Sends a command that waits, and returns when the worker sleeps, in the kernel's queue if its
+    /// way of locking waits there.
     pub(crate) fn wait_with(&mut self, command: &str) -> Result {
         let answer = self.ask(command)?;
         if answer != "waiting" {
-            return Err(format!("it does not wait: {answer}").into());
+            return Err(format!("the worker does not wait: {answer}").into());
         }
         let since = Instant::now();
         while !self.is_asleep()? {
-            if since.elapsed() > SURELY {
-                return Err(format!("it never slept for the lock: {}", self.way.label()).into());
+            if since.elapsed() > LIMIT {
+                return Err(
+                    format!("the worker did not sleep for the lock: {}", self.way.label()).into()
+                );
             }
             thread::yield_now();
         }
         Ok(())
     }
 
-    /// After a worker has said `waiting`, the lock is the only thing it can sleep for.
+    /// Returns whether the worker sleeps. After its line `waiting` it sleeps for nothing but the lock.
     fn is_asleep(&self) -> Result<bool> {
         let pid = self.child.id();
         if self.way.queues() && !is_queued(&fs::read_to_string("/proc/locks")?, pid) {
             return Ok(false);
         }
-        // Its name is in parentheses and may have any bytes in it; the state comes next.
+        // The name is in parentheses and may contain any bytes. The state follows it (proc_pid_stat(5)).
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let (_, after_name) = stat.rsplit_once(')').ok_or("no name in /proc/PID/stat")?;
         Ok(after_name.trim_start().starts_with('S'))
@@ -96,7 +99,7 @@ impl Worker {
         self.child.id()
     }
 
-    /// Kills it, and tells when: just before.
+    /// Kills the worker, and returns the time just before.
     pub(crate) fn kill(&mut self) -> Result<u64> {
         let when = sys::now();
         self.child.kill()?;
@@ -104,7 +107,7 @@ impl Worker {
     }
 }
 
-/// Is there a line like `1: -> FLOCK  ADVISORY  WRITE 4242 fe:00:12 0 EOF`?
+/// Returns whether there is a line like `1: -> FLOCK  ADVISORY  WRITE 4242 fe:00:12 0 EOF`.
 fn is_queued(locks: &str, pid: u32) -> bool {
     let pid = pid.to_string();
     locks.lines().any(|line| {
@@ -115,13 +118,13 @@ fn is_queued(locks: &str, pid: u32) -> bool {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may be dead already, or asleep for a lock that nobody gives it.
+        // The process may be dead already, or wait for a lock that no process releases.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A lock file for each way, so that they don't meet.
+/// Returns the lock file of a way. Each way has its own, so that they do not exclude each other.
 pub(crate) fn lock_file_of(way: Way, dir: &Path) -> PathBuf {
     dir.join(format!("{}.lock", way.key()))
 }

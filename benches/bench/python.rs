@@ -1,4 +1,4 @@
-//! Is there a Python here, and does it have the libraries that we compare with?
+//! The Python of this machine, and the libraries for the comparison.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,9 +7,9 @@ use std::process::Command;
 
 use super::ways::Way;
 
-/// Names the Python to use; otherwise it is the one that `ci/setup.sh` has made, or else `python3`.
+/// Names the Python to use. Without it: the Python that `ci/setup.sh` installs, or `python3`.
 const VARIABLE: &str = "LOCKET_PYTHON";
-const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python/bin/python");
+const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python/bin/python");
 
 pub(crate) const SCRIPT: &str = include_str!("peer.py");
 
@@ -20,11 +20,10 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// Its libraries' versions, or why there are none. What is missing is said at once: whoever
-    /// reads the end of a long run should not be surprised.
+    /// Finds the Python and its libraries' versions. Warns immediately of a missing library, before a long run.
     pub(crate) fn find() -> Self {
-        let otherwise = if Path::new(MADE).exists() { MADE } else { "python3" };
-        let program = env::var_os(VARIABLE).unwrap_or_else(|| otherwise.into());
+        let default = if Path::new(INSTALLED).exists() { INSTALLED } else { "python3" };
+        let program = env::var_os(VARIABLE).unwrap_or_else(|| default.into());
         let version = |module: &str| {
             let version = version(&program, module);
             if let Err(why) = &version {
@@ -36,7 +35,7 @@ impl Python {
         Self { program, locket, filelock }
     }
 
-    /// Why this way cannot be measured here.
+    /// Returns why this way cannot be measured here, or `None`.
     pub(crate) fn missing(&self, way: Way) -> Option<&str> {
         self.version(way).err()
     }

@@ -1,8 +1,8 @@
-//! What locket must reach, and whether it does in this run.
+//! The required figures, and whether this run reaches them.
 //!
-//! The limits are ratios within one run to the least that keeps locket's laws: a look at the kept descriptor (L13), `flock`, a
-//! look at the path (L9), and a timer where there is a timeout. Only fairness is held to times and numbers of its own, since plain
-//! `flock` has none. Each leaves room for the noise of a busy machine of two cores, and none for another system call.
+//! The bounds are ratios, within one run, to the fewest system calls that keep locket's laws: a check of the idle descriptor (L13),
+//! `flock`, a check of the path (L9), and a timer where there is a timeout. The bounds of fairness are times and numbers, since
+//! plain `flock` is not fair. Each bound has room for the noise of a busy machine of two cores, but not for one more system call.
 
 use super::Result;
 use super::table::Table;
@@ -10,7 +10,7 @@ use super::table::Table;
 pub(crate) struct Required {
     table: Table,
     quick: bool,
-    /// The rows that fall short, with their figures.
+    /// The rows that miss their bounds, with their figures.
     short: Vec<String>,
     rows: usize,
 }
@@ -23,15 +23,16 @@ pub(crate) enum Bound {
 impl Required {
     pub(crate) fn new(quick: bool) -> Self {
         let title = if quick {
-            "Must reach (a quick run, whose figures say nothing)"
+            "Required figures (a quick run, which is not judged)"
         } else {
-            "Must reach"
+            "Required figures"
         };
-        let table = Table::new(title, &["what", "limit", "measured", "figure", "required", "so"]);
+        let table =
+            Table::new(title, &["what", "limit", "measured", "figure", "required", "verdict"]);
         Self { table, quick, short: Vec::new(), rows: 0 }
     }
 
-    /// A figure beside the limit's, and what is made of the two; `show` writes it.
+    /// Adds a row: the figures of the limit and of locket, and the figure that is compared with the bound. `show` formats it.
     pub(crate) fn row(
         &mut self,
         what: &str,
@@ -48,12 +49,12 @@ impl Required {
         if !reached {
             self.short.push(format!("{what}: {}, required is {required}", show(figure)));
         }
-        let so = match (reached, self.quick) {
+        let verdict = match (reached, self.quick) {
             (_, true) => "not judged",
             (true, false) => "ok",
             (false, false) => "SHORT",
         };
-        self.table.row([what.into(), limit, measured, show(figure), required, so.into()]);
+        self.table.row([what.into(), limit, measured, show(figure), required, verdict.into()]);
     }
 
     pub(crate) fn missing(&mut self, what: &str, why: &str) {
@@ -64,16 +65,18 @@ impl Required {
         &self.table
     }
 
-    /// An error that names the rows that fall short. A quick run's times are not judged.
+    /// Returns an error that names the rows that miss their bounds. A quick run is not judged.
     pub(crate) fn judge(&self) -> Result {
         if self.quick {
-            println!("A quick run: {} required figures were measured, and not judged.", self.rows);
+            println!("A quick run: {} required figures were measured but not judged.", self.rows);
             return Ok(());
         }
         match (self.rows, self.short.as_slice()) {
             (0, _) => Err("no required figure was measured".into()),
             (_, []) => Ok(()),
-            (_, short) => Err(format!("these fall short:\n  {}", short.join("\n  ")).into()),
+            (_, short) => {
+                Err(format!("these figures miss their bounds:\n  {}", short.join("\n  ")).into())
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Medians, percentiles, and histograms that can be sent in a line and added up.
+//! Medians, percentiles, and histograms that can be sent in a line and merged.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Result;
 
-/// The given quantile of the samples, by nearest rank.
+/// Returns a quantile of the samples, by nearest rank.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 pub(crate) fn quantile(samples: &[f64], quantile: f64) -> f64 {
     let mut sorted = samples.to_vec();
@@ -18,7 +18,7 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     quantile(samples, 0.5)
 }
 
-/// Counts by size, in sixteen steps to the doubling: a quantile of it is at most 4.4 % too high.
+/// Counts of times, in sixteen steps for each doubling: its quantiles are at most 4.4 % too high.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Histogram(BTreeMap<u32, u64>);
 

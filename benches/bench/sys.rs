@@ -1,4 +1,4 @@
-//! The system calls that the benchmarks measure, and measure with.
+//! The system calls that the benchmarks measure, and those by which they measure.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
@@ -15,12 +15,12 @@ use std::{hint, io};
 
 use super::Result;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, which all processes share: `Instant` keeps its own from us.
+/// Returns the nanoseconds of `CLOCK_MONOTONIC`, which all processes share. The value of an `Instant` is private.
 pub(crate) fn now() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
 }
 
-/// Nanoseconds of processor time that this process has used.
+/// Returns the nanoseconds of processor time that this process has used.
 pub(crate) fn cpu() -> u64 {
     clock(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
@@ -36,7 +36,7 @@ fn clock(id: libc::clockid_t) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// How often this process has gone to sleep.
+/// Returns the number of voluntary context switches of this process.
 #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "types vary by platform")]
 pub(crate) fn voluntary_switches() -> u64 {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
@@ -47,7 +47,7 @@ pub(crate) fn voluntary_switches() -> u64 {
     }
 }
 
-/// The processors that this process may use.
+/// Returns the processors that this process may use.
 #[cfg(target_os = "linux")]
 pub(crate) fn processors() -> Result<Vec<usize>> {
     // SAFETY: all zeroes are a valid, empty set, which the call fills in.
@@ -67,23 +67,23 @@ pub(crate) fn processors() -> Result<Vec<usize>> {
 #[cfg(target_os = "linux")]
 pub(crate) fn pin(pid: u32, processor: usize) -> Result {
     // SAFETY: all zeroes are a valid, empty set, and the processor's number is from such a set.
-    let refused = unsafe {
+    let result = unsafe {
         let mut set = mem::zeroed::<libc::cpu_set_t>();
         libc::CPU_SET(processor, &mut set);
         libc::sched_setaffinity(pid.try_into()?, size_of_val(&set), &raw const set)
     };
-    match refused {
+    match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error().into()),
     }
 }
 
-/// How many descriptors a process may have, if it raises its limit.
+/// Returns the number of descriptors that a process may have after it has raised its limit.
 pub(crate) fn descriptor_limit() -> Result<u64> {
     Ok(descriptor_limits()?.rlim_max.min(1 << 20))
 }
 
-/// Raises the limit of this process as far as it may.
+/// Raises the limit of this process as far as the hard limit permits.
 pub(crate) fn raise_descriptor_limit() -> Result {
     let mut limits = descriptor_limits()?;
     limits.rlim_cur = limits.rlim_max;
@@ -103,11 +103,11 @@ fn descriptor_limits() -> Result<libc::rlimit> {
     }
 }
 
-/// Runs `child` in a forked process, which ends without unwinding: status 0 if all went well.
+/// Runs `child` in a forked process, which ends without unwinding: with status 0 if `child` returned `Ok`.
 ///
-/// Only for a process of one thread: another one's half-done work would stay half done in the child.
+/// Legal only in a process with one thread: in the child, the other threads do not exist, and their work stays unfinished (fork(2)).
 pub(crate) fn fork(child: impl FnOnce() -> Result) -> Result<libc::pid_t> {
-    // SAFETY: this process has one thread (see above), so the child may do all that it could.
+    // SAFETY: this process has one thread (see above), so the child may call everything.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error().into()),
         0 => {
@@ -141,10 +141,10 @@ pub(crate) fn spin_until(instant: u64) {
     }
 }
 
-/// The file offset by which a kept descriptor is known again, as Locket does it.
+/// The file offset by which an idle descriptor is recognized, as in Locket.
 const MARK: u64 = (1 << 30) + 1;
 
-/// A kept descriptor and the bare calls on it: what no lock by `flock` can do without.
+/// An open file and the bare system calls on it that every lock by `flock` needs.
 pub(crate) struct Raw {
     file: File,
     path: CString,
@@ -161,7 +161,7 @@ impl Raw {
         Ok(Self { file, path: CString::new(path.as_os_str().as_bytes())?, identity })
     }
 
-    /// Blocks; the benchmarks' processes get no signals in time.
+    /// Waits for the lock. A signal would end the wait with an error; the benchmarks' processes get none.
     pub(crate) fn lock(&self) -> io::Result<()> {
         self.flock(libc::LOCK_EX)
     }
@@ -185,12 +185,12 @@ impl Raw {
         }
     }
 
-    /// Is the number still this descriptor's? It takes one `lseek`, the cheapest call that tells.
+    /// Returns whether the descriptor still refers to this open file, by one `lseek`, the cheapest call that tells.
     pub(crate) fn is_own(&self) -> io::Result<bool> {
         Ok((&self.file).stream_position()? == MARK)
     }
 
-    /// Does the path name this file? It takes one `stat` of the path.
+    /// Returns whether the path names this file, by one `stat` of the path.
     pub(crate) fn is_current(&self) -> io::Result<bool> {
         Ok(identity_at(&self.path)? == self.identity)
     }
@@ -209,8 +209,8 @@ fn identity_at(path: &CStr) -> io::Result<(u64, u64)> {
     }
 }
 
-/// A timer that would wake this thread out of `flock(2)`: with a look at the path, the least that a timed wait in the
-/// kernel's queue takes. Making it, setting it and deleting it are three system calls.
+/// A timer that interrupts `flock(2)` in this thread. Beside a check of the path, it is all that a timed wait in the kernel's
+/// queue needs. Creating, setting and deleting it are three system calls.
 #[cfg(target_os = "linux")]
 pub(crate) struct Timer(libc::timer_t);
 

@@ -1,4 +1,4 @@
-//! Tables as people read them: aligned, and Markdown all the same.
+//! Tables in Markdown, with aligned columns.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::Result;
 pub(crate) struct Table {
     title: String,
     rows: Vec<Vec<String>>,
-    /// What is to be said below.
+    /// Lines below the table.
     notes: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// A peer that is not there: its row says so, so that nobody takes its absence for a figure.
+    /// Adds a row for a peer that was not measured, and a note with the reason.
     pub(crate) fn missing(&mut self, peer: &str, why: &str) {
         let mut row = vec![peer.to_owned()];
         row.resize(self.rows[0].len(), "MISSING".into());
@@ -33,7 +33,7 @@ impl Table {
         }
     }
 
-    /// Markdown: the first column to the left, figures to the right.
+    /// Formats the table as Markdown: the first column is left-aligned, the figures are right-aligned.
     pub(crate) fn markdown(&self) -> String {
         let width = |column: usize| {
             self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
@@ -65,7 +65,7 @@ impl Table {
     }
 }
 
-/// All that one run of a benchmark has to say.
+/// The report of one run of a benchmark. It is printed while it grows.
 pub(crate) struct Report(String);
 
 impl Report {
@@ -86,7 +86,7 @@ impl Report {
     }
 }
 
-/// Nanoseconds, in the unit that suits them.
+/// Formats nanoseconds in a suitable unit.
 pub(crate) fn time(nanoseconds: f64) -> String {
     let (value, unit) = match nanoseconds.abs() {
         size if size < 1e3 => return format!("{nanoseconds:.0} ns"),
@@ -109,7 +109,7 @@ pub(crate) fn ratio(ratio: f64) -> String {
     }
 }
 
-/// A count with its thousands apart.
+/// Formats a count with separators between thousands.
 pub(crate) fn count(count: f64) -> String {
     let digits = format!("{count:.0}");
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();

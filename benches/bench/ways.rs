@@ -9,25 +9,25 @@ use locket::{Guard, Lock};
 use super::Result;
 use super::sys::{Raw, now, spin_until};
 
-/// No wait in a benchmark is meant to end by this; it is what makes a wait a timed one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of the timed waits. No wait in a benchmark is meant to reach it.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// As in locket.py and filelock.
 const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
-    /// Blocking `flock`, without a timeout: the limit.
+    /// Blocking `flock` without a timeout: the limit of all ways.
     Flock,
-    /// The same with the `stat` that makes it locket's guarantee: the limit for threads.
+    /// The same with a check of the descriptor and of the path: the fewest calls that keep locket's laws without a timeout.
     FlockStat,
-    /// An attempt, then a timer for the wait, and the `stat`: the least that keeps locket's laws with a timeout.
+    /// The same with an attempt first, and a timer for the wait: the fewest calls that keep locket's laws with a timeout.
     FlockTimed,
     LocketUntimed,
     LocketTimed,
     /// A new handle for each turn, dropped before the release.
-    LocketUnkept,
-    /// A handle that one process makes and uses once, and its forked children share.
+    LocketNewHandle,
+    /// A handle that a process creates and uses once. Its forked children use it.
     LocketInherited,
     Poller,
     LocketPy,
@@ -41,14 +41,14 @@ impl Way {
         Self::FlockTimed,
         Self::LocketUntimed,
         Self::LocketTimed,
-        Self::LocketUnkept,
+        Self::LocketNewHandle,
         Self::LocketInherited,
         Self::Poller,
         Self::LocketPy,
         Self::Filelock,
     ];
 
-    /// Its name between processes.
+    /// Returns the name of the way in the protocol of the workers.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::Flock => "flock",
@@ -56,7 +56,7 @@ impl Way {
             Self::FlockTimed => "flock-timed",
             Self::LocketUntimed => "locket-untimed",
             Self::LocketTimed => "locket-timed",
-            Self::LocketUnkept => "locket-unkept",
+            Self::LocketNewHandle => "locket-new-handle",
             Self::LocketInherited => "locket-inherited",
             Self::Poller => "poller",
             Self::LocketPy => "locket",
@@ -71,7 +71,7 @@ impl Way {
             Self::FlockTimed => "flock, stat, timer (timed floor)",
             Self::LocketUntimed => "locket, no timeout",
             Self::LocketTimed => "locket, timeout",
-            Self::LocketUnkept => "locket, timeout, no kept handle",
+            Self::LocketNewHandle => "locket, timeout, new handle each turn",
             Self::LocketInherited => "locket, timeout, inherited handle",
             Self::Poller => "poller, every 50 ms",
             Self::LocketPy => "locket.py, timeout",
@@ -87,7 +87,7 @@ impl Way {
         matches!(self, Self::LocketPy | Self::Filelock)
     }
 
-    /// Does it wait in the kernel's own queue? The others ask again and again.
+    /// Returns whether it waits in the kernel's queue. The other ways poll.
     pub(crate) const fn queues(self) -> bool {
         matches!(
             self,
@@ -96,13 +96,13 @@ impl Way {
                 | Self::FlockTimed
                 | Self::LocketUntimed
                 | Self::LocketTimed
-                | Self::LocketUnkept
+                | Self::LocketNewHandle
                 | Self::LocketInherited
         )
     }
 
-    /// The lock as one thread uses it. Threads share locket's handle, and have each a descriptor
-    /// of their own otherwise.
+    /// Opens the lock for one thread. Each thread has a handle or a descriptor of its own; locket's handles share the
+    /// state of their path.
     pub(crate) fn open(self, path: &Path) -> Result<Box<dyn Locking>> {
         let lock = || locket::lock_file(path);
         Ok(match self {
@@ -113,9 +113,9 @@ impl Way {
             }),
             Self::LocketUntimed => Box::new(Locket::new(lock())),
             Self::LocketTimed | Self::LocketInherited => {
-                Box::new(Locket::new(lock().timeout(PATIENCE)))
+                Box::new(Locket::new(lock().timeout(TIMEOUT)))
             }
-            Self::LocketUnkept => Box::new(Unkept { path: path.into(), held: None }),
+            Self::LocketNewHandle => Box::new(NewHandle { path: path.into(), guard: None }),
             Self::Poller => Box::new(Poller(Raw::open(path)?)),
             Self::LocketPy | Self::Filelock => return Err("that way is Python's".into()),
         })
@@ -125,7 +125,7 @@ impl Way {
 pub(crate) trait Locking {
     fn acquire(&mut self) -> Result;
     fn release(&mut self) -> Result;
-    /// Waits for so long; was it granted?
+    /// Waits for at most `timeout`. Returns whether the lock was granted.
     fn acquire_within(&mut self, timeout: Duration) -> Result<bool>;
 }
 
@@ -139,11 +139,11 @@ impl Flock {
     #[cfg(target_os = "linux")]
     fn lock_by_deadline(&self) -> Result {
         if !self.raw.try_lock()? {
-            // To wait for a file that the path names no more would be in vain.
+            // A wait for a file that the path no longer names would be useless.
             if !self.raw.is_current()? {
                 return Err("another process replaced the lock file".into());
             }
-            let _timer = super::sys::Timer::set(PATIENCE)?;
+            let _timer = super::sys::Timer::set(TIMEOUT)?;
             self.raw.lock()?;
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Locking for Flock {
             self.raw.lock()?;
         }
         if self.checks && !self.raw.is_current()? {
-            return Err("somebody replaced the lock file".into());
+            return Err("another process replaced the lock file".into());
         }
         Ok(())
     }
@@ -182,35 +182,35 @@ impl Locking for Flock {
 
 struct Locket {
     lock: Lock,
-    held: Option<Guard>,
-    /// To see that the benchmarks notice it: nanoseconds by which each acquisition is slower than it is.
-    slower: u64,
+    guard: Option<Guard>,
+    /// Nanoseconds by which each acquisition is slowed down, to see that the bounds notice it.
+    slowdown: u64,
 }
 
 impl Locket {
     fn new(lock: Lock) -> Self {
-        let slower = std::env::var("LOCKET_BENCH_SLOWER").ok().and_then(|it| it.parse().ok());
-        Self { lock, held: None, slower: slower.unwrap_or(0) }
+        let slowdown = std::env::var("LOCKET_BENCH_SLOWER").ok().and_then(|it| it.parse().ok());
+        Self { lock, guard: None, slowdown: slowdown.unwrap_or(0) }
     }
 }
 
 impl Locking for Locket {
     fn acquire(&mut self) -> Result {
-        self.held = Some(self.lock.lock()?);
-        if self.slower > 0 {
-            spin_until(now() + self.slower);
+        self.guard = Some(self.lock.lock()?);
+        if self.slowdown > 0 {
+            spin_until(now() + self.slowdown);
         }
         Ok(())
     }
 
     fn release(&mut self) -> Result {
-        let held = self.held.take().ok_or("released before it was acquired")?;
-        Ok(held.release()?)
+        let guard = self.guard.take().ok_or("released before it was acquired")?;
+        Ok(guard.release()?)
     }
 
     fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
         match self.lock.clone().timeout(timeout).lock() {
-            Ok(held) => self.held = Some(held),
+            Ok(guard) => self.guard = Some(guard),
             Err(error) if error.is_contended() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
@@ -218,26 +218,26 @@ impl Locking for Locket {
     }
 }
 
-/// Locket by a program that makes a handle where it needs the lock.
-struct Unkept {
+/// Locket in a program that creates a handle for each turn.
+struct NewHandle {
     path: PathBuf,
-    held: Option<Guard>,
+    guard: Option<Guard>,
 }
 
-impl Locking for Unkept {
+impl Locking for NewHandle {
     fn acquire(&mut self) -> Result {
-        self.held = Some(locket::lock_file(&self.path).timeout(PATIENCE).lock()?);
+        self.guard = Some(locket::lock_file(&self.path).timeout(TIMEOUT).lock()?);
         Ok(())
     }
 
     fn release(&mut self) -> Result {
-        let held = self.held.take().ok_or("released before it was acquired")?;
-        Ok(held.release()?)
+        let guard = self.guard.take().ok_or("released before it was acquired")?;
+        Ok(guard.release()?)
     }
 
     fn acquire_within(&mut self, timeout: Duration) -> Result<bool> {
         match locket::lock_file(&self.path).timeout(timeout).lock() {
-            Ok(held) => self.held = Some(held),
+            Ok(guard) => self.guard = Some(guard),
             Err(error) if error.is_contended() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
@@ -245,12 +245,12 @@ impl Locking for Unkept {
     }
 }
 
-/// Polling at its best: its last pause ends at the deadline.
+/// Polls. The last pause ends at the deadline, so that it is not late by a whole period.
 struct Poller(Raw);
 
 impl Locking for Poller {
     fn acquire(&mut self) -> Result {
-        if self.acquire_within(PATIENCE)? { Ok(()) } else { Err("starved".into()) }
+        if self.acquire_within(TIMEOUT)? { Ok(()) } else { Err("the poller starved".into()) }
     }
 
     fn release(&mut self) -> Result {

@@ -1,16 +1,16 @@
-//! A process that uses a lock in one way, as it is told to on standard input, one line at a time.
+//! A worker process: uses a lock in one way. Each line of its standard input is a command.
 //!
 //! ```text
 //! hold                 acquires                          held
 //! unlock               releases                          <when, just before>
 //! close                closes without unlocking          <when, just before>
 //! wait                 waiting; acquires, releases       <when, just after> <cpu> <switches>
-//! expire <timeout>     waiting; waits in vain            <how long> <cpu> <switches>
+//! expire <timeout>     waiting; waits until the timeout  <how long> <cpu> <switches>
 //! run <start> <end> <hold> <think> <threads>             cpu=… worst=… turns=…,… waits=…
-//! family <start> <end> <hold> <think> <children>         the same, for each child in turn
+//! fork <start> <end> <hold> <think> <children>           the same, for each forked child
 //! ```
 //!
-//! Times are nanoseconds of `CLOCK_MONOTONIC`. `peer.py` speaks the same lines.
+//! Times are nanoseconds of `CLOCK_MONOTONIC`. `peer.py` implements the same protocol.
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::net::UnixStream;
@@ -25,10 +25,10 @@ use super::stats::Histogram;
 use super::sys;
 use super::ways::{Locking, Way};
 
-/// The first argument that makes a benchmark a worker.
+/// The first argument of a benchmark that is started as a worker.
 pub(crate) const ARGUMENT: &str = "worker";
 
-/// Serves, if this process was started as a worker, and says whether it was.
+/// Runs the worker if this process was started as one. Returns whether it was.
 pub(crate) fn serve() -> Result<bool> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.as_slice() {
@@ -44,7 +44,7 @@ pub(crate) fn serve() -> Result<bool> {
 struct Worker {
     way: Way,
     path: PathBuf,
-    /// Opened when it is first used.
+    /// Opened at its first use.
     lock: Option<Box<dyn Locking>>,
 }
 
@@ -53,8 +53,8 @@ impl Worker {
         for line in io::stdin().lock().lines() {
             let line = line?;
             let words: Vec<&str> = line.split_whitespace().collect();
-            let answer = self.obey(&words)?;
-            say(&answer)?;
+            let answer = self.execute(&words)?;
+            send(&answer)?;
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Worker {
         Ok(self.lock.insert(lock).as_mut())
     }
 
-    fn obey(&mut self, words: &[&str]) -> Result<String> {
+    fn execute(&mut self, words: &[&str]) -> Result<String> {
         match words {
             ["hold"] => {
                 self.lock()?.acquire()?;
@@ -90,13 +90,13 @@ impl Worker {
             ["run", start, end, hold, think, threads] => run(
                 self.way,
                 &self.path,
-                Span { start: start.parse()?, end: end.parse()? },
+                Period { start: start.parse()?, end: end.parse()? },
                 Turn { hold: hold.parse()?, think: think.parse()? },
                 threads.parse()?,
             ),
-            ["family", start, end, hold, think, children] => family(
+            ["fork", start, end, hold, think, children] => run_forked(
                 self.lock()?,
-                Span { start: start.parse()?, end: end.parse()? },
+                Period { start: start.parse()?, end: end.parse()? },
                 Turn { hold: hold.parse()?, think: think.parse()? },
                 children.parse()?,
             ),
@@ -107,7 +107,7 @@ impl Worker {
     fn wait(&mut self) -> Result<String> {
         let lock = self.lock()?;
         let (cpu, switches) = (sys::cpu(), sys::voluntary_switches());
-        say("waiting")?;
+        send("waiting")?;
         lock.acquire()?;
         let when = sys::now();
         let (cpu, switches) = (sys::cpu() - cpu, sys::voluntary_switches() - switches);
@@ -118,7 +118,7 @@ impl Worker {
     fn expire(&mut self, timeout: Duration) -> Result<String> {
         let lock = self.lock()?;
         let (cpu, switches) = (sys::cpu(), sys::voluntary_switches());
-        say("waiting")?;
+        send("waiting")?;
         let start = sys::now();
         let granted = lock.acquire_within(timeout)?;
         let took = sys::now() - start;
@@ -130,21 +130,20 @@ impl Worker {
     }
 }
 
-fn say(line: &str) -> Result {
-    // One write: `waiting` must be out before the wait begins.
+fn send(line: &str) -> Result {
+    // One write, and flushed: `waiting` must be sent before the wait begins.
     let mut out = io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes())?;
     Ok(out.flush()?)
 }
 
 #[derive(Clone, Copy)]
-struct Span {
+struct Period {
     start: u64,
     end: u64,
 }
 
-/// How long the lock is held, and how long its user is busy elsewhere, on average, until it wants
-/// it again.
+/// The length of a hold, and the average time between a release and the next acquisition.
 #[derive(Clone, Copy)]
 struct Turn {
     hold: u64,
@@ -152,36 +151,41 @@ struct Turn {
 }
 
 #[derive(Default)]
-struct Tally {
-    /// Those that began before the end of the span.
+struct Counts {
+    /// Those that began before the end of the period.
     turns: u64,
     waits: Histogram,
     worst: u64,
 }
 
-fn run(way: Way, path: &Path, span: Span, turn: Turn, threads: usize) -> Result<String> {
+fn run(way: Way, path: &Path, period: Period, turn: Turn, threads: usize) -> Result<String> {
     let cpu = sys::cpu();
-    let turns = || take_turns(&mut *way.open(path)?, span, turn);
-    let tallies: Vec<Tally> = thread::scope(|scope| {
+    let turns = || take_turns(&mut *way.open(path)?, period, turn);
+    let counts: Vec<Counts> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(turns)).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|_| Err("a thread of a worker panicked".into()))
         };
         threads.into_iter().map(join).collect::<Result<_>>()
     })?;
-    Ok(told(sys::cpu() - cpu, &tallies))
+    Ok(format_counts(sys::cpu() - cpu, &counts))
 }
 
 /// Uses the lock once, and forks children that take the turns through the inherited handle.
-fn family(lock: &mut dyn Locking, span: Span, turn: Turn, children: usize) -> Result<String> {
+fn run_forked(
+    lock: &mut dyn Locking,
+    period: Period,
+    turn: Turn,
+    children: usize,
+) -> Result<String> {
     lock.acquire()?;
     lock.release()?;
     let mut forked = Vec::new();
     for _ in 0..children {
         let (answer, mut pipe) = UnixStream::pair()?;
         let pid = sys::fork(|| {
-            let tally = take_turns(lock, span, turn)?;
-            Ok(pipe.write_all(told(sys::cpu(), &[tally]).as_bytes())?)
+            let counts = take_turns(lock, period, turn)?;
+            Ok(pipe.write_all(format_counts(sys::cpu(), &[counts]).as_bytes())?)
         })?;
         drop(pipe);
         forked.push((pid, answer));
@@ -196,27 +200,27 @@ fn family(lock: &mut dyn Locking, span: Span, turn: Turn, children: usize) -> Re
     Ok(answers.join(" "))
 }
 
-fn told(cpu: u64, tallies: &[Tally]) -> String {
+fn format_counts(cpu: u64, counts: &[Counts]) -> String {
     let mut waits = Histogram::default();
-    for tally in tallies {
-        waits.merge(&tally.waits);
+    for counts in counts {
+        waits.merge(&counts.waits);
     }
-    let worst = tallies.iter().map(|tally| tally.worst).max().unwrap_or(0);
-    let turns: Vec<String> = tallies.iter().map(|tally| tally.turns.to_string()).collect();
+    let worst = counts.iter().map(|counts| counts.worst).max().unwrap_or(0);
+    let turns: Vec<String> = counts.iter().map(|counts| counts.turns.to_string()).collect();
     format!("cpu={cpu} worst={worst} turns={} waits={waits}", turns.join(","))
 }
 
-/// At least one, however late it is on a busy machine.
-fn take_turns(lock: &mut dyn Locking, span: Span, turn: Turn) -> Result<Tally> {
-    let mut tally = Tally::default();
-    thread::sleep(Duration::from_nanos(span.start.saturating_sub(sys::now())));
+/// Takes turns until the end of the period, and at least one turn, even if a busy machine delays it beyond the end.
+fn take_turns(lock: &mut dyn Locking, period: Period, turn: Turn) -> Result<Counts> {
+    let mut counts = Counts::default();
+    thread::sleep(Duration::from_nanos(period.start.saturating_sub(sys::now())));
     loop {
         let asked = sys::now();
         lock.acquire()?;
         let granted = sys::now();
-        tally.turns += u64::from(granted < span.end);
-        tally.waits.add(granted - asked);
-        tally.worst = tally.worst.max(granted - asked);
+        counts.turns += u64::from(granted < period.end);
+        counts.waits.add(granted - asked);
+        counts.worst = counts.worst.max(granted - asked);
         if turn.hold > 0 {
             sys::spin_until(granted + turn.hold);
         }
@@ -225,8 +229,8 @@ fn take_turns(lock: &mut dyn Locking, span: Span, turn: Turn) -> Result<Tally> {
             let think = rand::rng().random_range(0..2 * turn.think);
             thread::sleep(Duration::from_nanos(think));
         }
-        if sys::now() >= span.end {
-            return Ok(tally);
+        if sys::now() >= period.end {
+            return Ok(counts);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Worker processes that all use one lock in one way, and start on the same instant.
+//! Worker processes that use one lock in one way, and start at the same instant.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,19 +11,19 @@ use crate::bench::python::Python;
 use crate::bench::ways::Way;
 use crate::bench::{Result, sys};
 
-/// Who wants the lock, and what for.
+/// The number of users of the lock, and how they use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) processes: usize,
-    /// In each of them.
+    /// The threads of each process.
     pub(crate) threads: usize,
     pub(crate) hold: Duration,
-    /// On average, between a release and the next acquire.
+    /// The average time between a release and the next acquisition.
     pub(crate) think: Duration,
 }
 
-/// The workers of each way, as many as have been needed so far. They stay, and sleep when others
-/// are measured: a Python takes longer to start than a measurement.
+/// The workers of each way, as many as have been needed so far. They sleep while other ways are
+/// measured, since a Python takes longer to start than to measure.
 pub(crate) struct Crowds<'a> {
     dir: &'a Path,
     pub(crate) python: &'a Python,
@@ -41,7 +41,7 @@ impl<'a> Crowds<'a> {
         Self { dir, python, started: Vec::new() }
     }
 
-    /// Measures these ways in turns, in another order each round.
+    /// Measures these ways in turns, in a new order each round.
     pub(crate) fn compare(
         &mut self,
         ways: &[Way],
@@ -76,12 +76,12 @@ impl<'a> Crowds<'a> {
         });
         let crowd = &mut self.started[at];
         let size = workers_of(way, size);
-        let there = crowd.workers.len();
-        for _ in there..size {
+        let started = crowd.workers.len();
+        for _ in started..size {
             crowd.workers.push(Worker::start(way, &crowd.path, self.python)?);
         }
-        // A millisecond of turns each, so that all are there and warm.
-        for worker in &mut crowd.workers[there..] {
+        // Each new worker takes turns for a millisecond, as a warm-up.
+        for worker in &mut crowd.workers[started..] {
             let now = sys::now();
             worker.ask(&format!("{} {now} {} 0 0 1", command_of(way), now + 1_000_000))?;
         }
@@ -89,19 +89,19 @@ impl<'a> Crowds<'a> {
     }
 }
 
-/// A forked crowd has one worker, whose children take the turns.
+/// Returns the number of workers. With an inherited handle it is one: its forked children take the turns.
 fn workers_of(way: Way, processes: usize) -> usize {
     if way == Way::LocketInherited { 1 } else { processes }
 }
 
 fn command_of(way: Way) -> &'static str {
-    if way == Way::LocketInherited { "family" } else { "run" }
+    if way == Way::LocketInherited { "fork" } else { "run" }
 }
 
 impl Crowd {
     fn run(&mut self, cell: Cell, length: Duration) -> Result<Round> {
         let workers = &mut self.workers[..workers_of(self.way, cell.processes)];
-        // They must all have heard of it when it begins.
+        // All workers must have received the command when the period begins.
         let lead =
             Duration::from_millis(5) + Duration::from_micros(300) * u32::try_from(cell.processes)?;
         let start = sys::now() + nanoseconds(lead);
@@ -111,11 +111,11 @@ impl Crowd {
         // The number of threads, or of children.
         let each = cell.processes * cell.threads / workers.len();
         for worker in workers.iter_mut() {
-            worker.say(&format!("{command} {start} {end} {hold} {think} {each}"))?;
+            worker.send(&format!("{command} {start} {end} {hold} {think} {each}"))?;
         }
         let mut round = Round::new(length);
         for worker in workers {
-            round.add(&worker.hear()?)?;
+            round.add(&worker.receive()?)?;
         }
         Ok(round)
     }

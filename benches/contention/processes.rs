@@ -22,14 +22,14 @@ const WAYS: [Way; 8] = [
     Way::Filelock,
 ];
 
-/// The longest that one of 8 processes with holds of 1 ms may wait, in nanoseconds.
-const MOST_WAIT: f64 = 60e6;
+/// The bound of the longest wait of 8 processes with holds of 1 ms, in nanoseconds.
+const MAX_WAIT: f64 = 60e6;
 
 const SHORT: Duration = Duration::from_micros(5);
 const LONG: Duration = Duration::from_millis(1);
 const NONE: Duration = Duration::ZERO;
 
-/// How long they are busy elsewhere between two turns, if they are.
+/// Returns the average time between two turns, in the cells that have such a time.
 fn think(hold: Duration) -> Duration {
     if hold == SHORT { LONG } else { 10 * LONG }
 }
@@ -42,7 +42,7 @@ fn cells() -> impl Iterator<Item = Cell> {
     })
 }
 
-/// What is required is measured longer.
+/// Returns whether the cell has required figures. These cells are measured longer.
 fn is_required(cell: Cell) -> bool {
     is_fairness(cell) || (cell.processes == 64 && cell.think == NONE)
 }
@@ -51,12 +51,12 @@ fn is_fairness(cell: Cell) -> bool {
     cell == Cell { processes: 8, threads: 1, hold: LONG, think: NONE }
 }
 
-/// Fairness is measured in all ways: it must not depend on whether a process keeps its handle, or has inherited it.
+/// Returns the ways of a cell. Fairness is measured in all ways: it must not depend on whether the handle is new or inherited.
 fn ways(cell: Cell) -> &'static [Way] {
     if is_fairness(cell) { &Way::ALL } else { &WAYS }
 }
 
-/// Who got how many turns, 8 processes.
+/// The number of turns of each of 8 processes.
 pub(crate) struct Shares {
     length: Duration,
     groups: Vec<plot::Shares>,
@@ -65,7 +65,7 @@ pub(crate) struct Shares {
 impl Shares {
     pub(crate) fn draw(&self, area: &Area<'_>) -> Result {
         let about = format!(
-            "re-locking at once for {}, {} of work under the lock; each bar is a process",
+            "re-locking immediately for {}, {} of work under the lock; each bar is a process",
             time(self.length.as_secs_f64() * 1e9),
             time(LONG.as_secs_f64() * 1e9),
         );
@@ -100,7 +100,7 @@ fn find(results: &[(Way, Results)], way: Way) -> Option<&Results> {
 fn table(crowds: &Crowds<'_>, cell: Cell, results: &[(Way, Results)]) -> Result<Table> {
     let Cell { processes, hold, think, .. } = cell;
     let again =
-        if think.is_zero() { "at once".into() } else { format!("{think:?} later on average") };
+        if think.is_zero() { "immediately".into() } else { format!("{think:?} later on average") };
     let title = format!("{processes} processes, holds of {hold:?}, re-locking {again}");
     let header =
         ["way", "turns/s", "to the limit", "CPU/turn", "max/min", "wait p50", "p99", "worst"];
@@ -127,7 +127,7 @@ fn require(cell: Cell, results: &[(Way, Results)], required: &mut Required) {
         return;
     };
     if is_fairness(cell) {
-        for way in [Way::LocketTimed, Way::LocketUnkept, Way::LocketInherited] {
+        for way in [Way::LocketTimed, Way::LocketNewHandle, Way::LocketInherited] {
             let Some(results) = find(results, way) else { continue };
             let what = format!("8 processes, 1 ms holds, {}: max/min turns", way.label());
             let figures = (limit.max_and_min(), results.max_and_min());
@@ -135,14 +135,14 @@ fn require(cell: Cell, results: &[(Way, Results)], required: &mut Required) {
             let what = format!("8 processes, 1 ms holds, {}: worst wait", way.label());
             let worst = results.worst_wait();
             let figures = (time(limit.worst_wait()), time(worst));
-            required.row(&what, figures, worst, &Bound::AtMost(MOST_WAIT), time);
+            required.row(&what, figures, worst, &Bound::AtMost(MAX_WAIT), time);
         }
     } else if is_required(cell) {
         let floor_label = Way::FlockTimed.label();
         let what = format!("64 processes, {:?} holds: turns/s against {floor_label}", cell.hold);
         let (floor, timed) = (floor.per_second(), timed.per_second());
         let figures = (count(floor), count(timed));
-        // It yields to waiters, which costs turns that the floor takes out of turn.
+        // Locket yields to waiters, which costs turns. The floor does not yield.
         required.row(&what, figures, timed / floor, &Bound::AtLeast(0.8), ratio);
     }
 }

@@ -1,4 +1,4 @@
-//! What the workers answer, added up.
+//! The sums of the workers' answers.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::bench::table::{count, time};
 use crate::bench::ways::Way;
 use crate::bench::{Result, sane};
 
-/// One way, one cell, once.
+/// One round of one way in one cell.
 pub(crate) struct Round {
     length: Duration,
-    /// Of each thread of each process.
+    /// The turns of each thread of each process.
     turns: Vec<u64>,
     cpu: u64,
     waits: Histogram,
@@ -23,7 +23,7 @@ impl Round {
         Self { length, turns: Vec::new(), cpu: 0, waits: Histogram::default(), worst: 0 }
     }
 
-    /// An answer to `run`.
+    /// Adds an answer to `run`.
     pub(crate) fn add(&mut self, answer: &str) -> Result {
         for word in answer.split_whitespace() {
             match word.split_once('=') {
@@ -35,7 +35,7 @@ impl Round {
                     }
                 }
                 Some(("waits", values)) => self.waits.merge(&Histogram::parse(values)?),
-                _ => return Err(format!("no such answer: {word}").into()),
+                _ => return Err(format!("unknown word in an answer: {word}").into()),
             }
         }
         Ok(())
@@ -53,7 +53,7 @@ impl Round {
     }
 }
 
-/// One way, one cell, all rounds.
+/// All rounds of one way in one cell.
 pub(crate) struct Results {
     cell: Cell,
     rounds: Vec<Round>,
@@ -68,8 +68,8 @@ impl Results {
         self.rounds.push(round);
     }
 
-    /// Everybody has answered and had the lock, and every turn has been waited for. It may have
-    /// been late: how many turns there were in time is for the reader to judge.
+    /// Checks that each thread has answered and had the lock, and that each turn has its wait in the
+    /// histogram. Turns after the end of the period are waits but not turns.
     pub(crate) fn check(&self, way: Way) -> Result {
         let Cell { processes, threads, .. } = self.cell;
         for round in &self.rounds {
@@ -84,21 +84,21 @@ impl Results {
         Ok(())
     }
 
-    /// The median of the rounds.
+    /// Returns the turns per second: the median of the rounds.
     pub(crate) fn per_second(&self) -> f64 {
         median(&self.rounds.iter().map(Round::per_second).collect::<Vec<_>>())
     }
 
-    /// Processor time of a turn, beside what its hold is meant to take; a hold that others interrupt
-    /// takes less, down to nothing here.
+    /// Returns the processor time of a turn without its hold. A hold in which another process runs uses
+    /// less processor time than its length, so the difference can be negative: then it is 0.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn cpu_of_a_turn(&self) -> f64 {
         let cpu: u64 = self.rounds.iter().map(|round| round.cpu).sum();
         (cpu as f64 / self.waits().count() as f64 - self.cell.hold.as_nanos() as f64).max(0.0)
     }
 
-    /// The turns of each, in the round that is the median by its unfairness: over several rounds
-    /// those who starve in one would be rich in another.
+    /// Returns the turns of each thread in the round of median unfairness. A sum over the rounds would hide
+    /// that a different thread starves in each.
     pub(crate) fn turns(&self) -> &[u64] {
         let mut rounds: Vec<&Round> = self.rounds.iter().collect();
         rounds.sort_by(|a, b| a.unfairness().total_cmp(&b.unfairness()));
@@ -128,7 +128,7 @@ impl Results {
         format!("{most}/{least}")
     }
 
-    /// Turns per second, processor time of a turn, max/min turns, waits: p50, p99, worst.
+    /// Returns turns per second, processor time of a turn, max/min turns, and the p50, p99 and worst of the waits.
     pub(crate) fn figures(&self) -> [String; 6] {
         let waits = self.waits();
         [

@@ -1,4 +1,4 @@
-//! Threads of one process on one lock, and of two.
+//! Threads of one process and of two processes on one lock.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const WAYS: [Way; 4] = [Way::FlockStat, Way::FlockTimed, Way::LocketUntimed, Way
 const SHORT: Duration = Duration::from_micros(5);
 const NONE: Duration = Duration::ZERO;
 
-/// Processes and threads in each.
+/// The number of processes, and of threads in each.
 const SIZES: [(usize, usize); 6] = [(1, 1), (1, 2), (1, 4), (1, 8), (1, 16), (2, 4)];
 
 pub(crate) fn measure(
@@ -26,7 +26,7 @@ pub(crate) fn measure(
     let (rounds, length) = (args.pick(9, 2), Duration::from_millis(args.pick(100, 20)));
     for hold in [NONE, SHORT] {
         let what = if hold.is_zero() { "empty holds".into() } else { format!("holds of {hold:?}") };
-        let title = format!("Threads on one lock, {what}, re-locking at once");
+        let title = format!("Threads on one lock, {what}, re-locking immediately");
         let header = [
             "way",
             "threads",
@@ -81,7 +81,7 @@ fn require(what: &str, results: &[(Way, Results)], required: &mut Required) {
         let what = format!("8 threads, {what}, {}: turns/s against {}", way.label(), floor.label());
         let (limit, turns) = (per_second(floor), per_second(way));
         let figures = (count(limit), count(turns));
-        // Threads share one ledger, and yield to each other.
+        // The threads share one ledger, and yield to each other, which costs turns.
         required.row(&what, figures, turns / limit, &Bound::AtLeast(0.75), ratio);
     }
 }

@@ -1,4 +1,4 @@
-//! How late a timeout is.
+//! The overshoot of a timeout.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const WAYS: [Way; 4] = [Way::LocketTimed, Way::Poller, Way::LocketPy, Way::Filel
 const LIMIT: &str = "a sleep (the limit)";
 
 enum Subject {
-    /// Nothing is waited for but the time.
+    /// Sleeps, without a lock.
     Sleep,
     Waiter(Way, Worker),
 }
@@ -27,8 +27,8 @@ enum Subject {
 struct Cell {
     subject: usize,
     timeout: Duration,
-    /// In nanoseconds after the timeout.
-    late: Vec<f64>,
+    /// In nanoseconds.
+    overshoots: Vec<f64>,
 }
 
 impl Subject {
@@ -39,7 +39,8 @@ impl Subject {
         }
     }
 
-    /// Only what is required is measured often: these rounds are the slowest of all.
+    /// Returns whether the subject is measured in this round. Only the required figure is measured often, since these
+    /// rounds are slow.
     fn is_due(&self, round: usize) -> bool {
         let every = match self.way() {
             Some(Way::LocketTimed) => 1,
@@ -50,7 +51,7 @@ impl Subject {
     }
 
     #[allow(clippy::cast_precision_loss)]
-    fn late(&mut self, timeout: Duration) -> Result<f64> {
+    fn overshoot(&mut self, timeout: Duration) -> Result<f64> {
         let took = match self {
             Self::Sleep => {
                 let start = sys::now();
@@ -76,12 +77,12 @@ pub(crate) fn measure(bench: Bench<'_>, report: &mut Report, required: &mut Requ
         holds.push(holder);
         subjects.push(Subject::Waiter(way, bench.start(way)?));
     }
-    let cell = |subject, timeout| Cell { subject, timeout, late: Vec::new() };
+    let cell = |subject, timeout| Cell { subject, timeout, overshoots: Vec::new() };
     let mut cells: Vec<Cell> = (0..subjects.len())
         .flat_map(|subject| TIMEOUTS.map(|timeout| cell(subject, timeout)))
         .collect();
     for subject in &mut subjects {
-        subject.late(TIMEOUTS[0])?; // Warm.
+        subject.overshoot(TIMEOUTS[0])?; // Warm.
     }
     let rounds = bench.args.pick(360, 3);
     for round in 0..rounds {
@@ -89,7 +90,7 @@ pub(crate) fn measure(bench: Bench<'_>, report: &mut Report, required: &mut Requ
         for cell in &mut cells {
             let subject = &mut subjects[cell.subject];
             if subject.is_due(round) {
-                cell.late.push(subject.late(cell.timeout)?);
+                cell.overshoots.push(subject.overshoot(cell.timeout)?);
             }
         }
     }
@@ -101,19 +102,21 @@ pub(crate) fn measure(bench: Bench<'_>, report: &mut Report, required: &mut Requ
 }
 
 fn table(bench: Bench<'_>, cells: &[Cell], subjects: &[Subject], rounds: usize) -> Result<Table> {
-    let header = ["waiter", "timeout", "late p50", "late p99", "earliest", "samples"];
-    let mut table = Table::new("How late a timeout is", &header);
-    for Cell { subject, timeout, late } in cells {
+    let header = ["waiter", "timeout", "p50", "p99", "earliest", "samples"];
+    let mut table = Table::new("Overshoot of a timeout", &header);
+    for Cell { subject, timeout, overshoots } in cells {
         let subject = &subjects[*subject];
         let label = subject.way().map_or(LIMIT, Way::label);
-        let earliest = quantile(late, 0.0);
+        let earliest = quantile(overshoots, 0.0);
         let due = (0..rounds).filter(|&round| subject.is_due(round)).count();
-        sane(late.len() == due, || format!("{label}: {} of {due} samples", late.len()))?;
-        // Never early is locket's law; of the others we only tell.
+        sane(overshoots.len() == due, || {
+            format!("{label}: {} of {due} samples", overshoots.len())
+        })?;
+        // A timeout that is never early is locket's law (L3). For the others the earliest is only printed.
         let lawful = subject.way() != Some(Way::LocketTimed) || earliest >= 0.0;
         sane(lawful, || format!("{label}: {} before its deadline", time(-earliest)))?;
-        let (p50, p99) = (median(late), quantile(late, 0.99));
-        let (timeout, count) = (format!("{timeout:?}"), late.len().to_string());
+        let (p50, p99) = (median(overshoots), quantile(overshoots, 0.99));
+        let (timeout, count) = (format!("{timeout:?}"), overshoots.len().to_string());
         table.row([label.into(), timeout, time(p50), time(p99), time(earliest), count]);
     }
     for way in WAYS {
@@ -129,12 +132,12 @@ fn require(cells: &[Cell], subjects: &[Subject], required: &mut Required) {
         let p99 = |way: Option<Way>| {
             let is_it =
                 |cell: &&Cell| cell.timeout == timeout && subjects[cell.subject].way() == way;
-            cells.iter().find(is_it).map_or(f64::NAN, |cell| quantile(&cell.late, 0.99))
+            cells.iter().find(is_it).map_or(f64::NAN, |cell| quantile(&cell.overshoots, 0.99))
         };
-        let (limit, late) = (p99(None), p99(Some(Way::LocketTimed)));
+        let (limit, locket) = (p99(None), p99(Some(Way::LocketTimed)));
         let what = format!("overshoot of a deadline of {timeout:?}, p99, against a sleep's");
-        // Both wake up by a timer of the kernel. Of a few hundred samples the p99 is that of some late ones.
-        let figures = (time(limit), time(late));
-        required.row(&what, figures, late / limit, &Bound::AtMost(4.0), ratio);
+        // A timer of the kernel wakes both up. The p99 of a few hundred samples depends on a few late ones.
+        let figures = (time(limit), time(locket));
+        required.row(&what, figures, locket / limit, &Bound::AtMost(4.0), ratio);
     }
 }

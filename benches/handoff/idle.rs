@@ -1,4 +1,4 @@
-//! What a long wait costs: processor time, and how often the waiter is woken for nothing.
+//! The cost of a long wait: processor time, and the number of voluntary context switches.
 
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::bench::{Result, sane};
 
 use End::{Granted, TimesOut};
 
-/// What puts an end to the wait.
+/// How the wait ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Granted,
@@ -75,14 +75,14 @@ impl Wait {
     }
 }
 
-/// All wait at the same time, each for a lock of its own.
+/// Measures all ways at the same time, each with a lock of its own.
 pub(crate) fn measure(bench: Bench<'_>, report: &mut Report, required: &mut Required) -> Result {
     let length = bench.args.pick(Duration::from_secs(5), Duration::from_millis(300));
     let rounds = bench.args.pick(3, 1);
     let present = |(way, _): &(Way, End)| bench.python.missing(*way).is_none();
     let mut dirs = Vec::new();
     let start = |(way, end)| {
-        // Each has a lock of its own, two of one way too.
+        // A directory for each wait: two waits of one way have different locks.
         let dir = tempfile::tempdir_in(bench.dir)?;
         let path = lock_file_of(way, dir.path());
         dirs.push(dir);
@@ -91,7 +91,7 @@ pub(crate) fn measure(bench: Bench<'_>, report: &mut Report, required: &mut Requ
     };
     let mut waits: Vec<Wait> =
         WAITS.into_iter().filter(present).map(start).collect::<Result<_>>()?;
-    // The first wait of a process also pays for what it touches for the first time.
+    // A warm-up: the first wait of a process also takes page faults and other costs of a first use.
     for wait in &mut waits {
         wait.begin(Duration::from_millis(50))?;
         wait.end()?;
@@ -105,7 +105,7 @@ pub(crate) fn measure(bench: Bench<'_>, report: &mut Report, required: &mut Requ
     }
 
     let title = format!("A wait of {}", time(length.as_secs_f64() * 1e9));
-    let header = ["waiter", "in the end it", "processor time", "voluntary switches", "of waits"];
+    let header = ["waiter", "end", "processor time", "voluntary switches", "of waits"];
     let mut table = Table::new(title, &header);
     for (way, end) in WAITS {
         if let Some(why) = bench.python.missing(way) {
@@ -130,8 +130,8 @@ fn find(waits: &[Wait], way: Way, end: End) -> Option<&Wait> {
 
 fn require(waits: &[Wait], length: Duration, required: &mut Required) {
     let length = time(length.as_secs_f64() * 1e9);
-    // A wait that is granted is beside the least that it takes, one in vain, which looks up the holder at the end, beside
-    // polling. The figures are medians of three, and small: the limits are wide.
+    // A granted wait is compared with the fewest system calls, and a wait that times out with polling. The figures are small, and
+    // medians of three: the bounds are wide.
     let limits = [(Granted, Way::FlockTimed, Granted, 3.0), (TimesOut, Way::Poller, TimesOut, 0.5)];
     for (end, limit, limit_end, most) in limits {
         let (Some(limit), Some(timed)) =

@@ -1,4 +1,4 @@
-//! The holder's clock just before it lets go, to the waiter's clock just after it has the lock.
+//! The latency of a hand-off: from the time just before the release to the time just after the grant.
 
 use rand::seq::SliceRandom;
 
@@ -22,7 +22,7 @@ const WAYS: [Way; 8] = [
     Way::Filelock,
 ];
 
-/// One way to wait, one way to let go, and where.
+/// One way to wait, one way to release, and one place.
 pub(crate) struct Cell {
     way: Way,
     ending: Ending,
@@ -35,8 +35,9 @@ impl Cell {
         (self.way, self.ending, self.place) == (way, ending, place)
     }
 
-    /// What takes long is measured less often, but all through the run. What a ratio is required
-    /// to must not be a matter of luck, though: it is anything up to 50 ms.
+    /// Returns whether the cell is measured in this round. Slow cells are measured less often, but in all parts
+    /// of the run. locket.py is measured more often than the others: a bound refers to it, and a wait of it takes
+    /// anything up to 50 ms.
     fn is_due(&self, round: usize) -> bool {
         let every = match (self.way.queues(), self.ending) {
             (true, Ending::Unlock | Ending::Close) => 1,
@@ -70,7 +71,7 @@ pub(crate) fn measure(
         for cell in cells.iter_mut().filter(|cell| cell.is_due(round)) {
             let pair =
                 pairs.iter_mut().find(|pair| (pair.way, pair.place) == (cell.way, cell.place));
-            let pair = pair.ok_or("nobody waits in this way")?;
+            let pair = pair.ok_or("this way has no waiter")?;
             cell.nanoseconds.push(pair.hand_over(cell.ending)?);
         }
     }
@@ -132,7 +133,7 @@ fn require(bench: Bench<'_>, cells: &[Cell], required: &mut Required) {
                 let limit = median_of(cells, floor, ending, place);
                 let measured = median_of(cells, way, ending, place);
                 let figures = (time(limit), time(measured));
-                // Beside the same calls, what locket keeps in memory is a few hundred nanoseconds of some microseconds.
+                // With the same calls, locket's state in memory takes a few hundred nanoseconds of some microseconds.
                 required.row(&what, figures, measured / limit, &Bound::AtMost(1.25), ratio);
             }
         }
@@ -151,7 +152,7 @@ fn require(bench: Bench<'_>, cells: &[Cell], required: &mut Required) {
     }
 }
 
-/// A line for each way: when the holder unlocks, on one core and from core to core.
+/// Draws a row for each way: the holder unlocks, on one core and on two.
 pub(crate) fn draw(cells: &[Cell], area: &Area<'_>) -> Result {
     let dot = |way, place| {
         let samples = &find(cells, way, Ending::Unlock, place)?.nanoseconds;

@@ -1,4 +1,4 @@
-//! A waiter, and those who let go of the lock for it.
+//! A waiter, and the holders that release the lock for it.
 
 use std::thread;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::bench::processes::Worker;
 use crate::bench::ways::Way;
 use crate::bench::{Result, sane, sys};
 
-/// How the holder lets go.
+/// How the holder releases the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// In the same way as the waiter waits.
+    /// Unlocks, with the waiter's way of locking.
     Unlock,
-    /// Closes the descriptor, without unlocking it first.
+    /// Closes the descriptor without unlocking it.
     Close,
-    /// Is killed: the clock is the killer's.
+    /// Is killed: the time is taken by the process that kills it.
     Kill,
 }
 
@@ -33,8 +33,8 @@ impl Ending {
     }
 }
 
-/// Where they run. The scheduler's choice would be the same all through a run, and then differ from
-/// way to way and from run to run, by more than any way of locking does: so it has none.
+/// The processors of holder and waiter. They are fixed: the scheduler's choice stays the same during a run and differs
+/// between runs and ways, and its effect is larger than that of any way of locking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     SameCore,
@@ -51,7 +51,7 @@ impl Place {
         }
     }
 
-    /// The holder's processor and the waiter's.
+    /// Returns the holder's processor and the waiter's.
     fn processors(self) -> Result<(usize, usize)> {
         let processors = sys::processors()?;
         match (self, processors.as_slice()) {
@@ -82,7 +82,7 @@ impl<'a> Pair<'a> {
         Ok(pair)
     }
 
-    /// Nanoseconds from the holder's clock to the waiter's.
+    /// Returns the nanoseconds from the release to the grant.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn hand_over(&mut self, ending: Ending) -> Result<f64> {
         let mut victim;
@@ -98,22 +98,22 @@ impl<'a> Pair<'a> {
         holder.ask("hold")?;
         self.waiter.wait_with("wait")?;
         if !self.way.queues() {
-            // Who asks every 50 ms may be anywhere between two questions.
+            // A poller may be at any point between two attempts, which are 50 ms apart.
             let phase = rand::rng().random_range(0..50_000_000);
             thread::sleep(Duration::from_nanos(phase));
         }
-        let let_go = match ending {
+        let released = match ending {
             Ending::Unlock => holder.ask("unlock")?.parse()?,
             Ending::Close => holder.ask("close")?.parse()?,
             Ending::Kill => holder.kill()?,
         };
         let [granted, ..] = self.waiter.numbers::<3>()?;
-        sane(granted > let_go, || format!("{ending:?}: granted {granted}, let go {let_go}"))?;
-        Ok((granted - let_go) as f64)
+        sane(granted > released, || format!("{ending:?}: granted {granted}, released {released}"))?;
+        Ok((granted - released) as f64)
     }
 }
 
-/// A holder that locks by plain `flock`, whatever the waiter does.
+/// Starts a holder that locks by plain `flock`, independent of the waiter's way.
 fn plain(bench: Bench<'_>, way: Way) -> Result<Worker> {
     Worker::start(Way::Flock, &bench.lock_file_of(way), bench.python)
 }

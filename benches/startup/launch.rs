@@ -12,14 +12,14 @@ use super::bench::table::{Report, Table, ratio, time};
 use super::bench::{Result, sane, sys};
 use super::stamp;
 
-/// How much longer than under flock(1) it may take until the command runs: docs/run.md says of what it consists. Wanted
-/// is 1.1; of ten runs on a busy machine one was at 1.11.
+/// The bound of the time until the command runs, as a ratio to flock(1). docs/run.md lists its parts. The aim is 1.1; of ten
+/// runs on a busy machine one was at 1.11.
 const UNTIL_COMMAND: Bound = Bound::AtMost(1.15);
 
-/// Until all is over, the canary too.
+/// The bound of the time until all processes have ended, the canary included.
 const WHOLE: Bound = Bound::AtMost(1.5);
 
-/// Where locket becomes the command there is no fork, neither locket's nor the command's.
+/// With `-F` locket becomes the command, so there is no fork, which flock(1) has.
 const WITHOUT_FORK: Bound = Bound::AtMost(1.0);
 
 struct Way {
@@ -37,7 +37,7 @@ pub(crate) fn measure(
 ) -> Result {
     let (stamp, lock) = (dir.join("stamp"), dir.join("lock"));
     if !stamp::make(&stamp)? {
-        required.missing("all of it", "the command is written for x86-64 alone");
+        required.missing("all of it", "the command is written for x86-64 only");
         return Ok(());
     }
     if !Command::new("flock").arg("--version").output().is_ok_and(|it| it.status.success()) {
@@ -57,14 +57,14 @@ pub(crate) fn measure(
         way("locket run -o", &[&locket, run, without_lock]),
         way("locket run -F", &[&locket, run, no_fork]),
     ];
-    let told = dir.join("told");
+    let output = dir.join("output");
     for way in &mut ways {
-        start(way, &told)?; // The first of each reads it from the disk.
+        start(way, &output)?; // The first start of each reads the program from the disk.
         (way.until_command, way.whole) = (Vec::new(), Vec::new());
     }
     for _ in 0..args.pick(400, 3) {
         for way in &mut ways {
-            start(way, &told)?;
+            start(way, &output)?;
         }
     }
 
@@ -85,34 +85,33 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// The median of what each turn took in proportion to flock(1) in the same turn: a machine that is busy is busy for
-/// both.
+/// Adds a row with the median of the ratios to flock(1) in the same turn: a busy machine slows both down.
 fn judge(what: &str, [flock, locket]: [&Vec<f64>; 2], bound: &Bound, required: &mut Required) {
     let ratios: Vec<f64> = flock.iter().zip(locket).map(|(flock, locket)| locket / flock).collect();
     let figures = (time(median(flock)), time(median(locket)));
     required.row(what, figures, median(&ratios), bound, ratio);
 }
 
-fn start(way: &mut Way, told: &Path) -> Result {
-    let output = OpenOptions::new().create(true).write(true).truncate(true).open(told)?;
+fn start(way: &mut Way, output: &Path) -> Result {
+    let file = OpenOptions::new().create(true).write(true).truncate(true).open(output)?;
     let mut command = Command::new(&way.command[0]);
-    command.args(&way.command[1..]).stdout(output);
+    command.args(&way.command[1..]).stdout(file);
     let start = sys::now();
     let status = command.status()?;
     let end = sys::now();
     if !status.success() {
         return Err(format!("{}: {status}", way.name).into());
     }
-    let begun = stamp::read(&fs::read(told)?)?;
+    let begun = stamp::read(&fs::read(output)?)?;
     sane(start < begun && begun < end, || format!("{start}, {begun}, {end}"))?;
-    #[allow(clippy::cast_precision_loss, reason = "they are short")]
+    #[allow(clippy::cast_precision_loss, reason = "the times are short")]
     let since = |time: u64| (time - start) as f64;
     way.until_command.push(since(begun));
     way.whole.push(since(end));
     Ok(())
 }
 
-/// The command as it is shipped, and not as a benchmark is compiled.
+/// Builds the command with the release profile, not with that of benchmarks, and returns its path.
 fn released_locket() -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);

@@ -1,5 +1,5 @@
-//! The command that is started: it writes what time it is, by its first instructions. A program with a C library
-//! would take several times as long to begin, and hide what is measured.
+//! The command that is started: its first instructions write the time. A program with a C library would take several
+//! times as long to start, and hide the times that are measured.
 
 use std::fs;
 use std::io::Write;
@@ -29,14 +29,14 @@ const CODE: &[u8] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const CODE: &[u8] = &[];
 
-/// The number of the processor in a program's header (elf(5)).
+/// The number of the processor in the header of a program (`EM_X86_64`, elf(5)).
 const X86_64: u16 = 62;
 
-/// Where the program lies, and the length of its headers.
+/// The address of the program, and the length of its headers.
 const BASE: u64 = 0x40_0000;
 const HEADERS: u16 = 64 + 56;
 
-/// Makes the program. False if it is not written for this processor.
+/// Creates the program. Returns false if there is none for this processor.
 pub(crate) fn make(path: &Path) -> Result<bool> {
     if CODE.is_empty() {
         return Ok(false);
@@ -51,7 +51,7 @@ pub(crate) fn make(path: &Path) -> Result<bool> {
     program.extend([BASE + u64::from(HEADERS), 64, 0].map(long).concat());
     program.extend(word(0));
     program.extend([64, 56, 1, 64, 0, 0].map(half).concat());
-    // Its one segment: loaded, to be read and executed.
+    // Its one segment: loaded, readable and executable.
     program.extend([1, 5].map(word).concat());
     program.extend([0, BASE, BASE, length, length, 4096].map(long).concat());
     program.extend(CODE);
@@ -60,9 +60,9 @@ pub(crate) fn make(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// The time that it wrote, in nanoseconds.
+/// Returns the time that the program wrote, in nanoseconds.
 pub(crate) fn read(bytes: &[u8]) -> Result<u64> {
-    let (seconds, nanoseconds) = bytes.split_at_checked(8).ok_or("there is no time")?;
+    let (seconds, nanoseconds) = bytes.split_at_checked(8).ok_or("the command wrote no time")?;
     let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes);
     Ok(number(seconds)? * 1_000_000_000 + number(nanoseconds)?)
 }

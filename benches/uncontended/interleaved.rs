@@ -1,4 +1,4 @@
-//! All ways in turns, a short batch each: what one machine's bad moment costs, it costs all.
+//! All ways in turns, a short batch each, so that a slow moment of the machine affects all of them.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     dir: TempDir,
 }
 
-/// Locking costs the same everywhere; what some libraries do beside it does not.
+/// Returns the file systems. The cost of a lock is the same on all of them, but that of a library's other calls is not.
 pub(crate) fn places() -> Result<Vec<Place>> {
     let mut places =
         vec![Place { name: "the directory for temporary files", dir: TempDir::new()? }];
@@ -38,7 +38,7 @@ enum Subject {
 }
 
 impl Subject {
-    /// Nanoseconds of one acquire and release, on average over a batch.
+    /// Returns the nanoseconds of one acquire and release, on average over a batch.
     #[allow(clippy::cast_precision_loss)]
     fn batch(&mut self, size: u32) -> Result<Option<f64>> {
         match self {
@@ -125,7 +125,8 @@ fn table(place: &Place, columns: &[Column], rounds: usize) -> Result<Table> {
     Ok(table)
 }
 
-/// The slowest of locket's ways counts. The floor makes the same system calls, but for the second `lseek`; what is more is the memory of the holds.
+/// Compares the slowest of locket's ways with the floor, which makes the same system calls except the second `lseek`. The rest of
+/// the difference is locket's state in memory.
 fn require(place: &Place, columns: &[Column], required: &mut Required) {
     let slowest = LOCKET.map(|name| median_of(columns, name)).into_iter().fold(0.0, f64::max);
     let what = format!("locket against {FLOOR}, in {}", place.name);

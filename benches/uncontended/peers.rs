@@ -1,18 +1,18 @@
-//! Everybody who can lock a file in this process, each with a kept handle.
+//! The libraries that can lock a file in this process, each with a handle that is opened once.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use crate::bench::Result;
 use crate::bench::sys::Raw;
-use crate::bench::ways::PATIENCE;
+use crate::bench::ways::TIMEOUT;
 
 /// One acquire and release.
 pub(crate) type Turn = Box<dyn FnMut()>;
 
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    /// Or why it is missing.
+    /// The turn, or why the peer is missing.
     pub(crate) turn: std::result::Result<Turn, &'static str>,
 }
 
@@ -21,12 +21,12 @@ pub(crate) const FSLOCK: &str = "fslock";
 pub(crate) const LOCKET: [&str; 4] =
     ["locket guard", "locket guard, timeout", "locket pair", "locket pair, timeout"];
 
-/// Each has a lock file of its own in this directory.
+/// Returns all peers. Each has a lock file of its own in this directory.
 pub(crate) fn all(dir: &Path) -> Result<Vec<Peer>> {
     let peer = |name, turn| Peer { name, turn: Ok(turn) };
     let [guard, guard_timed, pair, pair_timed] = LOCKET;
     let lock = locket::lock_file(dir.join("untimed.lock"));
-    let timed = locket::lock_file(dir.join("timed.lock")).timeout(PATIENCE);
+    let timed = locket::lock_file(dir.join("timed.lock")).timeout(TIMEOUT);
     Ok(vec![
         peer(FLOOR, floor(Raw::open(&dir.join("floor.lock"))?)),
         peer(guard, locket_guard(lock.clone())),
@@ -53,7 +53,7 @@ fn floor(raw: Raw) -> Turn {
     Box::new(move || {
         assert!(raw.is_own().expect(FREE), "the descriptor is open");
         raw.lock().expect(FREE);
-        assert!(raw.is_current().expect(FREE), "nobody replaces the file");
+        assert!(raw.is_current().expect(FREE), "no process replaces the file");
         raw.unlock().expect(HELD);
     })
 }
@@ -77,7 +77,7 @@ fn locket_pair(lock: locket::Lock) -> Turn {
 }
 
 fn fs4(file: File) -> Turn {
-    // Named in full: the file has methods of its own by these names, on newer compilers.
+    // With the trait's name: since Rust 1.89 `File` has methods of the same names.
     Box::new(move || {
         fs4::FileExt::lock(&file).expect(FREE);
         fs4::FileExt::unlock(&file).expect(HELD);
@@ -85,7 +85,7 @@ fn fs4(file: File) -> Turn {
 }
 
 #[rustversion::since(1.89)]
-#[allow(clippy::unnecessary_wraps, reason = "older compilers have none")]
+#[allow(clippy::unnecessary_wraps, reason = "older compilers have no such method")]
 fn std_lock(file: File) -> std::result::Result<Turn, &'static str> {
     #[allow(clippy::incompatible_msrv, reason = "compiled only where it exists")]
     Ok(Box::new(move || {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Boots User-Mode Linux with this machine's / below an overlay that is thrown away, and runs guest.sh in it.
+# Boots User-Mode Linux on an overlay over this machine's /, which is discarded at the end, and runs guest.sh in it.
 #
 #   ci/network/boot.sh DIRECTORY LOCKET MODE
 set -euo pipefail
@@ -16,7 +16,7 @@ if [[ ! -e $place/packages.complete ]]; then
         libtevent0 libwbclient0 libbsd0 libmd0 libcups2 libavahi-client3 libavahi-common3 libdbus-1-3 libjansson4 libicu72
         libarchive13 libcap-ng0 libkeyutils1 libpam0g libpython3.11 python3.11-minimal cifs-utils)
     download() { (cd "$place/debs" && apt-get download -qq "${packages[@]}"); }
-    # The lists of a fresh machine are empty, and those of an old one name versions that the mirror has no longer.
+    # The package lists of a fresh machine are empty. Those of an old machine name versions that the mirror has deleted.
     download 2>/dev/null || { apt-get update -qq && download; }
     for package in "$place"/debs/*.deb; do dpkg -x "$package" "$root"; done
     # Debian's /bin, /sbin and /lib are links to those of /usr; a package unpacked by hand makes directories.
@@ -43,7 +43,7 @@ cd /mnt/root; for d in proc sys dev run tmp lib/modules/\$K old $place $here $(d
 \$B mount -t proc p proc; \$B mount -t sysfs s sys; \$B mount -t devtmpfs d dev; \$B mount -t tmpfs r run; \$B mount -t tmpfs t tmp
 \$B mount --bind \$M lib/modules/\$K
 for d in $place $here $(dirname "$locket"); do \$B mkdir -p ./\$d; \$B mount -r -t hostfs -o \$d h ./\$d; done
-# No chroot: nsenter -m would go back behind it.
+# pivot_root and not chroot: nsenter -m would leave the chroot.
 \$B pivot_root . old
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LOCKET=$locket LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/samba
 /bin/bash $here/guest.sh $mode

@@ -1,4 +1,4 @@
-# What each file system excludes. Sourced by guest.sh.
+# The checks of what each file system excludes. Sourced by guest.sh.
 
 until_it() { # SECONDS COMMAND...: waits until the command succeeds
     local end=$((${1} * 10))
@@ -10,7 +10,7 @@ until_it() { # SECONDS COMMAND...: waits until the command succeeds
     return 1
 }
 
-# Under the lock a process writes when it came in and when it went out: FILE is the same for all hosts.
+# The command under the lock writes the times when it starts and ends. All hosts write to the same trace.
 cat >/tmp/turn <<'TURN'
 #!/bin/sh
 # turn TRACE NAME SECONDS
@@ -21,7 +21,7 @@ echo "$(cut -d' ' -f1 /proc/uptime) out $2" >>"$1"
 TURN
 chmod +x /tmp/turn
 
-start() { # HOST TRACE NAME SECONDS FILE [OPTION...]: a process on the host takes the lock and keeps it
+start() { # HOST TRACE NAME SECONDS FILE [OPTION...]: a process on the host takes the lock and holds it
     local host=$1 trace=$2 name=$3 seconds=$4 file=$5
     shift 5
     on $host "$LOCKET" run -q "$@" "$file" -- /tmp/turn "$trace" "$name" "$seconds" >/dev/null 2>&1 &
@@ -33,7 +33,7 @@ hold() { # HOST FILE: $trace is its trace
     start "$1" "$trace" first for-good "$2" -w 30
     until_it 30 is_in "$trace" first || note "the holder on $1 did not get $2"
 }
-end_hold() { # TRACE: the holder is killed. It is out from then on, not from when that is written.
+end_hold() { # TRACE: kills the holder. Its hold ends with the kill, which is after the time that is written.
     echo "$(now) out first" >>"$1"
     kill -9 "$(cat "$1.first")"
 }
@@ -52,7 +52,7 @@ attempt() { # HOST FILE [OPTION...]: prints what one attempt says
 status() { # HOST FILE: the state, with the number of the process as N
     on "$1" "$LOCKET" status "$2" 2>&1 | sed -n '1s/.*: //; 1p; 3{s/.*  (\(.*\))/by \1/; s/^ *held .*/by a process/; p}' | paste -sd, | sed 's/,/, /'
 }
-overlaps() { # TRACE: were two in at once?
+overlaps() { # TRACE: prints whether two processes held the lock at the same time
     sort -n "$1" | awk '{ n += $2 == "in" ? 1 : -1; if (n > 1) both = 1 } END { print both ? "both in" : "one at a time" }'
 }
 
@@ -62,7 +62,7 @@ excludes() { # FS
     other=$(attempt B $file)
     result "$1 same-host $(attempt A $file)"
     result "$1 other-host $other"
-    # A client may have a lease on the file (a delegation), which it is to give back first.
+    # A client may have a lease on the file (a delegation), which it has to return first.
     result "$1 on-the-server $(attempt SRV /srv/x/$1.lock -w 15)"
     result "$1 status-of-the-holders-host $(status A $file)"
     result "$1 status-of-another-host $(status B $file)"
@@ -75,7 +75,7 @@ excludes() { # FS
         start B "$trace" second 0 $file -w 30
         sleep 1
         end_hold "$trace"
-        until_it 30 is_in "$trace" second || note "$1: the waiter did not come in when the holder was killed"
+        until_it 30 is_in "$trace" second || note "$1: the waiter did not get the lock after the holder was killed"
         wait
         result "$1 killed-holder $(overlaps "$trace")"
     else
@@ -84,8 +84,8 @@ excludes() { # FS
     result "$1 status-when-free $(status B $file)"
 }
 
-# B waits for the file that A holds. C locks another file and puts it there: from then on the path is C's. A lets go of the
-# old one: B must not be in beside C.
+# B waits for the file that A holds. C locks another file and renames it to the path: from then on C holds the lock of the path.
+# Then A releases the old file. B must not get the lock beside C.
 replaced() { # FS [SUFFIX]
     local directory=/mnt/$1 old new
     local file=$directory/$1.replaced
@@ -98,16 +98,16 @@ replaced() { # FS [SUFFIX]
     sleep 1
     on C mv -f $directory/$1.new $file || note "$1: the file was not replaced"
     end_hold $old
-    # Long enough to come in, were it let in.
+    # Time enough for B to get the lock, if it wrongly does.
     until_it 3 is_in $new waiter
     end_hold $new
-    until_it 30 is_in $new waiter || note "$1: the waiter never came in"
+    until_it 30 is_in $new waiter || note "$1: the waiter never got the lock"
     wait
     result "$1 replaced-file${2-} $(overlaps $new)"
     note "$1: $(tr '\n' ';' <$old) then $(tr '\n' ';' <$new)"
 }
 
-# The check itself: flock(1) does not look at the path, and gets in.
+# A control: flock(1) does not check the path, and gets the lock.
 cat >/tmp/flock-as-locket <<'FLOCK'
 #!/bin/sh
 # run -q -w SECONDS FILE -- COMMAND...
@@ -124,7 +124,7 @@ replaced_with_flock() { # FS
     replaced "$1" -with-flock
 }
 
-# A file that the process may read and not write.
+# A file that the process may read but not write.
 permissions() { # FS
     local file=/srv/x/$1.readonly output code
     : >$file

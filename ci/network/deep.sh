@@ -1,7 +1,7 @@
-# What takes longer: a server that starts again, a host that is cut off, two hosts of one name, statd killed. Sourced by
-# guest.sh with the argument deep.
+# The checks that take longer: a server that restarts, a host that is cut off, two hosts with the same name, statd killed. Sourced
+# by guest.sh with the argument deep.
 
-# The server starts again while A holds the lock: A has it still, B does not get in.
+# The server restarts while A holds the lock: A still holds it, and B does not get it.
 restart() { # FS
     local file=/mnt/$1/$1.restart
     hold A $file
@@ -14,7 +14,7 @@ restart() { # FS
     until_it 60 on B timeout -s KILL 10 "$LOCKET" run -qn $file -- true && result "$1 after-the-restart free" || result "$1 after-the-restart never free"
 }
 
-# A is cut off for longer than the lease (10 s here): the lock goes to B while A's process still runs.
+# A is cut off for longer than the lease (10 s here): B gets the lock while A's process still runs.
 cut_off() { # FS
     local file=/mnt/$1/$1.cut
     hold A $file
@@ -24,7 +24,7 @@ cut_off() { # FS
     end_hold "$trace"
 }
 
-# A fourth host with the name of A.
+# C mounts the file system with the host name of A.
 one_name() {
     local file=/mnt/nfs4/nfs4.name
     on C sh -c "umount -l /mnt/nfs4; hostname hostA; mount -t nfs -o retry=0,vers=4.2 10.0.3.1:/ /mnt/nfs4" || note "C: no second mount"
@@ -34,7 +34,7 @@ one_name() {
     on C sh -c "umount -l /mnt/nfs4; hostname hostC; mount -t nfs -o retry=0,vers=4.2 10.0.3.1:/ /mnt/nfs4" || note "C: no third mount"
 }
 
-# NFS 3 needs statd to tell of restarts. What is held stays held without it, and what is new is refused or granted rightly.
+# NFS 3 uses statd to report restarts (rpc.statd(8)). Without it a held lock stays held, and a free one is granted.
 without_statd() {
     local file=/mnt/nfs3/nfs3.statd
     hold A $file

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# File systems in user space, and overlays: one directory mounted twice, and what one process under the lock keeps out.
+# File systems in user space, and overlays: one directory is mounted twice, and a second process tries the lock through each mount.
 #
 #   ci/network/fuse.sh DIRECTORY LOCKET
 set -euo pipefail

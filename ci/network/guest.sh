@@ -1,6 +1,6 @@
-# In the guest: a server of NFS and SMB, three hosts A, B and C, and what each file system excludes. Sourced by bash.
+# Runs in the guest: starts a server of NFS and SMB and three hosts A, B and C, and checks what each file system excludes.
 #
-# Each result is a line `RESULT file-system what answer`.
+# Each result is a line `RESULT FILE-SYSTEM CHECK ANSWER`.
 mode=$1
 now() { cut -d' ' -f1 /proc/uptime; }
 note() { echo "NOTE [$(now)] $*"; }
@@ -12,7 +12,7 @@ echo up
 
 for fs in nfs4 nfs3 nolock smb nobrl; do
     excludes $fs
-    # Where two hosts do not exclude each other, no file on it can.
+    # These do not exclude other hosts, so a replaced file is not checked.
     case $fs in nolock | nobrl) ;; *) replaced $fs ;; esac
     note "$fs is done"
 done

@@ -1,10 +1,10 @@
-# The server, and three hosts in network and mount namespaces of their own. Sourced by guest.sh.
+# Starts the server, and three hosts in network and mount namespaces of their own. Sourced by guest.sh.
 
 # The kernel calls modprobe for ciphers.
 ln -sf busybox /usr/bin/modprobe
 ln -sf ../bin/busybox /usr/sbin/modprobe
 for module in veth nfsd nfs nfsv3 nfsv4 cifs md5 hmac cmac; do modprobe $module || note "no module $module"; done
-# Names without a network, for which rpc.statd would wait 10 s each; and the users that the packages' scripts make.
+# Host names without a name server, for which rpc.statd would wait 10 s each. The users that the packages' scripts would create.
 : >/etc/resolv.conf
 : >/etc/exports
 printf 'hosts: files\npasswd: files\ngroup: files\n' >/etc/nsswitch.conf
@@ -23,7 +23,7 @@ mount -t tmpfs v /var/lib/nfs
 mkdir -p /var/lib/nfs/{sm,sm.bak,v4recovery}
 : >/var/lib/nfs/etab
 : >/var/lib/nfs/rmtab
-# Else the first locks wait for 50 and 90 s.
+# Without a short grace period the first locks wait for 50 s (NFS 3) and 90 s (NFS 4).
 sysctl -qw fs.nfs.nlm_grace_period=1
 mount -t nfsd nfsd /proc/fs/nfsd
 start_nfs() {
@@ -77,7 +77,7 @@ for host in A B C; do
     ip link add v$host type veth peer name eth0 netns ${!host}
     ip addr add 10.0.$number.1/24 dev v$host
     ip link set v$host up
-    # NFS 4 takes two hosts of one name for one client, and lets both in.
+    # Different host names: an NFS 4 server takes two hosts with the same name for one client, and grants both the lock.
     on $host sh -e -c "hostname host$host
         ip link set lo up; ip addr add 10.0.$number.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.$number.1
         mount -t tmpfs run /run; mount -t tmpfs nfs /var/lib/nfs; mkdir /var/lib/nfs/sm /var/lib/nfs/sm.bak

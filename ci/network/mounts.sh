@@ -1,4 +1,4 @@
-# In a mount namespace of its own: each file system is mounted twice over one directory. Called by fuse.sh.
+# Mounts each file system twice over one directory, and reports what excludes what. Called by fuse.sh in a mount namespace of its own.
 set -uo pipefail
 mount -t tmpfs tmpfs "$ROOT"
 cd "$ROOT"

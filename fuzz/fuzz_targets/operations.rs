@@ -1,17 +1,17 @@
-//! Each byte is an operation on one of two handles of a file; the library must answer what the
-//! specification does.
+//! Each byte is an operation on one of two handles of a file. The library must give the answers of the
+//! specification.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use locket::{Guard, ErrorKind, LockError, State, lock_file};
+use locket::{ErrorKind, Guard, Lock, LockError, State};
 use locket_model::spec::{self, Mode, Outcome, World};
 
 const PROCESS: u32 = 0;
 const PATH: u32 = 0;
 
 fuzz_target!(|operations: &[u8]| {
-    let dir = tempfile::tempdir().expect("a directory");
-    let exclusive = lock_file(dir.path().join("lock"));
+    let dir = tempfile::tempdir().expect("a directory can be created");
+    let exclusive = Lock::new(dir.path().join("lock"));
     let shared = exclusive.clone().shared();
     let (mut world, mut guards) = (World::default(), Vec::<(u64, Guard)>::new());
     for (id, operation) in (0..).zip(operations) {
@@ -41,7 +41,7 @@ fuzz_target!(|operations: &[u8]| {
                 }
                 let (id, guard) = guards.remove(usize::from(operation >> 3) % guards.len());
                 let (next, expected) =
-                    world.release_guard(PROCESS, id, false).expect("the guard is there");
+                    world.release_guard(PROCESS, id, false).expect("the model has this hold");
                 (next, expected, released(&guard.release()))
             }
         };
