@@ -92,12 +92,12 @@ fn l5_the_end_of_a_hold_leaves_a_number_that_is_anothers_alone() -> Outcome {
     for (acquire, end) in [
         (&["acquire a"][..], "release a"),
         (&["lock a g"], "release_guard g"),
-        (&["lock a g"], "bequeath_guard g"),
+        (&["lock a g"], "inherit_on_exec_guard g"),
         // The caller may have moved the offset: it is known by its file.
         (&["lock a g", "lend_guard g"], "release_guard g"),
-        (&["lock a g", "lend_guard g"], "bequeath_guard g"),
+        (&["lock a g", "lend_guard g"], "inherit_on_exec_guard g"),
         // Such a hold is closed and not unlocked.
-        (&["lock a g", "keep_guard_on_fork g"], "release_guard g"),
+        (&["lock a g", "inherit_on_fork_guard g"], "release_guard g"),
     ] {
         let mut scene = Scene::after(acquire)?;
         let what = format!("{acquire:?}, {end}");
@@ -111,7 +111,7 @@ fn l5_the_end_of_a_hold_leaves_a_number_that_is_anothers_alone() -> Outcome {
 
 #[test]
 fn l5_the_drop_of_a_guard_leaves_a_number_that_is_anothers_alone() -> Outcome {
-    for acquire in [&["lock a g"][..], &["lock a g", "keep_guard_on_fork g"]] {
+    for acquire in [&["lock a g"][..], &["lock a g", "inherit_on_fork_guard g"]] {
         let mut scene = Scene::after(acquire)?;
         scene.peer.ok("drop_guard g");
         scene.assert_foreign_is_as_it_was("drop_guard")?;
@@ -140,7 +140,7 @@ fn l5_a_downgrade_leaves_a_number_that_is_anothers_alone() -> Outcome {
 /// The host has opened the lock file itself, by that number, and locked it: the lock is the host's.
 #[test]
 fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
-    for end in ["release_guard g", "bequeath_guard g", "downgrade g"] {
+    for end in ["release_guard g", "inherit_on_exec_guard g", "downgrade g"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let mut readers = Peer::with_handle("a", &path, "shared");
@@ -162,7 +162,7 @@ fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
 /// The kernel grants what a sleeping thread has asked for, and ends it with the last descriptor.
 #[test]
 fn l9_a_grant_on_a_descriptor_that_was_closed_meanwhile_is_no_hold() -> Outcome {
-    for options in ["", "timeout=600000", "timeout=600000 without_signals retry_period=10"] {
+    for options in ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=10"] {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
         fs::write(&foreign, "")?;

@@ -126,9 +126,9 @@ fn l8_the_umask_counts() -> Outcome {
         ("002", "", 0o664),
         ("077", "", 0o600),
         ("000", "", 0o666),
-        ("000", "create_mode=600", 0o600),
-        ("022", "create_mode=660", 0o640),
-        ("077", "create_mode=444", 0o400),
+        ("000", "mode=600", 0o600),
+        ("022", "mode=660", 0o640),
+        ("077", "mode=444", 0o400),
     ];
     for (nth, (umask, options, mode)) in cases.into_iter().enumerate() {
         let path = scratch.join(&nth.to_string());

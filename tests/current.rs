@@ -50,7 +50,7 @@ fn l9_a_link_is_not_followed_to_the_file() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().follow_links(false).lock()?;
-    let mut waiter = Peer::with_handle("a", &path, "no_follow");
+    let mut waiter = Peer::with_handle("a", &path, "follow_links=false");
     waiter.start_waiting("w", "lock a g", &path);
     fs::rename(&path, scratch.join("away"))?;
     symlink(scratch.join("away"), &path)?;

@@ -84,7 +84,7 @@ fn l3_a_lock_that_comes_free_in_time_is_acquired() {
         waiter.wait_ok("w");
         assert!(!holder.finds_free("a"));
     }
-    let mut waiter = Peer::with_handle("a", &path, "timeout=600000 without_signals retry_period=5");
+    let mut waiter = Peer::with_handle("a", &path, "timeout=600000 use_signals=false retry_period=5");
     holder.ok("lock a g");
     waiter.ok("start w lock a g");
     waiter.assert_waiting("w");
@@ -130,7 +130,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 fn l3_the_last_attempt_is_after_the_deadline() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "without_signals retry_period=1000000"] {
+    for options in ["", "use_signals=false retry_period=1000000"] {
         let mut holder = Peer::with_handle("a", &path, "");
         holder.ok("lock a g");
         let mut waiter =

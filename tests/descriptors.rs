@@ -141,13 +141,13 @@ fn l13_idle_descriptors_are_given_back() -> Outcome {
     assert!(peer.ok("holders h0").contains(&pid));
     // To pass a hold on.
     make_two_idle(&mut peer)?;
-    peer.ok("bequeath_guard g0");
+    peer.ok("inherit_on_exec_guard g0");
     assert_eq!(open_in(&peer, scratch.path())?.len(), 8);
     // The counter-proof: what is held is not given back.
     peer.ok("lock h8 g8");
     peer.ok("lock h9 g9");
     assert_eq!(peer.refused("acquire h11").kind, "exhausted");
-    assert_eq!(peer.refused("bequeath_guard g8").kind, "exhausted");
+    assert_eq!(peer.refused("inherit_on_exec_guard g8").kind, "exhausted");
     peer.ok("acquire h11");
     Ok(())
 }

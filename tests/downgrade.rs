@@ -153,7 +153,7 @@ mod refused {
     #[test]
     fn l12_a_hold_that_is_lost_is_no_hold() {
         let check = "l12_a_hold_that_is_lost_is_no_hold";
-        for end in ["release_guard g", "bequeath_guard g"] {
+        for end in ["release_guard g", "inherit_on_exec_guard g"] {
             let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=EAGAIN:when=2")
             else {
                 return;

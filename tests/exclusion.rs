@@ -119,7 +119,7 @@ fn l1_holds_of_processes_do_not_overlap() {
     const TURNS: usize = 40;
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let options = ["", "timeout=600000", "timeout=600000 without_signals retry_period=1", ""];
+    let options = ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=1", ""];
     let holds: Vec<Hold> = thread::scope(|scope| {
         let peers = options.map(|options| {
             let mut peer = Peer::with_handle("a", &path, options);

@@ -39,7 +39,7 @@ fn l11_unless_they_are_to() {
     #[cfg(target_os = "linux")]
     let before = peer.descriptors();
     peer.ok("lock a g");
-    peer.ok("bequeath_guard g");
+    peer.ok("inherit_on_exec_guard g");
     #[cfg(target_os = "linux")]
     assert_eq!(peer.descriptors(), before + 1, "the heirs' one");
     assert_eq!(peer.ok("state a"), "exclusive", "it is the process's for good");

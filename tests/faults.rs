@@ -231,7 +231,7 @@ fn l12_signals_are_outlasted() {
 #[test]
 fn l12_signals_are_outlasted_by_questions() {
     let check = "l12_signals_are_outlasted_by_questions";
-    for (question, calls, nth) in [("is_current g", LOOK, 3), ("holders a", OPEN, 2)] {
+    for (question, calls, nth) in [("is_current g", LOOK, 3), ("status a", OPEN, 2)] {
         let point = Point { calls, nth, class: "ask", existed: true, held: false };
         for times in [1, 5, 90] {
             let fault = format!("error=EINTR:when={nth}..{}", times + nth - 1);
@@ -239,7 +239,7 @@ fn l12_signals_are_outlasted_by_questions() {
             scene.ok("lock a g");
             let answer = scene.ok(question);
             let pid = scene.strace.peer.pid();
-            let expected = if question == "holders a" { pid.to_string() } else { "true".into() };
+            let expected = if question == "status a" { pid.to_string() } else { "true".into() };
             assert!(answer.contains(&expected), "{}: {answer}", scene.what);
             scene.ok("release_guard g");
             scene.leaves_nothing();
@@ -336,7 +336,7 @@ fn l12_a_refused_bequest() {
         let fault = format!("error={name}:when=1");
         let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
         scene.ok("lock a g");
-        scene.refused("bequeath_guard g", "inherit", errno);
+        scene.refused("inherit_on_exec_guard g", "inherit", errno);
         assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
         assert!(scene.holder.finds_free("a"), "{}", scene.what);
         scene.leaves_nothing();

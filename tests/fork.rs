@@ -37,7 +37,7 @@ fn l11_a_child_cannot_end_its_parents_holds() {
     let ends = [
         ("lock a g", "drop_guard g", "ok"),
         ("lock a g", "release_guard g", "not_locked"),
-        ("lock a g", "bequeath_guard g", "not_locked"),
+        ("lock a g", "inherit_on_exec_guard g", "not_locked"),
         ("lock a g", "release a", "not_locked"),
         ("lock a g", "drop_handle a", "ok"),
         ("acquire a", "release a", "not_locked"),

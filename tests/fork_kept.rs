@@ -7,7 +7,7 @@ use crate::support::{Peer, Scratch, is_alive, kill, word};
 fn parent_with_child(scratch: &Scratch, options: &str) -> (Peer, String) {
     let mut parent = Peer::with_handle("a", scratch.lock_path(), options);
     parent.ok("lock a g");
-    parent.ok("keep_guard_on_fork g");
+    parent.ok("inherit_on_fork_guard g");
     let child = parent.ok("fork c");
     (parent, child)
 }
@@ -59,7 +59,7 @@ fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
 #[test]
 fn l11_a_kept_hold_may_be_lent() {
     for (first, last) in [("", "child c "), ("child c ", "")] {
-        for end in ["drop_guard g", "bequeath_guard g"] {
+        for end in ["drop_guard g", "inherit_on_exec_guard g"] {
             let scratch = Scratch::new();
             let mut other = Peer::with_handle("a", scratch.lock_path(), "");
             let (mut parent, _) = parent_with_child(&scratch, "");

@@ -68,16 +68,16 @@ fn asked(peer: &mut Peer, path: &Path) -> String {
 }
 
 fn exclusive(holder: &Peer) -> String {
-    format!("exclusive pid {} (locket-peer) <- nobody", holder.pid())
+    format!("exclusive pid {} (locket-peer) <- none", holder.pid())
 }
 
 /// The process may not be looked into: it may have the number of one that took the lock and has ended.
 fn taken_by(holder: &Peer) -> String {
-    format!("exclusive an unknown process (taken by pid {}) <- nobody", holder.pid())
+    format!("exclusive an unknown process (taken by pid {}) <- none", holder.pid())
 }
 
-const NOBODY: &str = "nobody <- nobody";
-const UNKNOWN: &str = "exclusive an unknown process <- nobody";
+const NOBODY: &str = "none <- none";
+const UNKNOWN: &str = "exclusive an unknown process <- none";
 
 /// The numbers are the files' own: a stranger is told which process took the lock, without a look into it.
 #[track_caller]
@@ -88,7 +88,7 @@ fn told_to_all(check: &str, make: &str) {
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
     holder.handle("a", &path, "");
-    waiter.handle("a", &path, "timeout=1000 asking");
+    waiter.handle("a", &path, "timeout=1000 query_status");
     assert_eq!(asked(&mut waiter, &path), NOBODY);
     holder.ok("acquire a");
     assert_eq!(asked(&mut waiter, &path), exclusive(&holder));
@@ -158,9 +158,9 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     waiter.start_waiting("w", "lock other g", &world_path(world, other));
     assert_eq!(asked(&mut asker, one), exclusive(&holder));
     let waiting =
-        exclusive(&second).replace("nobody", exclusive(&waiter).trim_end_matches(" <- nobody"));
+        exclusive(&second).replace("nobody", exclusive(&waiter).trim_end_matches(" <- none"));
     assert_eq!(asked(&mut asker, other), waiting);
-    asker.handle("hasty", other, "timeout=1000 asking");
+    asker.handle("hasty", other, "timeout=1000 query_status");
     let message = asker.refused_by_name("lock hasty g").message;
     let end = format!(": held by pid {} (locket-peer)", second.pid());
     assert!(message.ends_with(&end), "{message}");
@@ -187,7 +187,7 @@ fn told_apart_as_a_child_s(world: &World, files: [&Path; 2]) {
     parent.ok("close_foreign one");
     parent.ok("close_foreign other");
     for path in files {
-        let told = format!("exclusive pid {child} (locket-peer) <- nobody");
+        let told = format!("exclusive pid {child} (locket-peer) <- none");
         assert_eq!(asked(&mut world.peer(), path), told);
     }
 }
@@ -273,22 +273,22 @@ fn l12_a_holder_outside_of_the_container() -> Outcome {
     assert_eq!(inside.pid(), 1, "it is no container: this checks nothing");
     let mut outside = Peer::with_handle("a", &path, "timeout=600000");
     outside.ok("lock a g");
-    inside.handle("a", &path, "timeout=1000 asking");
+    inside.handle("a", &path, "timeout=1000 query_status");
     let message = inside.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
-    assert_eq!(inside.ok("observe a"), "a process outside this container <- nobody");
+    assert_eq!(inside.ok("observe a"), "a process outside this container <- none");
     // A table without a word is no proof that there is a holder.
-    assert_eq!(inside.ok("holders a"), NOBODY);
+    assert_eq!(inside.ok("status a"), NOBODY);
     outside.ok("drop_guard g");
 
     inside.ok("lock a g");
-    assert_eq!(inside.ok("holders a"), "exclusive this process (pid 1) <- nobody");
+    assert_eq!(inside.ok("status a"), "exclusive this process (pid 1) <- none");
     let told = lock_file(&path).status()?.to_string();
     assert!(told.ends_with(" (locket-peer)") && !told.starts_with("pid 1 "), "{told}");
     outside.start_waiting("w", "lock a g", &path);
     let waiting = "exclusive a process outside this container";
     let told = format!("exclusive this process (pid 1) <- {waiting}");
-    assert_eq!(inside.ok("holders a"), told);
+    assert_eq!(inside.ok("status a"), told);
     inside.ok("drop_guard g");
     outside.wait_ok("w");
     Ok(())
@@ -305,11 +305,11 @@ fn l12_heirs_inside_of_the_container() {
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), &script) else {
         return;
     };
-    inside.handle("a", scratch.lock_path(), "timeout=1000 asking");
+    inside.handle("a", scratch.lock_path(), "timeout=1000 query_status");
     // The child of the shell has the shell's name until it becomes sleep.
     until("sleep has the lock", || {
-        let told = inside.ok("holders a");
-        told.starts_with("exclusive pid ") && told.ends_with(" (sleep) <- nobody")
+        let told = inside.ok("status a");
+        told.starts_with("exclusive pid ") && told.ends_with(" (sleep) <- none")
     });
     let message = inside.refused_by_name("acquire a").message;
     let (_, told) = message.rsplit_once(": ").expect("somebody holds it");
@@ -329,7 +329,7 @@ fn l12_numbers_are_those_of_proc() {
     outside.ok("drop_guard g");
     inside.handle("a", &path, "");
     inside.ok("lock a g");
-    let told = inside.ok("holders a");
+    let told = inside.ok("status a");
     let start = "exclusive this process (pid ";
     assert!(told.starts_with(start) && !told.starts_with(&format!("{start}1)")), "{told}");
 }
@@ -349,7 +349,7 @@ fn l12_processes_that_are_hidden() {
     holder.ok("acquire a");
     let mut stranger = world.stranger();
     assert_eq!(asked(&mut stranger, &path), taken_by(&holder));
-    stranger.handle("a", &path, "timeout=1000 asking");
+    stranger.handle("a", &path, "timeout=1000 query_status");
     let message = stranger.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
@@ -364,11 +364,11 @@ fn l12_without_proc_nobody_is_known() {
     let mut holder = Peer::spawn();
     holder.ok(&format!("open_foreign f {}", word(&path)));
     holder.ok("lock_foreign f exclusive");
-    peer.handle("a", &path, "timeout=1000 asking");
+    peer.handle("a", &path, "timeout=1000 query_status");
     let message = peer.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
-    assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
-    let refusal = peer.refused("holders a");
+    assert_eq!(peer.ok("observe a"), "an unknown process <- none");
+    let refusal = peer.refused("status a");
     assert_eq!(refusal.class, "ask");
     let start = format!("cannot look up the holders of {}: /proc/", path.display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");

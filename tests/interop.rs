@@ -250,7 +250,7 @@ fn it_holds_and_locket_waits(program: Program) {
     // flock(1) releases by its end, soon after its last word.
     until("it is free", || peer.finds_free("hasty"));
 
-    for options in ["", "timeout=600000", "timeout=600000 without_signals"] {
+    for options in ["", "timeout=600000", "timeout=600000 use_signals=false"] {
         for end in ENDS {
             let mut holder = Running::holder(program, &path);
             let mut waiter = Peer::with_handle("a", &path, options);

@@ -46,12 +46,12 @@ fn peer_of_all_outcomes(scratch: &Scratch) -> std::io::Result<Peer> {
     peer.handle("held", scratch.join("held"), "");
     peer.handle("try", scratch.join("held"), "timeout=0");
     peer.handle("wait", scratch.join("held"), "timeout=1");
-    peer.handle("retry", scratch.join("held"), "timeout=1 without_signals retry_period=1");
+    peer.handle("retry", scratch.join("held"), "timeout=1 use_signals=false retry_period=1");
     peer.handle("missing", scratch.join("missing/test.lock"), "");
     peer.handle("directory", scratch.path(), "");
     peer.handle("fifo", scratch.join("fifo"), "");
     peer.handle("loop", scratch.join("loop"), "");
-    peer.handle("link", scratch.join("loop"), "no_follow");
+    peer.handle("link", scratch.join("loop"), "follow_links=false");
     peer.handle("empty", "", "");
     Ok(peer)
 }

@@ -55,7 +55,7 @@ fn l3_a_retry_period_of_zero_is_no_pause() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
-    let options = "retry_period=0 without_signals timeout";
+    let options = "retry_period=0 use_signals=false timeout";
     let mut hasty = Peer::with_handle("a", &path, &format!("{options}=30"));
     let mut waiter = Peer::with_handle("a", &path, &format!("{options}=60000"));
     holder.ok("acquire a");
@@ -266,8 +266,8 @@ fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
     let scenes: [(&str, &[&str], &str); 4] = [
         ("", &["lock a g"], ""),
         ("shared", &["lock a g", "lock a h", "drop_guard h"], ""),
-        ("", &["lock a g", "bequeath_guard g", "drop_handle a"], ""),
-        ("", &["lock a g", "keep_guard_on_fork g", "fork c"], "child c "),
+        ("", &["lock a g", "inherit_on_exec_guard g", "drop_handle a"], ""),
+        ("", &["lock a g", "inherit_on_fork_guard g", "fork c"], "child c "),
     ];
     for (options, commands, to) in scenes {
         let mut peer = Peer::with_handle("a", &path, options);

@@ -321,7 +321,7 @@ fn l3_the_wall_clock_may_jump() -> Outcome {
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
     let mut peer = Peer::under(&["env", &preload]);
-    for options in ["timeout=100", "timeout=100 without_signals", "timeout=100 shared"] {
+    for options in ["timeout=100", "timeout=100 use_signals=false", "timeout=100 shared"] {
         peer.handle("hasty", &path, options);
         let answer = peer.ask("acquire hasty");
         assert_eq!(answer.class(), "timed_out", "{answer:?}");

@@ -47,7 +47,7 @@ fn l10_a_closed_ancestor_is_no_obstacle() -> Outcome {
     assert!(!root.finds_free("a"));
     assert_eq!(peer.ok("state again"), "exclusive", "one path, one state");
     assert_eq!(peer.ok("is_current g"), "true");
-    assert!(peer.ok("holders a").contains(&peer.pid().to_string()));
+    assert!(peer.ok("status a").contains(&peer.pid().to_string()));
     peer.ok("drop_guard g");
 
     // By the directory, wherever the process is.
@@ -90,7 +90,7 @@ fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
     peer.handle("a", "first", "");
     peer.ok("acquire a");
     assert!(!Peer::with_handle("a", place.join("end"), "").finds_free("a"));
-    peer.handle("strict", "first", "no_follow");
+    peer.handle("strict", "first", "follow_links=false");
     assert!(peer.refused("acquire strict").message.contains(&words_of(libc::ELOOP)));
     peer.handle("missing", "missing/test.lock", "");
     let refusal = peer.refused("acquire missing");

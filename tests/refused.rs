@@ -178,7 +178,7 @@ fn l12_a_refused_wait_is_no_contention() -> Outcome {
 fn l12_a_signal_is_no_answer() -> Outcome {
     let check = "l12_a_signal_is_no_answer";
     for calls in [OPEN, "flock", STAT] {
-        for options in ["", "timeout=600000", "timeout=0", "without_signals timeout=600000"] {
+        for options in ["", "timeout=600000", "timeout=0", "use_signals=false timeout=600000"] {
             let fault = (calls, "error=EINTR:when=1..5");
             let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
             refused.peer().ok("acquire a");

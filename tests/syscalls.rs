@@ -236,7 +236,7 @@ fn programs_survive_in_valgrind() {
     strace.peer.handle("timed", &path, "timeout=1000");
     strace.peer.ok("acquire a");
     strace.peer.refused("acquire timed");
-    strace.peer.ok("holders a");
+    strace.peer.ok("status a");
     let trace = strace.end();
     // An older strace knows `PR_GET_AUXV` by its number only.
     let ways = ["PR_GET_AUXV", "0x41555856", "/auxv"];

@@ -119,7 +119,7 @@ fn l8_the_create_mode_shares_or_does_not() {
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut one = user(1234, &path, "create_mode=600");
+    let mut one = user(1234, &path, "mode=600");
     let mut other = user(4321, &path, "");
     one.ok("acquire a");
     one.ok("release a");

@@ -194,8 +194,8 @@ fn a_link_that_is_not_followed_is_refused() {
     let scratch = Scratch::new();
     let link = scratch.join("link");
     std::os::unix::fs::symlink(scratch.lock_path(), &link).expect("the directory is ours");
-    let mut peer = Peer::with_handle("a", &link, "no_follow");
-    let refusal = peer.refused("holders a");
+    let mut peer = Peer::with_handle("a", &link, "follow_links=false");
+    let refusal = peer.refused("status a");
     assert_eq!(refusal.class, "ask");
     let reason = "it is a symbolic link, which this handle does not follow";
     let what = crate::support::words_of(libc::ELOOP);
@@ -215,10 +215,10 @@ fn l12_users_see_each_other_s_holds() {
     one.ok("become 1234");
     one.ok("acquire a");
     assert_eq!(holder(&path).user.as_deref(), Some("1234"));
-    let mut other = Peer::with_handle("a", &path, "timeout=1000 asking");
+    let mut other = Peer::with_handle("a", &path, "timeout=1000 query_status");
     other.ok("become 4321");
-    let told = format!("exclusive an unknown process (taken by pid {}) <- nobody", one.pid());
-    assert_eq!(other.ok("holders a"), told);
+    let told = format!("exclusive an unknown process (taken by pid {}) <- none", one.pid());
+    assert_eq!(other.ok("status a"), told);
     // Whether that process has it at the deadline cannot be told.
     let message = other.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
@@ -233,7 +233,7 @@ fn l13_asking_leaves_nothing_behind() {
     peer.handle("missing", scratch.join("missing"), "");
     holder.ok("acquire a");
     let (descriptors, threads) = (peer.descriptors(), peer.threads());
-    peer.ok("repeat 100 holders a ; holders missing");
+    peer.ok("repeat 100 status a ; status missing");
     assert_eq!((peer.descriptors(), peer.threads()), (descriptors, threads));
     assert_eq!(peer.ok("state a"), "unlocked");
 }

@@ -75,7 +75,7 @@ fn l12_a_shell_holds_what_flock_took_for_it() {
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
     let message =
-        Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
+        Peer::with_handle("a", &path, "timeout=1000 query_status").refused_by_name("acquire a").message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 }
 
@@ -150,17 +150,17 @@ fn l12_a_number_used_again_is_not_named() {
     };
     assert_eq!(holder(&path).pid, shell.pid());
     let message =
-        Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
+        Peer::with_handle("a", &path, "timeout=1000 query_status").refused_by_name("acquire a").message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 
     // Nor to another user, which may look into neither of them: that number took the lock, and no more is known.
     if !is_root() {
         return skip(check, "root: no other user may become another user");
     }
-    let mut stranger = Peer::with_handle("a", &path, "timeout=1000 asking");
+    let mut stranger = Peer::with_handle("a", &path, "timeout=1000 query_status");
     stranger.ok("become 1234");
-    let told = format!("exclusive an unknown process (taken by pid {}) <- nobody", double.pid());
-    assert_eq!(stranger.ok("holders a"), told);
+    let told = format!("exclusive an unknown process (taken by pid {}) <- none", double.pid());
+    assert_eq!(stranger.ok("status a"), told);
     let message = stranger.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
@@ -180,10 +180,10 @@ fn l12_heirs_that_may_not_be_looked_into() {
         return;
     }
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
-    let mut peer = Peer::with_handle("a", &path, "timeout=1000 asking");
+    let mut peer = Peer::with_handle("a", &path, "timeout=1000 query_status");
     peer.ok("become 1234");
     let heirs = heirs(shell.taker);
-    assert_eq!(peer.ok("holders a"), format!("exclusive {heirs} <- nobody"));
+    assert_eq!(peer.ok("status a"), format!("exclusive {heirs} <- none"));
     let message = peer.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }

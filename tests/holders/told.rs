@@ -16,8 +16,8 @@ fn l12_a_timeout_names_the_holder() {
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
-    for options in ["", "shared", "without_signals"] {
-        let options = format!("timeout=1000 asking {options}");
+    for options in ["", "shared", "use_signals=false"] {
+        let options = format!("timeout=1000 query_status {options}");
         let refusal =
             Peer::with_handle("a", &path, options.trim_end()).refused_by_name("acquire a");
         let start = format!("cannot lock {} within 1", path.display());
@@ -35,7 +35,7 @@ fn l12_a_timeout_counts_many_holders() {
     for reader in &mut readers {
         reader.ok("acquire a");
     }
-    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 asking")
+    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 query_status")
         .refused_by_name("acquire a")
         .message;
     assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
@@ -59,7 +59,7 @@ fn l3_a_timeout_reads_what_the_observer_was_told_of() {
     assert_eq!((trace.count("/proc/locks"), trace.count("/fdinfo/")), (0, 0));
 
     let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
-    waiter.peer.handle("a", &path, "timeout=1000 asking");
+    waiter.peer.handle("a", &path, "timeout=1000 query_status");
     let message = waiter.peer.refused_by_name("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
     assert!(message.ends_with(&end), "{message}");
@@ -94,7 +94,7 @@ fn l12_a_timeout_counts_holds_of_one_process() {
     let mut reader = Peer::with_handle("a", scratch.lock_path(), "shared");
     reader.ok("acquire a");
     reader.ok("acquire a");
-    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 asking")
+    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 query_status")
         .refused_by_name("acquire a")
         .message;
     let pid = reader.pid();
