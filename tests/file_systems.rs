@@ -1,7 +1,7 @@
-//! File systems that have no room, or may not be written.
+//! File systems that are full or read-only.
 //!
-//! - L1: a file is locked wherever it can be opened.
-//! - L12: what cannot be created is an error with the path, the action and the cause.
+//! - L1: a file that can be opened can be locked.
+//! - L12: a file that cannot be created is an error with the path, the action and the cause.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -9,16 +9,16 @@ use std::process::Command;
 
 use crate::support::{Peer, Scratch, skip, words_of};
 
-/// A peer that sees a file system of its own at the directory, made as the script says.
+/// Starts a peer in a new mount namespace, with a file system at the directory that the script sets up.
 fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
     let shell = |script: &str| {
         let dir = word_of_shell(scratch.path());
         format!("cd / && mount -t tmpfs -o mode=1777,nr_inodes=1k tmpfs {dir} && {script}")
             .replace("DIR", &dir)
     };
-    let may = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
-    if !may.is_ok_and(|output| output.status.success()) {
-        skip(check, "mounts: no file system can be mounted here");
+    let trial = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
+    if !trial.is_ok_and(|output| output.status.success()) {
+        skip(check, "mounts: file systems cannot be mounted here");
         return None;
     }
     let script = shell(&format!("{script} && exec \"$0\""));
@@ -49,7 +49,7 @@ fn l1_a_read_only_file_system() {
         words_of(libc::EROFS)
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
-    assert!(!scratch.lock_path().exists(), "it was a file system of the peer's own");
+    assert!(!scratch.lock_path().exists(), "the file system should be visible to the peer only");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn l12_a_full_file_system() {
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
     assert_eq!(peer.ok("state a"), "unlocked");
-    // What is there can be locked.
+    // A file that exists can be locked.
     peer.handle("there", scratch.join("there"), "");
     peer.ok("acquire there");
 }

@@ -1,4 +1,4 @@
-//! - L14: programs that use plain `flock(2)` or `LockFileEx` exclude, and are excluded.
+//! L14: Locket and programs that use plain `flock(2)` or `LockFileEx` exclude each other.
 
 use crate::support::{Peer, Scratch, word};
 

@@ -1,4 +1,4 @@
-//! What is told to who asks, and that asking leaves all as it was (L4, L8, L13).
+//! `Lock::status` and `system_locks`: what they report, and that a query changes nothing (L4, L8, L13).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::support::{Outcome, Peer, Scratch, is_container, is_root, skip, until,
 #[test]
 fn l8_nobody_holds_what_is_missing() -> Outcome {
     let scratch = Scratch::new();
-    // Nor can there be anything below what is no directory.
+    // A path below a file that is not a directory is missing, too.
     fs::write(scratch.join("file"), "")?;
     for name in ["test.lock", "missing/test.lock", "file/test.lock"] {
         let path = scratch.join(name);
@@ -23,7 +23,7 @@ fn l8_nobody_holds_what_is_missing() -> Outcome {
         assert_eq!((status.is_held(), status.waiters.len()), (Some(false), 0), "{name}");
         assert!(!path.exists());
     }
-    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "the file alone");
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "only the file should be there");
     Ok(())
 }
 
@@ -34,7 +34,7 @@ fn l8_a_free_lock_is_nobody_s() -> Outcome {
     peer.ok("acquire a");
     peer.ok("release a");
     let status = scratch.lock().status()?;
-    // In a container a process outside may hold it.
+    // In a container the answer is unknown: a process outside it may hold the lock.
     let expected = if is_container() { None } else { Some(false) };
     assert_eq!(
         (status.is_held(), status.holders.len(), status.waiters.len()),
@@ -56,9 +56,9 @@ fn what_is_told_of_a_holder() -> Outcome {
     assert_eq!(holder.name.as_deref(), Some("locket-peer"));
     let user = String::from_utf8(Command::new("id").arg("-un").output()?.stdout)?;
     assert_eq!(holder.user.as_deref(), Some(user.trim()));
-    // The kernel counts in ticks of 10 ms.
+    // The kernel counts start times in ticks of 10 ms; this is two.
     let tick = Duration::from_millis(20);
-    let started = holder.started.ok_or("when did it start?")?;
+    let started = holder.started.ok_or("the start time is missing")?;
     assert!(started + tick >= before && started <= SystemTime::now() + tick, "{holder:?}");
     Ok(())
 }
@@ -71,11 +71,11 @@ fn every_reader_is_told() -> Outcome {
     for reader in &mut readers {
         reader.ok("acquire a");
     }
-    let mut told = pids(&scratch.lock().status()?.holders);
-    told.sort_by_key(|&(_, pid)| pid);
+    let mut holders = pids(&scratch.lock().status()?.holders);
+    holders.sort_by_key(|&(_, pid)| pid);
     let mut expected: Vec<_> = readers.iter().map(|it| (Mode::Shared, it.pid())).collect();
     expected.sort_by_key(|&(_, pid)| pid);
-    assert_eq!(told, expected);
+    assert_eq!(holders, expected);
     Ok(())
 }
 
@@ -109,7 +109,7 @@ fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
     Ok(())
 }
 
-/// A lock that goes from hand to hand is told to be whose it is, or somebody's; never another's.
+/// Three processes pass the lock around. The status names one of them or an unknown process, never another process.
 #[test]
 fn l12_nobody_else_is_ever_named() {
     let scratch = Scratch::new();
@@ -119,9 +119,9 @@ fn l12_nobody_else_is_ever_named() {
         peer.ok("start w repeat 1000000000 acquire a ; release a");
     }
     let pids = peers.each_ref().map(Peer::pid);
-    // How many processes are named at one look.
+    // The number of processes that one status names.
     let named = || {
-        let status = scratch.lock().status().expect("the system should be able to tell");
+        let status = scratch.lock().status().expect("the status should be available");
         let is_named = |owner: &&Owner| match &owner.kind {
             OwnerKind::Process(process) => {
                 assert!(pids.contains(&process.pid), "{status:?}");
@@ -131,16 +131,16 @@ fn l12_nobody_else_is_ever_named() {
         };
         status.holders.iter().chain(&status.waiters).filter(is_named).count()
     };
-    let by_then: usize = (0..200).map(|_| named()).sum();
-    // On a busy machine all looks may find the lock free, or on its way: that would check nothing.
-    until("somebody is named", || by_then + named() > 0);
+    let total: usize = (0..200).map(|_| named()).sum();
+    // On a busy machine every query may find the lock free or changing hands. Then nothing is checked yet.
+    until("a process is named", || total + named() > 0);
     for peer in &mut peers {
         peer.ok("stop w");
         peer.wait_ok("w");
     }
 }
 
-/// A process whose first thread has ended has its descriptors all the same.
+/// A process whose first thread has ended still has its descriptors.
 #[test]
 fn l12_a_process_outlives_its_first_thread() -> Outcome {
     const PROGRAM: &str = "import ctypes, fcntl, os, sys, threading\n\
@@ -163,7 +163,7 @@ fn l12_a_process_outlives_its_first_thread() -> Outcome {
         return Ok(());
     };
     let mut line = String::new();
-    BufReader::new(python.stdout.as_mut().ok_or("it is piped")?).read_line(&mut line)?;
+    BufReader::new(python.stdout.as_mut().ok_or("stdout is not piped")?).read_line(&mut line)?;
     until("the first thread has ended", || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", python.id()));
         stat.is_ok_and(|stat| stat.contains(") Z "))
@@ -193,13 +193,13 @@ fn a_thread_that_waits_is_its_process() -> Outcome {
 fn a_link_that_is_not_followed_is_refused() {
     let scratch = Scratch::new();
     let link = scratch.join("link");
-    std::os::unix::fs::symlink(scratch.lock_path(), &link).expect("the directory is ours");
+    std::os::unix::fs::symlink(scratch.lock_path(), &link).expect("the test should own the directory");
     let mut peer = Peer::with_handle("a", &link, "follow_links=false");
     let refusal = peer.refused("status a");
-    assert_eq!(refusal.class, "ask");
+    assert_eq!(refusal.class, "query");
     let reason = "it is a symbolic link, which this handle does not follow";
     let what = crate::support::words_of(libc::ELOOP);
-    let message = format!("cannot look up the holders of {}: {what}: {reason}", link.display());
+    let message = format!("cannot query the holders of {}: {what}: {reason}", link.display());
     assert_eq!(refusal.message, message);
 }
 
@@ -207,19 +207,20 @@ fn a_link_that_is_not_followed_is_refused() {
 fn l12_users_see_each_other_s_holds() {
     let check = "l12_users_see_each_other_s_holds";
     if !is_root() {
-        return skip(check, "root: no other user may become another user");
+        return skip(check, "root: only root can switch to another user");
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut one = Peer::with_handle("a", &path, "");
-    one.ok("become 1234");
-    one.ok("acquire a");
+    let mut holder_peer = Peer::with_handle("a", &path, "");
+    holder_peer.ok("become 1234");
+    holder_peer.ok("acquire a");
     assert_eq!(holder(&path).user.as_deref(), Some("1234"));
     let mut other = Peer::with_handle("a", &path, "timeout=1000 query_status");
     other.ok("become 4321");
-    let told = format!("exclusive an unknown process (taken by pid {}) <- none", one.pid());
-    assert_eq!(other.ok("status a"), told);
-    // Whether that process has it at the deadline cannot be told.
+    let pid = holder_peer.pid();
+    let status = format!("exclusive an unknown process (taken by pid {pid}) <- none");
+    assert_eq!(other.ok("status a"), status);
+    // Another user cannot check whether that process still holds the lock at the deadline.
     let message = other.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
@@ -248,35 +249,35 @@ fn all_locks_in_use() -> Outcome {
     }
     let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
     waiter.start_waiting("w", "acquire a", &path);
-    let of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {
+    let locks_of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {
         let mut locks = locket::system_locks()?;
         locks.retain(|lock| lock.path.as_deref() == Some(path));
         Ok(locks)
     };
-    let locks = of(&path)?;
-    let [lock] = &locks[..] else { return Err(format!("one lock: {locks:?}").into()) };
+    let locks = locks_of(&path)?;
+    let [lock] = &locks[..] else { return Err(format!("not one lock: {locks:?}").into()) };
     assert!(!lock.deleted);
     assert_eq!(lock.inode, std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path)?));
-    let (mut alone, mut among) = (scratch.lock().status()?, lock.status.clone());
-    for status in [&mut alone, &mut among] {
+    let (mut own, mut listed) = (scratch.lock().status()?, lock.status.clone());
+    for status in [&mut own, &mut listed] {
         pids(&status.holders);
         status.holders.sort_by_key(|owner| owner.kind.to_string());
-        // It is reckoned from two clocks, each time anew.
+        // The start time is computed from two clocks at each query, so it may differ slightly.
         for owner in status.holders.iter_mut().chain(&mut status.waiters) {
-            let OwnerKind::Process(process) = &mut owner.kind else { panic!("who is {owner:?}?") };
+            let OwnerKind::Process(process) = &mut owner.kind else { panic!("not a process: {owner:?}") };
             process.started = None;
         }
     }
-    // That of the file's mount, and that of its device: the same here.
-    assert_eq!(alone, among);
-    assert_eq!(pids(&among.waiters), [(Mode::Exclusive, waiter.pid())]);
+    // `status` looks at the file's mount and `system_locks` at its device. Here both must agree.
+    assert_eq!(own, listed);
+    assert_eq!(pids(&listed.waiters), [(Mode::Exclusive, waiter.pid())]);
 
     fs::rename(&path, scratch.join("test.lock (deleted)"))?;
-    let locks = of(&scratch.join("test.lock (deleted)"))?;
+    let locks = locks_of(&scratch.join("test.lock (deleted)"))?;
     assert!(matches!(&locks[..], [lock] if !lock.deleted), "{locks:?}");
     fs::rename(scratch.join("test.lock (deleted)"), &path)?;
     fs::remove_file(&path)?;
-    let locks = of(&path)?;
+    let locks = locks_of(&path)?;
     assert!(matches!(&locks[..], [lock] if lock.deleted), "{locks:?}");
     Ok(())
 }
