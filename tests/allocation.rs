@@ -91,7 +91,7 @@ fn a_repeated_acquisition_and_release_allocate_nothing() -> Result<(), Box<dyn E
 
 /// The check above can fail: an allocation and a deallocation are counted.
 #[test]
-fn the_counting_counts() {
+fn the_counter_counts_allocations() {
     assert_eq!(requests(|| ()), 0);
     assert_eq!(requests(|| black_box(Box::new(1))), 1);
     assert_eq!(requests(|| drop(black_box(Box::new(1)))), 2);

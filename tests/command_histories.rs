@@ -1,11 +1,11 @@
-//! Many concurrent `locket run` processes under every signal. The model judges their history.
+//! Crowds of `locket run` under every signal, judged by the model.
 //!
-//! - L1, L2, L3, L7, L15: each run is a call of a history. The command prints when it begins and when it ends. A run
-//!   that is killed is a killed process, and exit status 75 (the lock is held) is a failed try. The judge of
-//!   `locket-model` must find no violation.
-//! - The signals: every catchable standard signal, KILL, STOP, and the first and the last real-time signal. The targets:
-//!   locket only (at any moment, and while the command runs), its process group, and the command only.
-//! - The harness itself: the judge finds the violations of a faulty stand-in for locket.
+//! - L1, L2, L3, L7, L15: each run is a call of a history. The command tells when it begins and when it ends, a run
+//!   that is killed is a killed process, and a lock that was not had (status 75) is a failed try. The judge of
+//!   `locket-model` passes the history.
+//! - Every catchable standard signal, KILL, STOP, and the first and the last real-time signal, each to locket alone (at
+//!   any moment, and while the command runs), to its process group and to the command alone.
+//! - The harness itself: a stand-in for locket that lies now and then is convicted.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod one_run;
@@ -31,24 +31,24 @@ use crate::support::Scratch;
 
 const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
-/// The time limit for all runs of one test.
+/// Of all runs of one test.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// How many processes run at the same time.
+/// Processes at a time.
 const WIDTH: u64 = 4;
 
-/// The results of the runs.
+/// What came of the runs.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     history: History,
-    /// The signals that were sent to an existing process, with their targets.
+    /// Which signals were sent where, to a process that was there.
     sent: BTreeSet<(i32, Target)>,
     /// Runs that a signal ended.
     ended_by_signal: usize,
-    /// Commands that ran to their end although KILL had ended locket.
+    /// Commands that went on when locket alone was killed by KILL, to their end.
     outlived: usize,
     contended: usize,
-    /// How often the command has run, for each way to lock.
+    /// By the way to lock: how often the command has run.
     commands: [usize; WAYS.len()],
     problems: Vec<String>,
 }
@@ -59,18 +59,18 @@ impl Runs {
     }
 }
 
-/// Many processes that use one lock.
+/// A crowd at one lock.
 struct Crowd<'a> {
-    /// The program to run: locket or a stand-in.
+    /// What is run: locket, or a stand-in.
     program: &'a Path,
     seed: u64,
     signals: &'a [Sent],
 }
 
 impl Crowd<'_> {
-    /// Runs `WIDTH` processes at a time until `enough` returns true.
+    /// `WIDTH` at a time, until there has been enough.
     fn gather(&self, enough: impl Fn(&Runs) -> bool + Sync) -> Runs {
-        // No signal may write a core file.
+        // A signal that would write a core does not.
         let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
         setrlimit(Resource::Core, limit).expect("a limit can be lowered");
         let scratch = Scratch::new();
@@ -82,9 +82,9 @@ impl Crowd<'_> {
                 scope.spawn(move || {
                     let mut random = SmallRng::seed_from_u64(self.seed ^ thread);
                     while !enough(&runs.lock().expect("no thread panicked")) {
-                        assert!(start.elapsed() < LONGEST, "too few runs after {LONGEST:?}: {runs:?}");
+                        assert!(start.elapsed() < LONGEST, "not enough yet: {runs:?}");
                         let plan = self.plan(&mut random, next.fetch_add(1, Ordering::Relaxed));
-                        run(self.program, directory, &plan, runs).expect("the program should run");
+                        run(self.program, directory, &plan, runs).expect("it should run");
                     }
                 });
             }
@@ -93,7 +93,7 @@ impl Crowd<'_> {
     }
 
     fn plan(&self, random: &mut SmallRng, number: usize) -> Plan {
-        // Every second run gets no signal. The signals are taken in turn, so that none is left out.
+        // Every other run is left alone. The signals come one after another, so that none is missed.
         let sent = self.signals.get((number / 2) % self.signals.len().max(1)).copied();
         Plan {
             number: number.try_into().expect("there are few runs"),
@@ -105,10 +105,10 @@ impl Crowd<'_> {
     }
 }
 
-/// How often KILL is in the list of signals. Only KILL ends locket without ending the command.
+/// How often KILL comes among the others: it is the one that parts locket from the command.
 const KILLS: usize = 8;
 
-/// Returns every signal that can be sent and that the C library does not reserve, with each target.
+/// Every signal that can be sent and is not the C library's own, and each of its targets.
 fn all_signals() -> Vec<Sent> {
     let others = (1..=31).filter(|&it| it != libc::SIGKILL);
     let numbers = others.chain([libc::SIGRTMIN(), libc::SIGRTMAX()]);
@@ -122,16 +122,16 @@ fn seed() -> u64 {
     seed.unwrap_or_else(|_| rand::rng().random_range(0..1 << 48))
 }
 
-/// Writes to the descriptor of standard error: the test harness captures the output of `eprintln!`.
+/// Past the harness, which would keep it to itself.
 fn say(text: impl Display) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Judges a history. Panics if the history is malformed.
+/// The verdict, of a history that could have happened at all.
 #[track_caller]
 fn judged(seed: u64, history: &History) -> Verdict {
     if let Err(problem) = history.check() {
-        panic!("seed {seed}: malformed history: {problem}");
+        panic!("seed {seed}: no history: {problem}");
     }
     judge(history)
 }
@@ -141,9 +141,8 @@ fn assert_clean(seed: u64, runs: &Runs) {
     let verdict = judged(seed, &runs.history);
     let Runs { sent, ended_by_signal, outlived, contended, problems, .. } = runs;
     say(format_args!(
-        "locket run, history: seed {seed}; {} commands, {} of them shared, {contended} contended; {} pairs of signal and \
-         target, {ended_by_signal} runs ended by a signal, {} killed while holding or waiting, {outlived} commands \
-         outlived locket",
+        "the command, by its history: seed {seed}; {} commands, {} of them shared, {contended} contended; {} ways to \
+         send a signal, {ended_by_signal} ended by it, {} killed in their holds or waits, {outlived} outlived locket",
         runs.commands(),
         verdict.shared,
         sent.len(),
@@ -168,13 +167,12 @@ fn l1_l2_l7_l15_crowds_under_every_signal_have_the_history_of_a_lock() {
     assert_clean(seed, &runs);
 }
 
-/// Makes a program that takes the arguments of locket and runs the faulty script for every third process id.
-fn stand_in(scratch: &Scratch, fault: &str) -> PathBuf {
+/// A program that is called as locket is, and in one of some cases does something else.
+fn stand_in(scratch: &Scratch, lie: &str) -> PathBuf {
     let path = scratch.join("stand-in");
     let text =
-        format!("#!/bin/sh\nif [ $(($$ % 3)) = 0 ]; then\n{fault}\nfi\nexec '{LOCKET}' \"$@\"\n");
-    // Another process writes the file. If this one did, a concurrent fork could keep the file open for writing, and exec
-    // would fail with ETXTBSY (execve(2)).
+        format!("#!/bin/sh\nif [ $(($$ % 3)) = 0 ]; then\n{lie}\nfi\nexec '{LOCKET}' \"$@\"\n");
+    // Written by a process of its own: a fork at this moment would keep it open for writing, and it could not be run.
     let made = Command::new("sh")
         .args(["-c", "printf %s \"$1\" >\"$0\" && chmod +x \"$0\""])
         .args([path.as_os_str(), text.as_ref()])
@@ -183,41 +181,40 @@ fn stand_in(scratch: &Scratch, fault: &str) -> PathBuf {
     path
 }
 
-/// Runs a faulty stand-in until the judge has found a violation of the law.
+/// Crowds until the judge has convicted the stand-in of this.
 #[track_caller]
-fn assert_violation_found(script: &str, law: &str) {
+fn convict(lie: &str, law: &str) {
     let (first, start, scratch) = (seed(), Instant::now(), Scratch::new());
-    let program = stand_in(&scratch, script);
+    let program = stand_in(&scratch, lie);
     for seed in first.. {
         let crowd = Crowd { program: &program, seed, signals: &[] };
         let runs = crowd.gather(|runs| runs.commands() >= 40);
         let verdict = judged(seed, &runs.history);
         if let Some(fault) = verdict.faults.iter().find(|fault| fault.law() == law) {
             let story = draw(&runs.history, fault);
-            say(format_args!("violation found in crowd {}: {script}\n{story}", seed - first + 1));
-            assert!(story.contains("> process "), "no timeline: {story}");
+            say(format_args!("convicted, in crowd {}: {lie}\n{story}", seed - first + 1));
+            assert!(story.contains("> process "), "no story: {story}");
             return;
         }
-        assert!(start.elapsed() < LONGEST, "no violation found: {script}");
+        assert!(start.elapsed() < LONGEST, "not convicted: {lie}");
     }
 }
 
 #[test]
 fn a_locket_that_runs_the_command_without_the_lock_is_convicted() {
-    let script = "while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"";
-    assert_violation_found(script, "L1 Exclusion");
+    convict("while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"", "L1 Exclusion");
 }
 
 #[test]
 fn a_locket_that_locks_another_file_is_convicted() {
-    let script = format!(
+    let lie = format!(
         "while [ \"$1\" != -- ]; do shift; done; exec '{LOCKET}' run --quiet \"$0.lock\" \"$@\""
     );
-    assert_violation_found(&script, "L1 Exclusion");
+    convict(&lie, "L1 Exclusion");
 }
 
-/// No process under the lock can observe this fault, but the judge finds it.
+/// No witness can see this lie, but the judge does.
 #[test]
 fn a_locket_that_refuses_for_no_reason_is_convicted() {
-    assert_violation_found("case \" $* \" in *' -n '*) exit 75;; esac", "L2 Try, L3 Deadline");
+    convict("case \" $* \" in *' -n '*) exit 75;; esac", "L2 Try, L3 Deadline");
 }

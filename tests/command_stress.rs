@@ -1,9 +1,9 @@
-//! Many concurrent `locket run` processes under signals.
+//! `locket run` in crowds, under signals.
 //!
-//! - L1: only one command runs under an exclusive lock. The evidence needs no clock: a link that only one process can
-//!   create, and a counter that each command increments by a read and a write.
-//! - L7, L15: after a signal to locket or to its process group, the next command is still alone under the lock.
-//! - The exit status tells what happened: 0 the command ran, 75 the lock was held, otherwise the signal that ended it.
+//! - L1: whoever runs under the lock is alone there, by evidence that needs no clock: a witness that
+//!   can be made once, and a count that is read and written as one more.
+//! - L7, L15: whatever signal is sent, to locket or to all of them, the next one is alone there too.
+//! - The status tells what happened: 0 the command ran, 75 it did not, and else the signal that ended it.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -27,8 +27,8 @@ use crate::support::Scratch;
 
 const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
-/// Runs in the directory `$1`. Creating a symbolic link is atomic, and its target is the process id of its creator.
-const EXCLUSIVE: &str = r#"
+/// In the directory `$1`. A link is made at one stroke, with its maker's number in it.
+const ALONE: &str = r#"
 cd "$1" || exit 98
 echo "in $$"
 until ln -sn $$ witness 2>/dev/null; do
@@ -45,28 +45,27 @@ rm -f witness
 exit 0
 "#;
 
-/// The time limit for one run. A run may wait for a minute behind others on a busy machine.
+/// Some of them may wait for a minute, behind others that the machine has no time for.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
 
-/// The time limit for all runs together. It fails a test that does not get what it waits for.
+/// Each run is watched over; this is for what does not happen in all of them.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Runs in the directory `$1` under a shared lock.
-const SHARED: &str = r#"
+const BESIDE_OTHERS: &str = r#"
 cd "$1" || exit 98
 [ -L witness ] && echo "found $(readlink witness)"
 exit 0
 "#;
 
-/// The results of the runs.
+/// What came of the runs.
 #[derive(Debug, Default)]
 struct Runs {
-    /// The process id that read each value of the counter.
+    /// By the number that was read, who read it.
     counted: BTreeMap<u64, u32>,
     contended: usize,
     readers: usize,
     signalled: usize,
-    /// The process ids that a signal may have hit. Such a process may leave its link behind.
+    /// Everybody in whose way a signal was sent, by process id: they may leave a witness.
     victims: BTreeSet<u32>,
     found: Vec<(u32, String)>,
     problems: Vec<String>,
@@ -78,8 +77,8 @@ struct Plan {
     shared: bool,
     may_contend: bool,
     signal: Option<Signal>,
-    /// Whether the signal goes to locket only, not to its process group.
-    locket_only: bool,
+    /// To locket alone, not to its group.
+    alone: bool,
     after: Duration,
 }
 
@@ -95,59 +94,58 @@ fn plan(random: &mut SmallRng, signals: &[Signal]) -> Plan {
         (&["-o", "-w", "5ms"], false, true),
         (&["-s", "-w", "60"], true, false),
     ];
-    let &(options, shared, may_contend) = WAYS.choose(random).expect("the list is not empty");
+    let &(options, shared, may_contend) = WAYS.choose(random).expect("there are some");
     let signal = signals.choose(random).copied().filter(|_| random.random_ratio(1, 3));
     let after = Duration::from_micros(random.random_range(0..40_000));
-    let locket_only = random.random();
-    Plan { options, shared, may_contend, signal, locket_only, after }
+    let alone = random.random();
+    Plan { options, shared, may_contend, signal, alone, after }
 }
 
 fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
-    let script = if plan.shared { SHARED } else { EXCLUSIVE };
+    let script = if plan.shared { BESIDE_OTHERS } else { ALONE };
     let mut command = Command::new(LOCKET);
     command.arg("run").args(plan.options).arg("--quiet").arg(directory.join("lock"));
     command.args(["--", "sh", "-c", script, "sh"]).arg(directory);
     let mut child = command.process_group(0).stdout(Stdio::piped()).spawn()?;
     if let Some(signal) = plan.signal {
         thread::sleep(plan.after);
-        // The group of locket and its command. The child is not reaped, so the id is still valid.
+        // Locket and its command, wherever they are; unburied, so the number is theirs.
         let group = Pid::from_raw(child.id().try_into().expect("process ids are small"));
-        runs.lock().expect("no thread panicked").victims.insert(child.id());
-        // The processes may have ended already.
-        let _ = if plan.locket_only { kill(group, signal) } else { killpg(group, signal) };
+        runs.lock().expect("nobody panicked").victims.insert(child.id());
+        // All may be over by now.
+        let _ = if plan.alone { kill(group, signal) } else { killpg(group, signal) };
     }
-    let mut output = child.stdout.take().expect("stdout is piped");
+    let mut output = child.stdout.take().expect("it is piped");
     let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        assert!(start.elapsed() < LONGEST_RUN, "the run should have ended: {plan:?}");
+        assert!(start.elapsed() < LONGEST_RUN, "it should have ended: {plan:?}");
         thread::sleep(Duration::from_millis(1));
     };
     let mut text = String::new();
     output.read_to_string(&mut text)?;
 
-    let mut runs = runs.lock().expect("no thread panicked");
-    let mut command_pid = child.id();
+    let mut runs = runs.lock().expect("nobody panicked");
+    let mut me = child.id();
     for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         match *line.split(' ').collect::<Vec<_>>() {
-            // With `-o` the command is another process than locket.
+            // With `-o` the command is another process.
             ["in", pid] => {
-                command_pid = pid.parse().expect("the script prints its process id");
+                me = pid.parse().expect("it is a process id");
                 if plan.signal.is_some() {
-                    runs.victims.insert(command_pid);
+                    runs.victims.insert(me);
                 }
             }
             ["counted", value] => {
-                let value = value.parse().expect("the script prints a number");
-                if let Some(other) = runs.counted.insert(value, command_pid) {
-                    let problem = format!("{command_pid} and {other} both counted from {value}");
-                    runs.problems.push(problem);
+                let value = value.parse().expect("it is a number");
+                if let Some(other) = runs.counted.insert(value, me) {
+                    runs.problems.push(format!("{me} and {other} both counted from {value}"));
                 }
             }
-            ["found", creator] => runs.found.push((command_pid, creator.into())),
-            _ => runs.problems.push(format!("{command_pid}: {line}")),
+            ["found", who] => runs.found.push((me, who.into())),
+            _ => runs.problems.push(format!("{me}: {line}")),
         }
     }
     match (status.code(), status.signal(), plan.signal) {
@@ -155,12 +153,12 @@ fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
         (Some(0), ..) => {}
         (Some(75), ..) if plan.may_contend => runs.contended += 1,
         (None, Some(by), Some(signal)) if by == signal as i32 => runs.signalled += 1,
-        _ => runs.problems.push(format!("{command_pid}: {plan:?} ended with {status}: {text:?}")),
+        _ => runs.problems.push(format!("{me}: {plan:?} ended with {status}: {text:?}")),
     }
     Ok(())
 }
 
-/// Runs four processes at a time until `enough` returns true.
+/// Four at a time, until there has been enough.
 fn crowd(seed: u64, signals: &[Signal], enough: impl Fn(&Runs) -> bool + Sync) -> Runs {
     let scratch = Scratch::new();
     let runs = Mutex::new(Runs::default());
@@ -170,27 +168,26 @@ fn crowd(seed: u64, signals: &[Signal], enough: impl Fn(&Runs) -> bool + Sync) -
             let (scratch, runs, enough) = (&scratch, &runs, &enough);
             scope.spawn(move || {
                 let mut random = SmallRng::seed_from_u64(seed ^ thread);
-                while !enough(&runs.lock().expect("no thread panicked")) {
-                    assert!(start.elapsed() < LONGEST, "too few runs after {LONGEST:?}: {runs:?}");
-                    let plan = plan(&mut random, signals);
-                    run(scratch.path(), plan, runs).expect("locket should run");
+                while !enough(&runs.lock().expect("nobody panicked")) {
+                    assert!(start.elapsed() < LONGEST, "not enough yet: {runs:?}");
+                    run(scratch.path(), plan(&mut random, signals), runs).expect("it should run");
                 }
             });
         }
     });
-    let mut runs = runs.into_inner().expect("no thread panicked");
-    // A link may be found before its creator is recorded as a victim. So this is checked after all runs.
-    for (finder, creator) in &runs.found {
-        if !creator.parse().is_ok_and(|creator| runs.victims.contains(&creator)) {
-            runs.problems.push(format!("{finder} found the link of {creator} under the lock"));
+    let mut runs = runs.into_inner().expect("nobody panicked");
+    // A victim's witness may be found before it is known to be one: so this is the time to look.
+    for (me, who) in &runs.found {
+        if !who.parse().is_ok_and(|who| runs.victims.contains(&who)) {
+            runs.problems.push(format!("{me} found {who} under the lock"));
         }
     }
-    let count = fs::read_to_string(scratch.join("count")).expect("a command has counted");
-    let (last, _) = runs.counted.last_key_value().expect("a command has counted");
-    let count: u64 = count.trim_end().parse().expect("the count is a number");
-    // The last command that counted may have been killed before it printed the value.
+    let count = fs::read_to_string(scratch.join("count")).expect("somebody has counted");
+    let (last, _) = runs.counted.last_key_value().expect("somebody has counted");
+    let count: u64 = count.trim_end().parse().expect("it is a number");
+    // The last to count may have been killed before it could say so.
     if count < last + 1 || (runs.victims.is_empty() && count != last + 1) {
-        runs.problems.push(format!("the last value read is {last}, but the count is {count}"));
+        runs.problems.push(format!("{last} was counted from, and the count is {count}"));
     }
     runs
 }
@@ -198,13 +195,13 @@ fn crowd(seed: u64, signals: &[Signal], enough: impl Fn(&Runs) -> bool + Sync) -
 fn assert_clean(seed: u64, runs: &Runs) {
     let Runs { counted, contended, readers, signalled, victims, found, problems } = runs;
     let text = format!(
-        "locket run: seed {seed}; {} exclusive, {readers} shared, {contended} contended, \
-         {signalled} of {} signalled ended by it, {} links left behind\n",
+        "the command: seed {seed}; {} ran alone, {readers} read, {contended} contended, \
+         {signalled} of {} signalled ended by it, {} witnesses left\n",
         counted.len(),
         victims.len(),
         found.len(),
     );
-    // Written to the descriptor: the test harness captures the output of `eprintln!`.
+    // Past the harness, which would keep it to itself.
     let _ = io::stderr().write_all(text.as_bytes());
     assert!(problems.is_empty(), "seed {seed}: {problems:#?}");
 }
@@ -227,9 +224,8 @@ fn l1_commands_are_alone_under_the_lock() {
 #[test]
 fn l7_killed_commands_leave_the_lock() {
     let seed = seed();
-    // The signals whose default action ends a process, without those that report an error of the process (SIGSEGV, ...).
-    // A signal that locket passes on ends the command and then locket. KILL of locket only ends locket, and the command
-    // continues.
+    // Those that end a process that does not expect them, but for those that are errors of its own. One that locket
+    // passes on ends the command, and so locket; KILL of locket alone ends locket, and the command goes on.
     let signals = [
         Signal::SIGKILL,
         Signal::SIGTERM,
@@ -252,7 +248,7 @@ fn l7_killed_commands_leave_the_lock() {
     assert_clean(seed, &runs);
 }
 
-/// The check above can fail: without a lock the evidence shows concurrent commands.
+/// The evidence itself: without a lock it looks otherwise.
 #[test]
 fn without_a_lock_it_shows() {
     let scratch = Scratch::new();
@@ -262,8 +258,8 @@ fn without_a_lock_it_shows() {
         let outputs: Vec<String> = thread::scope(|scope| {
             let run = || {
                 let mut command = Command::new("sh");
-                let output = command.args(["-c", EXCLUSIVE, "sh"]).arg(directory).output();
-                String::from_utf8_lossy(&output.expect("sh should run").stdout).into_owned()
+                let output = command.args(["-c", ALONE, "sh"]).arg(directory).output();
+                String::from_utf8_lossy(&output.expect("it should run").stdout).into_owned()
             };
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
             threads.into_iter().map(|it| it.join().expect("no panic")).collect()
@@ -276,6 +272,6 @@ fn without_a_lock_it_shows() {
         if found && different.len() < values.len() {
             break;
         }
-        assert!(start.elapsed() < LONGEST, "no concurrency was seen: {outputs:?}");
+        assert!(start.elapsed() < LONGEST, "nothing shows: {outputs:?}");
     }
 }

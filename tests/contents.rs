@@ -42,7 +42,7 @@ fn l8_contents_stay() -> Outcome {
 }
 
 #[test]
-fn l8_contents_written_while_held_stay() -> Outcome {
+fn l8_contents_written_while_locked_stay() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "timeout=10");
@@ -118,7 +118,7 @@ fn mode_of(path: &Path) -> std::io::Result<u32> {
 
 #[cfg(unix)]
 #[test]
-fn l8_the_umask_counts() -> Outcome {
+fn l8_the_umask_applies_to_a_new_file() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
     let cases = [

@@ -38,7 +38,7 @@ fn l7_a_waiter_gets_a_killed_holders_lock() {
 }
 
 #[test]
-fn l7_a_killed_waiter_is_not_in_the_way() {
+fn l7_a_killed_waiter_does_not_block_others() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -56,7 +56,7 @@ fn l7_a_killed_waiter_is_not_in_the_way() {
 
 /// A process exits without releasing its holds. The lock is free afterwards.
 #[test]
-fn l7_an_ended_holder_leaves_the_lock_free() {
+fn l7_a_holder_that_exits_leaves_the_lock_free() {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "shared");
     for command in ["acquire a", "lock a g", "lock a forgotten", "forget_guard forgotten"] {
@@ -70,7 +70,7 @@ fn l7_an_ended_holder_leaves_the_lock_free() {
 }
 
 #[test]
-fn l7_killed_at_work() -> Outcome {
+fn l7_a_peer_killed_at_any_time_leaves_the_lock_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     fs::write(&path, "as it was")?;
@@ -90,9 +90,9 @@ fn l7_killed_at_work() -> Outcome {
 /// The peer is killed before each of its system calls on the lock file.
 #[cfg(target_os = "linux")]
 #[test]
-fn l7_killed_before_every_system_call() -> Outcome {
+fn l7_a_peer_killed_before_any_system_call_leaves_the_lock_free() -> Outcome {
     const WORK: &str = "repeat 2 acquire a ; release a";
-    let check = "l7_killed_before_every_system_call";
+    let check = "l7_a_peer_killed_before_any_system_call_leaves_the_lock_free";
     for existed in [true, false] {
         // The first run lists the calls.
         let mut names = vec![];

@@ -188,17 +188,17 @@ fn l7_killed_at_every_system_call_of_a_reader() -> Outcome {
 }
 
 #[test]
-fn l7_killed_at_every_system_call_where_no_file_was() -> Outcome {
+fn l7_killed_at_every_system_call_without_a_file() -> Outcome {
     let scene = Scene { options: "", held: false, existed: false };
-    killed_everywhere("l7_killed_at_every_system_call_where_no_file_was", scene)
+    killed_everywhere("l7_killed_at_every_system_call_without_a_file", scene)
 }
 
 /// The check above can fail: a victim that is stopped instead of killed still holds the lock.
 #[test]
-fn l7_a_victim_that_lives_is_noticed() {
+fn l7_a_stopped_victim_is_noticed() {
     if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
         return skip(
-            "l7_a_victim_that_lives_is_noticed",
+            "l7_a_stopped_victim_is_noticed",
             "strace: not installed, or not allowed to trace",
         );
     }

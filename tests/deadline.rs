@@ -46,7 +46,7 @@ fn l3_never_early() -> Outcome {
 }
 
 #[test]
-fn l3_the_explicit_pair_times_out_too() -> Outcome {
+fn l3_acquire_times_out_too() -> Outcome {
     let scratch = Scratch::new();
     scratch.lock().acquire()?;
     let timeout = Duration::from_millis(30);
@@ -63,7 +63,8 @@ fn l3_the_explicit_pair_times_out_too() -> Outcome {
 fn l3_the_message_names_the_path_and_the_time() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
-    let error = scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("the lock is held");
+    let error =
+        scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("the lock is held");
     let message = error.to_string();
     let start = format!("cannot lock {} within ", scratch.lock_path().display());
     assert!(message.starts_with(&start) && message.contains("ms: held by "), "{message}");
@@ -72,7 +73,7 @@ fn l3_the_message_names_the_path_and_the_time() -> Outcome {
 }
 
 #[test]
-fn l3_a_lock_that_comes_free_in_time_is_acquired() {
+fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -84,7 +85,8 @@ fn l3_a_lock_that_comes_free_in_time_is_acquired() {
         waiter.wait_ok("w");
         assert!(!holder.finds_free("a"));
     }
-    let mut waiter = Peer::with_handle("a", &path, "timeout=600000 use_signals=false retry_period=5");
+    let mut waiter =
+        Peer::with_handle("a", &path, "timeout=600000 use_signals=false retry_period=5");
     holder.ok("lock a g");
     waiter.ok("start w lock a g");
     waiter.assert_waiting("w");
@@ -93,7 +95,7 @@ fn l3_a_lock_that_comes_free_in_time_is_acquired() {
 }
 
 #[test]
-fn l3_too_long_for_the_clock_is_for_ever() -> Outcome {
+fn l3_a_timeout_too_long_for_the_clock_is_forever() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let timeouts =
@@ -148,7 +150,7 @@ fn l3_the_last_attempt_is_after_the_deadline() {
 
 #[cfg(unix)]
 #[test]
-fn l3_one_deadline_over_all_files() {
+fn l3_one_deadline_holds_for_all_files() {
     let scratch = Scratch::new();
     let (path, other) = (scratch.lock_path(), scratch.join("other"));
     let mut holder = Peer::with_handle("a", &path, "");

@@ -98,7 +98,7 @@ fn l13_idle_descriptors_are_few() -> Outcome {
 }
 
 #[test]
-fn l13_two_thousand_handles_need_a_few_descriptors() -> Outcome {
+fn l13_two_thousand_handles_need_few_descriptors() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2_000);
     peer.ok("limit_files 1024");
@@ -112,7 +112,7 @@ fn l13_two_thousand_handles_need_a_few_descriptors() -> Outcome {
 
 /// When descriptors run out, the library closes idle ones to acquire a lock, to read `/proc`, and to pass a hold on.
 #[test]
-fn l13_idle_descriptors_are_given_back() -> Outcome {
+fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 12);
     // The limit is above 9: the library duplicates an inheritable descriptor to a number above 9.
@@ -203,7 +203,7 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
 
 /// The host closes an idle descriptor, as `closefrom(3)` and daemon(7) do. The next file that it opens gets the number.
 #[test]
-fn l13_a_number_that_is_anothers_is_left_alone() -> Outcome {
+fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
     for closed_by in ["acquire a", "drop_handle a", "lock a g"] {
         let scratch = Scratch::new();
         let other = scratch.join("other");
@@ -233,7 +233,7 @@ fn l13_a_number_that_is_anothers_is_left_alone() -> Outcome {
 
 /// The host has opened the lock file itself under the number of the idle descriptor. The library must not use it.
 #[test]
-fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
+fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -255,7 +255,7 @@ fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
 
 /// The number is not open. The library closes nothing twice, and the next acquisition opens the file again.
 #[test]
-fn l13_a_number_that_is_free_is_no_trouble() -> Outcome {
+fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -300,7 +300,7 @@ fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
 }
 
 #[test]
-fn l13_a_guard_lends_its_descriptor_and_tells_its_path() -> Outcome {
+fn l13_a_guard_lends_its_descriptor_and_has_its_path() -> Outcome {
     let scratch = Scratch::new();
     let guard = scratch.lock().lock()?;
     assert_eq!(guard.path(), scratch.lock_path());

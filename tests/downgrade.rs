@@ -11,7 +11,7 @@ use locket::State;
 
 #[cfg(unix)]
 #[test]
-fn l1_a_downgrade_lets_readers_in_and_no_writer() -> Outcome {
+fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut reader = Peer::with_handle("a", &path, "shared");
@@ -47,7 +47,7 @@ fn l1_a_downgrade_lets_readers_in_and_no_writer() -> Outcome {
 /// downgrade would fail.
 #[cfg(unix)]
 #[test]
-fn l1_no_writer_gets_in_between() -> Outcome {
+fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut writers = [(); 3].map(|()| Peer::with_handle("a", &path, ""));
@@ -120,8 +120,8 @@ mod refused {
     }
 
     #[test]
-    fn l12_a_refused_downgrade_leaves_the_hold_as_it_was() {
-        let check = "l12_a_refused_downgrade_leaves_the_hold_as_it_was";
+    fn l12_a_failed_downgrade_leaves_the_hold_exclusive() {
+        let check = "l12_a_failed_downgrade_leaves_the_hold_exclusive";
         let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=ENOLCK:when=2")
         else {
             return;
@@ -138,9 +138,10 @@ mod refused {
     }
 
     #[test]
-    fn l12_signals_are_outlasted() {
+    fn l12_interrupted_calls_are_retried() {
         let inject = "flock:error=EINTR:when=2..6";
-        let Some((_scratch, mut strace, mut other)) = scene("l12_signals_are_outlasted", inject)
+        let Some((_scratch, mut strace, mut other)) =
+            scene("l12_interrupted_calls_are_retried", inject)
         else {
             return;
         };
@@ -151,8 +152,8 @@ mod refused {
 
     /// During the conversion another process gets the lock (EAGAIN). The hold is lost, and every later call reports that.
     #[test]
-    fn l12_a_hold_that_is_lost_is_no_hold() {
-        let check = "l12_a_hold_that_is_lost_is_no_hold";
+    fn l12_a_lost_hold_is_reported_by_every_call() {
+        let check = "l12_a_lost_hold_is_reported_by_every_call";
         for end in ["release_guard g", "inherit_on_exec_guard g"] {
             let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=EAGAIN:when=2")
             else {
@@ -172,7 +173,7 @@ mod refused {
 
 #[cfg(windows)]
 #[test]
-fn l12_windows_converts_no_lock() -> Outcome {
+fn l12_a_downgrade_is_unsupported_on_windows() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     let mut guard = lock.lock()?;

@@ -133,8 +133,8 @@ fn l1_holds_of_processes_do_not_overlap() {
 /// The checks above can fail: they detect a kernel that grants every lock, which strace simulates.
 #[cfg(target_os = "linux")]
 #[test]
-fn l1_a_lying_kernel_is_found_out() {
-    let check = "l1_a_lying_kernel_is_found_out";
+fn l1_a_kernel_that_grants_every_lock_is_detected() {
+    let check = "l1_a_kernel_that_grants_every_lock_is_detected";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(mut always_granted) =
@@ -153,7 +153,7 @@ fn l1_a_lying_kernel_is_found_out() {
 }
 
 #[test]
-fn l1_other_files_do_not_matter() -> Outcome {
+fn l1_different_files_are_independent() -> Outcome {
     let scratch = Scratch::new();
     let _held = lock_file(scratch.join("one")).lock()?;
     let _also_held = lock_file(scratch.join("other")).try_lock()?;

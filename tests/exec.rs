@@ -31,7 +31,7 @@ fn l11_programs_inherit_nothing() {
 }
 
 #[test]
-fn l11_unless_they_are_to() {
+fn l11_inherit_on_exec_passes_the_lock_to_programs() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "");
@@ -60,7 +60,8 @@ fn descriptors_of(pid: &str, path: &std::path::Path) -> usize {
     until("the program", || {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
     });
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the program should be running");
+    let descriptors =
+        std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the program should be running");
     let names = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     names.filter(|name| name == path).count()
 }

@@ -175,25 +175,25 @@ fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
 }
 
 #[test]
-fn l12_every_refusal_of_acquire() {
+fn l12_every_error_of_acquire_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_refusal_of_acquire", point, "acquire a", "release a");
+        refused_once("l12_every_error_of_acquire_is_reported", point, "acquire a", "release a");
     }
 }
 
 #[test]
-fn l12_every_refusal_of_lock() {
+fn l12_every_error_of_lock_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_refusal_of_lock", point, "lock a g", "release_guard g");
+        refused_once("l12_every_error_of_lock_is_reported", point, "lock a g", "release_guard g");
     }
 }
 
 #[test]
-fn l6_every_refusal_of_an_unlock() {
+fn l6_every_error_of_an_unlock_is_reported() {
     for (acquire, release) in [("acquire a", "release a"), ("lock a g", "release_guard g")] {
         for (name, errno) in ERRORS {
             let fault = format!("error={name}:when=2");
-            let check = "l6_every_refusal_of_an_unlock";
+            let check = "l6_every_error_of_an_unlock_is_reported";
             let Some(mut scene) = Scene::new(check, UNLOCK, &fault, "") else { return };
             scene.ok(acquire);
             scene.refused(release, "unlock", errno);
@@ -211,8 +211,8 @@ fn l6_every_refusal_of_an_unlock() {
 
 /// A call that is interrupted once, five times or ninety times in a row is made again.
 #[test]
-fn l12_signals_are_outlasted() {
-    let check = "l12_signals_are_outlasted";
+fn l12_interrupted_calls_are_retried() {
+    let check = "l12_interrupted_calls_are_retried";
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
             for options in ["", "timeout=600000", "timeout=0"] {
@@ -231,8 +231,8 @@ fn l12_signals_are_outlasted() {
 
 /// Interrupted calls of queries are made again, too.
 #[test]
-fn l12_signals_are_outlasted_by_questions() {
-    let check = "l12_signals_are_outlasted_by_questions";
+fn l12_interrupted_calls_of_queries_are_retried() {
+    let check = "l12_interrupted_calls_of_queries_are_retried";
     for (query, calls, nth) in [("is_current g", STAT, 3), ("status a", OPEN, 2)] {
         let point = Point { calls, nth, class: "query", existed: true, held: false };
         for times in [1, 5, 90] {
@@ -251,8 +251,8 @@ fn l12_signals_are_outlasted_by_questions() {
 
 /// A waiter whose wait is interrupted repeatedly continues to wait and does not time out earlier.
 #[test]
-fn l3_signals_neither_shorten_a_wait_nor_lengthen_it() {
-    let check = "l3_signals_neither_shorten_a_wait_nor_lengthen_it";
+fn l3_signals_neither_shorten_nor_prolong_a_wait() {
+    let check = "l3_signals_neither_shorten_nor_prolong_a_wait";
     let point = POINTS[4];
     assert!(point.held);
     for fault in ["error=EINTR:when=2", "error=EINTR:when=2..6", "error=EINTR:when=2+2"] {
@@ -269,8 +269,8 @@ fn l3_signals_neither_shorten_a_wait_nor_lengthen_it() {
 
 /// If every call is interrupted forever, the call returns an error that mentions signals, at the deadline and not before.
 #[test]
-fn l12_signals_for_ever_are_an_error_at_the_deadline() -> Outcome {
-    let check = "l12_signals_for_ever_are_an_error_at_the_deadline";
+fn l12_endless_interruptions_are_an_error_at_the_deadline() -> Outcome {
+    let check = "l12_endless_interruptions_are_an_error_at_the_deadline";
     for point in POINTS {
         for timeout in [0, 100] {
             let fault = format!("error=EINTR:when={}+", if point.held { 1 } else { point.nth });
@@ -298,8 +298,8 @@ fn l12_signals_for_ever_are_an_error_at_the_deadline() -> Outcome {
 
 /// If a timer cannot be made or started, the wait retries and keeps its deadline.
 #[test]
-fn l3_without_a_timer() {
-    let check = "l3_without_a_timer";
+fn l3_without_a_timer_the_deadline_is_kept() {
+    let check = "l3_without_a_timer_the_deadline_is_kept";
     for fault in ["timer_create:error=EAGAIN", "timer_settime:error=EINVAL"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -331,8 +331,8 @@ fn l3_without_a_timer() {
 
 /// If a hold cannot be passed on, it ends, and the error gives the reason.
 #[test]
-fn l12_a_refused_bequest() {
-    let check = "l12_a_refused_bequest";
+fn l12_a_failed_inherit_on_exec_ends_the_hold() {
+    let check = "l12_a_failed_inherit_on_exec_ends_the_hold";
     let point = Point { calls: "fcntl", nth: 1, class: "inherit", existed: true, held: false };
     for (name, errno) in ERRORS {
         let fault = format!("error={name}:when=1");

@@ -30,10 +30,14 @@ fn word_of_shell(path: &Path) -> String {
 }
 
 #[test]
-fn l1_a_read_only_file_system() {
+fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     let scratch = Scratch::new();
     let script = "touch DIR/test.lock && mount -o remount,ro DIR";
-    let Some(mut one) = mounted("l1_a_read_only_file_system", &scratch, script) else { return };
+    let Some(mut one) =
+        mounted("l1_a_file_on_a_read_only_file_system_can_be_locked", &scratch, script)
+    else {
+        return;
+    };
     one.handle("a", scratch.lock_path(), "");
     one.handle("missing", scratch.join("missing"), "");
     one.ok("lock a g");
@@ -53,10 +57,14 @@ fn l1_a_read_only_file_system() {
 }
 
 #[test]
-fn l12_a_full_file_system() {
+fn l12_a_full_file_system_is_an_error_of_creation() {
     let scratch = Scratch::new();
     let script = "mount -o remount,nr_inodes=2 DIR && touch DIR/there";
-    let Some(mut peer) = mounted("l12_a_full_file_system", &scratch, script) else { return };
+    let Some(mut peer) =
+        mounted("l12_a_full_file_system_is_an_error_of_creation", &scratch, script)
+    else {
+        return;
+    };
     peer.handle("a", scratch.lock_path(), "");
     let refusal = peer.refused("acquire a");
     assert_eq!(refusal.class, "create");

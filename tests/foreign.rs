@@ -3,7 +3,7 @@
 use crate::support::{Peer, Scratch, word};
 
 #[test]
-fn l14_a_foreign_holder_excludes() {
+fn l14_a_foreign_holder_excludes_locket() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut foreign = Peer::spawn();

@@ -24,7 +24,11 @@ fn l11_a_child_starts_unlocked() {
     parent.ok("release a");
     parent.refused("release a");
     parent.ok("fork c");
-    assert_eq!(parent.ok("child c state a"), "unlocked", "the child does not see the parent's failed release");
+    assert_eq!(
+        parent.ok("child c state a"),
+        "unlocked",
+        "the child does not see the parent's failed release"
+    );
     assert_eq!(parent.ok("state a"), "released_error");
 }
 
@@ -57,7 +61,7 @@ fn l11_a_child_cannot_end_its_parents_holds() {
 }
 
 #[test]
-fn l11_a_childs_end_releases_nothing_of_its_parents() {
+fn l11_a_childs_exit_releases_no_hold_of_its_parent() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
@@ -71,7 +75,7 @@ fn l11_a_childs_end_releases_nothing_of_its_parents() {
 }
 
 #[test]
-fn l11_a_release_is_not_held_up_by_a_child() {
+fn l11_a_release_frees_the_lock_although_a_child_exists() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
@@ -79,7 +83,10 @@ fn l11_a_release_is_not_held_up_by_a_child() {
         parent.ok(acquire);
         parent.ok("fork c");
         parent.ok(release);
-        assert!(other.finds_free("a"), "the lock should be free although the child has the descriptor");
+        assert!(
+            other.finds_free("a"),
+            "the lock should be free although the child has the descriptor"
+        );
         assert_eq!(parent.ok("child c state a"), "unlocked");
     }
 }
@@ -165,7 +172,7 @@ fn l11_three_generations_exclude_each_other() {
 }
 
 #[test]
-fn l11_shared_holds_are_each_processs_own() {
+fn l11_parent_and_child_have_separate_shared_holds() {
     let scratch = Scratch::new();
     let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "shared");
@@ -221,7 +228,7 @@ fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
 
 /// A hold that exists at the fork ends with the parent, too: the child has closed its copy of the descriptor.
 #[test]
-fn l7_what_was_held_at_the_fork_ends_with_the_parent() {
+fn l7_a_hold_at_the_fork_ends_with_the_parent() {
     for acquire in [&["lock a g"][..], &["acquire a"], &["lock a g", "lend_guard g"]] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -242,7 +249,7 @@ fn l7_what_was_held_at_the_fork_ends_with_the_parent() {
 
 /// The same for a lock that another thread was waiting for at the fork.
 #[test]
-fn l7_what_was_waited_for_at_the_fork_ends_with_the_parent() {
+fn l7_a_wait_at_the_fork_ends_with_the_parent() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "timeout=600000");
@@ -263,7 +270,7 @@ fn l7_what_was_waited_for_at_the_fork_ends_with_the_parent() {
 /// A child of clone(2) runs no fork handler. It does not move the offset of its parent's descriptor.
 #[cfg(target_os = "linux")]
 #[test]
-fn l11_a_child_of_clone_lends_nothing_of_its_parents() {
+fn l11_a_child_of_clone_does_not_move_its_parents_offset() {
     let scratch = Scratch::new();
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
     parent.ok("lock a g");
@@ -276,7 +283,7 @@ fn l11_a_child_of_clone_lends_nothing_of_its_parents() {
 
 /// A handle that a child inherits keeps an idle descriptor and remembers a failed release. Repeated use leaks nothing.
 #[test]
-fn l11_an_inherited_handle_is_as_good_as_the_childs_own() {
+fn l11_an_inherited_handle_works_as_a_new_one() {
     let scratch = Scratch::new();
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
     parent.ok("repeat 1 acquire a ; release a");
@@ -314,7 +321,7 @@ fn l13_a_chain_of_forks_loses_no_descriptors() {
 /// It closes its copy of the descriptor with the guard.
 #[cfg(target_os = "linux")]
 #[test]
-fn l11_a_child_of_clone_holds_nothing_of_its_parents() {
+fn l11_a_child_of_clone_holds_nothing() {
     for before in ["state a", "repeat 1 acquire a ; release a"] {
         let scratch = Scratch::new();
         let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -346,7 +353,7 @@ fn l11_a_child_of_clone_holds_nothing_of_its_parents() {
 
 /// A guard that the child drops closes the child's copy of the descriptor. When the parent is killed, the lock is free.
 #[test]
-fn l7_a_child_can_let_go_of_an_inherited_guard() {
+fn l7_a_child_can_drop_an_inherited_guard() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     for end_of_guard in ["drop_guard g", "attempt release_guard g"] {
@@ -365,7 +372,7 @@ fn l7_a_child_can_let_go_of_an_inherited_guard() {
 
 /// A child that is forked while other threads use the lock can use it.
 #[test]
-fn l11_a_child_born_in_the_middle_can_use_the_lock() {
+fn l11_a_child_forked_while_threads_use_the_lock_can_use_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     // flock(2) is not fair among threads that re-acquire in a loop, so the timeouts are long.
@@ -400,7 +407,7 @@ fn l11_a_child_born_in_the_middle_can_use_the_lock() {
 }
 
 #[test]
-fn l11_waiting_at_the_fork() {
+fn l11_a_child_does_not_wait_for_its_parents_wait() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -412,7 +419,11 @@ fn l11_waiting_at_the_fork() {
     parent.assert_waiting("w");
     holder.ok("release a");
     parent.wait_ok("w");
-    assert_eq!(parent.refused("child c try_acquire a").class, "timed_out", "the parent holds the lock");
+    assert_eq!(
+        parent.refused("child c try_acquire a").class,
+        "timed_out",
+        "the parent holds the lock"
+    );
     parent.ok("release a");
     parent.ok("child c try_acquire a");
 }
@@ -420,7 +431,7 @@ fn l11_waiting_at_the_fork() {
 /// The path names another file when the lock is granted, so the library gives the grant up. A child that was forked during
 /// the wait does not keep it: the next waiter in the queue also moves to the other file (L9).
 #[test]
-fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
+fn l11_a_child_keeps_no_lock_of_a_wait_for_a_replaced_file() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -440,7 +451,7 @@ fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
 
 /// The same if the path cannot be resolved when the lock is granted.
 #[test]
-fn l11_a_child_keeps_nothing_of_a_wait_that_ends_in_an_error() {
+fn l11_a_child_keeps_no_lock_of_a_wait_that_fails() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");

@@ -199,7 +199,8 @@ fn observe(lock: Lock) -> Reply {
         Err(error) => return Err(error.into()),
         Ok(_) => return Err(Refusal::usage("the lock is free, so there is no wait to observe")),
     }
-    let status = observations.recv().map_err(|_| Refusal::usage("the observer was not called"))??;
+    let status =
+        observations.recv().map_err(|_| Refusal::usage("the observer was not called"))??;
     Ok(format_status(&status))
 }
 

@@ -66,22 +66,23 @@ fn inherited_from(taker: u32) -> String {
 }
 
 #[test]
-fn l12_a_shell_holds_what_flock_took_for_it() {
-    let check = "l12_a_shell_holds_what_flock_took_for_it";
+fn l12_a_shell_holds_the_lock_that_flock_took() {
+    let check = "l12_a_shell_holds_the_lock_that_flock_took";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
     let holder = holder(&path);
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
-    let message =
-        Peer::with_handle("a", &path, "timeout=1000 query_status").refused_by_name("acquire a").message;
+    let message = Peer::with_handle("a", &path, "timeout=1000 query_status")
+        .refused_by_name("acquire a")
+        .message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 }
 
 #[test]
-fn l12_all_who_share_a_hold_are_told() -> Outcome {
-    let check = "l12_all_who_share_a_hold_are_told";
+fn l12_all_processes_that_share_a_hold_are_listed() -> Outcome {
+    let check = "l12_all_processes_that_share_a_hold_are_listed";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = "sleep 60 >/dev/null & echo $! >\"$0\"";
@@ -129,8 +130,8 @@ fn l12_a_taker_without_the_lock_is_not_named() {
 
 /// A new process gets the process id of the one that took the lock.
 #[test]
-fn l12_a_number_used_again_is_not_named() {
-    let check = "l12_a_number_used_again_is_not_named";
+fn l12_a_reused_process_id_is_not_named() {
+    let check = "l12_a_reused_process_id_is_not_named";
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
@@ -142,15 +143,13 @@ fn l12_a_number_used_again_is_not_named() {
         (peer.pid() == shell.taker).then_some(peer)
     });
     let Some(double) = double else {
-        skip(
-            check,
-            "ns_last_pid: this system does not give a process the requested id",
-        );
+        skip(check, "ns_last_pid: this system does not give a process the requested id");
         return;
     };
     assert_eq!(holder(&path).pid, shell.pid());
-    let message =
-        Peer::with_handle("a", &path, "timeout=1000 query_status").refused_by_name("acquire a").message;
+    let message = Peer::with_handle("a", &path, "timeout=1000 query_status")
+        .refused_by_name("acquire a")
+        .message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 
     // Another user may inspect neither process. It learns only which process id took the lock.
@@ -167,8 +166,8 @@ fn l12_a_number_used_again_is_not_named() {
 
 /// A user that may not inspect the shell learns only what the table of locks shows.
 #[test]
-fn l12_heirs_that_may_not_be_looked_into() {
-    let check = "l12_heirs_that_may_not_be_looked_into";
+fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
+    let check = "l12_a_holder_that_may_not_be_inspected_is_not_named";
     if !is_root() {
         skip(check, "root: only root can switch to another user");
         return;
@@ -176,7 +175,10 @@ fn l12_heirs_that_may_not_be_looked_into() {
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     if is_container() {
-        skip(check, "initial PID namespace: the table of locks in a container does not show such a lock");
+        skip(
+            check,
+            "initial PID namespace: the table of locks in a container does not show such a lock",
+        );
         return;
     }
     let Some(shell) = Shell::holding(check, &path, ":") else { return };

@@ -13,7 +13,7 @@ use super::{holder, pids};
 use crate::support::{Outcome, Peer, Scratch, is_container, is_root, skip, until, until_waiting};
 
 #[test]
-fn l8_nobody_holds_what_is_missing() -> Outcome {
+fn l8_a_missing_file_has_no_holder() -> Outcome {
     let scratch = Scratch::new();
     // A path below a file that is not a directory is missing, too.
     fs::write(scratch.join("file"), "")?;
@@ -28,7 +28,7 @@ fn l8_nobody_holds_what_is_missing() -> Outcome {
 }
 
 #[test]
-fn l8_a_free_lock_is_nobody_s() -> Outcome {
+fn l8_a_free_lock_has_no_holder() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("acquire a");
@@ -45,7 +45,7 @@ fn l8_a_free_lock_is_nobody_s() -> Outcome {
 }
 
 #[test]
-fn what_is_told_of_a_holder() -> Outcome {
+fn a_holder_has_pid_name_user_and_start() -> Outcome {
     let scratch = Scratch::new();
     let before = SystemTime::now();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
@@ -64,7 +64,7 @@ fn what_is_told_of_a_holder() -> Outcome {
 }
 
 #[test]
-fn every_reader_is_told() -> Outcome {
+fn every_reader_is_listed() -> Outcome {
     let scratch = Scratch::new();
     let mut readers: Vec<_> =
         (0..5).map(|_| Peer::with_handle("a", scratch.lock_path(), "shared")).collect();
@@ -80,7 +80,7 @@ fn every_reader_is_told() -> Outcome {
 }
 
 #[test]
-fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
+fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -111,7 +111,7 @@ fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
 
 /// Three processes pass the lock around. The status names one of them or an unknown process, never another process.
 #[test]
-fn l12_nobody_else_is_ever_named() {
+fn l12_no_other_process_is_ever_named() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peers = [0; 3].map(|_| Peer::with_handle("a", &path, ""));
@@ -142,14 +142,14 @@ fn l12_nobody_else_is_ever_named() {
 
 /// A process whose first thread has ended still has its descriptors.
 #[test]
-fn l12_a_process_outlives_its_first_thread() -> Outcome {
+fn l12_a_process_whose_first_thread_has_ended_is_named() -> Outcome {
     const PROGRAM: &str = "import ctypes, fcntl, os, sys, threading\n\
         def hold():\n    print(flush=True)\n    sys.stdin.read()\n    os._exit(0)\n\
         file = open(sys.argv[1], 'w')\n\
         fcntl.flock(file, fcntl.LOCK_EX)\n\
         threading.Thread(target=hold).start()\n\
         ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n";
-    let check = "l12_a_process_outlives_its_first_thread";
+    let check = "l12_a_process_whose_first_thread_has_ended_is_named";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let spawned = Command::new("python3")
@@ -175,7 +175,7 @@ fn l12_a_process_outlives_its_first_thread() -> Outcome {
 }
 
 #[test]
-fn a_thread_that_waits_is_its_process() -> Outcome {
+fn a_waiting_thread_is_listed_as_its_process() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock()?;
@@ -190,10 +190,11 @@ fn a_thread_that_waits_is_its_process() -> Outcome {
 }
 
 #[test]
-fn a_link_that_is_not_followed_is_refused() {
+fn a_query_refuses_a_link_that_is_not_followed() {
     let scratch = Scratch::new();
     let link = scratch.join("link");
-    std::os::unix::fs::symlink(scratch.lock_path(), &link).expect("the test should own the directory");
+    std::os::unix::fs::symlink(scratch.lock_path(), &link)
+        .expect("the test should own the directory");
     let mut peer = Peer::with_handle("a", &link, "follow_links=false");
     let refusal = peer.refused("status a");
     assert_eq!(refusal.class, "query");
@@ -204,8 +205,8 @@ fn a_link_that_is_not_followed_is_refused() {
 }
 
 #[test]
-fn l12_users_see_each_other_s_holds() {
-    let check = "l12_users_see_each_other_s_holds";
+fn l12_another_user_sees_that_the_lock_is_held() {
+    let check = "l12_another_user_sees_that_the_lock_is_held";
     if !is_root() {
         return skip(check, "root: only root can switch to another user");
     }
@@ -226,7 +227,7 @@ fn l12_users_see_each_other_s_holds() {
 }
 
 #[test]
-fn l13_asking_leaves_nothing_behind() {
+fn l13_a_query_leaves_nothing_behind() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -240,7 +241,7 @@ fn l13_asking_leaves_nothing_behind() {
 }
 
 #[test]
-fn all_locks_in_use() -> Outcome {
+fn system_locks_lists_all_locks() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut readers = [0; 2].map(|_| Peer::with_handle("a", &path, "shared"));
@@ -264,7 +265,9 @@ fn all_locks_in_use() -> Outcome {
         status.holders.sort_by_key(|owner| owner.kind.to_string());
         // The start time is computed from two clocks at each query, so it may differ slightly.
         for owner in status.holders.iter_mut().chain(&mut status.waiters) {
-            let OwnerKind::Process(process) = &mut owner.kind else { panic!("not a process: {owner:?}") };
+            let OwnerKind::Process(process) = &mut owner.kind else {
+                panic!("not a process: {owner:?}")
+            };
             process.started = None;
         }
     }

@@ -45,8 +45,8 @@ fn l12_a_timeout_counts_many_holders() {
 /// After the deadline the library does not read the table of locks, which takes milliseconds. It checks only the
 /// processes that the observer's query found.
 #[test]
-fn l3_a_timeout_reads_what_the_observer_was_told_of() {
-    let check = "l3_a_timeout_reads_what_the_observer_was_told_of";
+fn l3_a_timeout_checks_only_what_the_observer_found() {
+    let check = "l3_a_timeout_checks_only_what_the_observer_found";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -118,7 +118,7 @@ fn l12_a_timeout_without_an_observer_names_no_process() {
 }
 
 #[test]
-fn this_process_is_told_as_such() -> Outcome {
+fn this_process_is_named_as_such() -> Outcome {
     let scratch = Scratch::new();
     let _guard = scratch.lock().lock()?;
     let holder = holder(&scratch.lock_path());
@@ -133,7 +133,7 @@ fn this_process_is_told_as_such() -> Outcome {
 
 /// An observer's query lists the other waiters and the wait that it observes.
 #[test]
-fn an_observer_may_ask() -> Outcome {
+fn an_observer_can_query_the_status() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");

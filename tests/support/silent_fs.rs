@@ -196,7 +196,8 @@ impl Unreadable {
         drop(theirs);
         let mut address = [0; 8];
         ours.read_exact(&mut address).expect("the child should map the page and hold the lock");
-        let memory = File::open(format!("/proc/{pid}/mem")).expect("the process is a child of the test");
+        let memory =
+            File::open(format!("/proc/{pid}/mem")).expect("the process is a child of the test");
         // The thread ends when the file system is unmounted.
         thread::spawn(move || memory.read_at(&mut [0], u64::from_ne_bytes(address)));
         until("the page is asked for", || silent.state.was_read.load(Ordering::SeqCst));

@@ -111,7 +111,7 @@ fn interruptions_in_one_wait() -> usize {
 
 /// The timer uses the monotonic clock. It fires no later than after the remaining time, and repeatedly from then on.
 #[test]
-fn l3_the_timer_is_set_to_what_is_left() {
+fn l3_the_timer_is_set_to_the_remaining_time() {
     until("a wait has a second timer", || 2 <= timers_of_one_wait());
 }
 
@@ -227,7 +227,7 @@ fn l13_an_error_of_the_wait_leaves_nothing_behind() {
 /// If the system refuses a timer, a signal action or a change of the mask, a wait retries. It acquires the lock when the
 /// lock becomes free, ends at its deadline, and leaves nothing behind.
 #[test]
-fn l3_refused_means_are_done_without() {
+fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
     let refused_calls: [(c_long, Matches); 4] = [
         (libc::SYS_timer_create, |_| true),
         (libc::SYS_timer_settime, |_| true),
@@ -292,7 +292,7 @@ fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
 
 /// At every check the path names another file. Even a single attempt ends, with an error that gives the reason.
 #[test]
-fn l3_a_file_that_is_always_another_is_an_error() {
+fn l3_a_path_that_always_names_another_file_is_an_error() {
     let scratch = Scratch::new();
     drop(scratch.lock().lock().unwrap());
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::subprocess::{in_subprocess, fork_idle};
 use super::probe::{Answer, Call, probe};
 use super::signals;
+use super::subprocess::{fork_idle, in_subprocess};
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
 use super::ways::start;
 
 /// A fork while a thread waits with a timeout: the wait ends as without the fork, and the child does not hold the lock.
 #[test]
-fn l11_a_fork_during_a_wait() {
+fn l11_a_fork_during_a_wait_does_not_affect_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -41,7 +41,7 @@ fn l11_a_fork_during_a_wait() {
 
 /// Timed waits of a forked child use a new timer and the inherited signal.
 #[test]
-fn l11_a_wait_in_a_forked_child() {
+fn l11_a_forked_child_can_wait_with_a_timeout() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -65,7 +65,7 @@ fn l11_a_wait_in_a_forked_child() {
 /// A program that is started while a thread waits inherits no signal action of the library, no blocked or ignored signal,
 /// and no timer.
 #[test]
-fn l11_a_program_started_during_a_wait() {
+fn l11_a_program_started_during_a_wait_inherits_no_signal_state() {
     let scratch = Scratch::new();
     let held = scratch.lock().lock().unwrap();
     let lock = scratch.lock().timeout(Duration::from_secs(3600));
@@ -102,8 +102,8 @@ extern "C" fn delay_parent() {
 /// A host may run a slow handler in the parent after each fork (`pthread_atfork`). The child already has copies of the
 /// descriptors then, so the library must not reuse an idle one.
 #[test]
-fn l11_a_fork_that_is_not_over() {
-    in_subprocess("forks::l11_a_fork_that_is_not_over", || {
+fn l11_an_idle_descriptor_is_not_used_during_a_fork() {
+    in_subprocess("forks::l11_an_idle_descriptor_is_not_used_during_a_fork", || {
         // SAFETY: the function lives as long as the program.
         assert_eq!(unsafe { libc::pthread_atfork(None, Some(delay_parent), None) }, 0);
         let scratch = Scratch::new();
@@ -146,8 +146,8 @@ fn l11_a_fork_that_is_not_over() {
 /// A fork in the middle of an acquisition: the child has a copy of the descriptor that it cannot close. So the parent
 /// opens another one, which it does not share, and uses that one again later.
 #[test]
-fn l7_a_fork_while_the_file_is_opened() {
-    in_subprocess("forks::l7_a_fork_while_the_file_is_opened", || {
+fn l7_a_descriptor_copied_by_a_fork_is_replaced() {
+    in_subprocess("forks::l7_a_descriptor_copied_by_a_fork_is_replaced", || {
         let scratch = Scratch::new();
         let [lock, again, once_more] = [(); 3].map(|()| scratch.lock());
         let (mut child, mut checks) = (0, 0);

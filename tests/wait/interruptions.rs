@@ -65,13 +65,19 @@ fn check(flags: libc::c_int) {
 
 /// Signals that interrupt `flock` and every other sleep.
 #[test]
-fn l3_endless_interrupting_signals() {
-    super::subprocess::in_subprocess("interruptions::l3_endless_interrupting_signals", || check(0));
+fn l3_endless_interrupting_signals_do_not_affect_the_wait() {
+    super::subprocess::in_subprocess(
+        "interruptions::l3_endless_interrupting_signals_do_not_affect_the_wait",
+        || check(0),
+    );
 }
 
 /// Signals after which the kernel restarts `flock`. The library does not see them. If one comes together with the timer's
 /// signal, the library does not see that one either.
 #[test]
-fn l3_endless_restarting_signals() {
-    super::subprocess::in_subprocess("interruptions::l3_endless_restarting_signals", || check(libc::SA_RESTART));
+fn l3_endless_restarting_signals_do_not_affect_the_wait() {
+    super::subprocess::in_subprocess(
+        "interruptions::l3_endless_restarting_signals_do_not_affect_the_wait",
+        || check(libc::SA_RESTART),
+    );
 }

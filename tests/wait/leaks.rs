@@ -3,8 +3,8 @@
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use super::subprocess::in_subprocess;
 use super::signals;
+use super::subprocess::in_subprocess;
 use super::support::{Scratch, until};
 use super::threads;
 use super::ways::start;
@@ -73,8 +73,8 @@ fn l13_nothing_is_left_of_ten_thousand_waits() {
 
 /// The checks above can fail: they see a timer, a thread and a descriptor that are left.
 #[test]
-fn l13_what_is_left_would_be_seen() {
-    in_subprocess("leaks::l13_what_is_left_would_be_seen", || {
+fn l13_the_checks_see_what_is_left() {
+    in_subprocess("leaks::l13_the_checks_see_what_is_left", || {
         let scratch = Scratch::new();
         let _held = scratch.lock().lock().unwrap();
         let (timers, threads, descriptors) =

@@ -18,7 +18,7 @@ fn masks() -> [u64; 7] {
 }
 
 #[test]
-fn l13_restored_after_a_timeout() {
+fn l13_the_mask_is_restored_after_a_timeout() {
     for way in Way::BOTH {
         for mask in masks() {
             let scratch = Scratch::new();
@@ -36,7 +36,7 @@ fn l13_restored_after_a_timeout() {
 }
 
 #[test]
-fn l13_restored_after_a_grant() {
+fn l13_the_mask_is_restored_after_a_grant() {
     for mask in masks() {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
@@ -58,7 +58,7 @@ fn l13_restored_after_a_grant() {
 /// The library deletes the timer first and restores the mask afterwards. So a signal that the timer has sent is delivered
 /// while it is unblocked.
 #[test]
-fn l13_restored_after_the_timer_is_gone() {
+fn l13_the_mask_is_restored_after_the_timer_is_deleted() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let timeout = Duration::from_millis(2);
@@ -82,7 +82,7 @@ fn l13_restored_after_the_timer_is_gone() {
 /// A host that blocks every signal and reads them from a signalfd or with `sigwait` never sees the library's signal, not
 /// even if the lock is granted at the moment of the deadline.
 #[test]
-fn l13_the_host_never_reads_our_signal() {
+fn l13_the_host_never_reads_the_librarys_signal() {
     const TURNS: u32 = 2000;
     let scratch = Scratch::new();
     let timeout = Duration::from_micros(200);

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use locket::{ErrorKind, Lock, State};
 
-use super::subprocess::in_subprocess;
 use super::probe::{Answer, probe};
 use super::signals;
+use super::subprocess::in_subprocess;
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
 use super::ways::{Way, promptly, start, timed};
@@ -31,7 +31,7 @@ fn observed(lock: Lock) -> (Lock, mpsc::Receiver<()>) {
 }
 
 #[test]
-fn l4_a_waiter_that_is_observed_keeps_its_place() {
+fn l4_an_observed_waiter_keeps_its_place() {
     for timeout in [None, Some(HOUR)] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -54,7 +54,7 @@ fn l4_a_waiter_that_is_observed_keeps_its_place() {
 
 /// The check above can fail: a waiter that leaves the queue and returns is behind the others.
 #[test]
-fn l4_who_looks_for_himself_loses_his_place() {
+fn l4_a_waiter_that_leaves_the_queue_loses_its_place() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -91,7 +91,7 @@ fn l4_who_looks_for_himself_loses_his_place() {
 
 /// An interval that is too long for the clock means never, as it does for a timeout.
 #[test]
-fn l4_who_never_looks_again_looks_once() {
+fn l4_an_infinite_interval_observes_once() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let _held = scratch.lock().lock().unwrap();
@@ -108,7 +108,7 @@ fn l4_who_never_looks_again_looks_once() {
 
 /// The observer is called at its own interval, also in a wait that retries without signals: the retry period is longer.
 #[test]
-fn l4_looks_do_not_wait_for_the_next_try() {
+fn l4_observations_do_not_wait_for_the_next_retry() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let remaining = AtomicU32::new(3);
@@ -123,7 +123,7 @@ fn l4_looks_do_not_wait_for_the_next_try() {
 
 /// A wait that moves to a replacement file is one wait: the observer is not called again as at a beginning.
 #[test]
-fn l9_a_replaced_file_is_no_new_wait_to_its_observer() {
+fn l9_a_replaced_file_begins_no_new_observation() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -163,7 +163,7 @@ fn l1_observed_readers_share() {
 
 /// The lock is granted while the observer cancels the wait. The acquisition then succeeds.
 #[test]
-fn l1_a_grant_in_the_moment_of_giving_up_counts() {
+fn l1_a_grant_during_the_cancellation_counts() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = Mutex::new(Some(scratch.lock().lock().unwrap()));
@@ -212,8 +212,8 @@ fn l13_nothing_is_left_of_observed_waits() {
 
 /// The check above can fail: it would see a thread that is left.
 #[test]
-fn l13_an_observer_is_a_thread_while_the_wait_lasts() {
-    in_subprocess("observers::l13_an_observer_is_a_thread_while_the_wait_lasts", || {
+fn l13_an_observer_has_a_thread_while_the_wait_lasts() {
+    in_subprocess("observers::l13_an_observer_has_a_thread_while_the_wait_lasts", || {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
         let before = threads::threads();
@@ -231,7 +231,7 @@ fn l13_an_observer_is_a_thread_while_the_wait_lasts() {
 /// If no thread can be started, the waiting thread does not call the observer itself: the observer could block. It tries
 /// again to start a thread.
 #[test]
-fn l3_without_a_thread_to_spare_the_observer_waits_for_one() {
+fn l3_without_a_thread_the_observer_is_called_later() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let clones = [libc::SYS_clone3, libc::SYS_clone];

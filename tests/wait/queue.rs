@@ -75,7 +75,7 @@ fn l4_timed_waiters_are_served_in_order() {
 
 /// L7: the kernel releases the lock of a killed holder, and every waiter gets its turn, in this process and in others.
 #[test]
-fn l7_a_killed_holder_sets_the_waiters_going() {
+fn l7_a_killed_holder_releases_to_all_waiters() {
     const THREADS: usize = 16;
     let scratch = Scratch::new();
     let path = scratch.lock_path();
@@ -93,7 +93,11 @@ fn l7_a_killed_holder_sets_the_waiters_going() {
             let (lock, inside) = (scratch.lock().timeout(HOUR), Arc::clone(&inside));
             start(move || {
                 let _guard = lock.lock().unwrap();
-                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two holders at the same time");
+                assert_eq!(
+                    inside.fetch_add(1, Ordering::SeqCst),
+                    0,
+                    "two holders at the same time"
+                );
                 inside.fetch_sub(1, Ordering::SeqCst);
             })
         })
@@ -111,7 +115,7 @@ fn l7_a_killed_holder_sets_the_waiters_going() {
 /// A stopped waiter leaves the kernel's queue, so it does not block the waiters behind it. It queues again at the end when
 /// it continues.
 #[test]
-fn l4_a_stopped_waiter_holds_up_nobody() {
+fn l4_a_stopped_waiter_leaves_the_queue() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -137,7 +141,7 @@ fn l4_a_stopped_waiter_holds_up_nobody() {
 /// A waiter is stopped until after its deadline. When it continues it makes its last attempt, which succeeds if the lock
 /// is free and times out if it is held.
 #[test]
-fn l3_a_waiter_stopped_beyond_its_deadline_tries_once_more() {
+fn l3_a_waiter_stopped_past_its_deadline_tries_once_more() {
     for is_free in [false, true] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();

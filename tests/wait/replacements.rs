@@ -11,7 +11,7 @@ use super::ways::{Way, start, timed};
 /// One deadline holds for all the files that the path names in turn (L3, L9). The test replaces the lock file until the
 /// wait ends. If the timeout started again for each file, the wait would never end.
 #[test]
-fn l3_one_deadline_over_replaced_files() {
+fn l3_one_deadline_holds_for_replaced_files() {
     for way in Way::BOTH {
         // On a busy machine a wait may end before the file was replaced three times.
         until("a wait for three files", || files_in_one_wait(way) >= 3);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use locket::{Guard, Lock};
 
-use super::subprocess::{Resource, in_subprocess, run_without};
 use super::probe::{Answer, Call, probe};
 use super::signals::{self, Action, COUNTED};
+use super::subprocess::{Resource, in_subprocess, run_without};
 use super::support::{Scratch, until};
 use super::ways::{promptly, start, timed};
 
@@ -135,8 +135,8 @@ fn l13_a_signal_that_the_host_has_taken_is_left_to_it() {
 /// The host may take a signal after the library has looked at it and before the library claims it. The library then gives
 /// the signal back.
 #[test]
-fn l13_a_host_that_was_faster_keeps_its_signal() {
-    in_subprocess("signal_claims::l13_a_host_that_was_faster_keeps_its_signal", || {
+fn l13_a_signal_that_the_host_takes_first_stays_the_hosts() {
+    in_subprocess("signal_claims::l13_a_signal_that_the_host_takes_first_stays_the_hosts", || {
         let (_scratch, _held, lock) = contended();
         let theirs = Action::of_host(0);
         let top = libc::SIGRTMAX();
@@ -163,8 +163,8 @@ fn l13_a_host_that_was_faster_keeps_its_signal() {
 /// `siginterrupt` changes the flags of an existing action. Some hosts call it for all signals. With `SA_RESTART`, `flock`
 /// would be restarted forever.
 #[test]
-fn l3_an_action_made_to_restart_is_mended() {
-    in_subprocess("signal_claims::l3_an_action_made_to_restart_is_mended", || {
+fn l3_an_action_that_restarts_calls_is_replaced() {
+    in_subprocess("signal_claims::l3_an_action_that_restarts_calls_is_replaced", || {
         let (_scratch, _held, lock) = contended();
         time_out(&lock);
         let signal = only_claim();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use locket::{ErrorKind, Lock};
 
-use super::subprocess::{in_subprocess, exit_status, fork};
+use super::subprocess::{exit_status, fork, in_subprocess};
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
 use super::ways::{Way, promptly, start, timed};
@@ -69,9 +69,8 @@ fn l4_a_grant_returns_while_the_observer_blocks() {
 /// The observer's thread ends when the observer returns, and the observer is dropped with the last handle. Until it
 /// returns, the lock can be used as usual.
 #[test]
-fn l13_an_observer_that_has_not_returned_keeps_its_thread_until_it_does() {
-    let test =
-        "slow_observers::l13_an_observer_that_has_not_returned_keeps_its_thread_until_it_does";
+fn l13_an_observer_keeps_its_thread_until_it_returns() {
+    let test = "slow_observers::l13_an_observer_keeps_its_thread_until_it_returns";
     in_subprocess(test, || {
         let scratch = Scratch::new();
         let before = (threads::threads(), threads::descriptors());
@@ -96,7 +95,7 @@ fn l13_an_observer_that_has_not_returned_keeps_its_thread_until_it_does() {
 
 /// Each wait of a handle has its own observer thread. A blocked observer does not delay the observer of the next wait.
 #[test]
-fn l3_a_stuck_observer_does_not_keep_the_next_wait_from_being_observed() {
+fn l3_a_blocked_observer_does_not_delay_the_next_observer() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let first_only = Arc::new(Mutex::new(None));
@@ -120,7 +119,7 @@ fn l3_a_stuck_observer_does_not_keep_the_next_wait_from_being_observed() {
 
 /// A panic after the grant stays on the observer's thread. The hold stays.
 #[test]
-fn l1_a_panic_after_the_grant_is_too_late() {
+fn l1_an_observers_panic_after_the_grant_keeps_the_hold() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
@@ -175,7 +174,7 @@ fn l11_an_observer_may_fork() {
 
 /// L4: calls of the observer are at least an interval apart, also if the wait is interrupted more often.
 #[test]
-fn l4_looks_are_a_period_apart_however_often_a_wait_is_woken() {
+fn l4_observations_are_an_interval_apart() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let path = scratch.lock_path();

@@ -23,7 +23,7 @@ fn l3_a_small_stack_is_enough() {
 
 /// A timer slack of one hour delays every sleep of the thread, but not the deadline.
 #[test]
-fn l3_lazy_timers_do_not_prolong_the_wait() {
+fn l3_timer_slack_does_not_prolong_the_wait() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let lock = scratch.lock().timeout(TIMEOUT);
@@ -36,7 +36,7 @@ fn l3_lazy_timers_do_not_prolong_the_wait() {
 
 /// A timer slack of one hour does not prolong the pause in which a process yields to waiters either.
 #[test]
-fn l4_lazy_timers_do_not_prolong_giving_way() {
+fn l4_timer_slack_does_not_prolong_yielding() {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     promptly(move || {
@@ -52,7 +52,7 @@ fn l4_lazy_timers_do_not_prolong_giving_way() {
 
 /// A sleep may last longer than requested. So an acquisition with a timeout below half a millisecond does not yield.
 #[test]
-fn l3_who_has_next_to_no_time_does_not_give_way() {
+fn l3_a_process_near_its_deadline_does_not_yield() {
     let pauses = |timeout: Option<Duration>| {
         let scratch = Scratch::new();
         let lock = scratch.lock().timeout(timeout);

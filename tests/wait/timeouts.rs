@@ -79,7 +79,7 @@ fn l3_huge_timeouts_are_not_short() {
 }
 
 #[test]
-fn l4_granted_when_it_comes_free() {
+fn l4_a_waiter_acquires_when_the_lock_becomes_free() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
@@ -96,7 +96,7 @@ fn l4_granted_when_it_comes_free() {
 
 /// Readers wait for a writer and then hold the lock together. A writer waits for all readers.
 #[test]
-fn l1_shared_waits() {
+fn l1_readers_share_and_a_writer_waits_for_all() {
     const READERS: usize = 5;
     for way in Way::BOTH {
         let scratch = Scratch::new();
@@ -171,14 +171,17 @@ fn l3_timed_out_means_held_at_the_deadline() {
             let spare = (start + timeout).checked_duration_since(released);
             assert!(spare.is_none(), "the lock was free {spare:?} before the deadline");
         }
-        assert!((1..turn).contains(&granted), "{way:?}: there was no race: {granted} of {turn} granted");
+        assert!(
+            (1..turn).contains(&granted),
+            "{way:?}: there was no race: {granted} of {turn} granted"
+        );
     }
 }
 
 /// Many waiters with different deadlines. Half of them time out. Then the lock becomes free, and the others get it in
 /// turn.
 #[test]
-fn l3_two_hundred_deadlines() {
+fn l3_two_hundred_deadlines_are_kept() {
     const WAITERS: u32 = 200;
     for way in Way::BOTH {
         let scratch = Scratch::new();
@@ -197,7 +200,11 @@ fn l3_two_hundred_deadlines() {
                 start(move || {
                     let took = timed(&lock);
                     if took.result.is_ok() {
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two holders at the same time");
+                        assert_eq!(
+                            inside.fetch_add(1, Ordering::SeqCst),
+                            0,
+                            "two holders at the same time"
+                        );
                         inside.fetch_sub(1, Ordering::SeqCst);
                     } else {
                         took.assert_timed_out(timeout);

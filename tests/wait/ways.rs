@@ -108,7 +108,10 @@ impl<T> Running<T> {
     #[track_caller]
     pub(crate) fn assert_running(&self) {
         if let Ok(result) = self.0.recv_timeout(Duration::from_millis(20)) {
-            panic!("the call has {} already", if result.is_err() { "panicked" } else { "returned" });
+            panic!(
+                "the call has {} already",
+                if result.is_err() { "panicked" } else { "returned" }
+            );
         }
     }
 }

@@ -25,7 +25,7 @@ fn hint(error: &LockError) -> &str {
 }
 
 #[test]
-fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
+fn l12_contention_and_misuse_have_their_kinds() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotLocked);
@@ -37,7 +37,7 @@ fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
 }
 
 #[test]
-fn l12_the_kind_of_giving_up() -> Outcome {
+fn l12_a_cancelled_wait_has_its_kind() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
     let error = scratch.lock().on_wait(|_| ControlFlow::Break(())).lock().unwrap_err();
@@ -51,7 +51,7 @@ fn l12_the_kind_of_giving_up() -> Outcome {
 /// prints the chain of sources would print it twice.
 #[cfg(unix)]
 #[test]
-fn l12_the_source_is_what_the_system_said() -> Outcome {
+fn l12_io_error_is_the_error_of_the_system() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
     fs::File::create(&file)?;
@@ -69,7 +69,7 @@ fn l12_the_source_is_what_the_system_said() -> Outcome {
 }
 
 #[test]
-fn l12_a_path_that_leads_nowhere() -> Outcome {
+fn l12_an_unusable_path_is_an_invalid_path() -> Outcome {
     let scratch = Scratch::new();
     let long = "x".repeat(10_000);
     let directory = scratch.join("directory");
@@ -87,7 +87,7 @@ fn l12_a_path_that_leads_nowhere() -> Outcome {
 }
 
 #[test]
-fn l12_a_directory_that_is_missing() {
+fn l12_the_hint_names_the_missing_directory() {
     let scratch = Scratch::new();
     let missing = scratch.join("missing");
     for path in [missing.join("test.lock"), missing.join("further").join("test.lock")] {
@@ -101,7 +101,7 @@ fn l12_a_directory_that_is_missing() {
 
 #[cfg(unix)]
 #[test]
-fn l12_a_file_in_place_of_a_directory() -> Outcome {
+fn l12_the_hint_names_a_file_in_place_of_a_directory() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
     fs::File::create(&file)?;
@@ -113,7 +113,7 @@ fn l12_a_file_in_place_of_a_directory() -> Outcome {
 
 #[cfg(unix)]
 #[test]
-fn l12_no_more_descriptors() {
+fn l12_the_hint_names_the_limit_of_descriptors() {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("limit_files 3");
@@ -143,8 +143,8 @@ mod linux {
     }
 
     #[test]
-    fn l12_a_file_system_without_locks() {
-        let check = "l12_a_file_system_without_locks";
+    fn l12_the_hint_names_a_file_system_without_locks() {
+        let check = "l12_the_hint_names_a_file_system_without_locks";
         for (fault, kind) in [
             ("EOPNOTSUPP", "unsupported"),
             ("ENOSYS", "unsupported"),
@@ -161,15 +161,18 @@ mod linux {
     }
 
     #[test]
-    fn l12_a_stale_handle() {
-        let Some(refusal) = refused("l12_a_stale_handle", "?open,openat", "ESTALE") else { return };
+    fn l12_a_stale_handle_is_reported() {
+        let Some(refusal) = refused("l12_a_stale_handle_is_reported", "?open,openat", "ESTALE")
+        else {
+            return;
+        };
         assert_eq!((&*refusal.class, &*refusal.kind), ("open", "stalehandle"), "{refusal:?}");
         assert!(refusal.message.contains("has no such file any more"), "{refusal:?}");
     }
 
     #[test]
-    fn l12_a_file_system_that_is_read_only() -> Outcome {
-        let check = "l12_a_file_system_that_is_read_only";
+    fn l12_the_hint_names_a_read_only_file_system() -> Outcome {
+        let check = "l12_the_hint_names_a_read_only_file_system";
         if !crate::support::is_root() {
             skip(check, "root: only root can mount");
             return Ok(());
@@ -183,7 +186,11 @@ mod linux {
         let mut peer = Peer::under(&wrapper);
         peer.handle("a", mounted.join("test.lock"), "");
         let refusal = peer.refused("acquire a");
-        assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permissiondenied"), "{refusal:?}");
+        assert_eq!(
+            (&*refusal.class, &*refusal.kind),
+            ("create", "permissiondenied"),
+            "{refusal:?}"
+        );
         let place = format!("{directory} (tmpfs) is read-only");
         assert!(refusal.message.contains(&place), "{refusal:?}");
         Ok(())

@@ -89,7 +89,7 @@ impl Scene {
 }
 
 #[test]
-fn l5_the_end_of_a_hold_leaves_a_number_that_is_anothers_alone() -> Outcome {
+fn l5_a_release_does_not_touch_another_file_under_the_number() -> Outcome {
     for (acquire, end) in [
         (&["acquire a"][..], "release a"),
         (&["lock a g"], "release_guard g"),
@@ -111,7 +111,7 @@ fn l5_the_end_of_a_hold_leaves_a_number_that_is_anothers_alone() -> Outcome {
 }
 
 #[test]
-fn l5_the_drop_of_a_guard_leaves_a_number_that_is_anothers_alone() -> Outcome {
+fn l5_a_dropped_guard_does_not_touch_another_file_under_the_number() -> Outcome {
     for acquire in [&["lock a g"][..], &["lock a g", "inherit_on_fork_guard g"]] {
         let mut scene = Scene::after(acquire)?;
         scene.peer.ok("drop_guard g");
@@ -123,7 +123,7 @@ fn l5_the_drop_of_a_guard_leaves_a_number_that_is_anothers_alone() -> Outcome {
 
 /// The failed downgrade changes nothing: the guard stays exclusive, and its release reports that the hold is lost.
 #[test]
-fn l5_a_downgrade_leaves_a_number_that_is_anothers_alone() -> Outcome {
+fn l5_a_downgrade_does_not_touch_another_file_under_the_number() -> Outcome {
     for acquire in [&["lock a g"][..], &["lock a g", "lend_guard g"]] {
         let mut scene = Scene::after(acquire)?;
         let refusal = scene.peer.refused("downgrade g");
@@ -162,7 +162,7 @@ fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
 
 /// The kernel grants the lock to the sleeping thread, and drops it when the last descriptor is closed.
 #[test]
-fn l9_a_grant_on_a_descriptor_that_was_closed_meanwhile_is_no_hold() -> Outcome {
+fn l9_a_grant_on_a_closed_descriptor_is_not_a_hold() -> Outcome {
     for options in ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=10"] {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));

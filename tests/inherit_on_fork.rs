@@ -14,7 +14,7 @@ fn parent_with_child(scratch: &Scratch, options: &str) -> (Peer, String) {
 
 /// A program that locks and then becomes a daemon needs this.
 #[test]
-fn l11_a_kept_hold_is_the_childs_too() {
+fn l11_an_inherited_hold_belongs_to_parent_and_child() {
     for (options, state) in [("", "exclusive"), ("shared", "shared 1")] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -37,7 +37,7 @@ fn l11_a_kept_hold_is_the_childs_too() {
 
 /// Parent and child end their holds in either order. The lock is free after the second.
 #[test]
-fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
+fn l11_an_inherited_hold_ends_with_its_last_guard() {
     for (first, last) in [("", "child c "), ("child c ", "")] {
         for end in ["drop_guard g", "release_guard g"] {
             let scratch = Scratch::new();
@@ -57,7 +57,7 @@ fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
 /// Parent and child share the offset of the descriptor. If one lends its descriptor or passes it on, the other can still
 /// release its hold.
 #[test]
-fn l11_a_kept_hold_may_be_lent() {
+fn l11_an_inherited_hold_can_be_lent() {
     for (first, last) in [("", "child c "), ("child c ", "")] {
         for end in ["drop_guard g", "inherit_on_exec_guard g"] {
             let scratch = Scratch::new();
@@ -78,7 +78,7 @@ fn l11_a_kept_hold_may_be_lent() {
 }
 
 #[test]
-fn l11_a_kept_hold_is_not_downgraded() {
+fn l11_an_inherited_hold_cannot_be_downgraded() {
     let scratch = Scratch::new();
     let (mut parent, _) = parent_with_child(&scratch, "");
     for to in ["", "child c "] {
@@ -90,7 +90,7 @@ fn l11_a_kept_hold_is_not_downgraded() {
 
 /// The hold survives a chain of forks in which every parent drops its guard.
 #[test]
-fn l11_a_kept_hold_goes_on_to_grandchildren() {
+fn l11_an_inherited_hold_passes_to_grandchildren() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let (mut peer, _) = parent_with_child(&scratch, "");

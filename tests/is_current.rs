@@ -15,7 +15,7 @@ fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
 }
 
 #[test]
-fn l9_a_file_is_itself_whatever_is_done_to_it() -> Outcome {
+fn l9_a_changed_or_renamed_file_is_still_current() -> Outcome {
     let scratch = Scratch::new();
     let path = lock_path_in_dir(&scratch)?;
     let guard = lock_file(&path).lock()?;
@@ -45,7 +45,7 @@ fn l9_a_file_is_itself_whatever_is_done_to_it() -> Outcome {
 
 /// A guard of a handle that does not follow links does not follow them in `is_current` either.
 #[test]
-fn l9_a_link_is_not_followed_to_the_file() -> Outcome {
+fn l9_is_current_does_not_follow_a_link() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().follow_links(false).lock()?;
@@ -62,7 +62,7 @@ fn l9_a_link_is_not_followed_to_the_file() -> Outcome {
 }
 
 #[test]
-fn l9_holders_may_delete_their_directory() -> Outcome {
+fn l9_a_holder_can_delete_the_directory() -> Outcome {
     let scratch = Scratch::new();
     let path = lock_path_in_dir(&scratch)?;
     let dir = scratch.join("dir");
@@ -92,8 +92,8 @@ fn l9_holders_may_delete_their_directory() -> Outcome {
 
 /// If the user may not enter the directory, `is_current` returns an error, neither true nor false.
 #[test]
-fn l9_who_may_not_look_is_told_so() -> Outcome {
-    let check = "l9_who_may_not_look_is_told_so";
+fn l9_is_current_is_an_error_without_permission() -> Outcome {
+    let check = "l9_is_current_is_an_error_without_permission";
     if !is_root() {
         skip(check, "root: only root can switch to another user");
         return Ok(());
@@ -119,7 +119,7 @@ fn l9_who_may_not_look_is_told_so() -> Outcome {
 }
 
 #[test]
-fn l9_a_loop_is_an_error_of_looking() -> Outcome {
+fn l9_a_loop_is_an_error_of_verification() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().lock()?;
