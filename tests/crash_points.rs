@@ -156,9 +156,10 @@ fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
         let nth = counts.entry(name).and_modify(|nth| *nth += 1).or_insert(1);
         play(scene, Some(&format!("{name}:signal=SIGKILL:when={nth}")))?;
     }
-    let list: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let counted: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let all: usize = counts.values().sum();
-    let text = format!("{check}: killed at each of {all} calls: {}\n", list.join(", "));
+    let text = format!("{check}: killed at each of {all} calls: {}\n", counted.join(", "));
     // Written to the descriptor: the test harness captures the output of `eprintln!`.
     io::stderr().write_all(text.as_bytes())?;
     let locks = counts[&"flock".to_string()];

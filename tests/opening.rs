@@ -4,7 +4,6 @@
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;

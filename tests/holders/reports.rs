@@ -140,8 +140,8 @@ fn an_observer_can_query_the_status() -> Outcome {
     let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
     holder.ok("acquire a");
     waiter.start_waiting("w", "acquire a", &path);
-    let observed = Arc::new(Mutex::new(None));
-    let result = Arc::clone(&observed);
+    let status_seen = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&status_seen);
     let observer = move |wait: &locket::WaitInfo| {
         // The first call may come before the waiter is in the queue.
         match wait.status() {
@@ -156,8 +156,8 @@ fn an_observer_can_query_the_status() -> Outcome {
     };
     let lock = lock_file(&path).on_wait(observer).observe_every(Duration::from_millis(1));
     assert!(lock.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled));
-    let mut observed = observed.lock().expect("no thread panics with the mutex");
-    let status = observed.take().ok_or("the observer was not called")??;
+    let mut status_seen = status_seen.lock().expect("no thread panics with the mutex");
+    let status = status_seen.take().ok_or("the observer was not called")??;
     assert_eq!(pids(&status.holders), [(Mode::Exclusive, holder.pid())]);
     let waiting = [waiter.pid(), process::id()].map(|pid| (Mode::Exclusive, pid));
     assert_eq!(pids(&status.waiters), waiting);

@@ -1,5 +1,5 @@
 //! Runs a thread whose system calls the test sees before the kernel makes them. The test lets a call pass or answers
-//! instead of the kernel. It uses seccomp notifications (seccomp_unotify(2)), so other threads are not affected.
+//! instead of the kernel. It uses seccomp notifications (`seccomp_unotify(2)`), so other threads are not affected.
 #![allow(unsafe_code)]
 
 use std::mem;

@@ -74,7 +74,7 @@ pub(crate) fn take_all_real_time_signals() {
     real_time().for_each(|signal| set_action(signal, Action::of_host(libc::SA_RESTART)));
 }
 
-/// Sets the limit of queued signals to 0. Then no timer can be made: each timer needs a queued signal (timer_create(2)).
+/// Sets the limit of queued signals to 0. Then no timer can be made: each timer needs a queued signal (`timer_create(2)`).
 pub(crate) fn allow_no_queued_signals() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is initialized.
