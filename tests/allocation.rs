@@ -1,5 +1,5 @@
-//! A repeated acquisition and release allocates nothing.
-#![allow(unsafe_code, reason = "an allocator that counts")]
+//! Checks that a repeated acquisition and release allocates no memory.
+#![allow(unsafe_code, reason = "it implements a counting allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,8 +7,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Duration;
 
-/// The system's allocator, which counts the requests of each thread: the harness has threads of its
-/// own.
+/// The system's allocator with a counter for each thread. The test harness allocates in other threads.
 struct Counting;
 
 thread_local! {
@@ -16,33 +15,33 @@ thread_local! {
 }
 
 fn count() {
-    // A thread that is ending counts no more.
+    // A thread that is ending has no counter any more.
     let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
 }
 
-// SAFETY: everything is left to the system's allocator; counting allocates nothing.
+// SAFETY: every request goes to the system's allocator. Counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller keeps the conditions of the method.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count();
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller keeps the conditions of the method.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller keeps the conditions of the method.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller keeps the conditions of the method.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -50,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often this thread asks for memory, or gives it back, in the course of the work.
+/// Counts how often this thread allocates, frees or reallocates memory during the work.
 fn requests<T>(work: impl FnOnce() -> T) -> u64 {
     let before = REQUESTS.get();
     let result = work();
@@ -90,9 +89,9 @@ fn a_repeated_acquisition_and_release_allocate_nothing() -> Result<(), Box<dyn E
     Ok(())
 }
 
-/// The counter-proof.
+/// The check above can fail: an allocation and a deallocation are counted.
 #[test]
-fn the_counting_counts() {
+fn the_counter_counts_allocations() {
     assert_eq!(requests(|| ()), 0);
     assert_eq!(requests(|| black_box(Box::new(1))), 1);
     assert_eq!(requests(|| drop(black_box(Box::new(1)))), 2);

@@ -1,5 +1,5 @@
-//! - L8: locking never writes, truncates, chmods or deletes the lock file. It creates it if it is
-//!   missing (0666 & !umask).
+//! L8: locking never writes, truncates, chmods or deletes the lock file. It creates the file if it is missing (0666 &
+//! !umask).
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime};
 use crate::support::{Outcome, Peer, Scratch};
 use locket::unix::LockExt;
 
-/// Everything that is done with a lock, failures included.
-fn use_it_all(scratch: &Scratch) -> Outcome {
+/// Does everything that can be done with a lock, including calls that fail.
+fn use_all_calls(scratch: &Scratch) -> Outcome {
     let lock = scratch.lock();
-    let held = lock.lock()?;
-    let hasty = lock.clone().timeout(Duration::from_millis(2));
-    assert!(hasty.lock().is_err_and(|error| error.is_contended()));
-    assert!(hasty.shared().try_acquire().is_err_and(|error| error.is_contended()));
-    held.release()?;
+    let guard = lock.lock()?;
+    let timed = lock.clone().timeout(Duration::from_millis(2));
+    assert!(timed.lock().is_err_and(|error| error.is_contended()));
+    assert!(timed.shared().try_acquire().is_err_and(|error| error.is_contended()));
+    guard.release()?;
     lock.acquire()?;
     lock.release()?;
     assert!(lock.release().is_err());
@@ -34,23 +34,23 @@ fn use_it_all(scratch: &Scratch) -> Outcome {
 fn l8_contents_stay() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let contents = b"a lock file may well be of use to somebody\n".repeat(5000);
+    let contents = b"a lock file may have contents\n".repeat(7000);
     fs::write(&path, &contents)?;
-    use_it_all(&scratch)?;
+    use_all_calls(&scratch)?;
     assert!(fs::read(&path)? == contents);
     Ok(())
 }
 
 #[test]
-fn l8_contents_written_while_held_stay() -> Outcome {
+fn l8_contents_written_while_locked_stay() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "timeout=10");
-    let held = scratch.lock().lock()?;
-    #[cfg(unix)] // What is locked on Windows cannot be written.
+    let guard = scratch.lock().lock()?;
+    #[cfg(unix)] // On Windows the locked byte cannot be written.
     fs::write(&path, "held by me")?;
     assert_eq!(other.refused("acquire a").class, "timed_out");
-    held.release()?;
+    guard.release()?;
     #[cfg(unix)]
     assert_eq!(fs::read_to_string(&path)?, "held by me");
     other.ok("acquire a");
@@ -66,16 +66,16 @@ fn l8_times_and_permissions_stay() -> Outcome {
     file.write_all(b"old")?;
     file.set_modified(long_ago)?;
     drop(file);
-    let before = look(&path)?;
-    use_it_all(&scratch)?;
-    assert_eq!(look(&path)?, before);
+    let before = metadata_of(&path)?;
+    use_all_calls(&scratch)?;
+    assert_eq!(metadata_of(&path)?, before);
     assert_eq!(fs::metadata(&path)?.modified()?, long_ago);
     Ok(())
 }
 
-/// Whatever a write, truncation, chmod, chown or replacement would change.
+/// Returns the metadata that a write, truncation, chmod, chown or replacement would change.
 #[cfg(unix)]
-fn look(path: &Path) -> std::io::Result<[i128; 8]> {
+fn metadata_of(path: &Path) -> std::io::Result<[i128; 8]> {
     use std::os::unix::fs::MetadataExt;
     let file = fs::metadata(path)?;
     Ok([
@@ -91,7 +91,7 @@ fn look(path: &Path) -> std::io::Result<[i128; 8]> {
 }
 
 #[cfg(not(unix))]
-fn look(path: &Path) -> std::io::Result<(u64, SystemTime, bool)> {
+fn metadata_of(path: &Path) -> std::io::Result<(u64, SystemTime, bool)> {
     let file = fs::metadata(path)?;
     Ok((file.len(), file.modified()?, file.permissions().readonly()))
 }
@@ -101,10 +101,10 @@ fn l8_a_missing_file_is_created_empty_and_stays() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let lock = scratch.lock();
-    assert!(!path.exists(), "a handle touches no file");
+    assert!(!path.exists(), "a handle should create no file");
     drop(lock.lock()?);
     assert_eq!(fs::metadata(&path)?.len(), 0);
-    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "nothing else is made");
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "no other file should be created");
     drop(lock);
     assert!(path.exists());
     Ok(())
@@ -118,7 +118,7 @@ fn mode_of(path: &Path) -> std::io::Result<u32> {
 
 #[cfg(unix)]
 #[test]
-fn l8_the_umask_counts() -> Outcome {
+fn l8_the_umask_applies_to_a_new_file() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
     let cases = [
@@ -126,9 +126,9 @@ fn l8_the_umask_counts() -> Outcome {
         ("002", "", 0o664),
         ("077", "", 0o600),
         ("000", "", 0o666),
-        ("000", "create_mode=600", 0o600),
-        ("022", "create_mode=660", 0o640),
-        ("077", "create_mode=444", 0o400),
+        ("000", "mode=600", 0o600),
+        ("022", "mode=660", 0o640),
+        ("077", "mode=444", 0o400),
     ];
     for (nth, (umask, options, mode)) in cases.into_iter().enumerate() {
         let path = scratch.join(&nth.to_string());

@@ -1,4 +1,4 @@
-//! - L7: a holder or waiter killed at any instruction leaves the lock free and the file as it was.
+//! L7: after a holder or waiter is killed at any instruction, the lock is free and the file is unchanged.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ fn l7_a_waiter_gets_a_killed_holders_lock() {
 }
 
 #[test]
-fn l7_a_killed_waiter_is_not_in_the_way() {
+fn l7_a_killed_waiter_does_not_block_others() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -54,9 +54,9 @@ fn l7_a_killed_waiter_is_not_in_the_way() {
     next.wait_ok("w");
 }
 
-/// The end of a process that says no goodbye: everything it held is free.
+/// A process exits without releasing its holds. The lock is free afterwards.
 #[test]
-fn l7_an_ended_holder_leaves_the_lock_free() {
+fn l7_a_holder_that_exits_leaves_the_lock_free() {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "shared");
     for command in ["acquire a", "lock a g", "lock a forgotten", "forget_guard forgotten"] {
@@ -70,7 +70,7 @@ fn l7_an_ended_holder_leaves_the_lock_free() {
 }
 
 #[test]
-fn l7_killed_at_work() -> Outcome {
+fn l7_a_peer_killed_at_any_time_leaves_the_lock_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     fs::write(&path, "as it was")?;
@@ -78,8 +78,8 @@ fn l7_killed_at_work() -> Outcome {
     for _ in 0..20 {
         let mut peer = Peer::with_handle("a", &path, "");
         peer.ok("start w repeat 1000000000 acquire a ; release a");
-        // Not to wait for it: whoever locks again at once need not let anybody in.
-        until("it is at work", || !other.finds_free("a"));
+        // The test tries without waiting: a process that re-acquires immediately does not have to let a waiter in.
+        until("the peer holds the lock", || !other.finds_free("a"));
         peer.kill();
         assert!(other.finds_free("a"));
         assert_eq!(fs::read_to_string(&path)?, "as it was");
@@ -87,14 +87,14 @@ fn l7_killed_at_work() -> Outcome {
     Ok(())
 }
 
-/// Killed before each of the system calls that have to do with the lock file.
+/// The peer is killed before each of its system calls on the lock file.
 #[cfg(target_os = "linux")]
 #[test]
-fn l7_killed_before_every_system_call() -> Outcome {
+fn l7_a_peer_killed_before_any_system_call_leaves_the_lock_free() -> Outcome {
     const WORK: &str = "repeat 2 acquire a ; release a";
-    let check = "l7_killed_before_every_system_call";
+    let check = "l7_a_peer_killed_before_any_system_call_leaves_the_lock_free";
     for existed in [true, false] {
-        // A first run, to see the calls there are.
+        // The first run lists the calls.
         let mut names = vec![];
         for nth in 0.. {
             let scratch = Scratch::new();
@@ -104,7 +104,7 @@ fn l7_killed_before_every_system_call() -> Outcome {
             }
             let only = format!("--trace-path={}", path.display());
             let kill = names[..nth].last().map(|name: &String| {
-                // Calls are numbered name by name.
+                // strace counts the calls of each name separately.
                 let number = names[..nth].iter().filter(|&it| it == name).count();
                 format!("--inject={name}:signal=SIGKILL:when={number}")
             });
@@ -126,7 +126,8 @@ fn l7_killed_before_every_system_call() -> Outcome {
                 break;
             }
         }
-        // stat, open (once more to make the file), fstat, fstatfs, lseek; lock, look, unlock; lseek, and these again.
+        // First acquisition: stat, open (and a second open that creates the file), fstat, fstatfs, lseek, flock, stat.
+        // Then flock (unlock), lseek, and the same again without opening.
         assert_eq!(names.len(), if existed { 12 } else { 13 }, "{names:?}");
     }
     Ok(())

@@ -1,9 +1,8 @@
-//! - L7: a holder or waiter that is killed at any system call of its work, whatever it concerns,
-//!   leaves the lock free for the next at once, and the file as it was.
+//! L7: after a holder or waiter is killed at any of its system calls, the lock is free immediately and the file is
+//! unchanged.
 //!
-//! The system calls are counted from the moment at which strace is attached to a process that is
-//! ready to begin; a first run tells which they are, and each of them is then the last one of a
-//! process of its own.
+//! strace is attached to a process that is ready to begin, and the system calls are counted from then on. A first run
+//! lists the calls. Then, for each call, a new process is killed at that call.
 #![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -20,16 +19,17 @@ use crate::support::{Outcome, Peer, Scratch, kill, skip, until};
 
 const CONTENTS: &str = "as it was";
 
-/// What the victim finds when it begins, and how it asks.
+/// The state of the lock when the victim begins, and the victim's options.
 #[derive(Clone, Copy, Debug)]
 struct Scene {
     options: &'static str,
-    /// Somebody holds the lock until the victim waits for it.
+    /// Whether another process holds the lock until the victim waits for it.
     held: bool,
+    /// Whether the lock file exists.
     existed: bool,
 }
 
-/// strace at a running process.
+/// strace, attached to a running process.
 struct Attached(Child);
 
 impl Attached {
@@ -41,11 +41,11 @@ impl Attached {
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut attached = Self(command.spawn().expect("strace should start"));
         let mut line = String::new();
-        let messages = attached.0.stderr.as_mut().expect("it is piped");
-        BufReader::new(messages).read_line(&mut line).expect("strace should say something");
+        let messages = attached.0.stderr.as_mut().expect("stderr is piped");
+        BufReader::new(messages).read_line(&mut line).expect("strace should print a line");
         assert!(line.contains("attached"), "{line}");
-        // Interrupted by then, and soon back in the call at which it was met; which is counted, and
-        // may be its end.
+        // strace has interrupted the call in which it found the process. The process soon enters that call again. The
+        // call is counted, and the process may be killed at it.
         until("the process goes on", || {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             ["State:\tS", "State:\tZ"].iter().any(|state| status.contains(state))
@@ -53,7 +53,7 @@ impl Attached {
         attached
     }
 
-    /// Its process has ended.
+    /// Waits for the end of strace. The traced process has ended.
     #[track_caller]
     fn end(mut self) {
         until("strace ends", || self.0.try_wait().is_ok_and(|status| status.is_some()));
@@ -67,7 +67,7 @@ impl Drop for Attached {
     }
 }
 
-/// Plays the scene; the system calls that the victim made, if it is to survive.
+/// Runs the scene and returns the names of the victim's system calls. `kill` tells strace where to kill the victim.
 fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
@@ -86,7 +86,7 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
     let (pid, over) = (victim.pid(), AtomicBool::new(false));
     let survived = thread::scope(|scope| {
         scope.spawn(|| {
-            // Until it waits, or never does.
+            // Until the victim waits, or has finished without waiting.
             while !over.load(Ordering::Relaxed) && !waits(pid) {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -105,7 +105,7 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
     } else {
         victim.kill();
     }
-    // At once.
+    // The lock must be free immediately.
     assert!(Peer::with_handle("a", &path, "").finds_free("a"), "{scene:?} {kill:?}");
     let contents = fs::read_to_string(&path)?;
     assert_eq!(contents, if scene.existed { CONTENTS } else { "" }, "{scene:?} {kill:?}");
@@ -114,7 +114,7 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
     Ok(fs::read_to_string(log)?.lines().filter_map(name_of).collect())
 }
 
-/// Is it in the kernel's queue?
+/// Returns whether the process is in the kernel's queue for a lock.
 fn waits(pid: u32) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     locks.lines().any(|line| {
@@ -131,7 +131,7 @@ fn holds(pid: u32) -> bool {
     })
 }
 
-/// `4242 openat(AT_FDCWD, ...) = 3` is `openat`. Signals and ends have no name.
+/// Returns the name of the call: `openat` for `4242 openat(AT_FDCWD, ...) = 3`. Lines for signals and exits have none.
 fn name_of(line: &str) -> Option<String> {
     let call = line.split_once(' ')?.1.trim_start();
     let (name, _) = call.split_once('(')?;
@@ -146,22 +146,24 @@ fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
         return Ok(());
     }
     let names = play(scene, None)?;
-    // Up to the answer: what comes after is the end of the process.
-    let last = names.iter().rposition(|name| name == "write").expect("it answers");
+    // The last write is the answer. The calls after it are the exit of the process.
+    let last = names.iter().rposition(|name| name == "write").expect("the peer answers");
     let mut counts = BTreeMap::new();
-    // Whether it gives way is up to the clock, and no two runs do it alike: it has no lock then.
-    let gives_way = |name: &str| ["prctl", "nanosleep"].contains(&name);
-    for name in names[..=last].iter().filter(|name| !gives_way(name)) {
+    // The calls of yielding are left out: whether a process yields depends on the clock, so runs differ. It does not hold
+    // the lock at that time.
+    let is_yield = |name: &str| ["prctl", "nanosleep"].contains(&name);
+    for name in names[..=last].iter().filter(|name| !is_yield(name)) {
         let nth = counts.entry(name).and_modify(|nth| *nth += 1).or_insert(1);
         play(scene, Some(&format!("{name}:signal=SIGKILL:when={nth}")))?;
     }
-    let told: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let counted: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let all: usize = counts.values().sum();
-    let text = format!("{check}: killed at each of {all} calls: {}\n", told.join(", "));
-    // Past the harness, which would keep it to itself.
+    let text = format!("{check}: killed at each of {all} calls: {}\n", counted.join(", "));
+    // Written to the descriptor: the test harness captures the output of `eprintln!`.
     io::stderr().write_all(text.as_bytes())?;
     let locks = counts[&"flock".to_string()];
-    // Try and unlock, twice; and a wait between, which an alarm may come with.
+    // Two turns of try and unlock, and one wait if the lock is held. A timed wait also has a timer.
     assert_eq!(locks, 4 + usize::from(scene.held), "{names:?}");
     let timed = scene.held && scene.options.contains("timeout");
     assert_eq!(counts.contains_key(&"timer_create".to_string()), timed, "{names:?}");
@@ -187,17 +189,17 @@ fn l7_killed_at_every_system_call_of_a_reader() -> Outcome {
 }
 
 #[test]
-fn l7_killed_at_every_system_call_where_no_file_was() -> Outcome {
+fn l7_killed_at_every_system_call_without_a_file() -> Outcome {
     let scene = Scene { options: "", held: false, existed: false };
-    killed_everywhere("l7_killed_at_every_system_call_where_no_file_was", scene)
+    killed_everywhere("l7_killed_at_every_system_call_without_a_file", scene)
 }
 
-/// The check itself: a victim that is not dead, but only stopped, is noticed.
+/// The check above can fail: a victim that is stopped instead of killed still holds the lock.
 #[test]
-fn l7_a_victim_that_lives_is_noticed() {
+fn l7_a_stopped_victim_is_noticed() {
     if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
         return skip(
-            "l7_a_victim_that_lives_is_noticed",
+            "l7_a_stopped_victim_is_noticed",
             "strace: not installed, or not allowed to trace",
         );
     }
@@ -206,13 +208,14 @@ fn l7_a_victim_that_lives_is_noticed() {
     let mut victim = Peer::with_handle("a", &path, "");
     let mut other = Peer::with_handle("a", &path, "");
     let pid = victim.pid();
-    // The look at the path, with the lock in hand.
+    // The check of the path, which comes while the victim has the lock.
     let inject = "?stat,?newfstatat,statx:signal=SIGSTOP:when=2";
     let strace = Attached::to(victim.pid(), &logs.join("strace.log"), Some(inject));
     thread::scope(|scope| {
         let work = scope.spawn(|| victim.tries_to("repeat 2 acquire a ; release a"));
-        // Nobody tries meanwhile: refused, the victim would look at the path without a lock.
-        until("it holds the lock", || holds(pid));
+        // No other process may try before that: then the victim's attempt could fail, and it would check the path without
+        // the lock.
+        until("the victim holds the lock", || holds(pid));
         thread::sleep(Duration::from_millis(50));
         assert!(!other.finds_free("a"));
         kill(&pid.to_string());

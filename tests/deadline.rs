@@ -1,5 +1,5 @@
-//! - L3: one monotonic deadline over everything a call does. Never early; the last attempt is made
-//!   at or after the deadline.
+//! L3: each call has one monotonic deadline for everything that it does. It never ends early, and its last attempt comes at
+//! or after the deadline.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::io;
@@ -11,7 +11,7 @@ use crate::support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
 use crate::support::{until, waiting, word};
 use locket::{ErrorKind, Lock};
 
-/// A handle for each way in which a timed wait may wait.
+/// Returns a handle for each way in which a timed wait can wait.
 fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
     let lock = scratch.lock().timeout(timeout);
     let retrying = lock.clone().use_signals(false);
@@ -19,7 +19,7 @@ fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
         lock.clone(),
         lock.shared(),
         retrying.clone().retry_period(Duration::from_millis(1)),
-        // The last pause ends at the deadline, however long the period.
+        // The last pause ends at the deadline even if the retry period is longer.
         retrying.retry_period(Duration::from_secs(3600)),
     ]
 }
@@ -34,11 +34,11 @@ fn l3_never_early() -> Outcome {
             let start = Instant::now();
             let outcome = lock.lock();
             let took = start.elapsed();
-            let error = outcome.expect_err("it is held");
+            let error = outcome.expect_err("the lock is held");
             let waited = error.elapsed();
             assert_eq!((error.kind(), error.path()), (ErrorKind::TimedOut, &*scratch.lock_path()));
             assert!(timeout <= waited, "{waited:?} of {timeout:?} with {lock:?}");
-            assert!(waited <= took, "it says {waited:?}, but took {took:?}");
+            assert!(waited <= took, "the error says {waited:?}, but the call took {took:?}");
             assert!(took < timeout + PATIENCE, "{took:?} with {lock:?}");
         }
     }
@@ -46,7 +46,7 @@ fn l3_never_early() -> Outcome {
 }
 
 #[test]
-fn l3_the_explicit_pair_times_out_too() -> Outcome {
+fn l3_acquire_times_out_too() -> Outcome {
     let scratch = Scratch::new();
     scratch.lock().acquire()?;
     let timeout = Duration::from_millis(30);
@@ -63,7 +63,8 @@ fn l3_the_explicit_pair_times_out_too() -> Outcome {
 fn l3_the_message_names_the_path_and_the_time() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
-    let error = scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("it is held");
+    let error =
+        scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("the lock is held");
     let message = error.to_string();
     let start = format!("cannot lock {} within ", scratch.lock_path().display());
     assert!(message.starts_with(&start) && message.contains("ms: held by "), "{message}");
@@ -72,7 +73,7 @@ fn l3_the_message_names_the_path_and_the_time() -> Outcome {
 }
 
 #[test]
-fn l3_a_lock_that_comes_free_in_time_is_acquired() {
+fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -84,7 +85,8 @@ fn l3_a_lock_that_comes_free_in_time_is_acquired() {
         waiter.wait_ok("w");
         assert!(!holder.finds_free("a"));
     }
-    let mut waiter = Peer::with_handle("a", &path, "timeout=600000 without_signals retry_period=5");
+    let mut waiter =
+        Peer::with_handle("a", &path, "timeout=600000 use_signals=false retry_period=5");
     holder.ok("lock a g");
     waiter.ok("start w lock a g");
     waiter.assert_waiting("w");
@@ -93,27 +95,26 @@ fn l3_a_lock_that_comes_free_in_time_is_acquired() {
 }
 
 #[test]
-fn l3_too_long_for_the_clock_is_for_ever() -> Outcome {
+fn l3_a_timeout_too_long_for_the_clock_is_forever() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let timeouts =
         [Duration::MAX, Duration::from_secs(i64::MAX as u64), Duration::from_secs(1 << 40)];
     for timeout in timeouts {
         let lock = scratch.lock().timeout(timeout);
-        let held = lock.lock()?;
+        let guard = lock.lock()?;
         let waiting = lock.clone();
         let waiter = thread::spawn(move || waiting.lock());
         until_waiting(std::process::id(), &path, 1);
         thread::sleep(Duration::from_millis(20));
-        assert!(!waiter.is_finished(), "{timeout:?} is not over");
-        held.release()?;
+        assert!(!waiter.is_finished(), "the wait ended before {timeout:?}");
+        guard.release()?;
         waiter.join().expect("no panic")?.release()?;
     }
     Ok(())
 }
 
-/// Stopped while it waits, and continued when its deadline has passed: whatever it does then, it
-/// does after the deadline.
+/// Stops the waiter, and continues it after its deadline. `meanwhile` runs while the waiter is stopped.
 #[cfg(unix)]
 fn stop_past_deadline(waiter: &mut Peer, meanwhile: impl FnOnce()) {
     waiter.signal("STOP");
@@ -130,7 +131,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 fn l3_the_last_attempt_is_after_the_deadline() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "without_signals retry_period=1000000"] {
+    for options in ["", "use_signals=false retry_period=1000000"] {
         let mut holder = Peer::with_handle("a", &path, "");
         holder.ok("lock a g");
         let mut waiter =
@@ -140,16 +141,16 @@ fn l3_the_last_attempt_is_after_the_deadline() {
         stop_past_deadline(&mut waiter, || {
             holder.ok("drop_guard g");
         });
-        // Nobody holds it now, so "timed out" would be a lie.
+        // The lock is free now, so "timed out" would be false.
         let answer = waiter.wait("w");
         assert_eq!(answer.outcome, Ok(String::new()), "{options}");
-        assert!(answer.took() >= TIMEOUT, "it was meant to be late");
+        assert!(answer.took() >= TIMEOUT, "the waiter should be stopped until after the deadline");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn l3_one_deadline_over_all_files() {
+fn l3_one_deadline_holds_for_all_files() {
     let scratch = Scratch::new();
     let (path, other) = (scratch.lock_path(), scratch.join("other"));
     let mut holder = Peer::with_handle("a", &path, "");
@@ -159,14 +160,13 @@ fn l3_one_deadline_over_all_files() {
     let mut waiter = Peer::with_handle("a", &path, &format!("timeout={}", TIMEOUT.as_millis()));
     waiter.start_waiting("w", "acquire a", &path);
     stop_past_deadline(&mut waiter, || {
-        std::fs::rename(&other, &path).expect("the directory is ours");
+        std::fs::rename(&other, &path).expect("the test should own the directory");
         holder.ok("drop_guard g");
     });
-    // The file that it waited for is free, the one that is there now is not, and the time is up:
-    // it must not begin to wait anew. Where the system does not show its sleeping waiters, this
-    // checks the answer only.
-    until("the wait is over", || {
-        assert_eq!(waiting(waiter.pid(), &path), 0, "it waits for the other file");
+    // The first file is free, the file that the path names now is locked, and the deadline has passed. The waiter must
+    // not wait for the second file. On a system that does not show its waiters, this checks only the answer.
+    until("the wait ends", || {
+        assert_eq!(waiting(waiter.pid(), &path), 0, "the waiter waits for the other file");
         waiter.ok("poll w") != "running"
     });
     let answer = waiter.wait("w");

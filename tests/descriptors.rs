@@ -1,7 +1,8 @@
-//! The descriptors of a process.
+//! The open file descriptors of a process.
 //!
-//! - L9, L13: one that the host has closed is noticed, and whatever has its number now is left alone.
-//! - L13: idle ones are few, given back when descriptors run out, and can be switched off.
+//! - L9, L13: the library notices that the host has closed its descriptor. It does not touch another file that has the same
+//!   number.
+//! - L13: idle descriptors are few, are closed when the process runs out of descriptors, and can be switched off.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -12,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Outcome, Peer, Scratch, Strace, word};
 
-/// As many idle descriptors as a process may have: see `Lock::keep_open`.
+/// The highest number of idle descriptors in a process: see `Lock::keep_open`.
 const MOST: usize = 32;
 
-/// The descriptors of the peer for files in this directory, by their numbers.
+/// Returns the peer's descriptors of files in this directory, ordered by number.
 fn open_in(peer: &Peer, directory: &Path) -> Outcome<Vec<(i32, PathBuf)>> {
     let mut open = vec![];
     for entry in fs::read_dir(format!("/proc/{}/fd", peer.pid()))? {
@@ -29,24 +30,24 @@ fn open_in(peer: &Peer, directory: &Path) -> Outcome<Vec<(i32, PathBuf)>> {
     Ok(open)
 }
 
-/// The descriptor that the peer has for the lock file.
+/// Returns the peer's descriptor of the lock file.
 fn number_of(peer: &Peer, scratch: &Scratch) -> Outcome<i32> {
     let open = open_in(peer, scratch.path())?;
     let found = open.iter().find(|(_, path)| *path == scratch.lock_path());
     Ok(found.ok_or("the lock file is not open")?.0)
 }
 
-/// The limit (`RLIMIT_NOFILE`) that leaves the peer so many more descriptors, beside those that it has and may have
-/// inherited.
+/// Returns the limit (`RLIMIT_NOFILE`) that allows the peer that many more descriptors than it has now. The peer may have
+/// inherited descriptors with high numbers.
 fn limit_for(peer: &Peer, more: usize) -> Outcome<usize> {
     let open = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?;
     let open: Vec<usize> =
         open.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok()).collect();
     let last = (0..).filter(|number| !open.contains(number)).nth(more - 1);
-    Ok(last.ok_or("numbers have no end")? + 1)
+    Ok(last.ok_or("no free number")? + 1)
 }
 
-/// A peer with the handles `h0`, `h1` and so on, each of a file of its own.
+/// Starts a peer with the handles `h0`, `h1` and so on, each for a different file.
 fn peer_of_many(scratch: &Scratch, count: usize) -> Peer {
     let mut peer = Peer::spawn();
     for n in 0..count {
@@ -64,7 +65,7 @@ fn l13_idle_descriptors_are_few() -> Outcome {
         peer.ok(&format!("release h{n}"));
     }
     assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
-    // The first is now the last one used.
+    // Makes the first descriptor the last one used.
     peer.ok("lock h0 g");
     peer.ok("drop_guard g");
     for n in MOST..2 * MOST - 1 {
@@ -76,7 +77,7 @@ fn l13_idle_descriptors_are_few() -> Outcome {
         let oldest = n - MOST + 1;
         assert!(is_open(0) && is_open(n) && !is_open(oldest), "{n}: {open:?}");
     }
-    // Holds do not count, and a wait in vain leaves no more than a hold does.
+    // Descriptors of holds do not count as idle, nor does a failed attempt leave more than the limit.
     for n in 0..2 * MOST {
         peer.ok(&format!("acquire h{n}"));
     }
@@ -97,7 +98,7 @@ fn l13_idle_descriptors_are_few() -> Outcome {
 }
 
 #[test]
-fn l13_two_thousand_handles_need_a_few_descriptors() -> Outcome {
+fn l13_two_thousand_handles_need_few_descriptors() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2_000);
     peer.ok("limit_files 1024");
@@ -109,12 +110,12 @@ fn l13_two_thousand_handles_need_a_few_descriptors() -> Outcome {
     Ok(())
 }
 
-/// The last descriptors go to holds and to what the library has to look at, whatever is idle.
+/// When descriptors run out, the library closes idle ones to acquire a lock, to read `/proc`, and to pass a hold on.
 #[test]
-fn l13_idle_descriptors_are_given_back() -> Outcome {
+fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 12);
-    // Past number 9, where a bequeathed copy goes.
+    // The limit is above 9: the library duplicates an inheritable descriptor to a number above 9.
     peer.ok(&format!("limit_files {}", limit_for(&peer, 10)?));
     let make_two_idle = |peer: &mut Peer| -> Outcome {
         for n in 8..10 {
@@ -130,24 +131,24 @@ fn l13_idle_descriptors_are_given_back() -> Outcome {
     for n in 0..8 {
         peer.ok(&format!("lock h{n} g{n}"));
     }
-    // To hold.
+    // To acquire a lock.
     make_two_idle(&mut peer)?;
     peer.ok("lock h10 g10");
     peer.ok("drop_guard g10");
     peer.ok("drop_handle h10");
-    // To look into `/proc`.
+    // To read `/proc`.
     make_two_idle(&mut peer)?;
     let pid = peer.pid().to_string();
     assert!(peer.ok("holders h0").contains(&pid));
     // To pass a hold on.
     make_two_idle(&mut peer)?;
-    peer.ok("bequeath_guard g0");
+    peer.ok("inherit_on_exec_guard g0");
     assert_eq!(open_in(&peer, scratch.path())?.len(), 8);
-    // The counter-proof: what is held is not given back.
+    // The check above can fail: descriptors of holds are not closed.
     peer.ok("lock h8 g8");
     peer.ok("lock h9 g9");
     assert_eq!(peer.refused("acquire h11").kind, "exhausted");
-    assert_eq!(peer.refused("bequeath_guard g8").kind, "exhausted");
+    assert_eq!(peer.refused("inherit_on_exec_guard g8").kind, "exhausted");
     peer.ok("acquire h11");
     Ok(())
 }
@@ -156,30 +157,30 @@ fn l13_idle_descriptors_are_given_back() -> Outcome {
 fn l13_idle_descriptors_can_be_switched_off() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "keep_open=false");
-    peer.handle("hasty", scratch.lock_path(), "keep_open=false timeout=1");
-    peer.handle("kept", scratch.lock_path(), "");
-    for work in ["acquire a ; release a", "lock a g ; drop_guard g", "acquire a ; release kept"] {
+    peer.handle("timed", scratch.lock_path(), "keep_open=false timeout=1");
+    peer.handle("open", scratch.lock_path(), "");
+    for work in ["acquire a ; release a", "lock a g ; drop_guard g", "acquire a ; release open"] {
         peer.ok(&format!("repeat 2 {work}"));
         assert_eq!(open_in(&peer, scratch.path())?, [], "{work}");
     }
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
-    for work in ["acquire hasty", "try_acquire a", "observe a"] {
+    for work in ["acquire timed", "try_acquire a", "observe a"] {
         peer.ok(&format!("attempt {work}"));
         assert_eq!(open_in(&peer, scratch.path())?, [], "{work}");
     }
     holder.ok("release a");
-    // The counter-proof.
-    peer.ok("repeat 2 acquire kept ; release a");
+    // The check above can fail: another handle keeps its descriptor open.
+    peer.ok("repeat 2 acquire open ; release a");
     assert_eq!(open_in(&peer, scratch.path())?.len(), 1);
     Ok(())
 }
 
-/// Where an open file keeps its directory from being removed: FUSE and network file systems.
+/// On FUSE and network file systems an open file prevents the removal of its directory, so no descriptor stays idle there.
 #[test]
 fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
     let check = "l13_no_descriptor_is_idle_on_network_file_systems";
-    // The numbers of statfs(2) as bytes in memory: NFS, two of SMB, FUSE, 9p; and ext4.
+    // File system types of statfs(2), as bytes in memory: NFS, SMB1, SMB2, FUSE, 9p; and below, ext4.
     let network = ["69690000", "424d53ff", "424d53fe", "46557365", "97190201"];
     for magic in network.into_iter().chain(["53ef0000"]) {
         let scratch = Scratch::new();
@@ -200,10 +201,9 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
     Ok(())
 }
 
-/// As `closefrom(3)` and the recipe of daemon(7) do: the number of an idle descriptor is closed, and
-/// goes to the next file that is opened.
+/// The host closes an idle descriptor, as `closefrom(3)` and daemon(7) do. The next file that it opens gets the number.
 #[test]
-fn l13_a_number_that_is_anothers_is_left_alone() -> Outcome {
+fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
     for closed_by in ["acquire a", "drop_handle a", "lock a g"] {
         let scratch = Scratch::new();
         let other = scratch.join("other");
@@ -224,17 +224,16 @@ fn l13_a_number_that_is_anothers_is_left_alone() -> Outcome {
             assert_eq!(peer.ok("is_current g"), "true");
             peer.ok("drop_guard g");
         }
-        // The host's descriptor is as good as ever.
+        // The host's descriptor still works.
         assert_eq!(peer.ok("try_foreign f exclusive"), "granted", "{closed_by}");
         assert!(!neighbour.finds_free("other"), "{closed_by}");
     }
     Ok(())
 }
 
-/// The host has opened the lock file itself, by the number of the idle descriptor: it is the host's
-/// even so.
+/// The host has opened the lock file itself under the number of the idle descriptor. The library must not use it.
 #[test]
-fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
+fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -245,7 +244,7 @@ fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
     peer.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
     assert_eq!(number_of(&peer, &scratch)?, number);
     peer.ok("acquire a");
-    // Another description has the lock: the host's would be granted it.
+    // The library has the lock through another open file. If it had used the host's, this attempt would succeed.
     assert_eq!(peer.ok("try_foreign f exclusive"), "held");
     peer.ok("release a");
     peer.ok("drop_handle a");
@@ -254,9 +253,9 @@ fn l13_a_number_that_is_the_hosts_own_opening_is_left_alone() -> Outcome {
     Ok(())
 }
 
-/// The number belongs to no file: nothing is closed twice, and the next acquisition opens anew.
+/// The number is not open. The library closes nothing twice, and the next acquisition opens the file again.
 #[test]
-fn l13_a_number_that_is_free_is_no_trouble() -> Outcome {
+fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -274,7 +273,7 @@ fn l13_a_number_that_is_free_is_no_trouble() -> Outcome {
     Ok(())
 }
 
-/// A hold ends with its descriptor. The guard says so, and its end is an error and no more.
+/// The host closes the descriptor of a hold, which ends the hold. `is_current` returns false, and the release is an error.
 #[test]
 fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
     let scratch = Scratch::new();
@@ -301,31 +300,32 @@ fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
 }
 
 #[test]
-fn l13_a_guard_lends_its_descriptor_and_tells_its_path() -> Outcome {
+fn l13_a_guard_lends_its_descriptor_and_has_its_path() -> Outcome {
     let scratch = Scratch::new();
-    let held = scratch.lock().lock()?;
-    assert_eq!(held.path(), scratch.lock_path());
-    let copy = File::from(held.as_fd().try_clone_to_owned()?);
+    let guard = scratch.lock().lock()?;
+    assert_eq!(guard.path(), scratch.lock_path());
+    let copy = File::from(guard.as_fd().try_clone_to_owned()?);
     assert_eq!(copy.metadata()?.ino(), fs::metadata(scratch.lock_path())?.ino());
-    held.release()?;
+    guard.release()?;
     scratch.lock().try_lock()?.release()?;
     Ok(())
 }
 
-/// From the beginning, and as far as the caller likes; it is known again afterwards.
+/// The caller reads the file through the guard's descriptor, which moves its offset. The library still recognizes the
+/// descriptor afterwards.
 #[test]
 fn l13_a_lent_descriptor_reads_the_file_and_is_used_again() -> Outcome {
     let scratch = Scratch::new();
     fs::write(scratch.lock_path(), "as it was")?;
     let lock = scratch.lock();
-    let held = lock.lock()?;
+    let guard = lock.lock()?;
     let mut text = String::new();
-    File::from(held.as_fd().try_clone_to_owned()?).read_to_string(&mut text)?;
+    File::from(guard.as_fd().try_clone_to_owned()?).read_to_string(&mut text)?;
     assert_eq!(text, "as it was");
-    held.release()?;
+    guard.release()?;
     for _ in 0..2 {
-        let held = lock.lock()?;
-        assert!(held.is_current()?);
+        let guard = lock.lock()?;
+        assert!(guard.is_current()?);
     }
     Ok(())
 }

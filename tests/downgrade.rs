@@ -1,8 +1,8 @@
-//! From an exclusive hold to a shared one.
+//! Downgrades of an exclusive hold to a shared hold.
 //!
-//! - L1: readers get in, and no writer gets in between.
-//! - L6, L12: where the system refuses, the hold is exclusive as before, and the error says why.
-//! - L11: a child of fork cannot downgrade what its parent holds.
+//! - L1: readers acquire the lock, and no writer acquires it in between.
+//! - L6, L12: if the system refuses, the hold stays exclusive and the error gives the reason.
+//! - L11: a child of `fork` cannot downgrade its parent's hold.
 
 use crate::support::{Outcome, Peer, Scratch};
 #[cfg(windows)]
@@ -11,30 +11,30 @@ use locket::State;
 
 #[cfg(unix)]
 #[test]
-fn l1_a_downgrade_lets_readers_in_and_no_writer() -> Outcome {
+fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut reader = Peer::with_handle("a", &path, "shared");
     let mut writer = Peer::with_handle("a", &path, "");
     let lock = scratch.lock();
-    let mut held = lock.lock()?;
+    let mut guard = lock.lock()?;
     writer.start_waiting("w", "acquire a", &path);
     reader.start_waiting("w", "acquire a", &path);
 
-    held.downgrade()?;
+    guard.downgrade()?;
     assert_eq!(lock.state(), State::HeldShared(1));
-    assert!(held.is_current()?);
-    // The reader was in the queue, and behind the writer.
+    assert!(guard.is_current()?);
+    // The reader was in the queue behind the writer.
     reader.wait_ok("w");
     writer.assert_waiting("w");
-    let beside = lock.clone().shared().lock()?;
+    let second = lock.clone().shared().lock()?;
     assert_eq!(lock.state(), State::HeldShared(2));
-    // What is shared stays so.
-    held.downgrade()?;
+    // A downgrade of a shared hold changes nothing.
+    guard.downgrade()?;
     assert_eq!(lock.state(), State::HeldShared(2));
-    drop(beside);
+    drop(second);
 
-    held.release()?;
+    guard.release()?;
     writer.assert_waiting("w");
     reader.ok("release a");
     writer.wait_ok("w");
@@ -43,11 +43,11 @@ fn l1_a_downgrade_lets_readers_in_and_no_writer() -> Outcome {
     Ok(())
 }
 
-/// Writers in the queue, and others that barge in: had one been let in between, the downgrade would have
-/// met its lock.
+/// Writers wait in the queue, and others try without waiting. If a writer acquired the lock during a downgrade, the
+/// downgrade would fail.
 #[cfg(unix)]
 #[test]
-fn l1_no_writer_gets_in_between() -> Outcome {
+fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut writers = [(); 3].map(|()| Peer::with_handle("a", &path, ""));
@@ -56,11 +56,11 @@ fn l1_no_writer_gets_in_between() -> Outcome {
     }
     let (lock, readers) = (scratch.lock(), scratch.lock().shared());
     for turn in 0..2_000 {
-        let mut held = lock.lock()?;
-        held.downgrade()?;
-        // No writer has it.
+        let mut guard = lock.lock()?;
+        guard.downgrade()?;
+        // No writer has the lock.
         assert!(readers.try_lock().is_ok(), "in turn {turn}");
-        held.release()?;
+        guard.release()?;
     }
     for writer in &mut writers {
         writer.ok("stop turns");
@@ -85,13 +85,13 @@ fn l11_a_child_cannot_downgrade_its_parents_hold() {
     peer.ok("end_child c");
 }
 
-/// What the system answers, as strace has it.
+/// Answers of the system that strace injects.
 #[cfg(target_os = "linux")]
 mod refused {
     use super::*;
     use crate::support::Strace;
 
-    /// A peer with an exclusive guard `g`, and another that may only share.
+    /// Starts a peer with an exclusive guard `g`, and another peer with a shared handle.
     fn scene(check: &str, inject: &str) -> Option<(Scratch, Strace, Peer)> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -102,7 +102,7 @@ mod refused {
         Some((scratch, strace, other))
     }
 
-    /// NFS, SMB, FUSE and 9p: flock(2) does not promise that a conversion is atomic, and theirs is not.
+    /// flock(2) does not guarantee that a conversion is atomic. On NFS, SMB, FUSE and 9p it is not.
     #[test]
     fn l12_a_downgrade_is_unsupported_on_network_file_systems() {
         let check = "l12_a_downgrade_is_unsupported_on_network_file_systems";
@@ -120,14 +120,14 @@ mod refused {
     }
 
     #[test]
-    fn l12_a_refused_downgrade_leaves_the_hold_as_it_was() {
-        let check = "l12_a_refused_downgrade_leaves_the_hold_as_it_was";
+    fn l12_a_failed_downgrade_leaves_the_hold_exclusive() {
+        let check = "l12_a_failed_downgrade_leaves_the_hold_exclusive";
         let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=ENOLCK:when=2")
         else {
             return;
         };
         let refusal = strace.peer.refused("downgrade g");
-        assert_eq!((&*refusal.class, &*refusal.kind), ("lock", "exhausted"), "{refusal:?}");
+        assert_eq!((&*refusal.class, &*refusal.kind), ("lock", "resourceexhausted"), "{refusal:?}");
         assert_eq!(strace.peer.ok("state a"), "exclusive");
         assert!(!other.finds_free("a"));
         strace.peer.ok("downgrade g");
@@ -138,9 +138,10 @@ mod refused {
     }
 
     #[test]
-    fn l12_signals_are_outlasted() {
+    fn l12_interrupted_calls_are_retried() {
         let inject = "flock:error=EINTR:when=2..6";
-        let Some((_scratch, mut strace, mut other)) = scene("l12_signals_are_outlasted", inject)
+        let Some((_scratch, mut strace, mut other)) =
+            scene("l12_interrupted_calls_are_retried", inject)
         else {
             return;
         };
@@ -149,11 +150,11 @@ mod refused {
         strace.end();
     }
 
-    /// A system that lets another process in between: the hold is over, and says so.
+    /// During the conversion another process gets the lock (EAGAIN). The hold is lost, and every later call reports that.
     #[test]
-    fn l12_a_hold_that_is_lost_is_no_hold() {
-        let check = "l12_a_hold_that_is_lost_is_no_hold";
-        for end in ["release_guard g", "bequeath_guard g"] {
+    fn l12_a_lost_hold_is_reported_by_every_call() {
+        let check = "l12_a_lost_hold_is_reported_by_every_call";
+        for end in ["release_guard g", "inherit_on_exec_guard g"] {
             let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=EAGAIN:when=2")
             else {
                 return;
@@ -164,7 +165,7 @@ mod refused {
             assert_eq!(strace.peer.refused("downgrade g").class, "not_locked");
             assert_eq!(strace.peer.refused(end).class, "not_locked");
             assert_eq!(strace.peer.ok("state a"), "unlocked");
-            assert!(other.finds_free("a"), "the descriptor is closed");
+            assert!(other.finds_free("a"), "the descriptor should be closed");
             strace.end();
         }
     }
@@ -172,13 +173,13 @@ mod refused {
 
 #[cfg(windows)]
 #[test]
-fn l12_windows_converts_no_lock() -> Outcome {
+fn l12_a_downgrade_is_unsupported_on_windows() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
-    let mut held = lock.lock()?;
-    assert_eq!(held.downgrade().map_err(|error| error.kind()), Err(ErrorKind::Unsupported));
+    let mut guard = lock.lock()?;
+    assert_eq!(guard.downgrade().map_err(|error| error.kind()), Err(ErrorKind::Unsupported));
     assert_eq!(lock.state(), State::HeldExclusive);
     assert!(!Peer::with_handle("a", scratch.lock_path(), "shared").finds_free("a"));
-    held.release()?;
+    guard.release()?;
     Ok(())
 }

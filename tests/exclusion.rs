@@ -1,6 +1,5 @@
-//! - L1: one exclusive hold per file, over all threads, handles and processes, whatever the
-//!   spelling of the path.
-//! - L2: one attempt, no sleep: a free lock is taken, a held one is contention.
+//! - L1: a file has at most one exclusive hold, among all threads, handles and processes and for every spelling of the path.
+//! - L2: a try makes one attempt and does not sleep. It acquires a free lock and returns `WouldBlock` for a held one.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs::{self, File};
@@ -18,10 +17,10 @@ fn l1_two_handles_exclude_each_other() -> Outcome {
     let scratch = Scratch::new();
     let (one, other) = (scratch.lock(), scratch.lock());
 
-    let held = one.lock()?;
+    let guard = one.lock()?;
     assert!(other.try_lock().is_err());
     assert!(other.try_acquire().is_err());
-    held.release()?;
+    guard.release()?;
 
     other.acquire()?;
     assert!(one.try_lock().is_err());
@@ -41,8 +40,8 @@ fn l1_threads_take_turns() {
     let occupied = AtomicBool::new(false);
     let turns = AtomicU32::new(0);
     let work = || {
-        assert!(!occupied.swap(true, Ordering::SeqCst), "two are in the critical section");
-        // Not an atomic increment: a lost update would show.
+        assert!(!occupied.swap(true, Ordering::SeqCst), "two threads are in the critical section");
+        // The increment is not atomic, so two threads at the same time would lose an update.
         let before = turns.load(Ordering::Relaxed);
         thread::yield_now();
         turns.store(before + 1, Ordering::Relaxed);
@@ -50,7 +49,7 @@ fn l1_threads_take_turns() {
     };
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            // A handle for all, handles of their own, and waits of every kind.
+            // A shared handle, separate handles, and every kind of wait.
             let lock = match thread % 3 {
                 0 => shared.clone(),
                 1 => scratch.lock().timeout(Duration::from_secs(600)),
@@ -63,9 +62,9 @@ fn l1_threads_take_turns() {
             let work = &work;
             scope.spawn(move || {
                 for _ in 0..TURNS {
-                    let held = lock.lock().expect("the lock should come free");
+                    let guard = lock.lock().expect("the lock should become free");
                     work();
-                    drop(held);
+                    drop(guard);
                 }
             });
         }
@@ -93,16 +92,16 @@ fn l1_processes_exclude_each_other() {
     }
 }
 
-/// From when a hold was had to when its end was asked for, on the clock that all peers share.
+/// The time from the acquisition of a hold to the begin of its release, on the clock that all peers share.
 type Hold = (Duration, Duration);
 
-/// Acquires and releases as fast as it can.
+/// Acquires and releases repeatedly, and returns the times of the holds.
 fn holds_of(peer: &mut Peer, turns: usize) -> Vec<Hold> {
     let mut turn = || {
         let acquired = peer.ask("acquire a");
-        acquired.outcome.expect("the lock should come free");
+        acquired.outcome.expect("the lock should become free");
         let released = peer.ask("release a");
-        released.outcome.expect("the hold should be there to release");
+        released.outcome.expect("the release should succeed");
         (acquired.done, released.begun)
     };
     (0..turns).map(|_| turn()).collect()
@@ -119,48 +118,49 @@ fn l1_holds_of_processes_do_not_overlap() {
     const TURNS: usize = 40;
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let options = ["", "timeout=600000", "timeout=600000 without_signals retry_period=1", ""];
+    let options = ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=1", ""];
     let holds: Vec<Hold> = thread::scope(|scope| {
         let peers = options.map(|options| {
             let mut peer = Peer::with_handle("a", &path, options);
             scope.spawn(move || holds_of(&mut peer, TURNS))
         });
-        peers.into_iter().flat_map(|peer| peer.join().expect("the peer should be well")).collect()
+        peers.into_iter().flat_map(|peer| peer.join().expect("no panic")).collect()
     });
     assert_eq!(holds.len(), TURNS * options.len());
-    assert_eq!(first_overlap(holds), None, "two processes were inside at once");
+    assert_eq!(first_overlap(holds), None, "two processes held the lock at the same time");
 }
 
-/// The counter-proof: a kernel that grants every lock is found out, by every check there is.
+/// The checks above can fail: they detect a kernel that grants every lock, which strace simulates.
 #[cfg(target_os = "linux")]
 #[test]
-fn l1_a_lying_kernel_is_found_out() {
-    let check = "l1_a_lying_kernel_is_found_out";
+fn l1_a_kernel_that_grants_every_lock_is_detected() {
+    let check = "l1_a_kernel_that_grants_every_lock_is_detected";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let Some(mut deceived) = crate::support::Strace::spawn(check, &["--inject=flock:retval=0"])
+    let Some(mut always_granted) =
+        crate::support::Strace::spawn(check, &["--inject=flock:retval=0"])
     else {
         return;
     };
-    deceived.peer.handle("a", &path, "");
-    let mut honest = Peer::with_handle("a", &path, "");
-    let begun = honest.ask("acquire a").done;
-    let mut holds = holds_of(&mut deceived.peer, 2);
+    always_granted.peer.handle("a", &path, "");
+    let mut holder = Peer::with_handle("a", &path, "");
+    let begun = holder.ask("acquire a").done;
+    let mut holds = holds_of(&mut always_granted.peer, 2);
     assert_eq!(first_overlap(holds.clone()), None);
-    assert!(deceived.peer.finds_free("a"));
-    holds.push((begun, honest.ask("release a").begun));
+    assert!(always_granted.peer.finds_free("a"));
+    holds.push((begun, holder.ask("release a").begun));
     assert!(first_overlap(holds).is_some());
 }
 
 #[test]
-fn l1_other_files_do_not_matter() -> Outcome {
+fn l1_different_files_are_independent() -> Outcome {
     let scratch = Scratch::new();
     let _held = lock_file(scratch.join("one")).lock()?;
     let _also_held = lock_file(scratch.join("other")).try_lock()?;
     Ok(())
 }
 
-/// Ways to write the path of the lock file, the last of them from its directory.
+/// Returns spellings of the path of the lock file. The last two are relative to its directory.
 fn spellings(scratch: &Scratch) -> io::Result<Vec<PathBuf>> {
     let file = scratch.lock_path();
     fs::create_dir(scratch.join("sub"))?;
@@ -180,9 +180,9 @@ fn links(scratch: &Scratch) -> io::Result<Vec<&'static str>> {
     Ok(vec!["link", "link_to_link", "link_to_dir/test.lock"])
 }
 
-/// Not everybody may make them there.
+/// Returns no links: on Windows not every user may make them.
 #[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+#[allow(clippy::unnecessary_wraps, reason = "on Unix it may fail")]
 fn links(_: &Scratch) -> io::Result<Vec<&'static str>> {
     Ok(vec![])
 }
@@ -202,12 +202,12 @@ fn l1_spellings_exclude_each_other() -> Outcome {
         other.handle("alias", &spelling, "");
         let shown = spelling.display();
         one.ok("lock alias g");
-        assert!(!one.finds_free("plain"), "{shown}, in the process that holds it");
+        assert!(!one.finds_free("plain"), "{shown}, in the holding process");
         assert!(!other.finds_free("plain"), "{shown}, in another process");
-        assert!(!other.finds_free("alias"), "{shown}, both");
+        assert!(!other.finds_free("alias"), "{shown}, the same spelling in both processes");
         one.ok("drop_guard g");
         one.ok("lock plain g");
-        assert!(!one.finds_free("alias"), "{shown}, in the process that holds it");
+        assert!(!one.finds_free("alias"), "{shown}, in the holding process");
         assert!(!other.finds_free("alias"), "{shown}, in another process");
         one.ok("drop_guard g");
     }
@@ -225,7 +225,7 @@ fn l2_a_try_takes_a_free_lock() -> Outcome {
     Ok(())
 }
 
-/// The handles would wait for ever, but a try does not wait, whatever the timeout.
+/// A try does not wait, for any timeout of the handle.
 #[test]
 fn l2_a_try_does_not_wait() -> Outcome {
     let scratch = Scratch::new();
@@ -239,7 +239,7 @@ fn l2_a_try_does_not_wait() -> Outcome {
                     assert_eq!(error.path(), scratch.lock_path());
                     assert_eq!(error.elapsed(), Duration::ZERO);
                 }
-                other => panic!("it should be contention: {other:?}"),
+                other => panic!("the error should be WouldBlock: {other:?}"),
             }
         }
     }
@@ -251,37 +251,41 @@ fn l2_contention_would_block() {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
-    let error = scratch.lock().try_lock().expect_err("it is held");
+    let error = scratch.lock().try_lock().expect_err("the lock is held");
     let path = scratch.lock_path();
-    assert_eq!(error.to_string(), format!("cannot lock {}: it is held elsewhere", path.display()));
+    let message = format!("cannot lock {}: held by another process", path.display());
+    assert_eq!(error.to_string(), message);
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WouldBlock);
 }
 
-/// Where that is so, and only there: not for a hold that has ended, nor for a hold on a file that was replaced.
+/// The error names this process only if this process holds the lock. A hold that has ended or a hold of a replaced file
+/// does not count.
 #[cfg(unix)]
 #[test]
 fn l12_a_try_says_that_this_process_holds_the_lock() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "");
-    let this = format!("it is held by this process (pid {})", std::process::id());
-    let said = |lock: locket::Lock| lock.try_lock().map(drop).expect_err("it is held").to_string();
-    for (held, wanted) in [
+    let this = format!(": held by this process (pid {})", std::process::id());
+    let another = ": held by another process";
+    let message =
+        |lock: locket::Lock| lock.try_lock().map(drop).expect_err("the lock is held").to_string();
+    for (first, second) in [
         (scratch.lock(), scratch.lock()),
         (scratch.lock(), scratch.lock().shared()),
         (scratch.lock().shared(), scratch.lock()),
     ] {
-        let guard = held.lock()?;
-        assert!(said(wanted.clone()).ends_with(&this));
+        let guard = first.lock()?;
+        assert!(message(second.clone()).ends_with(&this));
         guard.release()?;
         other.ok("acquire a");
-        assert!(said(wanted).ends_with("it is held elsewhere"));
+        assert!(message(second).ends_with(another));
         other.ok("release a");
     }
     let old = scratch.lock().lock()?;
     std::fs::remove_file(&path)?;
     other.ok("acquire a");
-    assert!(said(scratch.lock()).ends_with("it is held elsewhere"));
+    assert!(message(scratch.lock()).ends_with(another));
     drop(old);
     Ok(())
 }

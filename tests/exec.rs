@@ -1,5 +1,5 @@
 //! - L11: descriptors are close-on-exec.
-//! - L7: the lock of a killed process is free, although programs that it started live.
+//! - L7: the lock of a killed process is free although programs that it started are still running.
 #![cfg(unix)]
 
 #[cfg(target_os = "linux")]
@@ -31,7 +31,7 @@ fn l11_programs_inherit_nothing() {
 }
 
 #[test]
-fn l11_unless_they_are_to() {
+fn l11_inherit_on_exec_passes_the_lock_to_programs() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "");
@@ -39,28 +39,29 @@ fn l11_unless_they_are_to() {
     #[cfg(target_os = "linux")]
     let before = peer.descriptors();
     peer.ok("lock a g");
-    peer.ok("bequeath_guard g");
+    peer.ok("inherit_on_exec_guard g");
     #[cfg(target_os = "linux")]
-    assert_eq!(peer.descriptors(), before + 1, "the heirs' one");
-    assert_eq!(peer.ok("state a"), "exclusive", "it is the process's for good");
+    assert_eq!(peer.descriptors(), before + 1, "one descriptor that programs inherit");
+    assert_eq!(peer.ok("state a"), "exclusive", "the process holds the lock until it ends");
     let program = peer.ok("spawn sleep 100");
     #[cfg(target_os = "linux")]
     assert_eq!(descriptors_of(&program, &path), 1);
     peer.kill();
-    assert!(!other.finds_free("a"), "as long as the heir lives");
+    assert!(!other.finds_free("a"), "the program that inherited the descriptor holds the lock");
     other.start_waiting("w", "acquire a", &path);
     kill(&program);
     other.wait_ok("w");
 }
 
-/// How many descriptors of the file the program has.
+/// Counts the descriptors of the file in the program.
 #[cfg(target_os = "linux")]
 fn descriptors_of(pid: &str, path: &std::path::Path) -> usize {
-    // The program is there when it is no longer the peer's image: until then it has everything.
+    // Before exec the child still is a copy of the peer, with all its descriptors.
     until("the program", || {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
     });
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it should be running");
+    let descriptors =
+        std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the program should be running");
     let names = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     names.filter(|name| name == path).count()
 }

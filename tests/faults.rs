@@ -1,9 +1,9 @@
-//! Every refusal of the system at every call of the lock, which strace makes it say.
+//! Every error of the system at every system call of the lock. strace injects the errors.
 //!
-//! - L3: it is told by the deadline.
-//! - L6: an unlock that is refused is the end of the hold all the same.
-//! - L12: the error has the path, what was being done and the cause; a signal is no answer.
-//! - L13: no descriptor is lost, and the lock is free for others.
+//! - L3: the error is returned by the deadline.
+//! - L6: an unlock that fails still ends the hold.
+//! - L12: the error has the path, the action and the cause. An interrupted call is not an error.
+//! - L13: no descriptor is leaked, and the lock is free for other processes.
 #![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -31,32 +31,33 @@ const ERRORS: [(&str, i32); 14] = [
     ("ENOMEM", libc::ENOMEM),
 ];
 
-/// What sort of trouble each is, on a local file system.
+/// Returns the kind of each error on a local file system.
 fn kind_of(errno: i32) -> &'static str {
     match errno {
-        libc::EACCES | libc::EPERM | libc::EROFS => "permission",
+        libc::EACCES | libc::EPERM | libc::EROFS => "permissiondenied",
         libc::EOPNOTSUPP | libc::ENOSYS => "unsupported",
-        libc::ESTALE => "stale",
+        libc::ESTALE => "stalehandle",
         libc::EIO | libc::EDEADLK => "other",
-        _ => "exhausted",
+        _ => "resourceexhausted",
     }
 }
 
-/// One of the places where the lock asks the system for something.
+/// One system call of the lock.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     calls: &'static str,
-    /// Of the calls that concern the lock file.
+    /// Which of these calls on the lock file, counted from 1.
     nth: u32,
-    /// What the lock says it was doing.
+    /// The action in the error.
     class: &'static str,
+    /// Whether the lock file exists.
     existed: bool,
-    /// By somebody else, until the fault is seen.
+    /// Whether another process holds the lock until the error is returned.
     held: bool,
 }
 
 const OPEN: &str = "?open,openat";
-const LOOK: &str = "?stat,?newfstatat,statx";
+const STAT: &str = "?stat,?newfstatat,statx";
 
 const POINTS: [Point; 7] = [
     Point { calls: OPEN, nth: 1, class: "open", existed: true, held: false },
@@ -64,13 +65,13 @@ const POINTS: [Point; 7] = [
     Point { calls: "fstat", nth: 1, class: "open", existed: true, held: false },
     Point { calls: "flock", nth: 1, class: "lock", existed: true, held: false },
     Point { calls: "flock", nth: 2, class: "lock", existed: true, held: true },
-    // Before it is opened, and with the lock on it.
-    Point { calls: LOOK, nth: 1, class: "open", existed: true, held: false },
-    Point { calls: LOOK, nth: 2, class: "check", existed: true, held: false },
+    // Before the file is opened, and after it is locked.
+    Point { calls: STAT, nth: 1, class: "open", existed: true, held: false },
+    Point { calls: STAT, nth: 2, class: "verify", existed: true, held: false },
 ];
 const UNLOCK: Point = Point { calls: "flock", nth: 2, class: "unlock", existed: true, held: false };
 
-/// A peer that meets the fault and others that do not.
+/// A peer whose system call fails, and another peer without faults.
 struct Scene {
     scratch: Scratch,
     strace: Strace,
@@ -81,12 +82,12 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None`: it cannot be played here.
+    /// Makes the scene. Returns `None` if strace does not work here.
     fn new(check: &str, point: Point, fault: &str, options: &str) -> Option<Self> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         if point.existed {
-            fs::write(&path, CONTENTS).expect("the directory is ours");
+            fs::write(&path, CONTENTS).expect("the test should own the directory");
         }
         let only = format!("--trace-path={}", path.display());
         let inject = format!("--inject={}:{fault}", point.calls);
@@ -101,7 +102,7 @@ impl Scene {
         Some(Self { scratch, strace, holder, descriptors, point, what })
     }
 
-    /// The command is refused for this reason, and by its deadline.
+    /// Asserts that the command fails with this class and cause, by its deadline.
     #[track_caller]
     fn refused(&mut self, command: &str, class: &str, errno: i32) {
         let what = &self.what;
@@ -120,7 +121,7 @@ impl Scene {
         answer.outcome.unwrap_or_else(|refusal| panic!("{}: {command}: {refusal:?}", self.what))
     }
 
-    /// The lock is free, and everything as it was before.
+    /// Asserts that the lock is free and that descriptors, threads and the file are as before.
     #[track_caller]
     fn leaves_nothing(mut self) {
         let what = &self.what;
@@ -133,23 +134,24 @@ impl Scene {
         self.strace.peer.ok("drop_handle a");
         assert_eq!(self.strace.peer.descriptors(), self.descriptors, "{what}");
         assert_eq!(self.strace.peer.threads(), 1, "{what}");
-        let contents = fs::read_to_string(path).expect("it is there now");
+        let contents = fs::read_to_string(path).expect("the lock file should exist");
         assert_eq!(contents, if self.point.existed { CONTENTS } else { "" }, "{what}");
         self.strace.end();
     }
 }
 
-/// The acquisition is refused once and changes nothing; the next one is not.
+/// Asserts that an acquisition that fails once changes nothing, and that the next acquisition succeeds.
 fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
     for (name, errno) in ERRORS {
-        // What may not be read is opened for writing, and what cannot be locked so, for both.
-        let is_twofold = match (name, point.calls) {
+        // The library tries some calls a second time in another way: it opens for writing if it may not read, and it
+        // locks through a read-write descriptor if a read-only one fails. Both attempts have to fail.
+        let fails_twice = match (name, point.calls) {
             ("EACCES" | "EPERM", OPEN) => point.existed,
             ("EIO", "flock") => true,
             _ => false,
         };
         let nth = point.nth;
-        let fault = if is_twofold {
+        let fault = if fails_twice {
             format!("error={name}:when={nth}..{}", nth + 1)
         } else {
             format!("error={name}:when={nth}")
@@ -173,31 +175,31 @@ fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
 }
 
 #[test]
-fn l12_every_refusal_of_acquire() {
+fn l12_every_error_of_acquire_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_refusal_of_acquire", point, "acquire a", "release a");
+        refused_once("l12_every_error_of_acquire_is_reported", point, "acquire a", "release a");
     }
 }
 
 #[test]
-fn l12_every_refusal_of_lock() {
+fn l12_every_error_of_lock_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_refusal_of_lock", point, "lock a g", "release_guard g");
+        refused_once("l12_every_error_of_lock_is_reported", point, "lock a g", "release_guard g");
     }
 }
 
 #[test]
-fn l6_every_refusal_of_an_unlock() {
+fn l6_every_error_of_an_unlock_is_reported() {
     for (acquire, release) in [("acquire a", "release a"), ("lock a g", "release_guard g")] {
         for (name, errno) in ERRORS {
             let fault = format!("error={name}:when=2");
-            let check = "l6_every_refusal_of_an_unlock";
+            let check = "l6_every_error_of_an_unlock_is_reported";
             let Some(mut scene) = Scene::new(check, UNLOCK, &fault, "") else { return };
             scene.ok(acquire);
             scene.refused(release, "unlock", errno);
             assert_eq!(scene.ok("state a"), "released_error", "{}", scene.what);
             assert!(scene.holder.finds_free("a"), "{}", scene.what);
-            // And it stays usable.
+            // The handle stays usable.
             scene.ok(acquire);
             assert_eq!(scene.ok("state a"), "exclusive", "{}", scene.what);
             scene.ok(release);
@@ -207,10 +209,10 @@ fn l6_every_refusal_of_an_unlock() {
     }
 }
 
-/// Once, five times, and more often than anybody would bear.
+/// A call that is interrupted once, five times or ninety times in a row is made again.
 #[test]
-fn l12_signals_are_outlasted() {
-    let check = "l12_signals_are_outlasted";
+fn l12_interrupted_calls_are_retried() {
+    let check = "l12_interrupted_calls_are_retried";
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
             for options in ["", "timeout=600000", "timeout=0"] {
@@ -227,19 +229,19 @@ fn l12_signals_are_outlasted() {
     }
 }
 
-/// By those too who only ask.
+/// Interrupted calls of queries are made again, too.
 #[test]
-fn l12_signals_are_outlasted_by_questions() {
-    let check = "l12_signals_are_outlasted_by_questions";
-    for (question, calls, nth) in [("is_current g", LOOK, 3), ("holders a", OPEN, 2)] {
-        let point = Point { calls, nth, class: "ask", existed: true, held: false };
+fn l12_interrupted_calls_of_queries_are_retried() {
+    let check = "l12_interrupted_calls_of_queries_are_retried";
+    for (query, calls, nth) in [("is_current g", STAT, 3), ("status a", OPEN, 2)] {
+        let point = Point { calls, nth, class: "query", existed: true, held: false };
         for times in [1, 5, 90] {
             let fault = format!("error=EINTR:when={nth}..{}", times + nth - 1);
             let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
             scene.ok("lock a g");
-            let answer = scene.ok(question);
+            let answer = scene.ok(query);
             let pid = scene.strace.peer.pid();
-            let expected = if question == "holders a" { pid.to_string() } else { "true".into() };
+            let expected = if query == "status a" { pid.to_string() } else { "true".into() };
             assert!(answer.contains(&expected), "{}: {answer}", scene.what);
             scene.ok("release_guard g");
             scene.leaves_nothing();
@@ -247,10 +249,10 @@ fn l12_signals_are_outlasted_by_questions() {
     }
 }
 
-/// A waiter that is interrupted again and again goes on waiting, and times out no earlier.
+/// A waiter whose wait is interrupted repeatedly continues to wait and does not time out earlier.
 #[test]
-fn l3_signals_neither_shorten_a_wait_nor_lengthen_it() {
-    let check = "l3_signals_neither_shorten_a_wait_nor_lengthen_it";
+fn l3_signals_neither_shorten_nor_prolong_a_wait() {
+    let check = "l3_signals_neither_shorten_nor_prolong_a_wait";
     let point = POINTS[4];
     assert!(point.held);
     for fault in ["error=EINTR:when=2", "error=EINTR:when=2..6", "error=EINTR:when=2+2"] {
@@ -265,10 +267,10 @@ fn l3_signals_neither_shorten_a_wait_nor_lengthen_it() {
     }
 }
 
-/// For ever: then it is told as what it is, at the deadline and not before.
+/// If every call is interrupted forever, the call returns an error that mentions signals, at the deadline and not before.
 #[test]
-fn l12_signals_for_ever_are_an_error_at_the_deadline() -> Outcome {
-    let check = "l12_signals_for_ever_are_an_error_at_the_deadline";
+fn l12_endless_interruptions_are_an_error_at_the_deadline() -> Outcome {
+    let check = "l12_endless_interruptions_are_an_error_at_the_deadline";
     for point in POINTS {
         for timeout in [0, 100] {
             let fault = format!("error=EINTR:when={}+", if point.held { 1 } else { point.nth });
@@ -280,7 +282,7 @@ fn l12_signals_for_ever_are_an_error_at_the_deadline() -> Outcome {
             let took = answer.took();
             assert!(took >= Duration::from_millis(timeout) && took < PATIENCE, "{took:?}");
             let refusal = answer.outcome.expect_err(&scene.what);
-            // Interrupted as it creates the file, it looks again whether there is one.
+            // After an interrupted creation the library first opens the file again.
             let class = if point.class == "create" { "open" } else { point.class };
             assert_eq!(refusal.class, class, "{}: {refusal:?}", scene.what);
             assert!(refusal.message.contains("signals"), "{}: {refusal:?}", scene.what);
@@ -294,49 +296,49 @@ fn l12_signals_for_ever_are_an_error_at_the_deadline() -> Outcome {
     Ok(())
 }
 
-/// No timer to be had, or none that starts: the wait retries, and keeps its deadline.
+/// If a timer cannot be made or started, the wait retries and keeps its deadline.
 #[test]
-fn l3_without_a_timer() {
-    let check = "l3_without_a_timer";
+fn l3_without_a_timer_the_deadline_is_kept() {
+    let check = "l3_without_a_timer_the_deadline_is_kept";
     for fault in ["timer_create:error=EAGAIN", "timer_settime:error=EINVAL"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let Some(mut strace) = Strace::spawn(check, &[&format!("--inject={fault}")]) else {
             return;
         };
-        strace.peer.handle("hasty", &path, "timeout=100");
-        strace.peer.handle("patient", &path, "timeout=600000");
+        strace.peer.handle("short", &path, "timeout=100");
+        strace.peer.handle("long", &path, "timeout=600000");
         let descriptors = strace.peer.descriptors();
         let mut holder = Peer::with_handle("a", &path, "");
         holder.ok("acquire a");
-        let answer = strace.peer.ask("acquire hasty");
+        let answer = strace.peer.ask("acquire short");
         assert_eq!(answer.class(), "timed_out", "{fault}: {answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{fault}: {answer:?}");
-        strace.peer.ok("start w acquire patient");
+        strace.peer.ok("start w acquire long");
         strace.peer.assert_waiting("w");
         holder.ok("release a");
         strace.peer.wait_ok("w");
         assert!(!holder.finds_free("a"));
-        strace.peer.ok("release patient");
+        strace.peer.ok("release long");
         assert!(holder.finds_free("a"));
-        strace.peer.ok("drop_handle hasty");
-        strace.peer.ok("drop_handle patient");
+        strace.peer.ok("drop_handle short");
+        strace.peer.ok("drop_handle long");
         assert_eq!(strace.peer.descriptors(), descriptors, "{fault}");
         let trace = strace.end();
-        assert!(trace.count("(INJECTED)") > 0, "the fault was not met");
+        assert!(trace.count("(INJECTED)") > 0, "the fault was not injected");
     }
 }
 
-/// The hold cannot be passed on: it ends, and the error says why.
+/// If a hold cannot be passed on, it ends, and the error gives the reason.
 #[test]
-fn l12_a_refused_bequest() {
-    let check = "l12_a_refused_bequest";
+fn l12_a_failed_inherit_on_exec_ends_the_hold() {
+    let check = "l12_a_failed_inherit_on_exec_ends_the_hold";
     let point = Point { calls: "fcntl", nth: 1, class: "inherit", existed: true, held: false };
     for (name, errno) in ERRORS {
         let fault = format!("error={name}:when=1");
         let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
         scene.ok("lock a g");
-        scene.refused("bequeath_guard g", "inherit", errno);
+        scene.refused("inherit_on_exec_guard g", "inherit", errno);
         assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
         assert!(scene.holder.finds_free("a"), "{}", scene.what);
         scene.leaves_nothing();

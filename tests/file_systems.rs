@@ -1,7 +1,7 @@
-//! File systems that have no room, or may not be written.
+//! File systems that are full or read-only.
 //!
-//! - L1: a file is locked wherever it can be opened.
-//! - L12: what cannot be created is an error with the path, the action and the cause.
+//! - L1: a file that can be opened can be locked.
+//! - L12: a file that cannot be created is an error with the path, the action and the cause.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -9,16 +9,16 @@ use std::process::Command;
 
 use crate::support::{Peer, Scratch, skip, words_of};
 
-/// A peer that sees a file system of its own at the directory, made as the script says.
+/// Starts a peer in a new mount namespace, with a file system at the directory that the script sets up.
 fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
     let shell = |script: &str| {
         let dir = word_of_shell(scratch.path());
         format!("cd / && mount -t tmpfs -o mode=1777,nr_inodes=1k tmpfs {dir} && {script}")
             .replace("DIR", &dir)
     };
-    let may = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
-    if !may.is_ok_and(|output| output.status.success()) {
-        skip(check, "mounts: no file system can be mounted here");
+    let trial = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
+    if !trial.is_ok_and(|output| output.status.success()) {
+        skip(check, "mounts: file systems cannot be mounted here");
         return None;
     }
     let script = shell(&format!("{script} && exec \"$0\""));
@@ -30,10 +30,14 @@ fn word_of_shell(path: &Path) -> String {
 }
 
 #[test]
-fn l1_a_read_only_file_system() {
+fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     let scratch = Scratch::new();
     let script = "touch DIR/test.lock && mount -o remount,ro DIR";
-    let Some(mut one) = mounted("l1_a_read_only_file_system", &scratch, script) else { return };
+    let Some(mut one) =
+        mounted("l1_a_file_on_a_read_only_file_system_can_be_locked", &scratch, script)
+    else {
+        return;
+    };
     one.handle("a", scratch.lock_path(), "");
     one.handle("missing", scratch.join("missing"), "");
     one.ok("lock a g");
@@ -49,14 +53,18 @@ fn l1_a_read_only_file_system() {
         words_of(libc::EROFS)
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
-    assert!(!scratch.lock_path().exists(), "it was a file system of the peer's own");
+    assert!(!scratch.lock_path().exists(), "the file system should be visible to the peer only");
 }
 
 #[test]
-fn l12_a_full_file_system() {
+fn l12_a_full_file_system_is_an_error_of_creation() {
     let scratch = Scratch::new();
     let script = "mount -o remount,nr_inodes=2 DIR && touch DIR/there";
-    let Some(mut peer) = mounted("l12_a_full_file_system", &scratch, script) else { return };
+    let Some(mut peer) =
+        mounted("l12_a_full_file_system_is_an_error_of_creation", &scratch, script)
+    else {
+        return;
+    };
     peer.handle("a", scratch.lock_path(), "");
     let refusal = peer.refused("acquire a");
     assert_eq!(refusal.class, "create");
@@ -67,7 +75,7 @@ fn l12_a_full_file_system() {
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
     assert_eq!(peer.ok("state a"), "unlocked");
-    // What is there can be locked.
+    // A file that exists can be locked.
     peer.handle("there", scratch.join("there"), "");
     peer.ok("acquire there");
 }

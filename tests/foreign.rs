@@ -1,9 +1,9 @@
-//! - L14: programs that use plain `flock(2)` or `LockFileEx` exclude, and are excluded.
+//! L14: Locket and programs that use plain `flock(2)` or `LockFileEx` exclude each other.
 
 use crate::support::{Peer, Scratch, word};
 
 #[test]
-fn l14_a_foreign_holder_excludes() {
+fn l14_a_foreign_holder_excludes_locket() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut foreign = Peer::spawn();

@@ -1,6 +1,6 @@
-//! - L11: in a child of `fork`, dropping or releasing what the parent holds does not unlock the parent,
-//!   the child's own acquisitions exclude the parent's, and its state starts as unlocked.
-//! - L7: the lock of a killed process is free, although a forked child of it lives.
+//! - L11: a child of `fork` that drops or releases a hold of its parent does not unlock it. The child's acquisitions and
+//!   the parent's exclude each other. The child's state starts as unlocked.
+//! - L7: the lock of a killed process is free although its forked child is still running.
 #![cfg(unix)]
 
 use std::fs;
@@ -17,14 +17,18 @@ fn l11_a_child_starts_unlocked() {
         parent.ok(command);
         parent.ok("fork c");
         assert_eq!(parent.ok("child c state a"), "unlocked", "after {command}");
-        assert_eq!(parent.ok("state a"), state, "the child's question changes nothing");
+        assert_eq!(parent.ok("state a"), state, "the child's query changes nothing");
         parent.ok("kill_child c");
     }
     parent.ok("drop_guard g");
     parent.ok("release a");
     parent.refused("release a");
     parent.ok("fork c");
-    assert_eq!(parent.ok("child c state a"), "unlocked", "not even an error of the parent's");
+    assert_eq!(
+        parent.ok("child c state a"),
+        "unlocked",
+        "the child does not see the parent's failed release"
+    );
     assert_eq!(parent.ok("state a"), "released_error");
 }
 
@@ -37,7 +41,7 @@ fn l11_a_child_cannot_end_its_parents_holds() {
     let ends = [
         ("lock a g", "drop_guard g", "ok"),
         ("lock a g", "release_guard g", "not_locked"),
-        ("lock a g", "bequeath_guard g", "not_locked"),
+        ("lock a g", "inherit_on_exec_guard g", "not_locked"),
         ("lock a g", "release a", "not_locked"),
         ("lock a g", "drop_handle a", "ok"),
         ("acquire a", "release a", "not_locked"),
@@ -50,14 +54,14 @@ fn l11_a_child_cannot_end_its_parents_holds() {
         assert!(!other.finds_free("a"), "{acquire}, {end}");
         assert_eq!(parent.ok("state a"), "exclusive");
         parent.ok("end_child c");
-        assert!(!other.finds_free("a"), "{acquire}, {end}, and the child's end");
+        assert!(!other.finds_free("a"), "{acquire}, {end}, after the child's exit");
         parent.ok(if acquire == "acquire a" { "release a" } else { "release_guard g" });
         assert!(other.finds_free("a"), "{acquire}, {end}");
     }
 }
 
 #[test]
-fn l11_a_childs_end_releases_nothing_of_its_parents() {
+fn l11_a_childs_exit_releases_no_hold_of_its_parent() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
@@ -71,7 +75,7 @@ fn l11_a_childs_end_releases_nothing_of_its_parents() {
 }
 
 #[test]
-fn l11_a_release_is_not_held_up_by_a_child() {
+fn l11_a_release_frees_the_lock_although_a_child_exists() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
@@ -79,13 +83,15 @@ fn l11_a_release_is_not_held_up_by_a_child() {
         parent.ok(acquire);
         parent.ok("fork c");
         parent.ok(release);
-        assert!(other.finds_free("a"), "although the child has the descriptor");
+        assert!(
+            other.finds_free("a"),
+            "the lock should be free although the child has the descriptor"
+        );
         assert_eq!(parent.ok("child c state a"), "unlocked");
     }
 }
 
-/// With and without a descriptor that was at hand before the fork, through an inherited handle and
-/// a new one.
+/// With and without an idle descriptor before the fork, through an inherited handle and a new one.
 #[test]
 fn l11_parent_and_child_exclude_each_other() {
     for before in ["state a", "repeat 1 acquire a ; release a", "repeat 1 lock a g ; drop_guard g"]
@@ -100,15 +106,15 @@ fn l11_parent_and_child_exclude_each_other() {
             parent.ok(&format!("child c handle new path={}", word(&path)));
 
             parent.ok(&format!("child c acquire {childs}"));
-            assert!(!parent.finds_free("a"), "{before}, {childs}: the child holds it");
+            assert!(!parent.finds_free("a"), "{before}, {childs}: the child holds the lock");
             assert!(!other.finds_free("a"));
-            assert_eq!(parent.ok("state a"), "unlocked", "that is the child's");
+            assert_eq!(parent.ok("state a"), "unlocked", "the hold is the child's");
             assert_eq!(parent.refused("release a").class, "not_locked");
             parent.ok(&format!("child c release {childs}"));
 
             parent.ok("acquire a");
             let refusal = parent.refused(&format!("child c try_acquire {childs}"));
-            assert_eq!(refusal.class, "timed_out", "{before}, {childs}: the parent holds it");
+            assert_eq!(refusal.class, "timed_out", "{before}, {childs}: the parent holds the lock");
             parent.ok("release a");
             parent.ok(&format!("child c try_lock {childs} g"));
             assert!(!parent.finds_free("a"));
@@ -155,7 +161,7 @@ fn l11_three_generations_exclude_each_other() {
         }
         peer.ok(&format!("{holder}drop_guard g"));
     }
-    // Brothers, who know of each other through their parent alone.
+    // Siblings.
     peer.ok("fork d");
     peer.ok("child c acquire a");
     assert_eq!(peer.refused("child d try_acquire a").class, "timed_out");
@@ -166,7 +172,7 @@ fn l11_three_generations_exclude_each_other() {
 }
 
 #[test]
-fn l11_shared_holds_are_each_processs_own() {
+fn l11_parent_and_child_have_separate_shared_holds() {
     let scratch = Scratch::new();
     let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "shared");
@@ -175,10 +181,10 @@ fn l11_shared_holds_are_each_processs_own() {
     parent.ok("child c acquire a");
     assert_eq!(parent.ok("child c state a"), "shared 1");
     parent.ok("child c release a");
-    assert!(!writer.finds_free("a"), "the parent's");
+    assert!(!writer.finds_free("a"), "the parent holds the lock");
     parent.ok("child c acquire a");
     parent.ok("release a");
-    assert!(!writer.finds_free("a"), "the child's");
+    assert!(!writer.finds_free("a"), "the child holds the lock");
     parent.ok("child c release a");
     assert!(writer.finds_free("a"));
 }
@@ -220,9 +226,9 @@ fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
     }
 }
 
-/// What was held at the moment of the fork, too: the child has closed its copy.
+/// A hold that exists at the fork ends with the parent, too: the child has closed its copy of the descriptor.
 #[test]
-fn l7_what_was_held_at_the_fork_ends_with_the_parent() {
+fn l7_a_hold_at_the_fork_ends_with_the_parent() {
     for acquire in [&["lock a g"][..], &["acquire a"], &["lock a g", "lend_guard g"]] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -241,9 +247,9 @@ fn l7_what_was_held_at_the_fork_ends_with_the_parent() {
     }
 }
 
-/// The same of what another thread was waiting for.
+/// The same for a lock that another thread was waiting for at the fork.
 #[test]
-fn l7_what_was_waited_for_at_the_fork_ends_with_the_parent() {
+fn l7_a_wait_at_the_fork_ends_with_the_parent() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "timeout=600000");
@@ -261,10 +267,10 @@ fn l7_what_was_waited_for_at_the_fork_ends_with_the_parent() {
     kill(&child);
 }
 
-/// A child that no handler has told of its birth does not move the parent's offset.
+/// A child of clone(2) runs no fork handler. It does not move the offset of its parent's descriptor.
 #[cfg(target_os = "linux")]
 #[test]
-fn l11_a_child_of_clone_lends_nothing_of_its_parents() {
+fn l11_a_child_of_clone_does_not_move_its_parents_offset() {
     let scratch = Scratch::new();
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
     parent.ok("lock a g");
@@ -275,9 +281,9 @@ fn l11_a_child_of_clone_lends_nothing_of_its_parents() {
     assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
 }
 
-/// An inherited handle keeps a descriptor for reuse, remembers a failed release, and leaves no more behind with each clone.
+/// A handle that a child inherits keeps an idle descriptor and remembers a failed release. Repeated use leaks nothing.
 #[test]
-fn l11_an_inherited_handle_is_as_good_as_the_childs_own() {
+fn l11_an_inherited_handle_works_as_a_new_one() {
     let scratch = Scratch::new();
     let mut parent = Peer::with_handle("a", scratch.lock_path(), "");
     parent.ok("repeat 1 acquire a ; release a");
@@ -287,12 +293,12 @@ fn l11_an_inherited_handle_is_as_good_as_the_childs_own() {
     parent.ok("child c acquire a");
     let free = parent.ok("child c free_descriptor");
     parent.ok("child c release a");
-    assert_eq!(parent.ok("child c free_descriptor"), free, "it is kept for reuse");
+    assert_eq!(parent.ok("child c free_descriptor"), free, "the descriptor stays open for reuse");
     parent.ok("child c repeat 3 acquire a ; release a");
     assert_eq!(parent.ok("child c free_descriptor"), free);
 }
 
-/// A generation leaves no descriptor to the next.
+/// No process in a chain of forks leaks a descriptor to its child.
 #[test]
 fn l13_a_chain_of_forks_loses_no_descriptors() {
     let scratch = Scratch::new();
@@ -307,15 +313,15 @@ fn l13_a_chain_of_forks_loses_no_descriptors() {
         peer.ok(&format!("{to}fork c"));
         to += "child c ";
     }
-    // The first has a standard output of its own; the others, a stream to their parents.
+    // The first process is left out: its standard streams differ from those of its descendants.
     assert!(lowest[1..].windows(2).all(|it| it[0] == it[1]), "{lowest:?}");
 }
 
-/// A child that no handler has told of its birth: it finds out by itself, and is no other than the rest. It holds
-/// nothing and unlocks nothing; what it keeps open it closes with the guard.
+/// A child of clone(2) runs no fork handler. It detects by itself that it is a child: it holds nothing and unlocks nothing.
+/// It closes its copy of the descriptor with the guard.
 #[cfg(target_os = "linux")]
 #[test]
-fn l11_a_child_of_clone_holds_nothing_of_its_parents() {
+fn l11_a_child_of_clone_holds_nothing() {
     for before in ["state a", "repeat 1 acquire a ; release a"] {
         let scratch = Scratch::new();
         let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -335,7 +341,7 @@ fn l11_a_child_of_clone_holds_nothing_of_its_parents() {
             assert!(other.finds_free("a"));
             parent.ok("child c acquire a");
             assert!(!parent.finds_free("a") && !other.finds_free("a"));
-            // And a child of its own.
+            // The child can fork, too.
             parent.ok("child c fork d");
             assert_eq!(parent.ok("child c child d state a"), "unlocked");
             parent.ok("child c end_child d");
@@ -345,9 +351,9 @@ fn l11_a_child_of_clone_holds_nothing_of_its_parents() {
     }
 }
 
-/// A guard that the child drops is closed there: the child is not in the way of its parent's death.
+/// A guard that the child drops closes the child's copy of the descriptor. When the parent is killed, the lock is free.
 #[test]
-fn l7_a_child_can_let_go_of_an_inherited_guard() {
+fn l7_a_child_can_drop_an_inherited_guard() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     for end_of_guard in ["drop_guard g", "attempt release_guard g"] {
@@ -364,19 +370,19 @@ fn l7_a_child_can_let_go_of_an_inherited_guard() {
     }
 }
 
-/// Whatever the other threads were doing with the lock when the child was born.
+/// A child that is forked while other threads use the lock can use it.
 #[test]
-fn l11_a_child_born_in_the_middle_can_use_the_lock() {
+fn l11_a_child_forked_while_threads_use_the_lock_can_use_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    // The kernel is not fair to many who want it again at once: nobody is in a hurry here.
+    // flock(2) is not fair among threads that re-acquire in a loop, so the timeouts are long.
     let mut parent = Peer::with_handle("a", &path, "");
     parent.handle("timed", &path, "timeout=3600000");
     parent.handle("own", scratch.join("own.lock"), "");
     for (job, work) in [
         ("acquiring", "acquire timed ; release timed"),
         ("guarding", "lock a g ; drop_guard g"),
-        ("hoping", "attempt try_acquire own ; attempt release own"),
+        ("trying", "attempt try_acquire own ; attempt release own"),
         ("naming", "handle b path=/nowhere/b.lock ; drop_handle b"),
     ] {
         parent.ok(&format!("start {job} repeat 1000000000 {work}"));
@@ -393,7 +399,7 @@ fn l11_a_child_born_in_the_middle_can_use_the_lock() {
         parent.ok(&format!("child c {}", if turn % 2 == 0 { "drop_handle a" } else { "state a" }));
         parent.ok("kill_child c");
     }
-    for job in ["acquiring", "guarding", "hoping", "naming"] {
+    for job in ["acquiring", "guarding", "trying", "naming"] {
         parent.ok(&format!("stop {job}"));
         parent.wait_ok(job);
     }
@@ -401,7 +407,7 @@ fn l11_a_child_born_in_the_middle_can_use_the_lock() {
 }
 
 #[test]
-fn l11_waiting_at_the_fork() {
+fn l11_a_child_does_not_wait_for_its_parents_wait() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -413,15 +419,19 @@ fn l11_waiting_at_the_fork() {
     parent.assert_waiting("w");
     holder.ok("release a");
     parent.wait_ok("w");
-    assert_eq!(parent.refused("child c try_acquire a").class, "timed_out", "the parent's");
+    assert_eq!(
+        parent.refused("child c try_acquire a").class,
+        "timed_out",
+        "the parent holds the lock"
+    );
     parent.ok("release a");
     parent.ok("child c try_acquire a");
 }
 
-/// A grant that is turned down, since the path names another file by then, is not left with a child
-/// that was born during the wait: whoever comes next in that queue moves on as well (L9).
+/// The path names another file when the lock is granted, so the library gives the grant up. A child that was forked during
+/// the wait does not keep it: the next waiter in the queue also moves to the other file (L9).
 #[test]
-fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
+fn l11_a_child_keeps_no_lock_of_a_wait_for_a_replaced_file() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -431,17 +441,17 @@ fn l11_a_child_keeps_nothing_of_a_wait_for_a_replaced_file() {
     let mut next = Peer::with_handle("a", &path, "");
     next.start_waiting("w", "repeat 1 acquire a ; release a", &path);
     parent.ok("fork c");
-    fs::write(scratch.join("other"), "").expect("the directory is ours");
-    fs::rename(scratch.join("other"), &path).expect("the directory is ours");
+    fs::write(scratch.join("other"), "").expect("the test should own the directory");
+    fs::rename(scratch.join("other"), &path).expect("the test should own the directory");
     holder.ok("release a");
-    // In either order: the new file has no queue.
+    // The order is open: the waiters are not in a queue of the new file.
     parent.wait_ok("w");
     next.wait_ok("w");
 }
 
-/// The same where nobody can tell which file the path names.
+/// The same if the path cannot be resolved when the lock is granted.
 #[test]
-fn l11_a_child_keeps_nothing_of_a_wait_that_ends_in_an_error() {
+fn l11_a_child_keeps_no_lock_of_a_wait_that_fails() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -450,9 +460,9 @@ fn l11_a_child_keeps_nothing_of_a_wait_that_ends_in_an_error() {
     let mut parent = Peer::with_handle("a", &path, "");
     parent.start_waiting("w", "acquire a", &path);
     parent.ok("fork c");
-    fs::remove_file(&path).expect("the directory is ours");
-    std::os::unix::fs::symlink(&path, &path).expect("the directory is ours");
+    fs::remove_file(&path).expect("the test should own the directory");
+    std::os::unix::fs::symlink(&path, &path).expect("the test should own the directory");
     holder.ok("release a");
-    assert_eq!(parent.wait("w").class(), "check");
+    assert_eq!(parent.wait("w").class(), "verify");
     assert_eq!(holder.ok("try_foreign old exclusive"), "granted");
 }

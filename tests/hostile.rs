@@ -1,5 +1,5 @@
-//! The long tests of a lock in a hostile system: killed at each system call, every error at every call, crowds,
-//! full disks, and the locks of other programs.
+//! The long tests with fault injection: processes killed at each system call, every error at every call, many concurrent
+//! processes, full disks, and the locks of other programs.
 
 #[cfg(target_os = "linux")]
 #[path = "bin/clock.rs"]
@@ -13,6 +13,6 @@ mod crash_points;
 mod faults;
 mod interop;
 mod nemeses;
-mod remote_answers;
+mod network_answers;
 #[cfg(target_os = "linux")]
 mod torn_table;

@@ -1,7 +1,6 @@
-//! - L9: a hold is on the file that the path names at the moment of acquisition. A file that is
-//!   unlinked, renamed away or replaced while somebody waits is noticed, and the waiter moves on to
-//!   the new one within the same deadline. A guard tells whether the path still names its file, and
-//!   releasing is no error even if it does not.
+//! L9: a hold is on the file that the path names at the moment of acquisition. A waiter notices that the file is unlinked,
+//! renamed away or replaced, and moves to the new file within the same deadline. A guard tells whether the path still names
+//! its file. A release succeeds also if it does not.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -14,21 +13,21 @@ use std::thread;
 use crate::support::{Outcome, Peer, Scratch, until_waiting, word, words_of};
 use locket::{State, lock_file};
 
-type Fate = fn(&Path) -> io::Result<()>;
+type Change = fn(&Path) -> io::Result<()>;
 
-/// What may happen to a lock file behind everybody's back.
-const FATES: [(&str, Fate); 8] = [
+/// Changes that other programs may make to a lock file or its directory.
+const CHANGES: [(&str, Change); 8] = [
     ("unlinked", |path| fs::remove_file(path)),
     ("renamed away", |path| fs::rename(path, path.with_extension("old"))),
-    ("unlinked and made anew", |path| {
+    ("unlinked and created again", |path| {
         fs::remove_file(path)?;
         File::create_new(path).map(drop)
     }),
-    ("another renamed over it", |path| {
+    ("another file renamed over it", |path| {
         File::create_new(path.with_extension("new"))?;
         fs::rename(path.with_extension("new"), path)
     }),
-    ("a link to another renamed over it", |path| {
+    ("a link to another file renamed over it", |path| {
         File::create_new(path.with_extension("target"))?;
         symlink(path.with_extension("target"), path.with_extension("link"))?;
         fs::rename(path.with_extension("link"), path)
@@ -38,26 +37,26 @@ const FATES: [(&str, Fate); 8] = [
         fs::rename(path.with_extension("link"), path)
     }),
     ("directory replaced", |path| {
-        let dir = path.parent().expect("it is in a directory");
+        let dir = path.parent().expect("the file is in a directory");
         fs::rename(dir, dir.with_extension("old"))?;
         fs::create_dir(dir)?;
         File::create_new(path).map(drop)
     }),
-    ("directory removed and made anew", |path| {
-        let dir = path.parent().expect("it is in a directory");
+    ("directory removed and created again", |path| {
+        let dir = path.parent().expect("the file is in a directory");
         fs::remove_dir_all(dir)?;
         fs::create_dir(dir)
     }),
 ];
 
-/// Does to a new lock file, in a directory of its own, what may happen to one.
-fn for_every_fate(mut check: impl FnMut(&Path, &dyn Fn()) -> Outcome) -> Outcome {
-    for (name, befall) in FATES {
+/// Runs the check for each change, with a lock file in a new directory. The check makes the change.
+fn for_every_change(mut check: impl FnMut(&Path, &dyn Fn()) -> Outcome) -> Outcome {
+    for (name, change) in CHANGES {
         let scratch = Scratch::new();
         let path = lock_path_in_dir(&scratch)?;
-        check(&path, &|| befall(&path).unwrap_or_else(|error| panic!("{name}: {error}")))
+        check(&path, &|| change(&path).unwrap_or_else(|error| panic!("{name}: {error}")))
             .map_err(|error| format!("{name}: {error}"))?;
-        eprintln!("{name}: ok"); // Shown if the next one fails.
+        eprintln!("{name}: ok"); // Shown if the next change fails.
     }
     Ok(())
 }
@@ -68,13 +67,13 @@ fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
 }
 
 #[test]
-fn l9_the_guard_tells() -> Outcome {
-    for_every_fate(|path, befall| {
+fn l9_is_current_is_false_after_every_change() -> Outcome {
+    for_every_change(|path, change| {
         let guard = lock_file(path).lock()?;
         assert!(guard.is_current()?);
-        befall();
+        change();
         assert!(!guard.is_current()?);
-        assert_eq!(lock_file(path).state(), State::HeldExclusive, "it is still held");
+        assert_eq!(lock_file(path).state(), State::HeldExclusive, "the hold should stay");
         guard.release()?;
         assert_eq!(lock_file(path).state(), State::Unlocked);
         Ok(())
@@ -83,14 +82,14 @@ fn l9_the_guard_tells() -> Outcome {
 
 #[test]
 fn l9_a_release_ends_no_hold_on_the_new_file() -> Outcome {
-    for_every_fate(|path, befall| {
+    for_every_change(|path, change| {
         let mut other = Peer::with_handle("a", path, "");
         let mut third = Peer::with_handle("a", path, "");
         let lock = lock_file(path);
         lock.acquire()?;
         let guard = lock_file(path).timeout(std::time::Duration::ZERO).lock();
         assert!(guard.is_err());
-        befall();
+        change();
         other.ok("acquire a");
         lock.release()?;
         assert!(!third.finds_free("a"));
@@ -100,8 +99,8 @@ fn l9_a_release_ends_no_hold_on_the_new_file() -> Outcome {
 }
 
 #[test]
-fn l9_a_waiter_moves_on() -> Outcome {
-    for_every_fate(|path, befall| {
+fn l9_waiter_moves_to_the_replacement_file() -> Outcome {
+    for_every_change(|path, change| {
         for options in ["", "timeout=600000"] {
             let mut holder = Peer::with_handle("a", path, "");
             let mut waiter = Peer::with_handle("a", path, options);
@@ -109,7 +108,7 @@ fn l9_a_waiter_moves_on() -> Outcome {
             holder.ok(&format!("open_foreign old {}", word(path)));
             waiter.start_waiting("w", "lock a g", path);
             if options.is_empty() {
-                befall();
+                change();
             } else {
                 File::create_new(path.with_extension("second"))?;
                 fs::rename(path.with_extension("second"), path)?;
@@ -118,15 +117,16 @@ fn l9_a_waiter_moves_on() -> Outcome {
             holder.ok("release a");
             waiter.wait_ok("w");
             assert_eq!(waiter.ok("is_current g"), "true");
-            assert!(!holder.finds_free("a"), "the hold is on the file that is there");
-            assert_eq!(holder.ok("try_foreign old exclusive"), "granted", "and on no other");
+            assert!(!holder.finds_free("a"), "the hold should be on the new file");
+            let old = holder.ok("try_foreign old exclusive");
+            assert_eq!(old, "granted", "the old file should be free");
         }
         Ok(())
     })
 }
 
 #[test]
-fn l9_a_waiter_waits_for_the_new_files_holder() -> Outcome {
+fn l9_waiter_waits_for_the_holder_of_the_replacement_file() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -134,7 +134,7 @@ fn l9_a_waiter_waits_for_the_new_files_holder() -> Outcome {
     holder.ok("lock a g0");
     waiter.start_waiting("w", "lock a g", &path);
     for n in 1..4 {
-        // The holder takes the next file, puts it there, and lets the last one go.
+        // The holder locks the next file, renames it to the path, and releases the previous one.
         let next = scratch.join(&n.to_string());
         holder.handle("next", &next, "");
         holder.ok(&format!("lock next g{n}"));
@@ -149,21 +149,21 @@ fn l9_a_waiter_waits_for_the_new_files_holder() -> Outcome {
     Ok(())
 }
 
-/// Whoever holds the old file for ever is in nobody's way for longer than the deadline.
+/// If the old file stays locked forever, a waiter acquires the new file at its deadline.
 #[test]
-fn l9_the_deadline_finds_the_new_file() {
-    // Long enough for it to happen meanwhile, on a busy machine too. So all wait at the same time.
+fn l9_waiter_acquires_the_replacement_file_at_its_deadline() {
+    // The timeout is long enough for the change on a busy machine. The waits run concurrently, which saves time.
     const TIMEOUT: &str = "timeout=5000";
     thread::scope(|scope| {
-        for (name, befall) in FATES {
+        for (name, change) in CHANGES {
             scope.spawn(move || {
                 let scratch = Scratch::new();
-                let path = &lock_path_in_dir(&scratch).expect("the directory is ours");
+                let path = &lock_path_in_dir(&scratch).expect("the test should own the directory");
                 let mut holder = Peer::with_handle("a", path, "");
                 let mut waiter = Peer::with_handle("a", path, TIMEOUT);
                 holder.ok("acquire a");
                 waiter.start_waiting("w", "lock a g", path);
-                befall(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+                change(path).unwrap_or_else(|error| panic!("{name}: {error}"));
                 waiter.wait_ok("w");
                 assert_eq!(waiter.ok("is_current g"), "true", "{name}");
                 assert_eq!(holder.ok("state a"), "exclusive", "{name}");
@@ -172,14 +172,14 @@ fn l9_the_deadline_finds_the_new_file() {
     });
 }
 
-/// A try meets the file that is there, not the one whose descriptor is still at hand.
+/// A try uses the file that the path names now, not the file of the idle descriptor.
 #[test]
-fn l9_a_kept_descriptor_is_not_trusted() -> Outcome {
-    for_every_fate(|path, befall| {
+fn l9_an_idle_descriptor_of_an_old_file_is_not_used() -> Outcome {
+    for_every_change(|path, change| {
         let lock = lock_file(path);
         lock.acquire()?;
         lock.release()?;
-        befall();
+        change();
         lock.try_acquire()?;
         let mut other = Peer::with_handle("a", path, "");
         assert!(!other.finds_free("a"));
@@ -189,10 +189,10 @@ fn l9_a_kept_descriptor_is_not_trusted() -> Outcome {
     })
 }
 
-/// Somebody else still holds the old file, on which the kept descriptor would meet contention.
+/// Another process still holds the old file. The library must not try the idle descriptor of that file.
 #[test]
-fn l9_an_old_holder_is_in_nobodys_way() -> Outcome {
-    for_every_fate(|path, befall| {
+fn l9_a_holder_of_the_old_file_blocks_no_acquisition() -> Outcome {
+    for_every_change(|path, change| {
         let mut holder = Peer::with_handle("a", path, "");
         let mut peer = Peer::with_handle("a", path, "");
         peer.handle("timed", path, "timeout=3600000");
@@ -201,11 +201,11 @@ fn l9_an_old_holder_is_in_nobodys_way() -> Outcome {
             peer.ok("release a");
             holder.ok("lock a old");
             if again == "try_acquire a" {
-                befall();
+                change();
             } else {
                 fs::remove_file(path)?;
             }
-            // It does not wait for what is held, as that is not the lock any more.
+            // The peer does not wait for the old file: it is not the lock any more.
             peer.ok(again);
             peer.ok("release a");
             holder.ok("drop_guard old");
@@ -215,17 +215,17 @@ fn l9_an_old_holder_is_in_nobodys_way() -> Outcome {
 }
 
 #[test]
-fn l9_what_a_waiter_finds_may_be_no_lock_file() -> Outcome {
-    let fates: [(Fate, &str, i32); 3] = [
+fn l9_a_replacement_that_is_not_a_file_is_an_error() -> Outcome {
+    let changes: [(Change, &str, i32); 3] = [
         (|path| fs::create_dir(path), "open", libc::EISDIR),
-        (|path| symlink(path, path), "check", libc::ELOOP),
+        (|path| symlink(path, path), "verify", libc::ELOOP),
         (
-            |path| fs::remove_dir(path.parent().expect("it is in a directory")),
+            |path| fs::remove_dir(path.parent().expect("the file is in a directory")),
             "create",
             libc::ENOENT,
         ),
     ];
-    for (befall, class, code) in fates {
+    for (change, class, code) in changes {
         let scratch = Scratch::new();
         let path = lock_path_in_dir(&scratch)?;
         let mut holder = Peer::with_handle("a", &path, "");
@@ -233,9 +233,9 @@ fn l9_what_a_waiter_finds_may_be_no_lock_file() -> Outcome {
         holder.ok("acquire a");
         waiter.start_waiting("w", "acquire a", &path);
         fs::remove_file(&path)?;
-        befall(&path)?;
+        change(&path)?;
         holder.ok("release a");
-        let refusal = waiter.wait("w").outcome.expect_err("there is nothing to lock");
+        let refusal = waiter.wait("w").outcome.expect_err("the path does not name a lock file");
         let cause = format!("{}: {}", path.display(), words_of(code));
         assert!(refusal.message.contains(&cause), "{refusal:?}");
         assert_eq!(refusal.class, class, "{refusal:?}");
@@ -244,9 +244,9 @@ fn l9_what_a_waiter_finds_may_be_no_lock_file() -> Outcome {
     Ok(())
 }
 
-/// Who makes no file has nothing left to wait for when it is gone.
+/// A waiter with `create(false)` returns an error when the file is deleted: it must not create a new one.
 #[test]
-fn l9_a_deleted_file_ends_the_wait_of_who_makes_none() -> Outcome {
+fn l9_a_deleted_file_ends_a_wait_without_create() -> Outcome {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
@@ -256,7 +256,7 @@ fn l9_a_deleted_file_ends_the_wait_of_who_makes_none() -> Outcome {
     fs::remove_file(scratch.lock_path())?;
     holder.ok("release a");
     let outcome = waiting.join().map_err(|_| "the waiter panicked")?;
-    let Err(error) = outcome else { panic!("there was something to lock") };
+    let Err(error) = outcome else { panic!("the wait should fail") };
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
     assert!(!scratch.lock_path().exists());
     Ok(())

@@ -1,9 +1,9 @@
-//! - L14: the reference (locket.py), filelock, flock(1) and whoever calls `flock(2)` exclude Locket
-//!   and are excluded by it; each waits for the other, with a timeout and without, and gets the lock
-//!   whether the other releases it or is killed.
+//! L14: Locket and other programs exclude each other: the reference implementation (locket.py), filelock, flock(1), and
+//! programs that call `flock(2)`. Each waits for the other, with and without a timeout, and acquires the lock when the other
+//! releases it or is killed.
 //!
-//! The Python is the one that `LOCKET_PYTHON` names; otherwise the one that `ci/setup.sh` has made, or
-//! else `python3`.
+//! The tests run the Python interpreter that `LOCKET_PYTHON` names. Without it they run the one that `ci/setup.sh` has
+//! installed, and otherwise `python3`.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 
 use crate::support::{PATIENCE, Peer, Scratch, skip, until};
 
-/// A program that locks a file: it says `asking`, then `held` or `contended`, and holds the lock
-/// until its input has a line or ends.
+/// A program that locks a file. It prints `acquiring`, then `held` or `contended`. It holds the lock until it reads a line or
+/// its input ends.
 #[derive(Clone, Copy, Debug)]
 enum Program {
     Reference,
     Filelock,
     FlockCommand,
     RawCall,
-    /// Locks by `fcntl(2)`, which is another lock: nobody meets it.
+    /// Locks with `fcntl(2)`. Such locks do not exclude `flock(2)` locks.
     OtherCall,
 }
 
@@ -34,7 +34,7 @@ const REFERENCE: &str = "\
 import sys, locket
 timeout = None if sys.argv[2] == 'never' else float(sys.argv[2])
 lock = locket.lock_file(sys.argv[1], timeout=timeout)
-print('asking', flush=True)
+print('acquiring', flush=True)
 try:
     lock.acquire()
 except locket.LockError:
@@ -51,7 +51,7 @@ const FILELOCK: &str = "\
 import sys, filelock
 timeout = -1 if sys.argv[2] == 'never' else float(sys.argv[2])
 lock = filelock.FileLock(sys.argv[1], timeout=timeout)
-print('asking', flush=True)
+print('acquiring', flush=True)
 try:
     lock.acquire()
 except filelock.Timeout:
@@ -69,7 +69,7 @@ import sys, os, fcntl, time
 never = sys.argv[2] == 'never'
 end = None if never else time.monotonic() + float(sys.argv[2])
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o666)
-print('asking', flush=True)
+print('acquiring', flush=True)
 while True:
     last = not never and time.monotonic() >= end
     try:
@@ -96,7 +96,7 @@ fn python() -> String {
 }
 
 impl Program {
-    /// Why it cannot be met here, if so: what is lacking, and how that was found.
+    /// Returns what is missing to run the program, and the error. Returns `None` if the program can run.
     fn is_missing(self) -> Option<String> {
         let name = match self {
             Self::Reference => "locket.py 1.0.0",
@@ -121,8 +121,8 @@ impl Program {
             Ok(output) if output.status.success() => None,
             // The last line of a traceback is the error.
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                Some(format!("{name}: {}", said.trim_end().lines().last().unwrap_or("failed")))
+                let text = String::from_utf8_lossy(&output.stderr);
+                Some(format!("{name}: {}", text.trim_end().lines().last().unwrap_or("failed")))
             }
             Err(error) => Some(format!("{name}: {error}")),
         }
@@ -143,12 +143,12 @@ impl Program {
     }
 }
 
-/// With `-F` flock(1) becomes its command, which has the lock: it ends when that is killed.
+/// Runs flock(1). With `-F` it executes its command in the same process, so the lock ends when that process is killed.
 fn flock_command(path: &Path, timeout: Option<f64>) -> Command {
     let mut command = Command::new("sh");
     let timeout = timeout.map_or(String::new(), |timeout| format!("-w {timeout} -E 9"));
     let hold = "echo held; read _; exec echo released";
-    let script = format!("echo asking; exec flock -F {timeout} \"$0\" sh -c '{hold}'");
+    let script = format!("echo acquiring; exec flock -F {timeout} \"$0\" sh -c '{hold}'");
     command.args(["-c", &script]).arg(path);
     command
 }
@@ -160,7 +160,7 @@ struct Running {
 }
 
 impl Running {
-    /// Returns when it is about to ask for the lock.
+    /// Starts the program. Returns when the program is about to acquire the lock.
     #[track_caller]
     fn start(program: Program, path: &Path, timeout: Option<f64>) -> Self {
         let mut process = program
@@ -170,29 +170,29 @@ impl Running {
             .spawn()
             .unwrap_or_else(|error| panic!("{program:?} should start: {error}"));
         let input = process.stdin.take();
-        let output = BufReader::new(process.stdout.take().expect("it is piped"));
-        let (tell, lines) = mpsc::channel();
+        let output = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let running = Self { process, input, lines };
-        assert_eq!(running.says(), "asking");
+        assert_eq!(running.next_line(), "acquiring");
         running
     }
 
     #[track_caller]
     fn holder(program: Program, path: &Path) -> Self {
         let holder = Self::start(program, path, None);
-        assert_eq!(holder.says(), "held");
+        assert_eq!(holder.next_line(), "held");
         holder
     }
 
     #[track_caller]
-    fn says(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("it should say something")
+    fn next_line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("the program should print a line")
     }
 
-    /// Whether it could not have the lock; flock(1) tells it by its code.
+    /// Returns whether the program found the lock held. flock(1) tells it with its exit code.
     #[track_caller]
     fn is_contended(&mut self) -> bool {
         match self.lines.recv_timeout(PATIENCE) {
@@ -209,14 +209,15 @@ impl Running {
 
     #[track_caller]
     fn release(&mut self) {
-        self.input.as_mut().expect("it is piped").write_all(b"\n").expect("it should listen");
-        assert_eq!(self.says(), "released");
+        let input = self.input.as_mut().expect("stdin is piped");
+        input.write_all(b"\n").expect("the program should read its input");
+        assert_eq!(self.next_line(), "released");
     }
 
     #[track_caller]
     fn kill(mut self) {
-        self.process.kill().expect("it should be there to be killed");
-        self.process.wait().expect("it is our child");
+        self.process.kill().expect("the program should be running");
+        self.process.wait().expect("the program is a child of the test");
     }
 }
 
@@ -235,22 +236,22 @@ enum End {
 
 const ENDS: [End; 2] = [End::Clean, End::Killed];
 
-fn it_holds_and_locket_waits(program: Program) {
+fn program_holds_and_locket_waits(program: Program) {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Running::holder(program, &path);
-    let mut peer = Peer::with_handle("hasty", &path, "timeout=100");
-    assert!(!peer.finds_free("hasty"), "{program:?}");
-    let answer = peer.ask("acquire hasty");
+    let mut peer = Peer::with_handle("timed", &path, "timeout=100");
+    assert!(!peer.finds_free("timed"), "{program:?}");
+    let answer = peer.ask("acquire timed");
     assert_eq!(answer.class(), "timed_out", "{program:?}: {answer:?}");
     assert!(answer.took() >= Duration::from_millis(100), "{program:?}: {answer:?}");
     peer.handle("reader", &path, "shared");
     assert!(!peer.finds_free("reader"), "{program:?}");
     holder.release();
-    // flock(1) releases by its end, soon after its last word.
-    until("it is free", || peer.finds_free("hasty"));
+    // flock(1) releases the lock when it exits, soon after its last line.
+    until("the lock is free", || peer.finds_free("timed"));
 
-    for options in ["", "timeout=600000", "timeout=600000 without_signals"] {
+    for options in ["", "timeout=600000", "timeout=600000 use_signals=false"] {
         for end in ENDS {
             let mut holder = Running::holder(program, &path);
             let mut waiter = Peer::with_handle("a", &path, options);
@@ -261,13 +262,13 @@ fn it_holds_and_locket_waits(program: Program) {
                 End::Killed => holder.kill(),
             }
             waiter.wait_ok("w");
-            assert!(!peer.finds_free("hasty"), "{program:?} {options} {end:?}");
+            assert!(!peer.finds_free("timed"), "{program:?} {options} {end:?}");
             assert_eq!(waiter.ok("is_current g"), "true", "{program:?} {options} {end:?}");
         }
     }
 }
 
-fn locket_holds_and_it_waits(program: Program) {
+fn locket_holds_and_program_waits(program: Program) {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for acquire in ["lock a g", "acquire a"] {
@@ -287,48 +288,48 @@ fn locket_holds_and_it_waits(program: Program) {
                 End::Clean => drop(holder.ok("release_guard g")),
                 End::Killed => holder.kill(),
             }
-            assert_eq!(waiter.says(), "held", "{program:?} {timeout:?} {end:?}");
+            assert_eq!(waiter.next_line(), "held", "{program:?} {timeout:?} {end:?}");
             assert!(!Peer::with_handle("a", &path, "").finds_free("a"), "{program:?}");
             waiter.kill();
             let mut next = Peer::with_handle("a", &path, "");
-            until("the killed one's lock is free", || next.finds_free("a"));
+            until("the killed program's lock is free", || next.finds_free("a"));
         }
     }
 }
 
-fn meet(check: &str, program: Program) {
+fn assert_interoperates(check: &str, program: Program) {
     if let Some(reason) = program.is_missing() {
         return skip(check, &reason);
     }
-    it_holds_and_locket_waits(program);
-    locket_holds_and_it_waits(program);
+    program_holds_and_locket_waits(program);
+    locket_holds_and_program_waits(program);
 }
 
 #[test]
-fn l14_the_reference() {
-    meet("l14_the_reference", Program::Reference);
+fn l14_locket_py_and_locket_exclude_each_other() {
+    assert_interoperates("l14_locket_py_and_locket_exclude_each_other", Program::Reference);
 }
 
 #[test]
-fn l14_filelock() {
-    meet("l14_filelock", Program::Filelock);
+fn l14_filelock_and_locket_exclude_each_other() {
+    assert_interoperates("l14_filelock_and_locket_exclude_each_other", Program::Filelock);
 }
 
 #[test]
-fn l14_the_command_flock() {
-    meet("l14_the_command_flock", Program::FlockCommand);
+fn l14_flock_1_and_locket_exclude_each_other() {
+    assert_interoperates("l14_flock_1_and_locket_exclude_each_other", Program::FlockCommand);
 }
 
 #[test]
-fn l14_a_raw_call() {
-    meet("l14_a_raw_call", Program::RawCall);
+fn l14_a_raw_flock_call_and_locket_exclude_each_other() {
+    assert_interoperates("l14_a_raw_flock_call_and_locket_exclude_each_other", Program::RawCall);
 }
 
-/// The meeting itself: it is noticed when two do not exclude each other.
+/// The check above can fail: it notices that `fcntl(2)` locks and Locket do not exclude each other.
 #[test]
-fn l14_another_kind_of_lock_is_no_match() {
+fn l14_fcntl_locks_do_not_exclude_locket() {
     if let Some(reason) = Program::OtherCall.is_missing() {
-        return skip("l14_another_kind_of_lock_is_no_match", &reason);
+        return skip("l14_fcntl_locks_do_not_exclude_locket", &reason);
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();

@@ -1,39 +1,39 @@
-//! The laws of the lock: a module for each subject, which opens with the laws that it checks.
+//! Tests of the laws of the lock. Each module has one subject and begins with the laws that it checks.
 //!
-//! One program for all of them: it links once, and `cargo test l5_` prints one report of them. The tests that
-//! need a process of their own start one (`support::Peer`).
+//! All modules are one program: it links once, and `cargo test l5_` prints one report. Tests that need another process start
+//! one (`support::Peer`).
 
 mod support;
 
-mod closed;
+mod closed_descriptor;
 mod contents;
 mod crash;
-mod current;
 mod deadline;
 mod descriptors;
-mod diagnosis;
 mod downgrade;
+mod error_hints;
 mod exclusion;
 mod exec;
+mod failing_calls;
 mod file_systems;
 mod foreign;
 mod fork;
-mod fork_kept;
 mod holders;
-mod holders_abroad;
+mod holders_ambiguous;
 mod identity;
+mod inherit_on_fork;
+mod is_current;
 mod leak;
 mod lock_fd;
 mod misuse;
 mod on_wait;
 mod opening;
 mod path;
-mod places;
 mod reference;
-mod refused;
+mod relative_paths;
 mod release;
 mod shared;
+mod side_effects;
 mod skipping;
 mod syscalls;
-mod unnoticed;
 mod users;

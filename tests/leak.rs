@@ -1,6 +1,5 @@
-//! - L13: after every outcome the process has the descriptors, threads and timers it had before, plus
-//!   one descriptor for each hold; an idle one may be kept while a handle lives. Signal masks are as
-//!   they were.
+//! L13: after every outcome the process has the same descriptors, threads, timers and signal masks as before, and one
+//! descriptor more for each hold. One idle descriptor for each file may stay open while a handle exists.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -9,24 +8,24 @@ use std::process::Command;
 
 use crate::support::{Outcome, Peer, Scratch};
 
-/// What a process may have too much of, as the system counts it.
+/// Resources of a process, as `/proc` shows them.
 #[derive(Debug, PartialEq, Eq)]
-struct Belongings {
+struct Resources {
     descriptors: usize,
     threads: usize,
     timers: usize,
-    /// Blocked, and waiting to be delivered.
+    /// The blocked and the pending signals.
     signals: Vec<String>,
 }
 
-fn belongings(peer: &Peer) -> Belongings {
+fn resources(peer: &Peer) -> Resources {
     let proc = |name: &str| {
         fs::read_to_string(format!("/proc/{}/{name}", peer.pid()))
-            .expect("the peer should be there")
+            .expect("the peer should be running")
     };
     let signals =
         |line: &&str| ["SigBlk:", "SigPnd:", "ShdPnd:"].iter().any(|it| line.starts_with(it));
-    Belongings {
+    Resources {
         descriptors: peer.descriptors(),
         threads: peer.threads(),
         timers: proc("timers").lines().filter(|line| line.starts_with("ID:")).count(),
@@ -34,51 +33,51 @@ fn belongings(peer: &Peer) -> Belongings {
     }
 }
 
-/// A peer with a handle for every outcome that an acquisition can have.
+/// Starts a peer with a handle for every outcome that an acquisition can have.
 fn peer_of_all_outcomes(scratch: &Scratch) -> std::io::Result<Peer> {
     let mut peer = Peer::spawn();
     let path = scratch.lock_path();
     let fifo = Command::new("mkfifo").arg(scratch.join("fifo")).status()?;
-    assert!(fifo.success(), "mkfifo is everywhere");
+    assert!(fifo.success(), "mkfifo should succeed");
     symlink("loop", scratch.join("loop"))?;
     peer.handle("free", &path, "timeout=600000");
     peer.handle("shared", &path, "timeout=600000 shared");
     peer.handle("held", scratch.join("held"), "");
     peer.handle("try", scratch.join("held"), "timeout=0");
     peer.handle("wait", scratch.join("held"), "timeout=1");
-    peer.handle("retry", scratch.join("held"), "timeout=1 without_signals retry_period=1");
+    peer.handle("retry", scratch.join("held"), "timeout=1 use_signals=false retry_period=1");
     peer.handle("missing", scratch.join("missing/test.lock"), "");
     peer.handle("directory", scratch.path(), "");
     peer.handle("fifo", scratch.join("fifo"), "");
     peer.handle("loop", scratch.join("loop"), "");
-    peer.handle("link", scratch.join("loop"), "no_follow");
+    peer.handle("link", scratch.join("loop"), "follow_links=false");
     peer.handle("empty", "", "");
     Ok(peer)
 }
 
-/// Ten thousand cycles, one in two of which fails in one way or another.
+/// Ten thousand acquisitions. Half of them fail, in different ways.
 #[test]
 fn l13_ten_thousand_cycles_leave_nothing() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_all_outcomes(&scratch)?;
     let mut holder = Peer::with_handle("a", scratch.join("held"), "");
     holder.ok("acquire a");
-    let before = belongings(&peer);
+    let before = resources(&peer);
     let cycle = "acquire free ; release free ; lock free g ; drop_guard g \
                  ; lock shared g ; acquire shared ; release shared ; release_guard g \
                  ; attempt release free ; attempt acquire try ; attempt try_lock held g \
                  ; attempt acquire missing ; attempt acquire directory ; attempt lock fifo g \
                  ; attempt acquire loop ; attempt acquire link ; attempt acquire empty";
-    // Ten acquisitions a turn and two that are waited for.
+    // The first command makes ten acquisitions a turn, the second two that wait.
     peer.ok(&format!("repeat 1000 {cycle}"));
     peer.ok("repeat 200 attempt acquire wait ; attempt lock retry g");
     for name in ["free", "shared"] {
         peer.ok(&format!("acquire {name}"));
         peer.ok(&format!("release {name}"));
     }
-    let after = belongings(&peer);
-    // One idle descriptor for each of the two files that there are.
-    assert_eq!(after, Belongings { descriptors: before.descriptors + 2, ..before });
+    let after = resources(&peer);
+    // One idle descriptor for each of the two files.
+    assert_eq!(after, Resources { descriptors: before.descriptors + 2, ..before });
     for name in ["free", "shared", "held", "try", "wait", "retry"] {
         peer.ok(&format!("drop_handle {name}"));
     }
@@ -99,7 +98,7 @@ fn l13_threads_leave_nothing() -> Outcome {
     let mut peer = peer_of_all_outcomes(&scratch)?;
     let mut holder = Peer::with_handle("a", scratch.join("held"), "");
     holder.ok("acquire a");
-    let before = belongings(&peer);
+    let before = resources(&peer);
     for (n, job) in JOBS.iter().enumerate() {
         peer.ok(&format!("start {n} repeat 200 {job}"));
     }
@@ -109,9 +108,9 @@ fn l13_threads_leave_nothing() -> Outcome {
     for name in ["free", "shared", "held", "try", "wait", "retry"] {
         peer.ok(&format!("drop_handle {name}"));
     }
-    // A thread has been joined a little before the system stops showing it.
+    // `/proc` may still show a thread for a moment after it was joined.
     crate::support::until("the end of the jobs' threads", || peer.threads() == before.threads);
-    assert_eq!(belongings(&peer), before);
+    assert_eq!(resources(&peer), before);
     Ok(())
 }
 
@@ -128,38 +127,38 @@ fn l13_one_descriptor_for_each_hold() {
     {
         peer.ok(release);
     }
-    assert_eq!(peer.descriptors(), before + 2, "one held, one kept");
+    assert_eq!(peer.descriptors(), before + 2, "one of a hold, one idle");
     peer.ok("release a");
-    assert_eq!(peer.descriptors(), before + 1, "one kept");
+    assert_eq!(peer.descriptors(), before + 1, "one idle");
     peer.ok("drop_handle a");
     assert_eq!(peer.descriptors(), before);
 }
 
-/// The counter-proof: what is left behind on purpose is seen.
+/// The check above can fail: a waiter's descriptor, thread and timer are counted.
 #[test]
-fn l13_the_counting_counts() {
+fn l13_the_count_sees_a_leak() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
     let mut peer = Peer::with_handle("a", &path, "timeout=600000");
-    let before = belongings(&peer);
+    let before = resources(&peer);
     peer.start_waiting("w", "acquire a", &path);
-    let waiting = belongings(&peer);
+    let waiting = resources(&peer);
     assert_eq!(waiting.descriptors, before.descriptors + 1);
     assert_eq!(waiting.threads, before.threads + 1);
     assert_eq!(waiting.timers, before.timers + 1);
 }
 
-/// What is known of a path goes with its last handle.
+/// The library frees what it has stored for a path with the last handle of the path.
 #[test]
-fn l13_paths_are_forgotten() {
+fn l13_memory_of_a_path_is_freed_with_its_last_handle() {
     let resident = |peer: &Peer| -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", peer.pid()));
-        let status = status.expect("the peer should be there");
+        let status = status.expect("the peer should be running");
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        kibibytes.expect("the system should tell")
+        kibibytes.expect("the status should contain VmRSS")
     };
     let mut peer = Peer::spawn();
     let long = "x".repeat(200);
@@ -168,13 +167,13 @@ fn l13_paths_are_forgotten() {
             (from..to).map(|n| format!("handle a path=/{long}{n} ; drop_handle a")).collect();
         format!("repeat 1 {}", paths.join(" ; "))
     };
-    // At first the process grows into its work.
+    // At first the process's memory grows to its working size.
     peer.ok(&many(0, 5_000));
     let before = resident(&peer);
     for thousands in (5..65).step_by(5) {
         peer.ok(&many(thousands * 1000, thousands * 1000 + 5_000));
     }
     let grown = resident(&peer).saturating_sub(before);
-    // 60,000 paths of 200 bytes.
+    // 60,000 paths of 200 bytes would be 12,000 KB.
     assert!(grown < 4_000, "{grown} KiB more");
 }

@@ -1,11 +1,10 @@
-//! What a lock bears: every strange use ends in an error or in the same lock as before.
+//! Unusual and wrong uses of a lock. Each ends in an error or leaves the lock unchanged.
 //!
 //! - L5: a guard's hold is ended by that guard alone; a hold of `acquire` belongs to the process.
 //! - L6: the lock stays usable.
 //!
-//! A second release, a hundred releases and a release through another handle are in `release.rs`, a
-//! later `chdir` in `path.rs`, a file that another user makes in `users.rs`, one that is deleted in
-//! `identity.rs` and `current.rs`.
+//! Other modules have related tests: repeated releases and releases through another handle are in `release.rs`, `chdir` in
+//! `path.rs`, files of other users in `users.rs`, deleted files in `identity.rs` and `is_current.rs`.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +24,7 @@ fn l5_a_hold_outlives_every_handle() -> Outcome {
         drop(lock);
     }
     assert!(!other.finds_free("a"));
-    // Handles and paths that come and go meanwhile do not take it with them.
+    // Handles of other paths that are made and dropped do not end the hold.
     for n in 0..100 {
         drop(lock_file(scratch.join(&n.to_string())));
     }
@@ -55,11 +54,11 @@ fn l3_a_retry_period_of_zero_is_no_pause() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
-    let options = "retry_period=0 without_signals timeout";
-    let mut hasty = Peer::with_handle("a", &path, &format!("{options}=30"));
+    let options = "retry_period=0 use_signals=false timeout";
+    let mut short = Peer::with_handle("a", &path, &format!("{options}=30"));
     let mut waiter = Peer::with_handle("a", &path, &format!("{options}=60000"));
     holder.ok("acquire a");
-    let answer = hasty.ask("acquire a");
+    let answer = short.ask("acquire a");
     assert_eq!(answer.class(), "timed_out");
     assert!(answer.took() >= Duration::from_millis(30));
     waiter.ok("start w acquire a");
@@ -72,20 +71,20 @@ fn l3_a_retry_period_of_zero_is_no_pause() {
 fn l3_a_thread_that_waits_for_itself_times_out() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock().timeout(Duration::from_millis(20));
-    let held = lock.lock()?;
+    let guard = lock.lock()?;
     let start = Instant::now();
     assert!(lock.lock().is_err_and(|error| error.is_contended()));
     assert!(lock.acquire().is_err_and(|error| error.is_contended()));
     assert!(start.elapsed() >= Duration::from_millis(40));
-    assert!(held.is_current()?);
-    held.release()?;
+    assert!(guard.is_current()?);
+    guard.release()?;
     lock.acquire()?;
     lock.release()?;
     Ok(())
 }
 
 #[test]
-fn l5_a_guard_is_dropped_in_another_thread() -> Outcome {
+fn l5_a_guard_can_be_dropped_in_another_thread() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "");
@@ -95,7 +94,7 @@ fn l5_a_guard_is_dropped_in_another_thread() -> Outcome {
     other.wait_ok("w");
     other.ok("drop_guard g");
 
-    // From a thread that is gone, and shared by others.
+    // A guard from a thread that has ended, shared by two other threads.
     let lock = scratch.lock();
     let guard = thread::spawn(move || lock.lock()).join().expect("no panic")?;
     assert!(!other.finds_free("a"));
@@ -111,46 +110,46 @@ fn l5_a_guard_is_dropped_in_another_thread() -> Outcome {
 #[test]
 fn l5_a_forgotten_guard_holds_until_the_end_of_the_process() {
     let scratch = Scratch::new();
-    let mut forgetful = Peer::with_handle("a", scratch.lock_path(), "timeout=10");
+    let mut holder = Peer::with_handle("a", scratch.lock_path(), "timeout=10");
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-    forgetful.ok("lock a g");
-    forgetful.ok("forget_guard g");
+    holder.ok("lock a g");
+    holder.ok("forget_guard g");
     assert!(!other.finds_free("a"));
-    assert_eq!(forgetful.ok("state a"), "exclusive");
-    assert_eq!(forgetful.refused("release a").class, "not_locked");
-    assert_eq!(forgetful.refused("acquire a").class, "timed_out");
-    forgetful.ok("drop_handle a");
-    forgetful.handle("a", scratch.lock_path(), "");
-    assert_eq!(forgetful.ok("state a"), "exclusive");
+    assert_eq!(holder.ok("state a"), "exclusive");
+    assert_eq!(holder.refused("release a").class, "not_locked");
+    assert_eq!(holder.refused("acquire a").class, "timed_out");
+    holder.ok("drop_handle a");
+    holder.handle("a", scratch.lock_path(), "");
+    assert_eq!(holder.ok("state a"), "exclusive");
     assert!(!other.finds_free("a"));
-    forgetful.end();
+    holder.end();
     assert!(other.finds_free("a"));
 }
 
 #[test]
-fn l6_a_panic_releases_what_a_guard_holds() {
+fn l6_a_panic_releases_the_hold_of_a_guard() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut other = Peer::with_handle("a", &path, "");
     let lock = scratch.lock();
     let panicked = thread::spawn(move || {
-        let _held = lock.lock().expect("it is free");
+        let _guard = lock.lock().expect("the lock is free");
         panic!("in the critical section, on purpose");
     });
     assert!(panicked.join().is_err());
-    assert!(other.finds_free("a"), "nothing is poisoned");
+    assert!(other.finds_free("a"), "the lock should not be poisoned");
     let lock = scratch.lock();
     assert_eq!(lock.state(), State::Unlocked);
-    lock.lock().and_then(Guard::release).expect("it is free");
+    lock.lock().and_then(Guard::release).expect("the lock is free");
 }
 
 #[test]
-fn l6_a_panic_leaves_what_acquire_holds() -> Outcome {
+fn l6_a_panic_keeps_the_hold_of_acquire() -> Outcome {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let lock = scratch.lock();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        lock.acquire().expect("it is free");
+        lock.acquire().expect("the lock is free");
         panic!("in the critical section, on purpose");
     }));
     assert!(panicked.is_err());
@@ -168,7 +167,7 @@ fn l6_a_panic_wakes_a_waiter() {
     let mut waiter = Peer::with_handle("a", &path, "");
     let lock = scratch.lock();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _held = lock.lock().expect("it is free");
+        let _guard = lock.lock().expect("the lock is free");
         waiter.start_waiting("w", "acquire a", &path);
         panic!("in the critical section, on purpose");
     }));
@@ -177,7 +176,7 @@ fn l6_a_panic_wakes_a_waiter() {
 }
 
 #[test]
-fn an_option_is_of_the_handle_that_it_returns() -> Outcome {
+fn an_option_leaves_the_original_handle_unchanged() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     let reader = lock.clone().shared();
@@ -187,65 +186,65 @@ fn an_option_is_of_the_handle_that_it_returns() -> Outcome {
     Ok(())
 }
 
-/// A timeout is replaced by another, and taken back by `None`.
+/// A later timeout replaces an earlier one, and `None` removes it.
 #[test]
-fn the_last_timeout_counts() -> Outcome {
+fn the_last_timeout_applies() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let lock = scratch.lock().timeout(Duration::ZERO);
-    let held = lock.lock()?;
+    let guard = lock.lock()?;
     assert!(lock.clone().timeout(None).timeout(Duration::ZERO).lock().is_err());
     let waiter = thread::spawn({
         let lock = lock.timeout(None);
         move || lock.lock()
     });
     crate::support::until_waiting(std::process::id(), &path, 1);
-    held.release()?;
+    guard.release()?;
     waiter.join().expect("no panic")?.release()?;
     Ok(())
 }
 
 #[test]
-fn handles_and_guards_go_everywhere() -> Outcome {
-    fn assert_goes_everywhere<T: Send + Sync + 'static>(_: &T) {}
+fn handles_guards_and_errors_are_send_and_sync() -> Outcome {
+    fn assert_send_sync<T: Send + Sync + 'static>(_: &T) {}
     let scratch = Scratch::new();
     let lock: Lock = scratch.lock();
-    assert_goes_everywhere(&lock);
+    assert_send_sync(&lock);
     let guard = lock.lock()?;
-    assert_goes_everywhere(&guard);
-    // Looking at them takes no lock for longer than the look.
+    assert_send_sync(&guard);
+    // Formatting both at the same time does not deadlock.
     assert!(format!("{lock:?} {guard:?}").contains("test.lock"));
     assert!(format!("{lock:?}").contains("HeldExclusive"));
-    let error = lock.try_lock().expect_err("it is held");
-    assert_goes_everywhere(&error);
+    let error = lock.try_lock().expect_err("the lock is held");
+    assert_send_sync(&error);
     Ok(())
 }
 
-/// A process with one thread that waits without a timeout for what it holds itself would wait forever. It is told so at once,
-/// and the hold and the lock are as before.
+/// A process with one thread that waits without a timeout for its own hold would wait forever. The call returns an error
+/// immediately. The hold stays, and the lock stays usable.
 #[cfg(target_os = "linux")]
 #[test]
-fn l12_a_wait_for_oneself_is_an_error_at_once() {
-    for (held, wanted) in [("", ""), ("", "shared"), ("shared", "")] {
+fn l12_a_wait_for_the_own_hold_is_a_deadlock() {
+    for (first, second) in [("", ""), ("", "shared"), ("shared", "")] {
         for acquire in ["lock a g", "acquire a"] {
             let scratch = Scratch::new();
             let path = scratch.lock_path();
             let mut other = Peer::with_handle("a", &path, "");
-            let mut peer = Peer::with_handle("a", &path, held);
-            peer.handle("wanted", &path, wanted);
+            let mut peer = Peer::with_handle("a", &path, first);
+            peer.handle("second", &path, second);
             peer.ok(acquire);
-            for again in ["lock wanted h", "acquire wanted"] {
+            for again in ["lock second h", "acquire second"] {
                 let refusal = peer.refused(again);
                 assert_eq!(refusal.kind, "deadlock", "{refusal:?}");
                 assert!(refusal.message.contains("no other thread"), "{refusal:?}");
             }
             assert!(!other.finds_free("a"));
             peer.ok(if acquire == "acquire a" { "release a" } else { "drop_guard g" });
-            peer.ok("acquire wanted");
-            peer.ok("release wanted");
-            // With a timeout the wait ends by that, and the holder is named.
+            peer.ok("acquire second");
+            peer.ok("release second");
+            // With a timeout the wait ends at the deadline, and the error names this process.
             peer.ok(acquire);
-            peer.handle("timed", &path, format!("{wanted} timeout=20").trim());
+            peer.handle("timed", &path, format!("{second} timeout=20").trim());
             let refusal = peer.refused("acquire timed");
             assert_eq!(refusal.class, "timed_out");
             assert!(refusal.message.contains("held by this process"), "{refusal:?}");
@@ -253,10 +252,10 @@ fn l12_a_wait_for_oneself_is_an_error_at_once() {
     }
 }
 
-/// However the process comes to hold it, and by whatever path.
+/// The same for other kinds of holds and for other paths of the file.
 #[cfg(target_os = "linux")]
 #[test]
-fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
+fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     std::fs::File::create(&path)?;
@@ -266,8 +265,8 @@ fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
     let scenes: [(&str, &[&str], &str); 4] = [
         ("", &["lock a g"], ""),
         ("shared", &["lock a g", "lock a h", "drop_guard h"], ""),
-        ("", &["lock a g", "bequeath_guard g", "drop_handle a"], ""),
-        ("", &["lock a g", "keep_guard_on_fork g", "fork c"], "child c "),
+        ("", &["lock a g", "inherit_on_exec_guard g", "drop_handle a"], ""),
+        ("", &["lock a g", "inherit_on_fork_guard g", "fork c"], "child c "),
     ];
     for (options, commands, to) in scenes {
         let mut peer = Peer::with_handle("a", &path, options);
@@ -283,7 +282,8 @@ fn l12_a_wait_for_oneself_by_another_way_is_an_error_too() -> Outcome {
     Ok(())
 }
 
-/// A hold whose descriptor the host has closed is over: another process holds the lock, and this one waits for it.
+/// A hold whose descriptor the host has closed has ended. Another process can hold the lock then, and this process waits
+/// for it.
 #[cfg(target_os = "linux")]
 #[test]
 fn l12_a_hold_that_the_host_has_closed_is_not_named() {
@@ -296,16 +296,16 @@ fn l12_a_hold_that_the_host_has_closed_is_not_named() {
     let mut other = Peer::with_handle("a", &path, "");
     other.ok("acquire a");
     let refusal = peer.refused("try_acquire a");
-    assert!(refusal.message.ends_with("it is held elsewhere"), "{refusal:?}");
+    assert!(refusal.message.ends_with(": held by another process"), "{refusal:?}");
     peer.start_waiting("w", "acquire a", &path);
     other.ok("release a");
     peer.wait_ok("w");
 }
 
-/// Another thread may release it, and does.
+/// If the process has another thread, that thread may release the lock. So the wait is not an error.
 #[cfg(target_os = "linux")]
 #[test]
-fn l12_a_wait_for_another_thread_is_a_wait() {
+fn l12_a_wait_with_another_thread_is_not_a_deadlock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peer = Peer::with_handle("a", &path, "");

@@ -1,14 +1,13 @@
-//! What has been the end of other locks.
+//! Conditions in which other locks have failed.
 //!
-//! - L1, L3: a holder that is stopped holds, and whoever waits for it leaves on time; a waiter that
-//!   is stopped is in nobody's way. A file is one file under all its names and mounts.
-//! - L3: the clock on the wall is not looked at.
-//! - L4, L13: a thousand waiters all get the lock, or all leave on time, and leave nothing behind.
-//! - L9: another file is another, though it has the number of the first.
-//! - L8, L12: a full disk is told when there is a file to create, and no trouble when there is one.
+//! - L1, L3: a stopped holder still holds, and a waiter for it ends at its deadline. A stopped waiter does not block
+//!   others. A file is the same lock under all its names and mounts.
+//! - L3: the library does not read the wall clock.
+//! - L4, L13: of a thousand waiters all acquire the lock, or all time out, and nothing is left of them.
+//! - L9: a file with the inode number of another one on another file system is another lock.
+//! - L8, L12: on a full disk a missing lock file is an error, and an existing one can be locked.
 //!
-//! Forks, executed programs, users and exhausted descriptors have tests of their own, and a file
-//! that does not stay is part of the stress.
+//! Other modules test forks, executed programs, users and exhausted descriptors. The stress tests replace lock files.
 #![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -20,11 +19,11 @@ use std::time::Duration;
 
 use crate::support::{Outcome, PATIENCE, Peer, Scratch, is_root, skip, until, until_waiting};
 
-/// Stops it, and returns when it is.
+/// Stops the peer, and returns when it is stopped.
 #[track_caller]
 fn stop(peer: &Peer) {
     peer.signal("STOP");
-    until("it is stopped", || {
+    until("the peer is stopped", || {
         let status = fs::read_to_string(format!("/proc/{}/status", peer.pid()));
         status.is_ok_and(|status| status.contains("State:\tT"))
     });
@@ -36,12 +35,12 @@ fn l1_a_stopped_holder_holds() {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
-        let mut other = Peer::with_handle("hasty", &path, "timeout=100");
+        let mut other = Peer::with_handle("timed", &path, "timeout=100");
         let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
         holder.ok(acquire);
         stop(&holder);
-        assert!(!other.finds_free("hasty"));
-        let answer = other.ask("acquire hasty");
+        assert!(!other.finds_free("timed"));
+        let answer = other.ask("acquire timed");
         assert_eq!(answer.class(), "timed_out", "{answer:?}");
         let took = answer.took();
         assert!(took >= Duration::from_millis(100) && took < PATIENCE, "{took:?}");
@@ -55,7 +54,7 @@ fn l1_a_stopped_holder_holds() {
 }
 
 #[test]
-fn l1_a_killed_while_stopped_holder_frees_it() {
+fn l1_a_holder_killed_while_stopped_releases() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -68,7 +67,7 @@ fn l1_a_killed_while_stopped_holder_frees_it() {
 }
 
 #[test]
-fn l4_a_stopped_waiter_is_not_in_the_way() {
+fn l4_a_stopped_waiter_does_not_block_others() {
     for options in ["", "timeout=600000"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -93,7 +92,7 @@ fn l4_a_stopped_waiter_is_not_in_the_way() {
 const CROWD: usize = 10;
 const EACH: usize = 100;
 
-/// A thousand threads of ten processes, all in the kernel's queue; half of them with a deadline.
+/// Starts a thousand threads in ten processes. All wait in the kernel's queue, half of them with a deadline.
 fn crowd(path: &Path, timeout: &str) -> Vec<Peer> {
     let mut crowd = vec![];
     for number in 0..CROWD {
@@ -108,7 +107,7 @@ fn crowd(path: &Path, timeout: &str) -> Vec<Peer> {
 }
 
 #[test]
-fn l4_a_thousand_waiters_all_get_it() {
+fn l4_a_thousand_waiters_all_acquire_the_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -117,7 +116,7 @@ fn l4_a_thousand_waiters_all_get_it() {
     for peer in &crowd {
         until_waiting(peer.pid(), &path, EACH);
     }
-    // A tenth of them at once are not there any more.
+    // Kills a tenth of the waiters at the same time.
     crowd.pop().expect("there are ten").kill();
     assert_eq!(holder.ok("state a"), "exclusive");
     holder.ok("release a");
@@ -125,69 +124,73 @@ fn l4_a_thousand_waiters_all_get_it() {
         for job in 0..EACH {
             peer.wait_ok(&format!("w{job}"));
         }
-        until("the threads are gone", || peer.threads() == 1);
+        until("the threads have ended", || peer.threads() == 1);
         peer.ok("drop_handle a");
-        // Its input, its output and what it was started with.
+        // The peer has only the descriptors that a new peer has.
         assert_eq!(peer.descriptors(), Peer::spawn().descriptors());
     }
     assert!(holder.finds_free("a"));
 }
 
 #[test]
-fn l3_hundreds_leave_on_time() {
+fn l3_hundreds_of_waiters_time_out_on_time() {
     const TIMEOUT: Duration = Duration::from_millis(1500);
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
     let mut crowd = crowd(&path, "timeout=1500");
-    let mut left = 0;
+    let mut timed_out = 0;
     for peer in crowd.iter_mut().step_by(2) {
         for job in 0..EACH {
             let answer = peer.wait(&format!("w{job}"));
             assert_eq!(answer.class(), "timed_out", "{answer:?}");
             let took = answer.took();
             assert!(took >= TIMEOUT && took < TIMEOUT + PATIENCE, "{took:?}");
-            left += 1;
+            timed_out += 1;
         }
         peer.ok("drop_handle a");
         assert_eq!(peer.descriptors(), Peer::spawn().descriptors());
     }
-    assert_eq!(left, CROWD * EACH / 2);
-    // The others are still where they were.
+    assert_eq!(timed_out, CROWD * EACH / 2);
+    // The waiters without a deadline are still in the queue.
     for peer in crowd.iter().skip(1).step_by(2) {
         until_waiting(peer.pid(), &path, EACH);
     }
     assert_eq!(holder.ok("state a"), "exclusive");
 }
 
-/// A peer with mounts of its own, made by this script; `$0` is the directory.
+/// Starts a peer in a new mount namespace that the script sets up. `$0` is the directory.
 fn with_mounts(check: &str, directory: &Path, script: &str) -> Option<Peer> {
     if !is_root() {
-        skip(check, "root: no other user may mount");
+        skip(check, "root: only root can mount");
         return None;
     }
     let mut mount = Command::new("unshare");
     let output = mount.args(["-m", "mount", "-t", "tmpfs", "none"]).arg(directory).output();
     if !output.as_ref().is_ok_and(|output| output.status.success()) {
-        skip(check, &format!("mounts: cannot be made here: {output:?}"));
+        skip(check, &format!("mounts: file systems cannot be mounted here: {output:?}"));
         return None;
     }
-    let directory = directory.to_str().expect("it is text");
+    let directory = directory.to_str().expect("the path is UTF-8");
     let script = format!("set -e; {script}; shift; exec \"$@\"");
     Some(Peer::under(&["unshare", "-m", "sh", "-c", &script, directory, "--"]))
 }
 
 #[test]
-fn l8_a_full_disk() {
+fn l8_a_full_disk_is_an_error_only_for_a_missing_file() {
     let scratch = Scratch::new();
     let mount = scratch.join("disk");
-    fs::create_dir(&mount).expect("the directory is ours");
-    // Room for its root and these two; and one block, which the second fills.
+    fs::create_dir(&mount).expect("the test should own the directory");
+    // The file system has three inodes, for its root and two files, and one block, which the second file fills.
     let script = "mount -t tmpfs -o size=4k,nr_inodes=3 none $0/disk; : >$0/disk/there; \
                   { head -c 8192 /dev/zero >$0/disk/full || :; } 2>/dev/null; \
                   if { echo more >>$0/disk/there; } 2>/dev/null; then exit 1; fi";
-    let Some(mut peer) = with_mounts("l8_a_full_disk", scratch.path(), script) else { return };
+    let Some(mut peer) =
+        with_mounts("l8_a_full_disk_is_an_error_only_for_a_missing_file", scratch.path(), script)
+    else {
+        return;
+    };
     peer.handle("there", mount.join("there"), "");
     peer.handle("missing", mount.join("missing"), "timeout=100");
     let descriptors = peer.descriptors();
@@ -195,7 +198,7 @@ fn l8_a_full_disk() {
         let refusal = peer.refused("acquire missing");
         assert_eq!(refusal.class, "create", "{refusal:?}");
         assert!(refusal.message.contains("(os error 28): there is no room"), "{refusal:?}");
-        assert_eq!(refusal.kind, "exhausted");
+        assert_eq!(refusal.kind, "resourceexhausted");
         assert_eq!(peer.ok("state missing"), "unlocked");
     }
     assert_eq!(peer.descriptors(), descriptors);
@@ -207,10 +210,10 @@ fn l8_a_full_disk() {
     assert_eq!(peer.ok("state there"), "exclusive");
 }
 
-/// As in a container that is given the lock file, or its directory, under another name.
+/// A container may see the lock file or its directory under another path.
 #[test]
-fn l1_a_file_is_one_under_all_its_mounts() -> Outcome {
-    let check = "l1_a_file_is_one_under_all_its_mounts";
+fn l1_a_file_is_one_lock_under_all_its_mounts() -> Outcome {
+    let check = "l1_a_file_is_one_lock_under_all_its_mounts";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let (file, directory) = (scratch.join("file"), scratch.join("directory"));
@@ -236,17 +239,17 @@ fn l1_a_file_is_one_under_all_its_mounts() -> Outcome {
         outside.wait_ok("w");
         outside.ok("release_guard g");
     }
-    // The names outside of the mounts are those of other files.
+    // Outside the mount namespace the path names another file.
     let mut other = Peer::with_handle("a", scratch.join("file"), "");
     inside.ok("lock a g");
     assert!(other.finds_free("a"));
     Ok(())
 }
 
-/// A link that is moved from one file system to another, where a file has the same number.
+/// The lock path is a link. It is changed to lead to a file on another file system that has the same inode number.
 #[test]
-fn l9_the_same_number_elsewhere_is_another_file() -> Outcome {
-    let check = "l9_the_same_number_elsewhere_is_another_file";
+fn l9_the_same_inode_number_on_another_file_system_is_another_file() -> Outcome {
+    let check = "l9_the_same_inode_number_on_another_file_system_is_another_file";
     let scratch = Scratch::new();
     let link = scratch.lock_path();
     let [one, other] = ["one", "other"].map(|name| scratch.join(name));
@@ -260,7 +263,7 @@ fn l9_the_same_number_elsewhere_is_another_file() -> Outcome {
         let path = format!("/proc/{}/root{}", peer.pid(), path.display());
         fs::metadata(path).map(|file| file.ino())
     };
-    assert_eq!(number(&one)?, number(&other)?, "this checks nothing");
+    assert_eq!(number(&one)?, number(&other)?, "the inode numbers should be equal");
     symlink(one.join("test.lock"), &link)?;
     peer.handle("a", &link, "");
     peer.ok("lock a g");
@@ -268,7 +271,7 @@ fn l9_the_same_number_elsewhere_is_another_file() -> Outcome {
     fs::remove_file(&link)?;
     symlink(other.join("test.lock"), &link)?;
     assert_eq!(peer.ok("is_current g"), "false");
-    // The descriptor that is kept for reuse is not taken for the other file's.
+    // The library does not use the idle descriptor for the other file.
     peer.ok("drop_guard g");
     peer.ok("lock a g");
     assert_eq!(peer.ok("is_current g"), "true");
@@ -277,7 +280,7 @@ fn l9_the_same_number_elsewhere_is_another_file() -> Outcome {
     Ok(())
 }
 
-/// To ask for the time of day is death in this process.
+/// A library for `LD_PRELOAD` that aborts the process if it reads the wall clock.
 const NO_WALL_CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -301,8 +304,8 @@ int timer_create(clockid_t id, struct sigevent *event, timer_t *timer) {
 "#;
 
 #[test]
-fn l3_the_wall_clock_may_jump() -> Outcome {
-    let check = "l3_the_wall_clock_may_jump";
+fn l3_the_wall_clock_is_not_read() -> Outcome {
+    let check = "l3_the_wall_clock_is_not_read";
     let scratch = Scratch::new();
     let (source, library) = (scratch.join("clock.c"), scratch.join("clock.so"));
     fs::write(&source, NO_WALL_CLOCK)?;
@@ -313,7 +316,7 @@ fn l3_the_wall_clock_may_jump() -> Outcome {
         return Ok(());
     }
     let preload = format!("LD_PRELOAD={}", library.display());
-    // The check itself: whoever asks dies.
+    // The check can fail: date(1) reads the wall clock and is aborted.
     let date = Command::new("env").args([&*preload, "date"]).output()?;
     assert!(!date.status.success(), "{date:?}");
 
@@ -321,9 +324,9 @@ fn l3_the_wall_clock_may_jump() -> Outcome {
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
     let mut peer = Peer::under(&["env", &preload]);
-    for options in ["timeout=100", "timeout=100 without_signals", "timeout=100 shared"] {
-        peer.handle("hasty", &path, options);
-        let answer = peer.ask("acquire hasty");
+    for options in ["timeout=100", "timeout=100 use_signals=false", "timeout=100 shared"] {
+        peer.handle("timed", &path, options);
+        let answer = peer.ask("acquire timed");
         assert_eq!(answer.class(), "timed_out", "{answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{answer:?}");
     }
@@ -333,6 +336,6 @@ fn l3_the_wall_clock_may_jump() -> Outcome {
     peer.wait_ok("w");
     assert!(!holder.finds_free("a"));
     let maps = fs::read_to_string(format!("/proc/{}/maps", peer.pid()))?;
-    assert!(maps.contains("clock.so"), "the peer ran without it");
+    assert!(maps.contains("clock.so"), "the peer should have loaded the library");
     Ok(())
 }

@@ -1,10 +1,9 @@
-//! - L8: a lock file that is missing is created; one that exists is opened as it is.
-//! - L12: what cannot be opened or created is an error with the path, the action and the cause.
+//! - L8: a missing lock file is created; an existing one is opened unchanged.
+//! - L12: a file that cannot be opened or created is an error with the path, the action and the cause.
 //! - L13: nothing is left behind.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
-use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
@@ -15,7 +14,7 @@ use std::process::Command;
 use crate::support::{Outcome, Peer, Scratch, words_of};
 use locket::{Action, ErrorKind, State, lock_file};
 
-/// The acquisition fails, says why, and leaves nothing behind.
+/// Asserts that every acquisition fails with this action and reason and leaves nothing behind.
 #[track_caller]
 fn assert_refused(path: impl AsRef<Path>, action: Action, reason: &str) {
     let lock = lock_file(&path);
@@ -27,13 +26,13 @@ fn assert_refused(path: impl AsRef<Path>, action: Action, reason: &str) {
         assert_eq!(error.to_string(), format!("cannot {action} {shown}: {reason}"));
         assert_eq!((error.path(), error.action()), (lock.path(), action));
         assert_eq!(lock.state(), State::Unlocked);
-        let kind = error.io_error().expect("the system refused").kind();
-        assert_eq!(io::Error::from(error).kind(), kind, "the conversion keeps it");
+        let kind = error.io_error().expect("a system call has failed").kind();
+        assert_eq!(io::Error::from(error).kind(), kind, "the conversion should keep the kind");
     }
 }
 
 #[test]
-fn l12_a_directory_is_no_lock_file() {
+fn l12_a_directory_cannot_be_a_lock_file() {
     let scratch = Scratch::new();
     assert_refused(scratch.path(), Action::Open, &words_of(libc::EISDIR));
     assert_refused(scratch.join("."), Action::Open, &words_of(libc::EISDIR));
@@ -41,18 +40,18 @@ fn l12_a_directory_is_no_lock_file() {
 }
 
 #[test]
-fn l8_who_wants_no_file_made_makes_none() -> Outcome {
+fn l8_without_create_no_file_is_created() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock().create(false);
     for outcome in [lock.lock().map(drop), lock.acquire()] {
-        let Err(error) = outcome else { panic!("there was something to lock") };
+        let Err(error) = outcome else { panic!("the missing file was locked") };
         assert!(error.action() == Action::Open, "{error}");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
     }
     assert!(!scratch.lock_path().exists());
     File::create(scratch.lock_path())?;
     lock.lock()?.release()?;
-    // The others do.
+    // A handle without `create(false)` creates the file.
     fs::remove_file(scratch.lock_path())?;
     scratch.lock().lock()?.release()?;
     assert!(scratch.lock_path().exists());
@@ -60,7 +59,7 @@ fn l8_who_wants_no_file_made_makes_none() -> Outcome {
 }
 
 #[test]
-fn l12_a_missing_parent_is_not_made() {
+fn l12_a_missing_parent_is_not_created() {
     let scratch = Scratch::new();
     let missing = scratch.join("missing");
     let reason = format!("{}: there is no directory {}", words_of(libc::ENOENT), missing.display());
@@ -69,7 +68,7 @@ fn l12_a_missing_parent_is_not_made() {
 }
 
 #[test]
-fn l12_a_file_is_no_directory() -> Outcome {
+fn l12_a_file_in_the_middle_of_the_path_is_an_error() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
     File::create(&file)?;
@@ -79,13 +78,13 @@ fn l12_a_file_is_no_directory() -> Outcome {
 }
 
 #[test]
-fn l12_paths_that_no_file_can_have() {
+fn l12_impossible_paths_are_errors() {
     let scratch = Scratch::new();
     let reason = format!("{}: the path is empty", words_of(libc::ENOENT));
     assert_refused("", Action::Open, &reason);
     let reason = format!("{}: the path has a NUL byte in it", words_of(libc::EINVAL));
     assert_refused(scratch.join("a\0b"), Action::Open, &reason);
-    assert!(!scratch.join("a").exists(), "it does not end at the NUL");
+    assert!(!scratch.join("a").exists(), "the path should not end at the NUL");
     let long = scratch.join(&"x".repeat(256));
     assert_refused(long, Action::Open, &words_of(libc::ENAMETOOLONG));
     let deep = scratch.join(&"x/".repeat(2100));
@@ -93,14 +92,14 @@ fn l12_paths_that_no_file_can_have() {
 }
 
 #[test]
-fn l12_the_longest_name_is_a_name() -> Outcome {
+fn l12_the_longest_file_name_can_be_locked() -> Outcome {
     let scratch = Scratch::new();
     lock_file(scratch.join(&"x".repeat(255))).lock()?.release()?;
     Ok(())
 }
 
 #[test]
-fn l12_a_loop_of_links_leads_nowhere() -> Outcome {
+fn l12_a_loop_of_links_is_an_error() -> Outcome {
     let scratch = Scratch::new();
     symlink("one", scratch.join("other"))?;
     symlink("other", scratch.join("one"))?;
@@ -110,25 +109,25 @@ fn l12_a_loop_of_links_leads_nowhere() -> Outcome {
     Ok(())
 }
 
-/// Nobody writes to it and nobody reads from it: an open that waits for them would never end.
+/// The FIFO has no writer and no reader. An open that waited for one would never return.
 #[test]
 fn l12_a_fifo_does_not_hang() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let made = Command::new("mkfifo").arg(&path).status();
-    assert!(made.is_ok_and(|status| status.success()), "mkfifo is everywhere");
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
     let reason = "it is a FIFO: to open it may release a process that waits at its other end";
     assert_refused(&path, Action::Open, &format!("{}: {reason}", words_of(libc::EINVAL)));
 }
 
 #[test]
-fn l12_a_device_is_no_lock_file() {
+fn l12_a_device_cannot_be_a_lock_file() {
     let reason = "it is a device: to open it may do something to it";
     assert_refused("/dev/null", Action::Open, &format!("{}: {reason}", words_of(libc::EINVAL)));
 }
 
 #[test]
-fn l12_a_socket_is_no_lock_file() -> Outcome {
+fn l12_a_socket_cannot_be_a_lock_file() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _listener = UnixListener::bind(&path)?;
@@ -141,13 +140,13 @@ fn l8_links_are_followed() -> Outcome {
     let scratch = Scratch::new();
     let (link, target) = (scratch.join("link"), scratch.join("target"));
     symlink("target", &link)?;
-    // To a file that is to be made, and to one that is there.
+    // The first turn creates the target, the second opens it.
     for _ in 0..2 {
-        let held = lock_file(&link).lock()?;
+        let guard = lock_file(&link).lock()?;
         assert!(fs::symlink_metadata(&target)?.is_file());
         assert!(fs::symlink_metadata(&link)?.is_symlink());
-        lock_file(&target).try_lock().expect_err("it is held through the link");
-        held.release()?;
+        lock_file(&target).try_lock().expect_err("the target is locked through the link");
+        guard.release()?;
     }
     Ok(())
 }
@@ -168,44 +167,43 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
         };
         assert_eq!(error.to_string(), format!("cannot open {}: {reason}", link.display()));
         assert_eq!(error.kind(), ErrorKind::InvalidPath);
-        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        assert_eq!(source.and_then(io::Error::raw_os_error), Some(libc::ELOOP));
+        assert_eq!(error.io_error().and_then(io::Error::raw_os_error), Some(libc::ELOOP));
     }
     assert!(!scratch.join("nowhere").exists());
 
-    // A link on the way is none at the end, and what is no link is locked as ever.
+    // Links in the middle of the path are followed, and files that are no links are locked as usual.
     lock_file(scratch.join("dir/target")).follow_links(false).lock()?.release()?;
     lock_file(scratch.join("new")).follow_links(false).lock()?.release()?;
-    // A loop on the way is what it is.
+    // A loop in the middle of the path is an error without that hint.
     let error =
-        lock_file(scratch.join("loop/x")).follow_links(false).lock().expect_err("it leads nowhere");
+        lock_file(scratch.join("loop/x")).follow_links(false).lock().expect_err("it is a loop");
     assert!(error.to_string().ends_with(&words), "{error}");
     Ok(())
 }
 
-/// By several links, from one directory to another.
+/// Several links lead from one directory to another. The file is created where the last link leads.
 #[test]
-fn l8_a_file_is_made_where_the_last_link_leads() -> Outcome {
+fn l8_a_file_is_created_where_the_last_link_leads() -> Outcome {
     let scratch = Scratch::new();
     fs::create_dir_all(scratch.join("far/away"))?;
     symlink("far/second", scratch.join("first"))?;
     symlink("away/third", scratch.join("far/second"))?;
     symlink(scratch.join("end"), scratch.join("far/away/third"))?;
-    let held = lock_file(scratch.join("first")).lock()?;
+    let guard = lock_file(scratch.join("first")).lock()?;
     assert!(fs::symlink_metadata(scratch.join("end"))?.is_file());
-    lock_file(scratch.join("end")).try_lock().expect_err("it is held through the links");
-    held.release()?;
-    // To a directory that is missing.
+    lock_file(scratch.join("end")).try_lock().expect_err("the file is locked through the links");
+    guard.release()?;
+    // A link into a missing directory.
     symlink("missing/test.lock", scratch.join("astray"))?;
-    let error = lock_file(scratch.join("astray")).lock().expect_err("it leads nowhere");
+    let error = lock_file(scratch.join("astray")).lock().expect_err("the directory is missing");
     assert!(error.action() == Action::Create, "{error}");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
     Ok(())
 }
 
-/// Of many processes that make the file at once, one is first; nobody fails.
+/// Many processes create the file at the same time. One creates it, and none fails.
 #[test]
-fn l8_many_create_it_at_once() -> Outcome {
+fn l8_many_processes_can_create_the_file_concurrently() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -226,12 +224,12 @@ fn l8_many_create_it_at_once() -> Outcome {
 }
 
 #[test]
-fn l12_no_descriptors_left() {
+fn l12_no_free_descriptor_is_an_error() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peer = Peer::with_handle("a", &path, "");
     for existed in [false, true] {
-        // The standard streams, and nothing else.
+        // The limit allows only the standard streams.
         let limit = peer.ok("limit_files 3");
         for command in ["acquire a", "lock a g", "try_acquire a"] {
             let refusal = peer.refused(command);
@@ -249,7 +247,7 @@ fn l12_no_descriptors_left() {
     }
 }
 
-/// The last descriptor there is can be the lock's, and is again after any failure.
+/// The lock can use the last free descriptor, and no failure leaks it.
 #[test]
 fn l13_one_descriptor_is_enough() -> Outcome {
     let scratch = Scratch::new();
@@ -258,7 +256,7 @@ fn l13_one_descriptor_is_enough() -> Outcome {
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "timeout=1");
     peer.handle("missing", scratch.join("missing/test.lock"), "");
     peer.handle("directory", scratch.path(), "");
-    // The lowest free number, and none beside it: a caller may have left others to its children.
+    // The limit allows one more descriptor, with the lowest free number. The peer may have inherited others.
     let free: u64 = peer.ok("free_descriptor").parse()?;
     peer.ok(&format!("limit_files {}", free + 1));
     for _ in 0..5 {
@@ -266,7 +264,11 @@ fn l13_one_descriptor_is_enough() -> Outcome {
         assert_eq!(peer.refused("acquire a").class, "timed_out");
         holder.ok("release a");
         peer.ok("acquire a");
-        assert_eq!(peer.refused("acquire a").class, "open", "a hold has one of its own");
+        assert_eq!(
+            peer.refused("acquire a").class,
+            "open",
+            "a hold should have its own descriptor"
+        );
         peer.ok("release a");
         peer.ok("drop_handle a");
         assert_eq!(peer.refused("acquire missing").class, "create");

@@ -1,5 +1,5 @@
-//! - L10: the path is made absolute when the handle is made; a later `chdir` changes nothing.
-//!   Handles share one state when their absolute paths are equal; aliases have states of their own.
+//! L10: the path is made absolute when the handle is made, so a later `chdir` changes nothing. Handles with equal absolute
+//! paths share one state. Other paths of the same file have separate states.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs;
@@ -25,13 +25,13 @@ fn l10_a_later_chdir_changes_nothing() -> Outcome {
     assert_eq!(peer.ok("is_current g"), "true");
     assert!(!Peer::with_handle("a", home.join("test.lock"), "").finds_free("a"));
 
-    // The same words mean another file here.
+    // The same relative path names another file here.
     peer.handle("b", "test.lock", "");
     assert_eq!(peer.ok("state b"), "unlocked");
     peer.ok("acquire b");
     assert!(away.join("test.lock").exists());
 
-    // When the file has to be opened again, too.
+    // The path is still the first one when the file has to be opened again.
     #[cfg(unix)]
     {
         peer.ok("drop_guard g");
@@ -49,7 +49,7 @@ fn l10_a_handle_knows_its_absolute_path() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
     peer.ok(&format!("chdir {}", word(scratch.path())));
-    // The directory as the system calls it, which need not be how we came here.
+    // The system's path of the directory. It may differ from the path that was passed to chdir.
     let here = fs::canonicalize(scratch.path())?;
     assert_eq!(lock_file(scratch.lock_path()).path(), scratch.lock_path());
     let path = peer.ok("handle a path=test.lock");
@@ -86,7 +86,7 @@ fn l10_equal_paths_share_one_state() {
 }
 
 #[test]
-fn l10_other_paths_have_other_states() -> Outcome {
+fn l10_different_paths_have_separate_states() -> Outcome {
     let scratch = Scratch::new();
     let (one, other) = (lock_file(scratch.join("one")), lock_file(scratch.join("other")));
     one.acquire()?;
@@ -98,17 +98,17 @@ fn l10_other_paths_have_other_states() -> Outcome {
     Ok(())
 }
 
-/// They exclude each other all the same: `exclusion.rs` shows that.
+/// They still exclude each other; `exclusion.rs` checks that.
 #[cfg(unix)]
 #[test]
-fn l10_aliases_have_states_of_their_own() -> Outcome {
+fn l10_aliases_have_separate_states() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
-    let held = lock.lock()?;
+    let guard = lock.lock()?;
     fs::create_dir(scratch.join("sub"))?;
     fs::hard_link(scratch.lock_path(), scratch.join("hard_link"))?;
     std::os::unix::fs::symlink(scratch.lock_path(), scratch.join("link"))?;
-    held.release()?;
+    guard.release()?;
     for alias in ["hard_link", "link", "sub/../test.lock"] {
         let alias = lock_file(scratch.join(alias));
         lock.acquire()?;
@@ -122,7 +122,7 @@ fn l10_aliases_have_states_of_their_own() -> Outcome {
     Ok(())
 }
 
-/// The system tells them apart, and so do we.
+/// The system treats the two paths differently, and so does the library.
 #[cfg(unix)]
 #[test]
 fn l10_a_trailing_slash_is_another_path() -> Outcome {
@@ -133,17 +133,17 @@ fn l10_a_trailing_slash_is_another_path() -> Outcome {
     assert_eq!(slash.state(), State::Unlocked);
     assert!(slash.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
     lock.release()?;
-    let error = slash.acquire().expect_err("a file is no directory");
+    let error = slash.acquire().expect_err("a file is not a directory");
     assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotADirectory));
     lock.acquire()?;
     lock.release()?;
     Ok(())
 }
 
-/// `link/..` is where the link leads, not where it lies.
+/// `link/..` is the parent of the link's target, not the directory that contains the link.
 #[cfg(unix)]
 #[test]
-fn l10_the_system_walks_the_path() -> Outcome {
+fn l10_the_system_resolves_the_path() -> Outcome {
     let scratch = Scratch::new();
     fs::create_dir_all(scratch.join("far/away"))?;
     std::os::unix::fs::symlink("far/away", scratch.join("link"))?;

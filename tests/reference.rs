@@ -1,4 +1,4 @@
-//! The test suite of the reference, locket.py 1.0.0, case by case: what holds there holds here.
+//! The test suite of the reference implementation, locket.py 1.0.0, case by case.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -6,41 +6,41 @@ use std::time::Duration;
 use crate::support::{Outcome, Peer, Scratch};
 use locket::{LockError, State, lock_file};
 
-const AT_ONCE: Duration = Duration::ZERO;
+const NO_WAIT: Duration = Duration::ZERO;
 
 #[track_caller]
 fn assert_timed_out<T: Debug>(outcome: Result<T, LockError>) {
-    let error = outcome.expect_err("it is held");
+    let error = outcome.expect_err("the lock is held");
     assert!(error.is_contended(), "{error:?}");
 }
 
 #[test]
 fn an_uncontested_lock_is_obtained() -> Outcome {
     let scratch = Scratch::new();
-    let held = scratch.lock().lock()?;
+    let guard = scratch.lock().lock()?;
     assert_eq!(scratch.lock().state(), State::HeldExclusive);
-    drop(held);
+    drop(guard);
     Ok(())
 }
 
 #[test]
 fn an_uncontested_lock_is_obtained_with_a_timeout_of_zero() -> Outcome {
     let scratch = Scratch::new();
-    let held = scratch.lock().timeout(AT_ONCE).lock()?;
+    let guard = scratch.lock().timeout(NO_WAIT).lock()?;
     assert_eq!(scratch.lock().state(), State::HeldExclusive);
-    drop(held);
+    drop(guard);
     Ok(())
 }
 
 #[test]
 fn the_end_of_the_block_releases() -> Outcome {
     let scratch = Scratch::new();
-    let mut has_run = 0;
+    let mut turns = 0;
     for _ in 0..2 {
-        let _held = scratch.lock().timeout(AT_ONCE).lock()?;
-        has_run += 1;
+        let _held = scratch.lock().timeout(NO_WAIT).lock()?;
+        turns += 1;
     }
-    assert_eq!(has_run, 2);
+    assert_eq!(turns, 2);
     Ok(())
 }
 
@@ -59,7 +59,7 @@ fn acquire_and_release_control_the_lock() -> Outcome {
 #[test]
 fn one_object_is_not_obtained_twice() -> Outcome {
     let scratch = Scratch::new();
-    let lock = scratch.lock().timeout(AT_ONCE);
+    let lock = scratch.lock().timeout(NO_WAIT);
     let _held = lock.lock()?;
     assert_timed_out(lock.acquire());
     assert_timed_out(lock.lock());
@@ -69,8 +69,8 @@ fn one_object_is_not_obtained_twice() -> Outcome {
 #[test]
 fn one_path_is_not_obtained_twice() -> Outcome {
     let scratch = Scratch::new();
-    let one = scratch.lock().timeout(AT_ONCE);
-    let other = scratch.lock().timeout(AT_ONCE);
+    let one = scratch.lock().timeout(NO_WAIT);
+    let other = scratch.lock().timeout(NO_WAIT);
     let _held = one.lock()?;
     assert_timed_out(other.acquire());
     assert_timed_out(other.lock());
@@ -81,7 +81,7 @@ fn one_path_is_not_obtained_twice() -> Outcome {
 fn one_path_is_not_obtained_twice_with_different_timeouts() -> Outcome {
     let scratch = Scratch::new();
     let one = scratch.lock().timeout(Duration::from_secs(1));
-    let other = scratch.lock().timeout(AT_ONCE);
+    let other = scratch.lock().timeout(NO_WAIT);
     let _held = one.lock()?;
     assert_timed_out(other.acquire());
     assert_timed_out(other.lock());
@@ -92,12 +92,12 @@ fn one_path_is_not_obtained_twice_with_different_timeouts() -> Outcome {
 fn an_unlocked_lock_cannot_be_released() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
-    let error = lock.release().expect_err("there is nothing to release");
+    let error = lock.release().expect_err("the lock is not held");
     assert!(error.to_string().starts_with("cannot release unlocked lock"), "{error}");
-    // Nor can one that was.
+    // The same after a successful release.
     lock.acquire()?;
     lock.release()?;
-    let error = lock.release().expect_err("there is nothing to release");
+    let error = lock.release().expect_err("the lock is not held");
     assert!(error.to_string().starts_with("cannot release unlocked lock"), "{error}");
     Ok(())
 }
@@ -127,8 +127,8 @@ fn one_path_is_one_lock_with_different_arguments() -> Outcome {
 #[test]
 fn two_paths_are_two_locks() -> Outcome {
     let scratch = Scratch::new();
-    let one = lock_file(scratch.join("one")).timeout(AT_ONCE);
-    let other = lock_file(scratch.join("other")).timeout(AT_ONCE);
+    let one = lock_file(scratch.join("one")).timeout(NO_WAIT);
+    let other = lock_file(scratch.join("other")).timeout(NO_WAIT);
     let _held = one.lock()?;
     assert_eq!(other.state(), State::Unlocked);
     let _also_held = other.lock()?;
@@ -149,7 +149,7 @@ fn a_lock_blocks_until_it_is_available() {
 }
 
 #[test]
-fn a_brutally_killed_holder_releases() {
+fn a_killed_holder_releases() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut one = Peer::with_handle("a", &path, "");
@@ -179,14 +179,14 @@ fn a_timeout_that_passes_is_an_error() {
     one.ok("acquire a");
     let answer = other.ask("acquire a");
     assert!(answer.took() >= Duration::from_millis(100));
-    let refusal = answer.outcome.expect_err("it is held");
+    let refusal = answer.outcome.expect_err("the lock is held");
     assert_eq!(refusal.class, "timed_out");
     let start = format!("cannot lock {} within ", scratch.lock_path().display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");
 }
 
 #[test]
-fn a_lock_that_comes_free_before_the_timeout_is_acquired() {
+fn a_lock_that_becomes_free_before_the_timeout_is_acquired() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut one = Peer::with_handle("a", &path, "");

@@ -1,7 +1,7 @@
-//! - L5: any thread and any handle of the path may release a hold of `acquire`; of many releases of
-//!   one hold exactly one succeeds; a guard's hold is its own; no other descriptor is touched.
-//! - L6: releasing what is not held is an error, the state is then released-error, and the lock
-//!   stays usable. (What happens when the system refuses to unlock: `refused.rs`.)
+//! - L5: any thread and any handle of the path may release a hold of `acquire`. Of many releases of one hold exactly one
+//!   succeeds. Only the guard ends a guard's hold. A release affects no other descriptor.
+//! - L6: a release without a hold is an error. The state is then `ReleasedError`, and the lock stays usable. (`failing_calls.rs`
+//!   tests unlock calls that fail.)
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::io;
@@ -33,7 +33,7 @@ fn l5_any_thread_releases() -> Outcome {
     let lock = scratch.lock();
     let acquiring = lock.clone();
     thread::spawn(move || acquiring.acquire()).join().expect("no panic")?;
-    assert_eq!(lock.state(), State::HeldExclusive, "the hold outlives its thread");
+    assert_eq!(lock.state(), State::HeldExclusive, "the hold should outlive its thread");
     let releasing = lock.clone();
     thread::spawn(move || releasing.release()).join().expect("no panic")?;
     assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
@@ -54,33 +54,33 @@ fn l5_a_second_release_is_an_error() -> Outcome {
 }
 
 #[test]
-fn l5_one_of_a_hundred_releases_wins() -> Outcome {
+fn l5_one_of_a_hundred_releases_succeeds() -> Outcome {
     let scratch = Scratch::new();
     for _ in 0..10 {
         let lock = scratch.lock();
         lock.acquire()?;
-        let (won, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (released, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let start = Barrier::new(100);
         thread::scope(|scope| {
             for _ in 0..100 {
                 scope.spawn(|| {
                     start.wait();
                     let count = match lock.release() {
-                        Ok(()) => &won,
-                        Err(error) if error.kind() == ErrorKind::NotLocked => &lost,
+                        Ok(()) => &released,
+                        Err(error) if error.kind() == ErrorKind::NotLocked => &refused,
                         Err(other) => panic!("{other}"),
                     };
                     count.fetch_add(1, Ordering::Relaxed);
                 });
             }
         });
-        assert_eq!((won.into_inner(), lost.into_inner()), (1, 99));
+        assert_eq!((released.into_inner(), refused.into_inner()), (1, 99));
         assert_eq!(lock.state(), State::ReleasedError);
     }
     Ok(())
 }
 
-/// While some acquire and others release, there are as many releases as acquisitions.
+/// Several threads acquire and release at the same time. There are as many releases as acquisitions.
 #[test]
 fn l5_every_hold_is_released_once() {
     let scratch = Scratch::new();
@@ -105,7 +105,7 @@ fn l5_every_hold_is_released_once() {
 }
 
 #[test]
-fn l5_a_guards_hold_is_its_own() -> Outcome {
+fn l5_only_the_guard_releases_its_hold() -> Outcome {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let lock = scratch.lock();
@@ -113,7 +113,7 @@ fn l5_a_guards_hold_is_its_own() -> Outcome {
     for handle in [&lock, &scratch.lock()] {
         assert!(handle.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
         assert_eq!(lock.state(), State::HeldExclusive);
-        assert!(!other.finds_free("a"), "the guard is proof");
+        assert!(!other.finds_free("a"), "the guard should still hold the lock");
     }
     guard.release()?;
     assert_eq!(lock.state(), State::Unlocked);
@@ -132,11 +132,11 @@ fn l5_another_process_cannot_release() {
     one.ok("release a");
 }
 
-/// Locks that are none of ours are still there after a storm of acquisitions, releases, and files
-/// replaced, which closes and opens descriptors under the same numbers again and again.
+/// Threads acquire, release and replace the lock file in a loop, which closes and opens descriptors with the same numbers.
+/// Locks that the host has taken on other files stay.
 #[cfg(unix)]
 #[test]
-fn l5_no_other_descriptor_is_touched() -> Outcome {
+fn l5_a_release_touches_no_other_descriptor() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peer = Peer::with_handle("a", &path, "timeout=0");
@@ -145,7 +145,7 @@ fn l5_no_other_descriptor_is_touched() -> Outcome {
         (0..8).map(|n| word(scratch.join(&format!("foreign_{n}")))).collect();
     for job in 0..3 {
         peer.ok(&format!(
-            "start storm_{job} repeat 1000000000 attempt release a ; attempt acquire a"
+            "start loop_{job} repeat 1000000000 attempt release a ; attempt acquire a"
         ));
     }
     for (n, file) in foreign.iter().enumerate() {
@@ -164,25 +164,25 @@ fn l5_no_other_descriptor_is_touched() -> Outcome {
         assert_eq!(other.ok(&format!("try_foreign f{n} exclusive")), "held");
     }
     for job in 0..3 {
-        peer.ok(&format!("stop storm_{job}"));
-        peer.wait_ok(&format!("storm_{job}"));
+        peer.ok(&format!("stop loop_{job}"));
+        peer.wait_ok(&format!("loop_{job}"));
     }
     Ok(())
 }
 
 #[test]
-fn l6_releasing_what_is_not_held_is_an_error() -> Outcome {
+fn l6_a_release_without_a_hold_is_an_error() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let lock = scratch.lock();
     assert_eq!(lock.state(), State::Unlocked);
-    let error = lock.release().expect_err("there is nothing to release");
+    let error = lock.release().expect_err("the lock is not held");
     let message = format!("cannot release unlocked lock: {}", path.display());
     assert_eq!(error.to_string(), message);
     assert_eq!((error.kind(), error.path()), (ErrorKind::NotLocked, &*path));
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
     assert_eq!(lock.state(), State::ReleasedError);
-    assert!(!path.exists(), "a release makes no file");
+    assert!(!path.exists(), "a release should create no file");
 
     lock.acquire()?;
     assert_eq!(lock.state(), State::HeldExclusive);
@@ -192,10 +192,10 @@ fn l6_releasing_what_is_not_held_is_an_error() -> Outcome {
 }
 
 #[test]
-fn l6_a_guard_leaves_released_error() -> Outcome {
+fn l6_a_guard_clears_released_error() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
-    lock.release().expect_err("there is nothing to release");
+    lock.release().expect_err("the lock is not held");
     let guard = lock.lock()?;
     assert_eq!(lock.state(), State::HeldExclusive);
     drop(guard);
@@ -204,10 +204,10 @@ fn l6_a_guard_leaves_released_error() -> Outcome {
 }
 
 #[test]
-fn l6_the_state_is_that_of_the_path() -> Outcome {
+fn l6_the_state_belongs_to_the_path() -> Outcome {
     let scratch = Scratch::new();
     let (lock, other) = (scratch.lock(), lock_file(scratch.join("other")));
-    lock.release().expect_err("there is nothing to release");
+    lock.release().expect_err("the lock is not held");
     assert_eq!(scratch.lock().state(), State::ReleasedError);
     assert_eq!(other.state(), State::Unlocked);
     scratch.lock().acquire()?;
@@ -217,14 +217,14 @@ fn l6_the_state_is_that_of_the_path() -> Outcome {
 }
 
 #[test]
-fn l6_a_failed_acquisition_leaves_the_state() -> Outcome {
+fn l6_a_failed_acquisition_keeps_the_state() -> Outcome {
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
     let lock = scratch.lock().timeout(std::time::Duration::from_millis(5));
-    lock.acquire().expect_err("it is held");
+    lock.acquire().expect_err("the lock is held");
     assert_eq!(lock.state(), State::Unlocked);
-    lock.release().expect_err("there is nothing to release");
+    lock.release().expect_err("the lock is not held");
     for failed in [lock.acquire().err(), lock.try_lock().err(), lock.lock().err()] {
         assert!(failed.as_ref().is_some_and(LockError::is_contended), "{failed:?}");
         assert_eq!(lock.state(), State::ReleasedError);

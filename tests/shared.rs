@@ -1,5 +1,5 @@
-//! - L1: any number of shared holds, or one exclusive one.
-//! - L5: a release ends one shared hold of `acquire`, and no guard's.
+//! - L1: a lock has any number of shared holds or one exclusive hold.
+//! - L5: a release ends one shared hold of `acquire`, and never a guard's hold.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -16,7 +16,7 @@ fn l1_readers_share() -> Outcome {
     let second = scratch.lock().shared().try_lock()?;
     readers.acquire()?;
     assert_eq!(readers.state(), State::HeldShared(3));
-    assert_eq!(scratch.lock().state(), State::HeldShared(3), "one state for every handle");
+    assert_eq!(scratch.lock().state(), State::HeldShared(3), "all handles should share one state");
     second.release()?;
     readers.release()?;
     assert_eq!(readers.state(), State::HeldShared(1));
@@ -24,7 +24,7 @@ fn l1_readers_share() -> Outcome {
 }
 
 #[test]
-fn l1_reading_threads_are_inside_together() {
+fn l1_reading_threads_hold_the_lock_together() {
     const THREADS: usize = 8;
     let scratch = Scratch::new();
     let inside = AtomicUsize::new(0);
@@ -32,9 +32,9 @@ fn l1_reading_threads_are_inside_together() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let readers = scratch.lock().shared().timeout(PATIENCE);
-                let _held = readers.lock().expect("readers share");
+                let _guard = readers.lock().expect("readers share");
                 inside.fetch_add(1, Ordering::SeqCst);
-                until("all inside", || inside.load(Ordering::SeqCst) == THREADS);
+                until("all threads hold the lock", || inside.load(Ordering::SeqCst) == THREADS);
             });
         }
     });
@@ -94,7 +94,7 @@ fn l1_readers_wait_for_the_writer() {
     assert!(!writer.finds_free("a"));
 }
 
-/// Each has a descriptor of its own: a shared hold that ends does not take the others with it.
+/// Each shared hold has its own descriptor. The end of one hold does not end the others.
 #[test]
 fn l5_a_release_ends_one_shared_hold() -> Outcome {
     let scratch = Scratch::new();
@@ -103,10 +103,10 @@ fn l5_a_release_ends_one_shared_hold() -> Outcome {
     for _ in 0..3 {
         readers.acquire()?;
     }
-    for left in (0..3).rev() {
+    for remaining in (0..3).rev() {
         assert!(!writer.finds_free("a"));
         readers.release()?;
-        let state = if left == 0 { State::Unlocked } else { State::HeldShared(left) };
+        let state = if remaining == 0 { State::Unlocked } else { State::HeldShared(remaining) };
         assert_eq!(readers.state(), state);
     }
     assert!(writer.finds_free("a"));
@@ -122,17 +122,17 @@ fn l5_a_release_leaves_shared_guards() -> Outcome {
     let guard = readers.lock()?;
     readers.release()?;
     assert!(readers.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
-    assert_eq!(readers.state(), State::HeldShared(1), "the guard's");
+    assert_eq!(readers.state(), State::HeldShared(1), "the guard's hold should stay");
     assert!(!writer.finds_free("a"));
     guard.release()?;
     assert!(writer.finds_free("a"));
     Ok(())
 }
 
-/// Many at once: each hold is counted when it begins and when it ends.
+/// Many threads acquire and release at the same time. The count of holds is 0 afterwards.
 #[test]
-fn l5_no_hold_is_lost_count_of() {
-    // Wine keeps a closed file open as long as there is a lock on it, by whatever handle.
+fn l5_every_hold_is_counted() {
+    // Wine keeps a closed file open while any handle has a lock on it, so there are fewer turns.
     const TURNS: usize = if cfg!(windows) { 100 } else { 20_000 };
     let scratch = Scratch::new();
     let readers = scratch.lock().shared();

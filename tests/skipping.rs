@@ -1,4 +1,4 @@
-//! A green run says what it left out.
+//! The summary of a run names what was skipped.
 
 use crate::support::skip_log::SkipLog;
 use crate::support::{Outcome, Scratch};
@@ -10,11 +10,11 @@ fn a_summary_counts_each_skipped_check_once() -> Outcome {
     assert_eq!(log.take()?, "0 checks skipped");
     log.add("l1_a", "strace")?;
     assert_eq!(log.take()?, "1 check skipped: strace");
-    assert_eq!(log.take()?, "0 checks skipped", "the next run begins anew");
-    for (check, lacking) in
+    assert_eq!(log.take()?, "0 checks skipped", "the next run should start empty");
+    for (check, missing) in
         [("l1_a", "strace"), ("l2_b", "root"), ("l1_a", "strace"), ("l3_c", "strace")]
     {
-        log.add(check, lacking)?;
+        log.add(check, missing)?;
     }
     assert_eq!(log.take()?, "3 checks skipped: root, strace");
     Ok(())

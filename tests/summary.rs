@@ -1,7 +1,7 @@
-//! The last test program of a run: prints how many checks were skipped, and for want of what.
+//! The last test program of a run. It prints how many checks were skipped and what was missing.
 
 #[path = "support/skip_log.rs"]
-#[allow(dead_code, reason = "records are added by the other programs")]
+#[allow(dead_code, reason = "the other test programs add the records")]
 mod skip_log;
 
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
-//! What a lock costs, in system calls: strace counts them.
+//! The system calls of a lock, counted with strace.
 //!
-//! - L2: one attempt, no sleep.
-//! - L4: who takes the lock again and again lets others have it now and then.
-//! - L13: no call is left out of the account, whatever it does.
+//! - L2: a try makes one attempt and does not sleep.
+//! - L4: a process that re-acquires in a loop yields to waiters from time to time.
+//! - L13: every system call is counted.
 #![cfg(target_os = "linux")]
 
 use std::thread;
@@ -10,33 +10,34 @@ use std::time::Duration;
 
 use crate::support::{Peer, Scratch, Strace, Trace};
 
-/// What the peer did between reading a command and answering it: every call it made, in short.
+/// A system call that the peer made between reading a command and answering it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Try,
     TryShared,
     Unlock,
-    /// Which file does the path name?
-    Look,
+    /// Asks which file the path names.
+    StatPath,
     Open,
-    /// Which file is this descriptor's, and on which kind of file system is it?
-    Know,
-    KnowKind,
+    /// Asks which file the descriptor belongs to.
+    CheckDescriptor,
+    /// Asks for the file system type of the descriptor.
+    FileSystemType,
     Close,
-    GiveWay,
+    Yield,
     Other,
 }
 
-/// So long does a process have the lock before it gives way, at least, if its holds are short.
-const TENURE: Duration = Duration::from_millis(4);
+/// The shortest burst after which a process with short holds yields.
+const BURST: Duration = Duration::from_millis(4);
 
-/// Runs the commands after the setup, and tells the calls that each of them made.
+/// Runs the setup and then the commands. Returns the calls that each command made.
 fn calls_of(check: &str, setup: &[&str], commands: &[&str]) -> Option<Vec<Vec<Call>>> {
     let turns = timed_calls_of(check, setup, commands)?;
     Some(turns.into_iter().map(|(_, calls)| calls).collect())
 }
 
-/// The same, with how long each took.
+/// Like `calls_of`, and also returns how long each command took.
 fn timed_calls_of(
     check: &str,
     setup: &[&str],
@@ -44,12 +45,12 @@ fn timed_calls_of(
 ) -> Option<Vec<(Duration, Vec<Call>)>> {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    std::fs::File::create(&path).expect("the directory is ours");
+    std::fs::File::create(&path).expect("the test should own the directory");
     let mut strace = Strace::spawn(check, &[])?;
     strace.peer.handle("a", &path, "");
     strace.peer.handle("timed", &path, "timeout=600000");
     strace.peer.handle("readers", &path, "shared");
-    strace.peer.handle("hasty", &path, "timeout=0");
+    strace.peer.handle("immediate", &path, "timeout=0");
     let mut holder = Peer::with_handle("a", &path, "");
     for command in setup {
         match command.strip_prefix("holder ") {
@@ -67,24 +68,24 @@ fn timed_calls_of(
     Some(times.into_iter().zip(turns[turns.len() - commands.len()..].to_vec()).collect())
 }
 
-/// A turn is what lies between the reading of a command and the writing of an answer.
+/// Splits a trace into turns. A turn is the calls between reading a command and writing its answer.
 fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
     let mut turns = vec![];
     let mut turn = None;
     for call in trace.calls() {
         if call.starts_with("read(0, ") {
-            // The last one meets the end of the input.
+            // The last read finds the end of the input and begins no turn.
             turn = Some(vec![]);
         } else if call.starts_with("write(1, ") {
             turns.extend(turn.take());
         } else if call.contains("F_GETFD") {
-            // The standard library's own check, before it closes a descriptor in a debug build.
+            // In a debug build std makes this call before it closes a descriptor.
         } else if cfg!(target_env = "musl") && is_for_memory(call) {
-            // Its allocator gives back at once what the peer's own words needed.
+            // musl's allocator immediately returns the memory of the peer's command words.
         } else if let Some(turn) = &mut turn {
             turn.push(classify(call, path));
-            // By two calls.
-            turn.dedup_by(|next, last| (*next, *last) == (Call::GiveWay, Call::GiveWay));
+            // A yield makes two calls.
+            turn.dedup_by(|next, last| (*next, *last) == (Call::Yield, Call::Yield));
         }
     }
     turns
@@ -100,21 +101,23 @@ fn classify(call: &str, path: &str) -> Call {
         "flock" if arguments.contains("LOCK_EX|LOCK_NB") => Call::Try,
         "flock" if arguments.contains("LOCK_SH|LOCK_NB") => Call::TryShared,
         "flock" if arguments.contains("LOCK_UN") => Call::Unlock,
-        "stat" | "newfstatat" | "statx" if arguments.contains(&format!("\"{path}\"")) => Call::Look,
+        "stat" | "newfstatat" | "statx" if arguments.contains(&format!("\"{path}\"")) => {
+            Call::StatPath
+        }
         "open" | "openat" if arguments.contains(&format!("\"{path}\"")) => Call::Open,
-        "fstat" | "lseek" => Call::Know,
-        "fstatfs" => Call::KnowKind,
+        "fstat" | "lseek" => Call::CheckDescriptor,
+        "fstatfs" => Call::FileSystemType,
         "close" => Call::Close,
-        "nanosleep" | "clock_nanosleep" => Call::GiveWay,
-        // Before: would such a sleep last for longer?
-        "prctl" if arguments.contains("PR_GET_TIMERSLACK") => Call::GiveWay,
+        "nanosleep" | "clock_nanosleep" => Call::Yield,
+        // Before the sleep the library checks whether timer slack would prolong it.
+        "prctl" if arguments.contains("PR_GET_TIMERSLACK") => Call::Yield,
         _ => Call::Other,
     }
 }
 
 #[test]
-fn l4_a_repeated_acquisition_and_release_make_five_calls_and_now_and_then_a_pause() {
-    let check = "l4_a_repeated_acquisition_and_release_make_five_calls_and_now_and_then_a_pause";
+fn l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield() {
+    let check = "l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield";
     let cases = [
         ("acquire a ; release a", Call::Try),
         ("lock a g ; drop_guard g", Call::Try),
@@ -123,43 +126,45 @@ fn l4_a_repeated_acquisition_and_release_make_five_calls_and_now_and_then_a_paus
         ("acquire timed ; release timed", Call::Try),
         ("lock timed g ; drop_guard g", Call::Try),
         ("acquire readers ; release readers", Call::TryShared),
-        ("acquire hasty ; release a", Call::Try),
+        ("acquire immediate ; release a", Call::Try),
     ];
     let warm_up = format!("repeat 2 {}", cases.map(|(work, _)| work).join(" ; "));
     let repeated = cases.map(|(work, _)| format!("repeat 1000 {work}"));
     let commands = repeated.each_ref().map(String::as_str);
     let Some(turns) = timed_calls_of(check, &[&warm_up], &commands) else { return };
-    let mut pauses_in_all = 0;
+    let mut total_pauses = 0;
     for ((work, how), (took, calls)) in cases.into_iter().zip(turns) {
         let (pauses, calls): (Vec<_>, Vec<_>) =
-            calls.into_iter().partition(|call| *call == Call::GiveWay);
+            calls.into_iter().partition(|call| *call == Call::Yield);
         let pauses = pauses.len();
-        pauses_in_all += pauses;
-        // One more at the beginning, and one if a single hold was long, on a machine that was busy.
-        let most = took.as_micros() / TENURE.as_micros() + 2;
+        total_pauses += pauses;
+        // One more at the beginning, and one more if a single hold was long because the machine was busy.
+        let most = took.as_micros() / BURST.as_micros() + 2;
         assert!(pauses as u128 <= most, "{work}: {pauses} pauses in {took:?}");
-        let tries = work.contains("try_") || work.contains("hasty");
-        assert!(pauses == 0 || !tries, "{work}: a try does not pause");
+        let tries = work.contains("try_") || work.contains("immediate");
+        assert!(pauses == 0 || !tries, "{work}: a try should not pause");
         assert_eq!(calls.len(), 5 * 1000, "{work}: {:?}...", &calls[..calls.len().min(20)]);
-        // Before it locks and before it unlocks: is the number still that of the library's descriptor? The host may have
-        // closed it meanwhile, and opened another file by that number.
+        // Before it locks and before it unlocks, the library checks that the number still is its descriptor. The host may
+        // have closed it and opened another file under that number.
+        let expected =
+            [Call::CheckDescriptor, how, Call::StatPath, Call::CheckDescriptor, Call::Unlock];
         for five in calls.chunks(5) {
-            assert_eq!(five, [Call::Know, how, Call::Look, Call::Know, Call::Unlock], "{work}");
+            assert_eq!(five, expected, "{work}");
         }
     }
-    assert!(pauses_in_all > 0, "8000 turns under strace are more than one tenure");
+    assert!(total_pauses > 0, "8000 turns under strace should be longer than one burst");
 }
 
-/// Others want it as well, and to hand it over costs little beside such a hold.
+/// A process that has waited yields after a long hold: others wait too, and yielding costs little compared with the hold.
 #[test]
-fn l4_who_has_waited_gives_way_after_a_single_long_hold() {
-    let check = "l4_who_has_waited_gives_way_after_a_single_long_hold";
+fn l4_a_process_that_has_waited_yields_after_one_long_hold() {
+    let check = "l4_a_process_that_has_waited_yields_after_one_long_hold";
     let Some(mut strace) = Strace::spawn(check, &[]) else { return };
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     strace.peer.handle("a", &path, "");
     let mut holder = Peer::with_handle("a", &path, "");
-    // Many, since nobody gives way who does not come back at once: it may be kept from that.
+    // Several turns: a process yields only if it re-acquires immediately, and the scheduler may prevent that.
     for _ in 0..20 {
         holder.ok("acquire a");
         strace.peer.start_waiting("wait", "acquire a", &path);
@@ -175,8 +180,8 @@ fn l4_who_has_waited_gives_way_after_a_single_long_hold() {
 #[test]
 fn the_first_acquisition_opens_and_the_last_handle_closes() {
     let check = "the_first_acquisition_opens_and_the_last_handle_closes";
-    let drop_others = ["drop_handle timed", "drop_handle readers", "drop_handle hasty"];
-    // What a process does once in its life, it does for another file.
+    let drop_others = ["drop_handle timed", "drop_handle readers", "drop_handle immediate"];
+    // Another file is locked first, so that calls which a process makes only once are not counted.
     let setup = [
         &[
             "handle warm path=/etc/passwd",
@@ -187,14 +192,22 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
     ];
     let commands = ["acquire a", "release a", "acquire a", "release a", "drop_handle a"];
     let Some(mut turns) = calls_of(check, &setup.concat(), &commands) else { return };
-    // It may be time to give way, in the second acquisition.
-    turns[2].retain(|call| *call != Call::GiveWay);
+    // The peer may yield in the second acquisition.
+    turns[2].retain(|call| *call != Call::Yield);
     let expected: [&[Call]; 5] = [
-        &[Call::Look, Call::Open, Call::Know, Call::KnowKind, Call::Know, Call::Try, Call::Look],
-        &[Call::Know, Call::Unlock],
-        &[Call::Know, Call::Try, Call::Look],
-        &[Call::Know, Call::Unlock],
-        &[Call::Know, Call::Close],
+        &[
+            Call::StatPath,
+            Call::Open,
+            Call::CheckDescriptor,
+            Call::FileSystemType,
+            Call::CheckDescriptor,
+            Call::Try,
+            Call::StatPath,
+        ],
+        &[Call::CheckDescriptor, Call::Unlock],
+        &[Call::CheckDescriptor, Call::Try, Call::StatPath],
+        &[Call::CheckDescriptor, Call::Unlock],
+        &[Call::CheckDescriptor, Call::Close],
     ];
     assert_eq!(turns, expected);
 }
@@ -205,28 +218,28 @@ fn l2_a_try_of_a_held_lock_does_not_sleep() {
     let commands = [
         "attempt try_acquire a",
         "attempt try_lock timed g",
-        "attempt acquire hasty",
-        "attempt lock hasty g",
+        "attempt acquire immediate",
+        "attempt lock immediate g",
         "attempt try_acquire readers",
     ];
     let setup: Vec<&str> = ["holder acquire a"].into_iter().chain(commands).collect();
     let Some(turns) = calls_of(check, &setup, &commands) else { return };
     for (command, calls) in commands.into_iter().zip(turns) {
         let how = if command.ends_with("readers") { Call::TryShared } else { Call::Try };
-        assert_eq!(calls, [Call::Know, how, Call::Look], "{command}");
+        assert_eq!(calls, [Call::CheckDescriptor, how, Call::StatPath], "{command}");
     }
 }
 
 #[test]
-fn state_and_release_of_nothing_make_no_calls() {
-    let check = "state_and_release_of_nothing_make_no_calls";
+fn state_and_failed_release_make_no_calls() {
+    let check = "state_and_failed_release_make_no_calls";
     let commands = ["state a", "attempt release a", "handle other of=a timeout=5"];
     let Some(turns) = calls_of(check, &commands, &commands) else { return };
     assert_eq!(turns, [[], [], []]);
 }
 
-/// Whoever asks the kernel, past the C library, what the process was started with is told of code
-/// that valgrind has put something else in the place of, and falls over it.
+/// Under valgrind the kernel's auxiliary vector refers to code that valgrind has replaced. A process that reads the vector
+/// from the kernel and not from the C library crashes there. So the library must not read it from the kernel.
 #[test]
 fn programs_survive_in_valgrind() {
     let Some(mut strace) = Strace::spawn("programs_survive_in_valgrind", &[]) else { return };
@@ -236,19 +249,19 @@ fn programs_survive_in_valgrind() {
     strace.peer.handle("timed", &path, "timeout=1000");
     strace.peer.ok("acquire a");
     strace.peer.refused("acquire timed");
-    strace.peer.ok("holders a");
+    strace.peer.ok("status a");
     let trace = strace.end();
     // An older strace knows `PR_GET_AUXV` by its number only.
     let ways = ["PR_GET_AUXV", "0x41555856", "/auxv"];
-    let asks = |call: &&str| ways.iter().any(|way| call.contains(way));
-    assert_eq!(trace.calls().find(asks), None);
-    assert_ne!(trace.count("/proc/locks"), 0, "the counter-proof: what is asked for is seen");
+    let reads_vector = |call: &&str| ways.iter().any(|way| call.contains(way));
+    assert_eq!(trace.calls().find(reads_vector), None);
+    assert_ne!(trace.count("/proc/locks"), 0, "the trace should contain other reads");
 }
 
-/// The counter-proof: a sleep is seen.
+/// The checks above can fail: a wait is seen in the trace.
 #[test]
-fn a_wait_makes_other_calls() {
-    let check = "a_wait_makes_other_calls";
+fn a_wait_is_seen_in_the_trace() {
+    let check = "a_wait_is_seen_in_the_trace";
     let commands = ["handle waiting of=a timeout=20", "attempt acquire waiting"];
     let Some(turns) = calls_of(check, &["holder acquire a"], &commands) else { return };
     assert!(turns[1].contains(&Call::Other), "{turns:?}");

@@ -1,7 +1,7 @@
-//! L12: a table of locks that changes while it is read never makes a held lock look free.
+//! L12: a held lock is never reported as free because the table of locks changes while it is read.
 //!
-//! The kernel shows `/proc/locks` in parts of about 4 KiB. Where locks come and go, a pass over a long table misses
-//! locks that are held all the time. The test reads the table once per look by itself, to see that this happens here.
+//! The kernel returns `/proc/locks` in parts of about 4 KiB. While other locks come and go, one pass over a long table may
+//! miss a lock that is held all the time (a torn read). The test also reads the table itself, to check that this happens.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -11,21 +11,21 @@ use std::time::Instant;
 
 use crate::support::{Outcome, PATIENCE, Peer, Scratch};
 
-/// Locks that come and go, in two threads.
+/// The number of locks that two threads acquire and release.
 const CHURNING: usize = 600;
-const LOOKS: usize = 2_000;
-/// Passes of the test's own that missed the lock: so many show that the looks had something to stumble over.
+const QUERIES: usize = 2_000;
+/// How many passes of the test must miss the lock. Otherwise the queries may not have met a torn read.
 const TORN: usize = 5;
 
-/// Takes and frees its locks in an order without a pattern, and now and then frees half of them at once, as long as it is
-/// to.
+/// Locks and unlocks the files in random order, and sometimes unlocks half of them at the same time, while `goes_on` is
+/// true.
 fn churn(files: &[File], goes_on: &AtomicBool, mut state: u64) {
     let mut held = vec![true; files.len()];
     for file in files {
         fs4::FileExt::lock(file).expect("each file has its own lock");
     }
     while goes_on.load(Ordering::Relaxed) {
-        // A linear congruential generator: its upper bits are random enough.
+        // A linear congruential generator. Its upper bits are random enough.
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let at = usize::try_from(state >> 33).unwrap_or_default() % files.len();
@@ -43,10 +43,10 @@ fn churn(files: &[File], goes_on: &AtomicBool, mut state: u64) {
 }
 
 #[test]
-fn l12_a_lock_that_is_held_all_the_time_is_never_free() -> Outcome {
+fn l12_a_held_lock_is_never_reported_as_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    // The kernel adds locks in front: the first one moves the most.
+    // The kernel adds new locks at the front of the table, so the first lock moves the most.
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
     let entry = format!(":{} 0 EOF", fs::metadata(&path)?.ino());
@@ -59,34 +59,34 @@ fn l12_a_lock_that_is_held_all_the_time_is_never_free() -> Outcome {
             let goes_on = &goes_on;
             scope.spawn(move || churn(files, goes_on, at as u64));
         }
-        let looked = look(&scratch, &entry);
+        let outcome = query(&scratch, &entry);
         goes_on.store(false, Ordering::Relaxed);
-        looked
+        outcome
     })
 }
 
-/// Looks at the lock again and again, and at the table itself in between.
-fn look(scratch: &Scratch, entry: &str) -> Outcome {
-    let (mut looks, mut torn, mut unknown) = (0, 0, 0);
+/// Queries the status of the lock repeatedly, and reads the table in between.
+fn query(scratch: &Scratch, entry: &str) -> Outcome {
+    let (mut queries, mut torn, mut unknown) = (0, 0, 0);
     let start = Instant::now();
-    while looks < LOOKS || torn < TORN {
+    while queries < QUERIES || torn < TORN {
         match scratch.lock().status()?.is_held() {
             Some(true) => {}
-            Some(false) => return Err(format!("look {looks} found a held lock free").into()),
+            Some(false) => {
+                return Err(format!("query {queries} reported a held lock as free").into());
+            }
             None => unknown += 1,
         }
         torn += usize::from(!fs::read_to_string("/proc/locks")?.contains(entry));
-        looks += 1;
+        queries += 1;
         if start.elapsed() > PATIENCE * 5 {
-            return Err(
-                format!("{torn} torn passes of {looks}: too few to have shown anything").into()
-            );
+            return Err(format!("only {torn} torn reads in {queries} passes").into());
         }
     }
-    // Where much is not known, "free" is not said either.
-    println!("{looks} looks: {unknown} unknown; {torn} single passes missed the lock");
-    if unknown * 20 > looks {
-        Err(format!("{unknown} of {looks} looks ended without an answer").into())
+    // A library that always answers "unknown" would never report the lock as free either.
+    println!("{queries} queries: {unknown} unknown; {torn} single passes missed the lock");
+    if unknown * 20 > queries {
+        Err(format!("{unknown} of {queries} queries returned no answer").into())
     } else {
         Ok(())
     }

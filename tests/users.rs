@@ -1,8 +1,8 @@
-//! Files that belong to others.
+//! Lock files of other users.
 //!
-//! - L1: users who may only read the file share one lock with its owner.
-//! - L8: a lock file that is missing is created; one that exists is opened as it is.
-//! - L12: what may not be opened or created is an error with the path, the action and the cause.
+//! - L1: users with only read access to the file use the same lock as its owner.
+//! - L8: a missing lock file is created; an existing one is opened unchanged.
+//! - L12: a file that the user may not open or create is an error with the path, the action and the cause.
 #![cfg(unix)]
 
 use std::fs::{self, File, Permissions};
@@ -14,7 +14,7 @@ use std::process::Command;
 use crate::support::Strace;
 use crate::support::{Outcome, Peer, Scratch, is_root, skip, words_of};
 
-/// A peer that is another user and has that handle.
+/// Starts a peer of another user with a handle `a`.
 fn user(id: u32, path: &Path, options: &str) -> Peer {
     let mut peer = Peer::with_handle("a", path, options);
     peer.ok("umask 022");
@@ -22,18 +22,18 @@ fn user(id: u32, path: &Path, options: &str) -> Peer {
     peer
 }
 
-/// Whether the check can be made: it needs other users.
-fn may_become_others(check: &str) -> bool {
+/// Returns whether the test can run peers of other users, and skips the check if it cannot.
+fn may_switch_users(check: &str) -> bool {
     if !is_root() {
-        skip(check, "root: no other user may become another user");
+        skip(check, "root: only root can switch to another user");
     }
     is_root()
 }
 
-/// As in `/tmp`: whoever comes first makes the file, and the others may read it.
+/// In a directory like `/tmp` the first user creates the file, and the other users may read it.
 #[test]
 fn l1_users_share_a_sticky_directory() -> Outcome {
-    if !may_become_others("l1_users_share_a_sticky_directory") {
+    if !may_switch_users("l1_users_share_a_sticky_directory") {
         return Ok(());
     }
     let scratch = Scratch::sticky();
@@ -59,10 +59,10 @@ fn l1_users_share_a_sticky_directory() -> Outcome {
     Ok(())
 }
 
-/// A handle that is older than the file, which somebody else then makes.
+/// A handle is made before the file exists. Another user then creates the file.
 #[test]
-fn l1_another_user_makes_the_file() -> Outcome {
-    if !may_become_others("l1_another_user_makes_the_file") {
+fn l1_a_file_created_by_another_user_can_be_locked() -> Outcome {
+    if !may_switch_users("l1_a_file_created_by_another_user_can_be_locked") {
         return Ok(());
     }
     let scratch = Scratch::sticky();
@@ -79,26 +79,26 @@ fn l1_another_user_makes_the_file() -> Outcome {
     Ok(())
 }
 
-/// `fs.protected_regular` forbids `O_CREAT` for another user's file in a sticky directory, even to
-/// root. Not every machine has it set, so this looks at what is asked of the system.
+/// `fs.protected_regular` forbids `O_CREAT` on another user's file in a sticky directory, also for root (proc(5)). Not
+/// every machine has it set, so the test checks the flags of the open calls.
 #[cfg(target_os = "linux")]
 #[test]
-fn l8_what_exists_is_not_created() -> Outcome {
+fn l8_an_existing_file_is_opened_without_o_creat() -> Outcome {
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let only = format!("--trace-path={}", path.display());
-    let check = "l8_what_exists_is_not_created";
+    let check = "l8_an_existing_file_is_opened_without_o_creat";
     let Some(mut strace) = Strace::spawn(check, &[&only]) else { return Ok(()) };
     File::create(&path)?;
     strace.peer.handle("a", &path, "");
     strace.peer.ok("acquire a");
     strace.peer.ok("release a");
-    // Not even after another was there.
+    // The same after the file was replaced.
     fs::remove_file(&path)?;
     File::create(&path)?;
     strace.peer.ok("acquire a");
     strace.peer.ok("release a");
-    // The counter-proof: what is missing is.
+    // A missing file is opened with `O_CREAT`.
     fs::remove_file(&path)?;
     strace.peer.ok("acquire a");
     let trace = strace.end();
@@ -113,13 +113,13 @@ fn l8_what_exists_is_not_created() -> Outcome {
 }
 
 #[test]
-fn l8_the_create_mode_shares_or_does_not() {
-    if !may_become_others("l8_the_create_mode_shares_or_does_not") {
+fn l8_the_mode_decides_which_users_can_lock() {
+    if !may_switch_users("l8_the_mode_decides_which_users_can_lock") {
         return;
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut one = user(1234, &path, "create_mode=600");
+    let mut one = user(1234, &path, "mode=600");
     let mut other = user(4321, &path, "");
     one.ok("acquire a");
     one.ok("release a");
@@ -127,7 +127,7 @@ fn l8_the_create_mode_shares_or_does_not() {
     let why = "user 4321 may not read it; it is 1234's (mode 0600), in a directory where everybody may \
                make files: let its readers lock it (chmod a+r), or keep the lock file elsewhere";
     assert_eq!(refusal.message, denied("open", &path, why));
-    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permission"));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
 }
 
 fn denied(action: &str, path: &Path, why: &str) -> String {
@@ -136,8 +136,8 @@ fn denied(action: &str, path: &Path, why: &str) -> String {
 }
 
 #[test]
-fn l1_a_file_that_may_only_be_read() -> Outcome {
-    if !may_become_others("l1_a_file_that_may_only_be_read") {
+fn l1_a_read_only_file_can_be_locked() -> Outcome {
+    if !may_switch_users("l1_a_read_only_file_can_be_locked") {
         return Ok(());
     }
     let scratch = Scratch::sticky();
@@ -159,7 +159,7 @@ fn l1_a_file_that_may_only_be_read() -> Outcome {
 
 #[test]
 fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
-    if !may_become_others("l12_a_directory_that_may_not_be_written_or_entered") {
+    if !may_switch_users("l12_a_directory_that_may_not_be_written_or_entered") {
         return Ok(());
     }
     let scratch = Scratch::sticky();
@@ -173,10 +173,10 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
          make the lock file, or keep it elsewhere"
     );
     assert_eq!(refusal.message, denied("create", &path, &why));
-    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permission"));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permissiondenied"));
     assert!(!path.exists());
 
-    // What is there can be locked.
+    // An existing file can be locked.
     File::create(&path)?;
     assert!(peer.finds_free("a"));
     peer.ok("drop_handle a");
@@ -186,14 +186,14 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     let refusal = peer.refused("acquire a");
     let why = format!("user 1234 may not enter {directory}");
     assert_eq!(refusal.message, denied("open", &path, &why));
-    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permission"));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
     Ok(())
 }
 
-/// A file that may only be written is opened for writing.
+/// A file that the user may write but not read is opened for writing.
 #[test]
-fn l1_a_file_that_may_only_be_written() -> Outcome {
-    if !may_become_others("l1_a_file_that_may_only_be_written") {
+fn l1_a_write_only_file_can_be_locked() -> Outcome {
+    if !may_switch_users("l1_a_write_only_file_can_be_locked") {
         return Ok(());
     }
     let scratch = Scratch::sticky();
@@ -211,21 +211,21 @@ fn l1_a_file_that_may_only_be_written() -> Outcome {
     root.ok("lock a g");
     assert!(!writer.finds_free("a"));
     assert_eq!(fs::read_to_string(&path)?, "as it was");
-    // Neither.
+    // The user may neither read nor write the file.
     fs::set_permissions(&path, Permissions::from_mode(0o000))?;
     let refusal = user(1234, &path, "").refused("acquire a");
-    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permission"));
+    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
     Ok(())
 }
 
-/// No other user decides where this one makes a file: `fs.protected_symlinks` of Linux, which is off
-/// on some machines.
+/// Another user must not be able to decide where this user's file is created. Linux has `fs.protected_symlinks` for that
+/// (proc(5)), but it is off on some machines.
 #[test]
-fn l8_no_file_is_made_through_another_users_link() -> Outcome {
-    if !may_become_others("l8_no_file_is_made_through_another_users_link") {
+fn l8_no_file_is_created_through_another_users_link() -> Outcome {
+    if !may_switch_users("l8_no_file_is_created_through_another_users_link") {
         return Ok(());
     }
-    // The owner of the directory; of the link; the link's maker is trusted by user 1234 or is not.
+    // The owner of the directory, the owner of the link, and whether the library follows the link for user 1234.
     let cases =
         [(0, 1234, true), (0, 0, true), (4321, 4321, true), (0, 4321, false), (1234, 4321, false)];
     for (owner, maker, is_trusted) in cases {
@@ -236,7 +236,7 @@ fn l8_no_file_is_made_through_another_users_link() -> Outcome {
         let link = scratch.lock_path();
         symlink(&target, &link)?;
         lchown(&link, Some(maker), None)?;
-        // The second link of two counts as well.
+        // The same if the link is the second of two.
         let first = away.join("first");
         symlink(&link, &first)?;
         for path in [&link, &first] {
@@ -248,13 +248,13 @@ fn l8_no_file_is_made_through_another_users_link() -> Outcome {
                 fs::remove_file(&target)?;
             } else {
                 let refusal = peer.refused("acquire a");
-                assert_eq!(refusal.kind, "permission", "{refusal:?}");
+                assert_eq!(refusal.kind, "permissiondenied", "{refusal:?}");
                 assert!(refusal.message.contains(&words_of(libc::EACCES)), "{refusal:?}");
                 assert!(!target.exists());
             }
         }
     }
-    // Where no other user may make files, or the file is there, any link is followed.
+    // In a directory where no other user may create files, and if the target exists, every link is followed.
     let scratch = Scratch::new();
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
     let away = Scratch::sticky();
@@ -274,13 +274,13 @@ fn l8_no_file_is_made_through_another_users_link() -> Outcome {
 /// An open for reading waits for a writer.
 #[test]
 fn l12_a_fifo_that_may_only_be_read_does_not_hang() {
-    if !may_become_others("l12_a_fifo_that_may_only_be_read_does_not_hang") {
+    if !may_switch_users("l12_a_fifo_that_may_only_be_read_does_not_hang") {
         return;
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let made = Command::new("mkfifo").args(["-m", "444"]).arg(&path).status();
-    assert!(made.is_ok_and(|status| status.success()), "mkfifo is everywhere");
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
     let refusal = user(1234, &path, "").refused("acquire a");
     assert_eq!(refusal.class, "open");
     assert!(refusal.message.contains(": it is a FIFO: "), "{refusal:?}");

@@ -1,10 +1,10 @@
-//! Nanoseconds on a clock that all processes of the machine share and that never goes back.
+//! Returns nanoseconds of a monotonic clock that all processes of the machine share.
 #![allow(unsafe_code)]
 
 #[cfg(unix)]
 pub(crate) fn now() -> u64 {
     let mut time = std::mem::MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call fills the time, and cannot fail for a clock that exists everywhere.
+    // SAFETY: the call fills `time`. It cannot fail: every supported system has this clock.
     #[allow(clippy::useless_conversion, reason = "types vary by platform")]
     let (seconds, nanos) = unsafe {
         libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr());
@@ -22,7 +22,7 @@ pub(crate) fn now() -> u64 {
         fn QueryPerformanceFrequency(frequency: *mut i64) -> i32;
     }
     let (mut count, mut frequency) = (0, 1);
-    // SAFETY: both write one integer, and cannot fail on any Windows that Rust supports.
+    // SAFETY: each call writes one integer. Neither fails on a Windows version that Rust supports.
     unsafe {
         QueryPerformanceCounter(&raw mut count);
         QueryPerformanceFrequency(&raw mut frequency);

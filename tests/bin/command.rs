@@ -1,4 +1,4 @@
-//! The commands, each with its answer.
+//! Runs the peer's commands and formats their answers.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::refusal::{Refusal, Reply};
 use super::world::{World, nothing};
 use super::{clock, handle, jobs, process, words};
 
-/// The answer to one line: when the command began, when it was done, and what came of it.
+/// Runs the command on one line. Returns when it began, when it finished, and its result.
 pub(crate) fn answer(world: &Arc<World>, line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let elsewhere = match words[..] {
@@ -23,7 +23,7 @@ pub(crate) fn answer(world: &Arc<World>, line: &str) -> String {
         _ => None,
     };
     match elsewhere {
-        // With times of its own.
+        // The answer has its own times already.
         Some(Ok(answer)) => answer,
         Some(Err(refusal)) => timed(|| Err(refusal)),
         None => timed(|| run(world, &words, &AtomicBool::new(false))),
@@ -38,7 +38,7 @@ pub(crate) fn timed(command: impl FnOnce() -> Reply) -> String {
         Ok(value) => format!("ok {value}"),
         Err(refusal) => refusal.to_string(),
     };
-    // One line, whatever is in a path.
+    // An answer is one line, also if a path contains a line break.
     format!("{begun} {done} {}", outcome.trim_end().replace(['\n', '\r'], " "))
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             std::mem::forget(world.things().take_guard(slot)?);
             Ok(String::new())
         }
-        ["bequeath_guard", slot] => {
+        ["inherit_on_exec_guard", slot] => {
             let guard = world.things().take_guard(slot)?;
             silent(guard.inherit_on_exec())
         }
@@ -91,9 +91,9 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
         ["try_acquire", name] => silent(lock(name)?.try_acquire()),
         ["release", name] => silent(lock(name)?.release()),
         ["state", name] => Ok(state(lock(name)?.state())),
-        ["holders", name] => {
+        ["status", name] => {
             let status = lock(name)?.status()?;
-            Ok(told(&status))
+            Ok(format_status(&status))
         }
         ["observe", name] => observe(lock(name)?),
 
@@ -138,20 +138,20 @@ pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Repl
             Ok(String::new())
         }
 
-        _ => run_here(world, words),
+        _ => run_platform_command(world, words),
     }
 }
 
-/// What not every system has.
-#[cfg_attr(not(unix), allow(unused_variables, reason = "none of it is there"))]
-fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
+/// Runs a command that not every platform has.
+#[cfg_attr(not(unix), allow(unused_variables, reason = "not every platform has such a command"))]
+fn run_platform_command(world: &Arc<World>, words: &[&str]) -> Reply {
     match *words {
         #[cfg(unix)]
         ["fork", name] => forked::fork(world, name, Way::Fork),
         #[cfg(target_os = "linux")]
         ["clone", name] => forked::fork(world, name, Way::Clone),
         #[cfg(unix)]
-        ["keep_guard_on_fork", slot] => {
+        ["inherit_on_fork_guard", slot] => {
             let things = world.things();
             let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
             guard.inherit_on_fork();
@@ -182,40 +182,41 @@ fn run_here(world: &Arc<World>, words: &[&str]) -> Reply {
         #[cfg(windows)]
         ["ctrl_c", verb] => process::ctrl_c(verb),
 
-        _ => Err(Refusal::usage(format_args!("what is `{}`?", words.join(" ")))),
+        _ => Err(Refusal::usage(format_args!("unknown command `{}`", words.join(" ")))),
     }
 }
 
-/// What an observer is told of the holders at the beginning of a wait, which is also its end.
+/// Returns the status that an observer gets at the beginning of a wait. The observer then cancels the wait.
 fn observe(lock: Lock) -> Reply {
-    let (tell, looks) = mpsc::channel();
+    let (sender, observations) = mpsc::channel();
     let lock = lock.on_wait(move |wait| {
-        // Somebody listens as long as the wait lasts.
-        let _ = tell.send(wait.status());
+        // The receiver lives until the wait has ended.
+        let _ = sender.send(wait.status());
         ControlFlow::Break(())
     });
     match lock.lock() {
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(error) => return Err(error.into()),
-        Ok(_) => return Err(Refusal::usage("a free lock is not waited for")),
+        Ok(_) => return Err(Refusal::usage("the lock is free, so there is no wait to observe")),
     }
-    let status = looks.recv().map_err(|_| Refusal::usage("nobody has looked"))??;
-    Ok(told(&status))
+    let status =
+        observations.recv().map_err(|_| Refusal::usage("the observer was not called"))??;
+    Ok(format_status(&status))
 }
 
-fn told(status: &LockStatus) -> String {
-    format!("{} <- {}", claims(&status.holders), claims(&status.waiters))
+fn format_status(status: &LockStatus) -> String {
+    format!("{} <- {}", format_owners(&status.holders), format_owners(&status.waiters))
 }
 
-fn claims(claims: &[Owner]) -> String {
-    if claims.is_empty() {
-        return "nobody".into();
+fn format_owners(owners: &[Owner]) -> String {
+    if owners.is_empty() {
+        return "none".into();
     }
     let owner = |owner: &Owner| match owner.mode {
         Some(mode) => format!("{mode} {}", owner.kind),
         None => owner.kind.to_string(),
     };
-    claims.iter().map(owner).collect::<Vec<_>>().join(", ")
+    owners.iter().map(owner).collect::<Vec<_>>().join(", ")
 }
 
 fn put_guard(
@@ -225,13 +226,13 @@ fn put_guard(
     acquire: impl FnOnce(&Lock) -> Result<locket::Guard, LockError>,
 ) -> Reply {
     let guard = acquire(lock)?;
-    // Whatever guard was there is dropped when the things are free again.
+    // A guard that was in the slot is dropped after the mutex is unlocked.
     let _before = world.things().guards.insert(slot.into(), guard);
     Ok(String::new())
 }
 
-/// `repeat TURNS COMMAND ; COMMAND ...` answers with the turns it made: all, or fewer if somebody
-/// stopped it. The first error ends it, and is its answer.
+/// Runs `repeat TURNS COMMAND ; COMMAND ...` and answers with the number of turns made. `stop` ends it after fewer
+/// turns. The first error ends it and is the answer.
 fn repeat(world: &Arc<World>, turns: &str, words: &[&str], stop: &AtomicBool) -> Reply {
     let turns: u64 = words::parse(turns)?;
     let commands: Vec<&[&str]> = words.split(|&word| word == ";").collect();
@@ -250,7 +251,7 @@ fn ask(mode: &str) -> Result<Ask, Refusal> {
     match mode {
         "exclusive" => Ok(Ask::Exclusive),
         "shared" => Ok(Ask::Shared),
-        _ => Err(Refusal::usage(format_args!("`{mode}` is no mode"))),
+        _ => Err(Refusal::usage(format_args!("`{mode}` is not a mode"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A user of the same file that is not Locket: plain `flock(2)` or `LockFileEx` (L14).
+//! Locks the same file without Locket: with plain `flock(2)` or `LockFileEx` (L14).
 #![allow(unsafe_code)]
 
 use std::ffi::OsString;
@@ -27,7 +27,7 @@ impl Foreign {
         self.flock(operation(ask))
     }
 
-    /// `false`: somebody else holds it.
+    /// Returns `false` if another open file holds the lock.
     pub(crate) fn try_lock(&self, ask: Ask) -> io::Result<bool> {
         match self.flock(operation(ask) | libc::LOCK_NB) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -41,7 +41,7 @@ impl Foreign {
 
     fn flock(&self, operation: libc::c_int) -> io::Result<()> {
         use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open as long as the file is borrowed.
+        // SAFETY: the descriptor is open while the file is borrowed.
         match unsafe { libc::flock(self.0.as_raw_fd(), operation) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -57,7 +57,7 @@ fn operation(ask: Ask) -> libc::c_int {
     }
 }
 
-/// Byte 0 alone, as the reference locks it.
+/// Locks byte 0 only, as the reference implementation does.
 #[cfg(windows)]
 mod windows {
     use std::ffi::c_void;
@@ -101,7 +101,7 @@ mod windows {
             self.lock_byte(flags(ask))
         }
 
-        /// `false`: somebody else holds it.
+        /// Returns `false` if another open file holds the lock.
         pub(crate) fn try_lock(&self, ask: Ask) -> io::Result<bool> {
             match self.lock_byte(flags(ask) | FAIL_IMMEDIATELY) {
                 Err(error) if error.raw_os_error() == Some(LOCK_VIOLATION) => Ok(false),
@@ -111,8 +111,8 @@ mod windows {
 
         pub(crate) fn unlock(&self) -> io::Result<()> {
             let mut at = Overlapped::default();
-            // SAFETY: the handle is open as long as the file is borrowed, and the call is over,
-            // and done with `at`, when it returns: the handle was not opened for overlapped use.
+            // SAFETY: the handle is open while the file is borrowed. The call does not use `at` after it returns:
+            // the handle was not opened for overlapped use.
             done(unsafe { UnlockFileEx(self.0.as_raw_handle(), 0, 1, 0, &raw mut at) })
         }
 

@@ -1,5 +1,5 @@
-//! Children of `fork(2)`: each is a peer of its own, which inherits everything its parent has and
-//! is spoken to through its parent.
+//! Children of `fork(2)`. Each child is a peer that inherits the state of its parent. Commands for the child go
+//! through the parent.
 #![allow(unsafe_code)]
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ pub(crate) struct Child {
 #[derive(Clone, Copy)]
 pub(crate) enum Way {
     Fork,
-    /// By the system call alone, past the handlers of `pthread_atfork`.
+    /// The bare system call, which does not run the handlers of `pthread_atfork`.
     #[cfg(target_os = "linux")]
     Clone,
 }
@@ -32,12 +32,12 @@ impl Way {
     /// As `fork(2)`.
     unsafe fn make_child(self) -> libc::pid_t {
         match self {
-            // SAFETY: the caller's.
+            // SAFETY: the caller keeps the conditions of `fork(2)`.
             Self::Fork => unsafe { libc::fork() },
             #[cfg(target_os = "linux")]
             Self::Clone => {
                 let [no_stack, none] = [0, 0];
-                // SAFETY: the caller's. Without `CLONE_VM` the child has a copy of the memory, the stack included.
+                // SAFETY: as above. Without `CLONE_VM` the child has a copy of the memory, including the stack.
                 let pid = unsafe {
                     libc::syscall(libc::SYS_clone, libc::SIGCHLD, no_stack, none, none, none)
                 };
@@ -47,23 +47,24 @@ impl Way {
     }
 }
 
-/// Answers with the child's process id.
+/// Forks a child and answers with its process id.
 pub(crate) fn fork(world: &Arc<World>, name: &str, way: Way) -> Reply {
-    // Elsewhere the main thread is reading our input, and its child's would stay locked for ever.
+    // In another thread the main thread would be reading stdin at that moment, and the child's stdin would stay
+    // locked forever.
     if thread::current().name() != Some("main") {
         return Err(Refusal::usage("a job cannot fork"));
     }
     let (ours, theirs) = UnixStream::pair()?;
-    // In the middle of nobody's change: the child goes on with a copy.
+    // No other thread may be changing the things during the fork: the child continues with a copy.
     let mut things = world.things();
-    // SAFETY: the child goes on in the image that it inherits, whose allocator survives a fork.
-    // What the peer itself locks is ours at this moment: its things, and its input and output.
+    // SAFETY: the child continues in the process image that it inherits, whose allocator survives a fork. This thread
+    // holds everything that the peer locks: its things, its input and its output.
     match unsafe { way.make_child() } {
         -1 => Err(io::Error::last_os_error().into()),
         0 => {
             drop(ours);
             things.children.clear();
-            // Their threads are the parent's.
+            // The threads of the jobs exist in the parent only.
             mem::forget(mem::take(&mut things.jobs));
             drop(things);
             if become_child(&theirs).is_ok() {
@@ -79,10 +80,10 @@ pub(crate) fn fork(world: &Arc<World>, name: &str, way: Way) -> Reply {
     }
 }
 
-/// The stream to the parent takes the place of input and output.
+/// Makes the stream to the parent the child's standard input and output.
 fn become_child(stream: &UnixStream) -> io::Result<()> {
     for standard in [0, 1] {
-        // SAFETY: both descriptors are open, and nothing holds on to the one that is replaced.
+        // SAFETY: both descriptors are open, and nothing owns the one that is replaced.
         if unsafe { libc::dup2(stream.as_raw_fd(), standard) } == -1 {
             return Err(io::Error::last_os_error());
         }
@@ -90,7 +91,7 @@ fn become_child(stream: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The child's own answer.
+/// Passes a command to the child and returns the child's answer.
 pub(crate) fn ask(world: &World, name: &str, words: &[&str]) -> Result<String, Refusal> {
     let mut child = take(world, name)?;
     let answer = child.ask(words);
@@ -98,19 +99,19 @@ pub(crate) fn ask(world: &World, name: &str, words: &[&str]) -> Result<String, R
     Ok(answer?)
 }
 
-/// `kill -9`, and its end.
+/// Kills the child with SIGKILL and reaps it.
 pub(crate) fn kill(world: &World, name: &str) -> Reply {
     let child = take(world, name)?;
-    // SAFETY: no memory is involved, and nobody has waited for the child: its id is still its own.
+    // SAFETY: no memory is involved. The child is not reaped yet, so its id is still valid.
     if unsafe { libc::kill(child.pid, libc::SIGKILL) } == -1 {
         return Err(io::Error::last_os_error().into());
     }
-    child.bury()
+    child.reap()
 }
 
-/// The end of its input, and so its own.
+/// Closes the child's input, which ends the child, and reaps it.
 pub(crate) fn end(world: &World, name: &str) -> Reply {
-    take(world, name)?.bury()
+    take(world, name)?.reap()
 }
 
 fn take(world: &World, name: &str) -> Result<Child, Refusal> {
@@ -127,7 +128,7 @@ impl Child {
         }
     }
 
-    fn bury(self) -> Reply {
+    fn reap(self) -> Reply {
         drop(self.stream);
         // SAFETY: no memory is involved.
         match unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } {

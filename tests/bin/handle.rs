@@ -1,4 +1,4 @@
-//! Handles and their options.
+//! Makes handles from the words of a command.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use super::refusal::Refusal;
 use super::words;
 use super::world::World;
 
-/// `path=PATH` or `of=HANDLE`, and then the options.
+/// Makes a handle from `path=PATH` or `of=HANDLE` and the options that follow.
 pub(crate) fn make(world: &World, words: &[&str]) -> Result<Lock, Refusal> {
     let Some((source, options)) = words.split_first() else {
-        return Err(Refusal::usage("a handle of what?"));
+        return Err(Refusal::usage("missing path=PATH or of=HANDLE"));
     };
     let lock = match source.split_once('=') {
         Some(("path", path)) => lock_file(words::path(path)?),
         Some(("of", name)) => world.things().handle(name)?,
-        _ => return Err(Refusal::usage("a handle is of path=PATH or of=HANDLE")),
+        _ => return Err(Refusal::usage("expected path=PATH or of=HANDLE")),
     };
     options.iter().try_fold(lock, |lock, option| with(lock, option))
 }
@@ -29,16 +29,16 @@ fn with(lock: Lock, option: &str) -> Result<Lock, Refusal> {
         "timeout" => lock.timeout(Duration::from_millis(words::parse(value)?)),
         "retry_period" => lock.retry_period(Duration::from_millis(words::parse(value)?)),
         "shared" => lock.shared(),
-        "asking" => lock.observe_every(Duration::from_millis(20)).on_wait(|wait| {
-            // What it is told is in the error of a timeout.
+        "query_status" => lock.observe_every(Duration::from_millis(20)).on_wait(|wait| {
+            // The error of a timeout names the holders that the last query found.
             let _ = wait.status();
             ControlFlow::Continue(())
         }),
-        "no_follow" => lock.follow_links(false),
+        "follow_links" => lock.follow_links(words::parse(value)?),
         #[cfg(unix)]
-        "create_mode" => locket::unix::LockExt::mode(lock, words::octal(value)?),
+        "mode" => locket::unix::LockExt::mode(lock, words::octal(value)?),
         "keep_open" => lock.keep_open(words::parse(value)?),
-        "without_signals" => lock.use_signals(false),
-        _ => return Err(Refusal::usage(format_args!("there is no option `{name}`"))),
+        "use_signals" => lock.use_signals(words::parse(value)?),
+        _ => return Err(Refusal::usage(format_args!("unknown option `{name}`"))),
     })
 }

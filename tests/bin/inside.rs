@@ -1,4 +1,4 @@
-//! A command that tells when it begins and when it ends, for the history of a lock that it runs under.
+//! A command that prints when it begins and when it ends. Tests build the history of a lock from it.
 
 use std::io::{self, Write};
 use std::process::{exit, id};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock;
 
-/// Says `in PID TIME` at once and `out TIME` after so many microseconds, each in one write, and ends.
+/// Prints `in PID TIME` immediately and `out TIME` after that many microseconds, each in one write, and exits.
 pub(crate) fn stay(microseconds: &str) -> ! {
     let begun = clock::now();
     say(&format!("in {} {begun}\n", id()));
@@ -18,7 +18,7 @@ pub(crate) fn stay(microseconds: &str) -> ! {
 }
 
 fn say(line: &str) {
-    // A command that cannot tell has no place in a history.
+    // A command that cannot print its times must not look successful: the history would lack it.
     if io::stdout().write_all(line.as_bytes()).is_err() {
         exit(libc::EXIT_FAILURE);
     }

@@ -1,5 +1,5 @@
-//! A process that uses the lock as a test tells it to: a command on a line of its input, the answer
-//! on a line of its output. `tests/README.md` describes the protocol.
+//! A process that uses the lock on a test's commands. It reads one command a line from its input and writes one answer
+//! a line to its output. `tests/README.md` describes the protocol.
 
 mod clock;
 mod command;
@@ -39,11 +39,11 @@ fn main() {
     serve(&Arc::new(World::default()))
 }
 
-/// Answers until the end of the input, which is the end of the process.
+/// Answers commands until the end of the input, then exits.
 fn serve(world: &Arc<World>) -> ! {
     let mut line = String::new();
     while matches!(io::stdin().read_line(&mut line), Ok(1..)) {
-        // One write: what several processes write to one place is not torn.
+        // One write for each answer: several processes may write to one pipe, and their lines must not mix.
         let answer = command::answer(world, line.trim_end_matches(['\r', '\n'])) + "\n";
         if io::stdout().write_all(answer.as_bytes()).is_err() {
             break;

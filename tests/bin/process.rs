@@ -1,4 +1,4 @@
-//! What a process can do to itself.
+//! Commands that change the peer's own process.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ pub(crate) fn chdir(path: &str) -> Reply {
     Ok(String::new())
 }
 
-/// Starts a program that goes on by itself, and has nothing of ours that would be kept open.
+/// Starts a program and does not wait for it. The program inherits none of the peer's streams.
 pub(crate) fn spawn(program: &str, arguments: &[&str]) -> Reply {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -37,7 +37,7 @@ mod windows {
                 Ok(String::new())
             }
             "seen" => Ok(SEEN.load(Ordering::Relaxed).to_string()),
-            _ => Err(Refusal::usage(format_args!("what is `{verb}`?"))),
+            _ => Err(Refusal::usage(format_args!("unknown action `{verb}`"))),
         }
     }
 }
@@ -59,10 +59,10 @@ mod unix {
         if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// For good: user, group, and no further groups.
+    /// Changes user and group permanently, and drops all supplementary groups.
     pub(crate) fn become_user(id: &str) -> Reply {
         let id = parse(id)?;
-        // SAFETY: no pointers but null, which an empty list allows.
+        // SAFETY: the only pointer is null, which is allowed for an empty list.
         unsafe {
             done(libc::setgroups(0, std::ptr::null()))?;
             done(libc::setgid(id))?;
@@ -71,19 +71,19 @@ mod unix {
         Ok(String::new())
     }
 
-    /// Closes the descriptor, the library's too.
+    /// Closes the descriptor, which may be the library's.
     pub(crate) fn close_descriptor(number: &str) -> Reply {
-        // SAFETY: none. That is what a host does that closes what is not its own.
+        // SAFETY: none, on purpose. Some programs close descriptors that they do not own; the tests do the same.
         done(unsafe { libc::close(parse(number)?) })?;
         Ok(String::new())
     }
 
-    /// Returns the lowest descriptor that is not open: the one that the next file gets (open(2)).
+    /// Answers with the lowest number that is not an open descriptor. The next file gets it (open(2)).
     pub(crate) fn free_descriptor() -> Reply {
         Ok(std::fs::File::open("/dev/null")?.as_raw_fd().to_string())
     }
 
-    /// Answers with the limit that was.
+    /// Sets the limit of open files and answers with the previous limit.
     pub(crate) fn limit_files(limit: &str) -> Reply {
         let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the call fills `limits`.

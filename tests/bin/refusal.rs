@@ -1,4 +1,4 @@
-//! An answer that is an error: its class and kind, for tests to match, and its message, for people.
+//! An answer that is an error. Tests match its class and kind; its message is for people.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -15,7 +15,7 @@ pub(crate) struct Refusal {
 pub(crate) type Reply = Result<String, Refusal>;
 
 impl Refusal {
-    /// The command makes no sense.
+    /// Returns the error for a command that the peer does not understand.
     pub(crate) fn usage(message: impl Display) -> Self {
         Self { class: "usage".into(), kind: "none".into(), message: message.to_string() }
     }
@@ -39,7 +39,7 @@ impl From<LockError> for Refusal {
     }
 }
 
-/// The system refused something that the peer did without Locket.
+/// Converts the error of a system call that the peer made without Locket.
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self { class: "system".into(), kind: "none".into(), message: error.to_string() }

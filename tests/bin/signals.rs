@@ -1,4 +1,4 @@
-//! A command that tells of each signal that it gets: its number, how it was sent, its value.
+//! A command that prints each signal that it receives: its number, how it was sent, and its value.
 
 #![allow(unsafe_code)]
 
@@ -7,10 +7,11 @@ use std::mem::MaybeUninit;
 use std::process::exit;
 use std::thread;
 
-/// Ends at the end of its input. A line `group N` there has it send a signal to its own group.
+/// Prints signals until the end of its input. On the input line `group N` it sends signal N to its process group.
 pub(crate) fn tell() -> ! {
     let mut all = MaybeUninit::uninit();
-    // SAFETY: the first call fills the set that the second reads. The thread inherits the mask.
+    // SAFETY: the first call fills the set that the second call reads. The thread that is started below inherits the
+    // mask.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
@@ -19,11 +20,11 @@ pub(crate) fn tell() -> ! {
     say(&format!("ready {}", std::process::id()));
     loop {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: the set was filled; the call fills the zeroed `info`, which is plain memory.
+        // SAFETY: the set is filled. The call fills `info`, which is plain memory and zeroed.
         let (number, info) =
             unsafe { (libc::sigwaitinfo(all.as_ptr(), info.as_mut_ptr()), info.assume_init()) };
         if number > 0 {
-            // SAFETY: a plain number in the union, zero if the signal has no value.
+            // SAFETY: the union field is a plain number. It is zero if the signal has no value.
             let value = unsafe { info.si_value() }.sival_ptr.addr();
             say(&format!("{number} {} {value}", info.si_code));
         }
@@ -40,7 +41,7 @@ fn obey() {
     exit(0)
 }
 
-/// In one write.
+/// Prints the line in one write.
 fn say(text: &str) {
     let _ = io::stdout().write_all(format!("{text}\n").as_bytes());
 }

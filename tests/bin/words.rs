@@ -1,21 +1,21 @@
-//! The words of a command.
+//! Parses the words of a command.
 
 use std::ffi::OsString;
 use std::str::FromStr;
 
 use super::refusal::Refusal;
 
-/// A number, or whatever else a word has to be.
+/// Parses a word as a value of the type that the command needs.
 pub(crate) fn parse<T: FromStr>(word: &str) -> Result<T, Refusal> {
-    word.parse().map_err(|_| Refusal::usage(format_args!("`{word}` is no such value")))
+    word.parse().map_err(|_| Refusal::usage(format_args!("invalid value `{word}`")))
 }
 
 pub(crate) fn octal(word: &str) -> Result<u32, Refusal> {
     u32::from_str_radix(word, 8)
-        .map_err(|_| Refusal::usage(format_args!("`{word}` is no octal number")))
+        .map_err(|_| Refusal::usage(format_args!("`{word}` is not an octal number")))
 }
 
-/// A path: `%` and two hexadecimal digits are a byte.
+/// Parses a path. `%` and two hexadecimal digits stand for one byte.
 pub(crate) fn path(word: &str) -> Result<OsString, Refusal> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word.bytes();
@@ -24,7 +24,7 @@ pub(crate) fn path(word: &str) -> Result<OsString, Refusal> {
             let digits = [rest.next().unwrap_or(b'?'), rest.next().unwrap_or(b'?')];
             let digits = String::from_utf8_lossy(&digits);
             u8::from_str_radix(&digits, 16)
-                .map_err(|_| Refusal::usage(format_args!("`%{digits}` is no byte")))?
+                .map_err(|_| Refusal::usage(format_args!("`%{digits}` is not a byte")))?
         } else {
             byte
         });
@@ -33,7 +33,7 @@ pub(crate) fn path(word: &str) -> Result<OsString, Refusal> {
 }
 
 #[cfg(unix)]
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere not every path is possible")]
+#[allow(clippy::unnecessary_wraps, reason = "on other systems not every byte string is a path")]
 fn from_bytes(bytes: Vec<u8>) -> Result<OsString, Refusal> {
     Ok(std::os::unix::ffi::OsStringExt::from_vec(bytes))
 }

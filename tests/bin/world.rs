@@ -1,4 +1,4 @@
-//! What the peer has, by name.
+//! The peer's handles, guards, files, jobs and children, by name.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -28,7 +28,7 @@ pub(crate) struct Things {
 }
 
 impl World {
-    /// Never across a call that may wait.
+    /// Locks the things. The caller must not keep the result during a call that may wait.
     pub(crate) fn things(&self) -> MutexGuard<'_, Things> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,41 +1,40 @@
-//! Who holds a lock, and who waits for it.
+//! Holders and waiters: which processes hold a lock and which wait for it.
 //!
-//! - L8, L13: to ask creates nothing and leaves nothing behind.
-//! - L4: to ask disturbs nobody in the kernel's queue.
-//! - L12: a timeout says who held the lock; nobody is named who does not, and what is not told is
-//!   not guessed at.
+//! - L8, L13: a query creates nothing and leaves nothing behind.
+//! - L4: a query does not change the kernel's queue.
+//! - L12: the error of a timeout names the holders. It names no other process, and it does not guess.
 //!
-//! - `asked`: by `Lock::holders` and `system_locks`.
-//! - `told`: in the error of a timeout, and to an observer.
-//! - `takers`: of locks whose takers are gone, or have given them away.
+//! - `query`: `Lock::status` and `system_locks`.
+//! - `reports`: the error of a timeout, and what an observer gets.
+//! - `inherited`: locks whose taker has exited or has passed them on.
 //!
-//! Whose holders and files are hard to tell apart has a test of its own, `holders_abroad`.
+//! `holders_ambiguous` checks the cases where the system hides a holder or does not tell files apart.
 #![cfg(target_os = "linux")]
 
-mod asked;
-mod takers;
-mod told;
+mod inherited;
+mod query;
+mod reports;
 
 use std::path::Path;
 
 use locket::{Mode, Owner, OwnerKind, Process, lock_file};
 
-/// The processes that hold or wait, and how; all of them must be told.
+/// Returns the mode and process id of each owner. Each owner must be a known process.
 #[track_caller]
-fn pids(claims: &[Owner]) -> Vec<(Mode, u32)> {
+fn pids(owners: &[Owner]) -> Vec<(Mode, u32)> {
     let pid = |owner: &Owner| match (&owner.kind, owner.mode) {
         (OwnerKind::Process(process), Some(mode)) => (mode, process.pid),
-        _ => panic!("who is {owner:?}?"),
+        _ => panic!("not a process: {owner:?}"),
     };
-    claims.iter().map(pid).collect()
+    owners.iter().map(pid).collect()
 }
 
-/// The only process that holds.
+/// Returns the only holder, which must be a known process.
 #[track_caller]
 fn holder(path: &Path) -> Process {
-    let status = lock_file(path).status().expect("the system should be able to tell");
+    let status = lock_file(path).status().expect("the status should be available");
     match &status.holders[..] {
         [Owner { kind: OwnerKind::Process(process), .. }] => process.clone(),
-        held => panic!("one process should hold the lock: {held:?}"),
+        holders => panic!("one process should hold the lock: {holders:?}"),
     }
 }

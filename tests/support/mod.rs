@@ -1,4 +1,4 @@
-//! What the tests share: other processes, a place on the disk, and ways to wait.
+//! Code that the tests share: peer processes, temporary directories, and ways to wait.
 #![allow(dead_code, unused_imports, reason = "no test file needs all of it")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -39,10 +39,10 @@ pub(crate) use waiting::{PATIENCE, until, until_waiting, waiting};
 #[cfg(target_os = "linux")]
 pub(crate) use waiting::{is_container, until_stopped};
 
-/// Of a test: whatever went wrong where nothing should have.
+/// The result of a test. `?` fails the test with an error that the test did not expect.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// What the system says of an error; each C library has words of its own.
+/// Returns the system's text for an error number. C libraries differ in their texts.
 pub(crate) fn words_of(code: i32) -> String {
     std::io::Error::from_raw_os_error(code).to_string()
 }

@@ -1,4 +1,4 @@
-//! For what a process has a file open.
+//! Tells with which access a process has a file open.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub(crate) fn access_of_open(pid: u32, path: &Path) -> Outcome<Vec<i32>> {
     let mut access = vec![];
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
-        // Other tests open and close theirs meanwhile.
+        // Other tests open and close descriptors at the same time.
         if !fs::read_link(entry.path()).is_ok_and(|opened| opened == path) {
             continue;
         }

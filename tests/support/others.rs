@@ -1,8 +1,8 @@
-//! Processes that nobody has a handle to.
+//! Processes that the test knows only by process id.
 
 use std::process::Command;
 
-/// And not a corpse that nobody has buried yet.
+/// Returns whether the process is running. A zombie is not.
 pub(crate) fn is_alive(pid: &str) -> bool {
     let kill = Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>/dev/null")]).status();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -12,5 +12,5 @@ pub(crate) fn is_alive(pid: &str) -> bool {
 #[track_caller]
 pub(crate) fn kill(pid: &str) {
     let kill = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
-    assert!(kill.is_ok_and(|status| status.success()), "{pid} should have been there");
+    assert!(kill.is_ok_and(|status| status.success()), "process {pid} should exist");
 }

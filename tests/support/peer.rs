@@ -1,4 +1,4 @@
-//! A process that uses the lock as the test tells it to; see `tests/README.md`.
+//! A process that uses the lock on the test's commands; see `tests/README.md`.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::waiting::{PATIENCE, until_waiting, waiting};
 
-/// A command may be a lot of work, and the machine busy; but nothing takes for ever.
-/// A command may be a thousand waits.
+/// The longest time that a peer may take for a command: one command may be a thousand waits, on a busy machine.
 const LONGEST_COMMAND: Duration = PATIENCE.saturating_mul(5);
 
 #[derive(Debug)]
@@ -23,8 +22,7 @@ pub(crate) struct Peer {
     pid: u32,
 }
 
-/// When the command began and when it was done, on a clock that all peers share, and what came
-/// of it.
+/// When a command began, when it finished, and its result. All peers share the clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) begun: Duration,
@@ -45,7 +43,7 @@ impl Peer {
         Self::under(&[])
     }
 
-    /// A peer with one handle: `handle NAME path=PATH OPTIONS`.
+    /// Starts a peer with one handle: `handle NAME path=PATH OPTIONS`.
     #[track_caller]
     pub(crate) fn with_handle(name: &str, path: impl AsRef<OsStr>, options: &str) -> Self {
         let mut peer = Self::spawn();
@@ -53,12 +51,12 @@ impl Peer {
         peer
     }
 
-    /// The peer as the last argument of another program, which has to become it or to start it.
+    /// Starts another program with the peer as its last argument. That program has to exec or start the peer.
     #[track_caller]
     pub(crate) fn under(wrapper: &[&str]) -> Self {
         let program = [wrapper, &[env!("CARGO_BIN_EXE_locket-peer")]].concat();
         let mut command = Command::new(program[0]);
-        // Told to the whole group, Ctrl-Break is not told to the tests.
+        // Ctrl-Break goes to a whole process group. The test must not be in the peer's.
         #[cfg(windows)]
         std::os::windows::process::CommandExt::creation_flags(
             &mut command,
@@ -72,22 +70,21 @@ impl Peer {
             .unwrap_or_else(|error| panic!("{program:?} should start: {error}"));
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
-        let (tell, answers) = mpsc::channel();
+        let (sender, answers) = mpsc::channel();
         thread::spawn(move || {
-            output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let mut peer = Self { process, input, answers, pid: 0 };
         peer.pid = peer.ok("pid").parse().expect("a process id is a number");
         peer
     }
 
-    /// The process that uses the lock, which is not the one that was started if that was another
-    /// program.
+    /// Returns the id of the process that uses the lock. It is not the wrapper's, if there is a wrapper.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// How many descriptors the process has open.
+    /// Counts the open descriptors of the process.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn descriptors(&self) -> usize {
@@ -107,13 +104,13 @@ impl Peer {
         entries.expect("the peer should be there").count()
     }
 
-    /// Gives a command and waits for the answer.
+    /// Sends a command and waits for the answer.
     #[track_caller]
     pub(crate) fn ask(&mut self, command: &str) -> Answer {
-        self.tries_to(command).unwrap_or_else(|| panic!("`{command}` was the peer's end"))
+        self.tries_to(command).unwrap_or_else(|| panic!("the peer exited during `{command}`"))
     }
 
-    /// `None` if the peer was killed while it was at it.
+    /// Sends a command and waits for the answer. Returns `None` if the peer was killed before it answered.
     #[track_caller]
     pub(crate) fn tries_to(&mut self, command: &str) -> Option<Answer> {
         let input = self.input.as_mut().expect("the peer was told to end");
@@ -121,7 +118,7 @@ impl Peer {
         match self.answers.recv_timeout(LONGEST_COMMAND) {
             Ok(line) => {
                 let answer = Answer::parse(&line);
-                Some(answer.unwrap_or_else(|| panic!("`{command}`: `{line}` is no answer")))
+                Some(answer.unwrap_or_else(|| panic!("`{command}`: invalid answer `{line}`")))
             }
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
@@ -130,14 +127,14 @@ impl Peer {
         }
     }
 
-    /// The value of an answer that is no error.
+    /// Sends a command that must succeed and returns its value.
     #[track_caller]
     pub(crate) fn ok(&mut self, command: &str) -> String {
         let answer = self.ask(command);
         answer.outcome.unwrap_or_else(|refusal| panic!("`{command}` failed: {refusal:?}"))
     }
 
-    /// The error that the answer is.
+    /// Sends a command that must fail and returns its error.
     #[track_caller]
     pub(crate) fn refused(&mut self, command: &str) -> Refusal {
         match self.ask(command).outcome {
@@ -146,8 +143,9 @@ impl Peer {
         }
     }
 
-    /// The error of an acquisition whose observer looks the holders up, with the name of the holder. There is a millisecond for the
-    /// last look at it (L3), which a busy machine may not give: then it is tried again, a few times.
+    /// Sends an acquisition that must time out, and returns its error, which names the holder. The observer of the handle
+    /// queries the holders. After the deadline the library has a millisecond to verify them (L3). On a busy machine that
+    /// may be too short; then the command is sent again, at most four times.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn refused_by_name(&mut self, command: &str) -> Refusal {
@@ -168,8 +166,7 @@ impl Peer {
         self.ok(command.trim_end());
     }
 
-    /// Starts a command that has to wait for the lock of the file at the path, and returns when it
-    /// does.
+    /// Starts a command that has to wait for the lock of the file at the path. Returns when the command waits.
     #[track_caller]
     pub(crate) fn start_waiting(&mut self, job: &str, command: &str, path: &Path) {
         let before = waiting(self.pid, path);
@@ -185,19 +182,19 @@ impl Peer {
         assert!(is_running, "the job should be waiting: {:?}", self.wait(job));
     }
 
-    /// What came of a command that was started.
+    /// Waits for the end of a job and returns its answer.
     #[track_caller]
     pub(crate) fn wait(&mut self, job: &str) -> Answer {
         self.ask(&format!("wait {job}"))
     }
 
-    /// Waits for the success of a command that was started.
+    /// Waits for the end of a job that must succeed and returns its value.
     #[track_caller]
     pub(crate) fn wait_ok(&mut self, job: &str) -> String {
         self.ok(&format!("wait {job}"))
     }
 
-    /// Is the lock of this handle free, for another one of the same path and mode?
+    /// Returns whether the handle can acquire the lock now. Releases it again.
     #[track_caller]
     pub(crate) fn finds_free(&mut self, handle: &str) -> bool {
         match self.ask(&format!("try_lock {handle} probe")).outcome {
@@ -210,7 +207,7 @@ impl Peer {
         }
     }
 
-    /// Sends a signal, by name.
+    /// Sends the signal with this name.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
@@ -218,33 +215,33 @@ impl Peer {
         assert!(kill.is_ok_and(|status| status.success()), "SIG{name} was not sent");
     }
 
-    /// `kill -9`, and its body buried.
+    /// Kills the peer with SIGKILL and reaps it.
     #[track_caller]
     pub(crate) fn kill(mut self) {
-        assert_eq!(self.pid, self.process.id(), "another program would be killed");
-        self.process.kill().expect("the peer should be there to be killed");
-        self.process.wait().expect("the peer should be gone");
+        assert_eq!(self.pid, self.process.id(), "the wrapper would be killed, not the peer");
+        self.process.kill().expect("the peer should exist");
+        self.process.wait().expect("the peer should have ended");
     }
 
-    /// The program that started the peer, or became it.
+    /// Returns the process id of the wrapper, which started or became the peer.
     pub(crate) fn wrapper(&self) -> u32 {
         self.process.id()
     }
 
-    /// `kill -9` of the program that started the peer, and its body buried.
+    /// Kills the wrapper with SIGKILL and reaps it.
     #[track_caller]
     pub(crate) fn kill_wrapper(&mut self) {
-        assert_ne!(self.pid, self.process.id(), "the peer itself would be killed");
-        self.process.kill().expect("it should be there to be killed");
-        self.process.wait().expect("it should be gone");
+        assert_ne!(self.pid, self.process.id(), "the peer would be killed, not a wrapper");
+        self.process.kill().expect("the wrapper should exist");
+        self.process.wait().expect("the wrapper should have ended");
     }
 
-    /// The end of its input, and so of the peer, sooner or later.
+    /// Closes the peer's input, which ends the peer. Does not wait for its end.
     pub(crate) fn hang_up(&mut self) {
         self.input = None;
     }
 
-    /// The end of its input, and so of the peer.
+    /// Closes the peer's input and waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) {
         self.hang_up();
@@ -264,8 +261,8 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A wrapper is given the time to see the end of the peer: killed first, strace for one
-        // would leave the peer behind.
+        // A wrapper gets time to see the end of the peer. A wrapper that is killed first may leave the peer running;
+        // strace does.
         self.input = None;
         let is_wrapped = self.pid != self.process.id();
         if !(is_wrapped && self.has_ended_by(Instant::now() + PATIENCE)) {
@@ -293,7 +290,7 @@ impl Answer {
         Some(Self { begun, done, outcome })
     }
 
-    /// `ok`, or the class of the error.
+    /// Returns `ok` or the class of the error.
     pub(crate) fn class(&self) -> &str {
         self.outcome.as_ref().map_or_else(|refusal| refusal.class.as_str(), |_| "ok")
     }
@@ -303,7 +300,7 @@ impl Answer {
     }
 }
 
-/// A path as a word of a command.
+/// Encodes a path as a word of a command.
 pub(crate) fn word(path: impl AsRef<OsStr>) -> String {
     let mut word = String::new();
     for &byte in path.as_ref().as_encoded_bytes() {

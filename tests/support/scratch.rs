@@ -1,4 +1,4 @@
-//! A directory of the test's own, gone when the test is over.
+//! A temporary directory for one test. It is removed when the test ends.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,20 @@ pub(crate) struct Scratch(TempDir);
 impl Scratch {
     #[track_caller]
     pub(crate) fn new() -> Self {
-        // Every test of processes has such a directory, before it has the processes.
+        // Every test that starts processes makes such a directory first.
         #[cfg(unix)]
         super::dispositions::reset_ignored();
-        Self(tempfile::tempdir().expect("there should be room for a directory"))
+        Self(tempfile::tempdir().expect("a temporary directory should be created"))
     }
 
-    /// As `/tmp`: everybody may make files, and nobody may touch another's.
+    /// Makes a directory like `/tmp`: every user may create files, and no user may remove another user's.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn sticky() -> Self {
         use std::os::unix::fs::PermissionsExt;
         let scratch = Self::new();
         let mode = std::fs::Permissions::from_mode(0o1777);
-        std::fs::set_permissions(scratch.path(), mode).expect("the directory should be ours");
+        std::fs::set_permissions(scratch.path(), mode).expect("the test should own the directory");
         scratch
     }
 
@@ -35,12 +35,12 @@ impl Scratch {
         self.path().join(name)
     }
 
-    /// The path of the lock file, which is not there yet.
+    /// Returns the path of the lock file. The file does not exist yet.
     pub(crate) fn lock_path(&self) -> PathBuf {
         self.join("test.lock")
     }
 
-    /// A handle of [`lock_path`](Self::lock_path).
+    /// Returns a handle of [`lock_path`](Self::lock_path).
     pub(crate) fn lock(&self) -> Lock {
         locket::lock_file(self.lock_path())
     }

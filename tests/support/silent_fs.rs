@@ -1,7 +1,7 @@
-//! A FUSE file system with one file, whose server may fall silent: what asks it then waits forever.
+//! A FUSE file system with one file. Its server can stop answering; a process that uses it then waits forever.
 //!
-//! The server speaks the kernel's protocol (`include/uapi/linux/fuse.h`, `Documentation/filesystems/fuse.rst`), so that no
-//! library and no `fusermount` is needed.
+//! The server implements the kernel's protocol (`include/uapi/linux/fuse.h`, `Documentation/filesystems/fuse.rst`), so
+//! the tests need no library and no `fusermount`.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
@@ -24,7 +24,7 @@ const READ: u32 = 15;
 
 pub(crate) struct SilentFs {
     mount_point: PathBuf,
-    /// Closed by the server's thread too, when the file system is unmounted.
+    /// The server's thread has a second reference. It drops it when the file system is unmounted.
     _device: Arc<File>,
     state: Arc<Server>,
     server: Mutex<Option<JoinHandle<()>>>,
@@ -33,15 +33,16 @@ pub(crate) struct SilentFs {
 #[derive(Default)]
 struct Server {
     is_silent: AtomicBool,
-    /// It was asked for contents.
+    /// Whether a process has asked for the contents of the file.
     was_read: AtomicBool,
 }
 
 impl SilentFs {
-    /// Mounts it. The contents of its file are never told. `None` if that cannot be done here.
+    /// Mounts the file system. A read of its file is never answered. Returns `None` if this system does not allow the
+    /// mount.
     #[track_caller]
     pub(crate) fn mount(check: &str, mount_point: PathBuf) -> Option<Self> {
-        fs::create_dir(&mount_point).expect("the directory should be ours");
+        fs::create_dir(&mount_point).expect("the test should own the directory");
         let device = match File::options().read(true).write(true).open("/dev/fuse") {
             Ok(device) => Arc::new(device),
             Err(error) => {
@@ -52,14 +53,14 @@ impl SilentFs {
         let options =
             format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
         let [target, options] = [mount_point.as_os_str().as_bytes(), options.as_bytes()]
-            .map(|text| CString::new(text).expect("no NUL is in it"));
+            .map(|text| CString::new(text).expect("the text has no NUL"));
         // SAFETY: the strings end with NULs, and the call reads no further.
-        let refused = unsafe {
+        let result = unsafe {
             let kind = c"fuse".as_ptr();
             let options = options.as_ptr().cast();
             libc::mount(kind, target.as_ptr(), kind, libc::MS_NOSUID | libc::MS_NODEV, options)
         };
-        if refused != 0 {
+        if result != 0 {
             let error = std::io::Error::last_os_error();
             skip(check, &format!("a FUSE mount: {error}"));
             return None;
@@ -77,20 +78,20 @@ impl SilentFs {
         self.mount_point.join("file")
     }
 
-    /// From now on nothing is answered, nor even read: the kernel would wait without end for the answer to what the server
-    /// has read, in a process that is killed as well.
+    /// Stops the server. From now on it answers nothing and reads nothing. It must not read either: after the server has
+    /// read a request, a process waits for the answer even when it is killed.
     pub(crate) fn fall_silent(&self) {
         self.state.is_silent.store(true, Ordering::SeqCst);
-        let server = self.server.lock().expect("nothing panics with it").take();
+        let server = self.server.lock().expect("no thread panics with the mutex").take();
         server.map(JoinHandle::join).transpose().expect("the server does not panic");
     }
 }
 
-/// Ends the connection, and with it whatever waits for an answer.
+/// Ends the connection. Calls that wait for an answer then fail.
 impl Drop for SilentFs {
     fn drop(&mut self) {
         let target =
-            CString::new(self.mount_point.as_os_str().as_bytes()).expect("no NUL is in it");
+            CString::new(self.mount_point.as_os_str().as_bytes()).expect("a path has no NUL");
         // SAFETY: the string ends with a NUL, and the call reads no further.
         unsafe { libc::umount2(target.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) };
     }
@@ -117,19 +118,19 @@ fn serve(mut device: &File, state: &Server) {
         let mut message = [length.to_ne_bytes(), error.to_ne_bytes()].concat();
         message.extend(&request[8..16]); // The number of the request.
         message.extend(body);
-        // It may have been interrupted.
+        // The write fails if the request was interrupted.
         let _ = device.write(&message);
     }
 }
 
-/// Waits for a moment.
+/// Waits 10 ms at most.
 fn is_readable(device: &File) -> bool {
     let mut polled = libc::pollfd { fd: device.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: the call reads and writes one entry.
     unsafe { libc::poll(&raw mut polled, 1, 10) > 0 }
 }
 
-/// `None` for what has no answer, or is not to have one.
+/// Returns the answer to a request, or `None` for a request that has no answer or must not get one.
 fn answer(opcode: u32, node: u64) -> Option<Result<Vec<u8>, i32>> {
     const ROOT: u64 = 1;
     const FILE: u64 = 2;
@@ -171,36 +172,36 @@ fn attributes(node: u64) -> Vec<u8> {
 
 /// A process that holds a lock, and whose command line cannot be read.
 ///
-/// A read of `/proc/PID/mem` keeps the process's memory map locked for reading (`mmap_lock`) while it waits for a page that a
-/// silent file system does not give; a change of the map waits for it; and so does, behind that, a read of
-/// `/proc/PID/cmdline`. (On kernels before 4.17 a page of the file system in place of the arguments was enough: it is
-/// CVE-2018-1120.)
+/// A read of `/proc/PID/mem` holds the process's memory map locked for reading (`mmap_lock`) while it waits for a page of a
+/// silent file system. A change of the map waits for that read, and a read of `/proc/PID/cmdline` waits behind the
+/// change. (On kernels before 4.17 it was enough to map a page of the file system over the arguments: CVE-2018-1120.)
 pub(crate) struct Unreadable {
     pid: libc::pid_t,
 }
 
 impl Unreadable {
-    /// It holds the lock of the file at the path when this returns.
+    /// Starts the process. It holds the lock of the file at the path when this function returns.
     #[track_caller]
     pub(crate) fn holding(path: &Path, silent: &SilentFs) -> Self {
         let [path, page] = [path, &silent.file()]
-            .map(|path| CString::new(path.as_os_str().as_bytes()).expect("no NUL is in it"));
-        let (mut ours, childs) = UnixStream::pair().expect("there should be descriptors");
-        // SAFETY: what the child does are system calls.
+            .map(|path| CString::new(path.as_os_str().as_bytes()).expect("a path has no NUL"));
+        let (mut ours, theirs) = UnixStream::pair().expect("there should be free descriptors");
+        // SAFETY: the child makes system calls only.
         let pid = unsafe { libc::fork() };
-        assert!(pid >= 0, "there should be room for a process");
+        assert!(pid >= 0, "fork failed");
         if pid == 0 {
-            hold(&path, &page, childs.as_raw_fd());
+            hold(&path, &page, theirs.as_raw_fd());
         }
         let this = Self { pid };
-        drop(childs);
+        drop(theirs);
         let mut address = [0; 8];
         ours.read_exact(&mut address).expect("the child should map the page and hold the lock");
-        let memory = File::open(format!("/proc/{pid}/mem")).expect("it is our child");
-        // It ends with the file system.
+        let memory =
+            File::open(format!("/proc/{pid}/mem")).expect("the process is a child of the test");
+        // The thread ends when the file system is unmounted.
         thread::spawn(move || memory.read_at(&mut [0], u64::from_ne_bytes(address)));
         until("the page is asked for", || silent.state.was_read.load(Ordering::SeqCst));
-        ours.write_all(&[0]).expect("the child waits for it");
+        ours.write_all(&[0]).expect("the child should read");
         let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         until("the child waits for its memory map", || stat().contains(") D "));
         this
@@ -213,7 +214,7 @@ impl Unreadable {
 
 impl Drop for Unreadable {
     fn drop(&mut self) {
-        // SAFETY: the child is ours, and is waited for once.
+        // SAFETY: the process is a child of the test and is reaped only here.
         unsafe {
             libc::kill(self.pid, libc::SIGKILL);
             libc::waitpid(self.pid, std::ptr::null_mut(), 0);
@@ -221,15 +222,15 @@ impl Drop for Unreadable {
     }
 }
 
-/// What the child does: system calls alone. Tells the address of the page when it holds the lock, and changes its memory map
-/// when it is told to.
+/// Runs the child, with system calls only. It writes the address of the page when it holds the lock, and changes its
+/// memory map when it reads a byte.
 fn hold(path: &CStr, page: &CStr, parent: RawFd) -> ! {
     let map = |flags, file| {
         let (anywhere, read) = (std::ptr::null_mut(), libc::PROT_READ);
-        // SAFETY: a new map is made, over no other.
+        // SAFETY: the call makes a new mapping and replaces none.
         unsafe { libc::mmap(anywhere, 4096, read, libc::MAP_PRIVATE | flags, file, 0) }
     };
-    // SAFETY: the strings end with NULs, and the buffers are as long as is said.
+    // SAFETY: the strings end with NULs, and the buffers have the lengths that are passed.
     unsafe {
         libc::alarm(300);
         let lock = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CREAT, 0o666);
@@ -239,12 +240,12 @@ fn hold(path: &CStr, page: &CStr, parent: RawFd) -> ! {
         }
         let address = (mapped.addr() as u64).to_ne_bytes();
         libc::write(parent, address.as_ptr().cast(), address.len());
-        let mut told = 0_u8;
-        // What else is open is the test's.
+        let mut byte = 0_u8;
+        // The other descriptors belong to the test.
         libc::dup2(parent, 0);
         libc::dup2(lock, 1);
         libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);
-        libc::read(0, (&raw mut told).cast(), 1);
+        libc::read(0, (&raw mut byte).cast(), 1);
         map(libc::MAP_ANONYMOUS, -1);
         loop {
             libc::pause();

@@ -1,25 +1,25 @@
-//! A check that cannot run on this machine says so by name, is counted, and fails where everything is installed.
+//! Reports and counts checks that cannot run on this machine. With `LOCKET_NO_SKIP` such a check fails.
 
 use std::env;
 use std::io::{self, Write};
 
 use super::skip_log::SkipLog;
 
-/// Reports that a check is left out and why; the caller returns after it. The reason begins with what is
-/// lacking, in a word or two, and a colon: `strace: not installed`.
+/// Reports that a check is skipped, and why. The caller returns afterwards. The reason begins with the missing
+/// requirement, in a word or two, and a colon: `strace: not installed`.
 ///
 /// # Panics
 ///
 /// If `LOCKET_NO_SKIP` is set.
 #[track_caller]
 pub(crate) fn skip(check: &str, reason: &str) {
-    assert!(env::var_os("LOCKET_NO_SKIP").is_none(), "{check} is not to be skipped: {reason}");
-    // Past the harness, which would keep it to itself.
+    assert!(env::var_os("LOCKET_NO_SKIP").is_none(), "{check} must not be skipped: {reason}");
+    // Written to the descriptor: the test harness captures the output of `eprintln!`.
     let _ = io::stderr().write_all(format!("SKIPPED {check}: {reason}\n").as_bytes());
-    let (lacking, _) = reason.split_once(": ").expect("a reason begins with what is lacking");
+    let (missing, _) = reason.split_once(": ").expect("a reason begins with the requirement");
     if let Some(log) = SkipLog::of_this_run() {
-        // A run that cannot be counted is not passed off as complete.
-        log.add(check, lacking).unwrap_or_else(|error| panic!("{}: {error}", log.0.display()));
+        // A skip that is not counted would make the run look complete.
+        log.add(check, missing).unwrap_or_else(|error| panic!("{}: {error}", log.0.display()));
     }
 }
 
@@ -29,16 +29,16 @@ pub(crate) fn is_root() -> bool {
     tempfile::tempfile().and_then(|file| file.metadata()).is_ok_and(|file| file.uid() == 0)
 }
 
-/// Returns whether the root is a mount point, and skips the check if it is not: in a plain chroot. There
-/// `/proc/self/mountinfo` leaves out the mount that the root is on (`mountinfo` in proc(5)), so nothing tells the file
-/// systems of files apart, and a path in another mount namespace is shown from the root of that namespace.
+/// Returns whether the root is a mount point, and skips the check if it is not. It is not in a plain chroot. There
+/// `/proc/self/mountinfo` leaves out the mount that the root is on (`mountinfo` in proc(5)). Then a process cannot tell
+/// the file systems of files apart, and a path in another mount namespace is shown from the root of that namespace.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub(crate) fn has_mounted_root(check: &str) -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc should be mounted");
     let is_mounted = mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"));
     if !is_mounted {
-        skip(check, "mounted root: the root is no mount point, as in a chroot");
+        skip(check, "mounted root: the root is not a mount point, as in a chroot");
     }
     is_mounted
 }

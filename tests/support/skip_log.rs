@@ -1,5 +1,5 @@
-//! What the programs of one test run have skipped. They are separate processes, so they write it to a file that
-//! the last of them, `summary.rs`, reads and removes.
+//! The checks that the programs of one test run have skipped. The programs are separate processes. They write to a file
+//! that the last program, `summary.rs`, reads and removes.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -7,15 +7,15 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
-/// A test that starts its own program again names the log of the run in this variable.
+/// The environment variable with the path of the log. A test that starts its own program again sets it.
 pub(crate) const VARIABLE: &str = "LOCKET_SKIP_LOG";
 
 #[derive(Clone, Debug)]
 pub(crate) struct SkipLog(pub(crate) PathBuf);
 
 impl SkipLog {
-    /// Returns the log of the run that this process belongs to: of the process that has started it, which is
-    /// `cargo test`. `None` where the system does not tell which process that is.
+    /// Returns the log of this run. A run is identified by the process that started this one, which is `cargo test`.
+    /// Returns `None` if the system does not tell which process that is.
     pub(crate) fn of_this_run() -> Option<Self> {
         if let Some(path) = env::var_os(VARIABLE) {
             return Some(Self(path.into()));
@@ -24,12 +24,12 @@ impl SkipLog {
         Some(Self(directory.join(parent()?)))
     }
 
-    /// Adds a check, and what it needs and did not find.
-    pub(crate) fn add(&self, check: &str, lacking: &str) -> io::Result<()> {
+    /// Adds a skipped check and the requirement that was missing.
+    pub(crate) fn add(&self, check: &str, missing: &str) -> io::Result<()> {
         self.0.parent().map_or(Ok(()), fs::create_dir_all)?;
         let mut file = OpenOptions::new().create(true).append(true).open(&self.0)?;
-        // One write: programs that run at the same time do not tear each other's lines.
-        file.write_all(format!("{lacking}\t{check}\n").as_bytes())
+        // One write for each line: programs that run at the same time must not mix their lines.
+        file.write_all(format!("{missing}\t{check}\n").as_bytes())
     }
 
     /// Returns the summary of the run, and removes the log.
@@ -45,16 +45,16 @@ impl SkipLog {
     }
 }
 
-/// `3 checks skipped: root, strace`. A check that was skipped twice counts once.
+/// Returns a summary such as `3 checks skipped: root, strace`. A check that was skipped twice counts once.
 fn summary(text: &str) -> String {
     let records: BTreeSet<(&str, &str)> =
         text.lines().filter_map(|line| line.split_once('\t')).collect();
-    let lacking: BTreeSet<&str> = records.iter().map(|(lacking, _)| *lacking).collect();
+    let missing: BTreeSet<&str> = records.iter().map(|(missing, _)| *missing).collect();
     let checks: BTreeSet<&str> = records.iter().map(|(_, check)| *check).collect();
     match checks.len() {
         0 => "0 checks skipped".into(),
-        1 => format!("1 check skipped: {}", list(&lacking)),
-        count => format!("{count} checks skipped: {}", list(&lacking)),
+        1 => format!("1 check skipped: {}", list(&missing)),
+        count => format!("{count} checks skipped: {}", list(&missing)),
     }
 }
 
@@ -62,12 +62,12 @@ fn list(words: &BTreeSet<&str>) -> String {
     words.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a name of the process that has started this one. Its number alone will not do: numbers are used again.
+/// Returns a name for the process that started this one. The process id alone is not unique: the system reuses ids.
 #[cfg(unix)]
 fn parent() -> Option<String> {
     let pid = std::os::unix::process::parent_id();
-    // proc_pid_stat(5): field 22, counted from the parenthesis that ends the second. Where there is no /proc, the
-    // number has to do.
+    // The start time is field 22 (proc_pid_stat(5)), counted from the parenthesis that ends field 2. Without /proc the
+    // name is the process id alone.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let started = match stat.rsplit_once(')') {
         Some((_, fields)) => fields.split_whitespace().nth(19)?,

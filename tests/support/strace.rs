@@ -1,4 +1,4 @@
-//! A peer under strace: the system calls that it makes, and lies that the system tells it.
+//! A peer under strace. strace records the peer's system calls, and can make them fail.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,12 +14,11 @@ pub(crate) struct Strace {
     _scratch: Scratch,
 }
 
-/// The calls that were made, in order, as strace writes them: `flock(3, LOCK_UN) = 0`.
+/// The system calls of the peer, in order, as strace writes them: `flock(3, LOCK_UN) = 0`.
 pub(crate) struct Trace(Vec<String>);
 
 impl Strace {
-    /// Starts a peer under strace. `None`, and the check is to be skipped, if that is not possible
-    /// here.
+    /// Starts a peer under strace. Skips the check and returns `None` if strace does not work here.
     #[track_caller]
     pub(crate) fn spawn(check: &str, options: &[&str]) -> Option<Self> {
         if !Command::new("strace")
@@ -37,18 +36,18 @@ impl Strace {
         Some(Self { peer, log, _scratch: scratch })
     }
 
-    /// Ends the peer; what it has done until then.
+    /// Ends the peer and returns its system calls.
     #[track_caller]
     pub(crate) fn end(self) -> Trace {
         self.peer.end();
         let log = fs::read_to_string(self.log).expect("strace should have written its log");
         let calls = log.lines().map(without_thread);
-        // Neither the ends of threads nor signals are calls.
+        // Lines with `+` (the end of a thread) and `-` (a signal) are not system calls.
         Trace(calls.filter(|line| !line.starts_with(['+', '-'])).collect())
     }
 }
 
-/// With `-f` every line begins with a thread's id.
+/// Removes the thread id, which `-f` puts before every line.
 fn without_thread(line: &str) -> String {
     line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().into()
 }
@@ -62,7 +61,7 @@ impl Trace {
         self.0.iter().map(String::as_str)
     }
 
-    /// How many calls have this in them.
+    /// Counts the calls that contain the pattern.
     pub(crate) fn count(&self, pattern: &str) -> usize {
         self.calls().filter(|call| call.contains(pattern)).count()
     }

@@ -1,14 +1,14 @@
-//! Waiting, asymmetrically: what must happen has a minute, what must not has a moment.
+//! Waits for conditions. A condition that must become true has a minute.
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What must happen happens within this. It is a limit on liveness and no measurement: a test that
-/// meets it hangs, on a machine with many times its load, too.
+/// How long a test waits for a condition that must become true. It is a limit on liveness, not a measurement: a test that
+/// reaches it would hang, also on a machine with many times the load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until it is so.
+/// Waits until the condition is true.
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -18,27 +18,26 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until so many threads of a process wait for the lock of the file at the path: in the
-/// kernel's queue, where the system shows it.
+/// Waits until exactly `count` threads of a process wait in the kernel's queue for the lock of the file at the path.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub(crate) fn until_waiting(pid: u32, path: &Path, count: usize) {
     until("the waiters in the kernel's queue", || waiting(pid, path) == count);
 }
 
-/// Elsewhere nobody can look: a moment has to do, and the tests are so much weaker.
+/// Sleeps for 100 ms. Outside Linux a test cannot see the kernel's queue, so the tests are weaker there.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn until_waiting(_pid: u32, _path: &Path, _count: usize) {
     thread::sleep(Duration::from_millis(100));
 }
 
-/// Counts the threads of a process that sleep in `flock(2)` on the file at the path: only a waiter sleeps there. The
-/// table of locks would not do: in a container it leaves out a lock, and the waiters with it, when the process that took
-/// the lock has ended (`locks_show` in fs/locks.c, Linux 6.1).
+/// Counts the threads of a process that sleep in `flock(2)` on the file at the path. Only a waiter sleeps there. The
+/// table of locks is not complete: in a container it leaves out a lock and its waiters when the process that took the
+/// lock has ended (`locks_show` in fs/locks.c, Linux 6.1).
 ///
-/// `/proc/PID/task/TID/syscall` is the number of the call and its arguments, or `running`; see proc(5). A stopped thread
-/// is still in the call, but not in the queue: it goes back there when it is continued. That a count is 0 proves nothing
-/// of a process that was just sent a signal: see `until_stopped`.
+/// `/proc/PID/task/TID/syscall` contains the number of the call and its arguments, or `running`; see proc(5). A stopped
+/// thread is still in the call, but not in the queue. It returns to the queue when it is continued. After a signal to the
+/// process, a count of 0 does not show that a waiter has left the queue: see `until_stopped`.
 #[cfg(target_os = "linux")]
 pub(crate) fn waiting(pid: u32, path: &Path) -> usize {
     use std::os::unix::fs::MetadataExt;
@@ -64,8 +63,8 @@ pub(crate) fn waiting(pid: u32, path: &Path) -> usize {
     tasks.filter(is_waiter).count()
 }
 
-/// Counts the waiters of a process in the table of locks, for a kernel without `/proc/PID/syscall` (User-Mode Linux has no
-/// `HAVE_ARCH_TRACEHOOK`), on which the tests run in no container.
+/// Counts the waiters of a process in the table of locks. It serves kernels without `/proc/PID/syscall` (User-Mode Linux
+/// has no `HAVE_ARCH_TRACEHOOK`); on those the tests do not run in a container.
 #[cfg(target_os = "linux")]
 fn waiting_in_table(pid: u32, (device, inode): (u64, u64)) -> usize {
     let (major, minor) = (libc::major(device), libc::minor(device));
@@ -82,9 +81,8 @@ fn waiting_in_table(pid: u32, (device, inode): (u64, u64)) -> usize {
 
 /// Waits until every thread of a process is stopped.
 ///
-/// A stopped waiter has left the kernel's queue by then: it stops on its way out of `flock(2)` (`do_signal_stop` in
-/// kernel/signal.c). A waiter that does not sleep any more, but is not stopped yet, is still in the queue, and may be
-/// granted the lock there.
+/// A stopped waiter has left the kernel's queue: it stops on its way out of `flock(2)` (`do_signal_stop` in
+/// kernel/signal.c). A waiter that is awake but not stopped yet is still in the queue and may be granted the lock there.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub(crate) fn until_stopped(pid: u32) {
@@ -98,8 +96,8 @@ pub(crate) fn until_stopped(pid: u32) {
     });
 }
 
-/// Returns whether there are processes that are not seen here. The first namespace of processes has a fixed number
-/// (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
+/// Returns whether the test runs outside the initial PID namespace, so that some processes are not visible to it. The
+/// initial PID namespace has a fixed inode number (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
 #[cfg(target_os = "linux")]
 pub(crate) fn is_container() -> bool {
     use std::os::unix::fs::MetadataExt;

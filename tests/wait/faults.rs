@@ -1,5 +1,4 @@
-//! System calls that are interrupted or refused, at every place of a wait, and moments that no
-//! luck would hit.
+//! System calls of a wait that are interrupted or fail, at every place, and races that would not occur by chance.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use super::support::{Scratch, until};
 use super::threads;
 use super::ways::{Took, Way, timed};
 
-/// The names of these differ by machine and library.
+/// The system calls that open a file. They differ by architecture and C library.
 #[cfg(target_arch = "x86_64")]
 const OPEN: &[c_long] = &[libc::SYS_openat, libc::SYS_open];
 #[cfg(not(target_arch = "x86_64"))]
@@ -25,10 +24,10 @@ const STAT: &[c_long] = &[libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_stat]
 #[cfg(not(target_arch = "x86_64"))]
 const STAT: &[c_long] = &[libc::SYS_newfstatat, libc::SYS_statx];
 
-type IsIt = fn(&Call) -> bool;
+type Matches = fn(&Call) -> bool;
 
-/// The places at which a signal can come, in a call that finds the lock free.
-const PLACES: [(&str, IsIt); 4] = [
+/// The system calls that a signal can interrupt in an acquisition that finds the lock free.
+const PLACES: [(&str, Matches); 4] = [
     ("open", |call| OPEN.contains(&call.number)),
     ("try", Call::is_try),
     ("stat", |call| STAT.contains(&call.number)),
@@ -39,52 +38,51 @@ fn all_calls() -> Vec<c_long> {
     [OPEN, STAT, &[libc::SYS_flock]].concat()
 }
 
-/// L12: what a signal interrupts is done again, once or five times.
+/// L12: a call that a signal interrupts is made again, after one and after five interruptions.
 #[test]
 fn l12_interrupted_calls_are_made_again() {
-    for (place, is_it) in PLACES {
+    for (place, matches) in PLACES {
         for times in [1, 5] {
             for timeout in [None, Some(Duration::ZERO), Some(Duration::from_secs(3600))] {
                 let scratch = Scratch::new();
                 drop(scratch.lock().lock().unwrap());
                 let lock = scratch.lock().timeout(timeout);
-                let mut left = times;
+                let mut remaining = times;
                 let answer = |call: &Call| {
-                    let now = left > 0 && is_it(call);
-                    left -= usize::from(now);
+                    let now = remaining > 0 && matches(call);
+                    remaining -= usize::from(now);
                     if now { Answer::Fail(libc::EINTR) } else { Answer::Pass }
                 };
                 let result = probe(&all_calls(), answer, move || lock.lock()?.release());
                 result.unwrap_or_else(|error| panic!("{place}, {times} times: {error}"));
-                assert_eq!(left, 0, "{place}: nothing was interrupted");
-                assert!(scratch.lock().try_lock().is_ok(), "{place}: it is still held");
+                assert_eq!(remaining, 0, "{place}: no call was interrupted");
+                assert!(scratch.lock().try_lock().is_ok(), "{place}: the lock is still held");
             }
         }
     }
 }
 
-/// L3, L12: signals that interrupt every attempt do not outlive the deadline, nor are they what
-/// the caller sees; and the call does not give up before the deadline.
+/// L3, L12: signals interrupt every attempt. The call returns `TimedOut`, not before the deadline, and not `Interrupted`.
 #[test]
 fn l12_endless_interruptions_end_at_the_deadline() {
-    for (place, is_it) in &PLACES[..3] {
+    for (place, matches) in &PLACES[..3] {
         let scratch = Scratch::new();
         drop(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(30);
         let lock = scratch.lock().timeout(timeout);
         let answer =
-            |call: &Call| if is_it(call) { Answer::Fail(libc::EINTR) } else { Answer::Pass };
+            |call: &Call| if matches(call) { Answer::Fail(libc::EINTR) } else { Answer::Pass };
         let Took { time, result } = probe(&all_calls(), answer, move || timed(&lock));
         let error = result.map(drop).unwrap_err();
         let kind = error.io_error().map(std::io::Error::kind);
         assert_eq!(kind, Some(ErrorKind::TimedOut), "{place}: {error:?}");
         assert!(time >= timeout, "{place}: after {time:?}");
-        assert!(scratch.lock().try_lock().is_ok(), "{place}: it is still held");
+        assert!(scratch.lock().try_lock().is_ok(), "{place}: the lock is still held");
     }
 }
 
-/// L3: a deadline that was counted anew at each interruption would never come: each comes after
-/// half of the timeout.
+/// L3: each interruption comes after half of the timeout. If an interruption restarted the timeout, the deadline would
+/// never come.
 #[test]
 fn l3_interruptions_do_not_prolong_the_wait() {
     // On a busy machine the deadline may be over before the wait has begun.
@@ -111,10 +109,9 @@ fn interruptions_in_one_wait() -> usize {
     interruptions
 }
 
-/// The timer is on the clock that nobody sets, goes off after what is left of the timeout, not
-/// later, and again from then on.
+/// The timer uses the monotonic clock. It fires no later than after the remaining time, and repeatedly from then on.
 #[test]
-fn l3_the_timer_is_set_to_what_is_left() {
+fn l3_the_timer_is_set_to_the_remaining_time() {
     until("a wait has a second timer", || 2 <= timers_of_one_wait());
 }
 
@@ -142,13 +139,13 @@ fn timers_of_one_wait() -> usize {
     assert!(clocks.iter().all(|&clock| clock == libc::CLOCK_MONOTONIC as u64), "{clocks:?}");
     let is_soon = |again: Duration| !again.is_zero() && again <= Duration::from_millis(1);
     assert!(timers.iter().all(|timer| is_soon(timer.again)), "{timers:?}");
-    let left = [timeout, timeout / 2];
-    assert!(timers.iter().zip(left).all(|(timer, left)| timer.first <= left), "{timers:?}");
+    let limits = [timeout, timeout / 2];
+    assert!(timers.iter().zip(limits).all(|(timer, limit)| timer.first <= limit), "{timers:?}");
     timers.len()
 }
 
-/// The timer fires before `flock` blocks, and nothing is left of it when it does: something else
-/// holds the thread up in between, for longer than the timeout.
+/// The timer fires before `flock` blocks. A signal handler holds the thread up between the two, for longer than the
+/// timeout. A timer that fired only once would be used up by then.
 #[test]
 fn l3_the_timer_fires_before_the_wait() {
     let scratch = Scratch::new();
@@ -158,7 +155,7 @@ fn l3_the_timer_fires_before_the_wait() {
     stall::prepare(libc::SIGUSR2);
     let answer = |call: &Call| {
         if call.is(libc::SYS_timer_settime) && !stall::GO_ON.load(Ordering::SeqCst) {
-            // It waits until the call returns; the thread never gets to `flock` before its end.
+            // The signal stays pending until the call returns. Its handler runs before the thread gets to `flock`.
             signals::send(call.tid, libc::SIGUSR2);
             let tid = call.tid;
             std::thread::spawn(move || {
@@ -171,11 +168,11 @@ fn l3_the_timer_fires_before_the_wait() {
         Answer::Pass
     };
     probe(&[libc::SYS_timer_settime], answer, move || timed(&lock)).assert_timed_out(timeout);
-    assert!(stall::HELD_UP.load(Ordering::SeqCst), "it was not held up");
+    assert!(stall::HELD_UP.load(Ordering::SeqCst), "the thread was not held up");
 }
 
-/// L3: the last attempt comes at or after the deadline. The lock comes free just before it, when
-/// the wait is over already.
+/// L3: the last attempt comes at or after the deadline. The lock becomes free just before that attempt, after the wait has
+/// ended.
 #[test]
 fn l3_the_last_attempt_is_made_after_the_wait() {
     for way in Way::BOTH {
@@ -199,7 +196,7 @@ fn l3_the_last_attempt_is_made_after_the_wait() {
     }
 }
 
-/// L12, L13: whatever the blocking call says, the timer is gone and the mask is as it was.
+/// L12, L13: after any error of the blocking call, the timer is deleted and the signal mask is restored.
 #[test]
 fn l13_an_error_of_the_wait_leaves_nothing_behind() {
     for error in [libc::ENOLCK, libc::EIO, libc::EBADF, libc::ENOSYS] {
@@ -221,23 +218,23 @@ fn l13_an_error_of_the_wait_leaves_nothing_behind() {
             other => panic!("{other:?}"),
         }
         assert_eq!(timers, 0, "a timer is left");
-        assert_eq!(masks.0, masks.1, "the mask is another");
+        assert_eq!(masks.0, masks.1, "the signal mask has changed");
         drop(held);
         assert!(scratch.lock().try_lock().is_ok());
     }
 }
 
-/// Without a timer, a signal's action or a change of mask, a wait retries; it is granted when the
-/// lock comes free, ends at its deadline, and leaves nothing behind.
+/// If the system refuses a timer, a signal action or a change of the mask, a wait retries. It acquires the lock when the
+/// lock becomes free, ends at its deadline, and leaves nothing behind.
 #[test]
-fn l3_refused_means_are_done_without() {
-    let means: [(c_long, IsIt); 4] = [
+fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
+    let refused_calls: [(c_long, Matches); 4] = [
         (libc::SYS_timer_create, |_| true),
         (libc::SYS_timer_settime, |_| true),
         (libc::SYS_rt_sigaction, |_| true),
         (libc::SYS_rt_sigprocmask, |call| call.arguments[0] == libc::SIG_UNBLOCK as u64),
     ];
-    for (call, is_it) in means {
+    for (call, matches) in refused_calls {
         let scratch = Scratch::new();
         let mut held = Some(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(20);
@@ -247,13 +244,13 @@ fn l3_refused_means_are_done_without() {
         let second = Arc::new(AtomicBool::new(false));
         let is_second = Arc::clone(&second);
         let answer = |seen: &Call| {
-            if seen.is(call) && is_it(seen) {
+            if seen.is(call) && matches(seen) {
                 if is_second.load(Ordering::SeqCst) {
                     drop(held.take());
                 }
                 return Answer::Fail(libc::EPERM);
             }
-            assert!(!seen.is_wait(), "it waits although nothing will wake it");
+            assert!(!seen.is_wait(), "the thread waits although nothing will wake it");
             Answer::Pass
         };
         let (impatient, result, timers, masks) =
@@ -269,12 +266,12 @@ fn l3_refused_means_are_done_without() {
         impatient.assert_timed_out(timeout);
         assert!(result.is_ok(), "{result:?}");
         assert_eq!(timers, 0, "a timer is left");
-        assert_eq!(masks.0, masks.1, "the mask is another");
+        assert_eq!(masks.0, masks.1, "the signal mask has changed");
     }
 }
 
-/// On a Windows share "held" is `EACCES`, from the blocking call too, and the wait is a retry. The
-/// pause is no longer than the deadline allows.
+/// On a Windows share a held lock is reported as `EACCES`, by the blocking call too, so the wait retries. It pauses no
+/// longer than until the deadline.
 #[test]
 fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
     for share in WINDOWS_SHARES {
@@ -293,9 +290,9 @@ fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
     }
 }
 
-/// The path names another file at every look: even one attempt comes to an end, and says why.
+/// At every check the path names another file. Even a single attempt ends, with an error that gives the reason.
 #[test]
-fn l3_a_file_that_is_always_another_is_an_error() {
+fn l3_a_path_that_always_names_another_file_is_an_error() {
     let scratch = Scratch::new();
     drop(scratch.lock().lock().unwrap());
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {

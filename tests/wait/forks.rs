@@ -1,4 +1,4 @@
-//! Other processes begin while a thread waits, or locks (L11).
+//! The process forks or starts a program while a thread waits or acquires (L11).
 #![allow(unsafe_code)]
 
 use std::process::{Command, Stdio};
@@ -6,25 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::alone::{alone, fork_idle};
 use super::probe::{Answer, Call, probe};
 use super::signals;
+use super::subprocess::{fork_idle, in_subprocess};
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
 use super::ways::start;
 
-/// A fork while a thread waits with a timeout: its wait ends as it would have, and the child is
-/// not in the way.
+/// A fork while a thread waits with a timeout: the wait ends as without the fork, and the child does not hold the lock.
 #[test]
-fn l11_a_fork_during_a_wait() {
+fn l11_a_fork_during_a_wait_does_not_affect_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
     let mut peer = Peer::spawn();
-    peer.handle("patient", &path, "timeout=3600000");
-    peer.handle("hasty", &path, "timeout=3000");
-    peer.start_waiting("grant", "acquire patient", &path);
-    peer.ok("start timeout acquire hasty");
+    peer.handle("long", &path, "timeout=3600000");
+    peer.handle("short", &path, "timeout=3000");
+    peer.start_waiting("grant", "acquire long", &path);
+    peer.ok("start timeout acquire short");
     until_waiting(peer.pid(), &path, 2);
     peer.ok("fork child");
 
@@ -34,15 +33,15 @@ fn l11_a_fork_during_a_wait() {
     peer.assert_waiting("grant");
     drop(held);
     peer.wait_ok("grant");
-    peer.ok("release patient");
-    // The child has a copy of the descriptor that was waited with.
-    drop(scratch.lock().try_lock().expect("the child should not hold it"));
-    assert_eq!(peer.ok("child child state patient"), "unlocked");
+    peer.ok("release long");
+    // The child has a copy of the descriptor that the parent waited with.
+    drop(scratch.lock().try_lock().expect("the child should not hold the lock"));
+    assert_eq!(peer.ok("child child state long"), "unlocked");
 }
 
-/// A child's own timed waits: a timer of its own, a signal that is inherited.
+/// Timed waits of a forked child use a new timer and the inherited signal.
 #[test]
-fn l11_a_wait_in_a_forked_child() {
+fn l11_a_forked_child_can_wait_with_a_timeout() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -63,10 +62,10 @@ fn l11_a_wait_in_a_forked_child() {
     peer.ok("acquire lock");
 }
 
-/// A program that is started while a thread waits: no action of ours, no blocked or ignored
-/// signal, no timer goes with it.
+/// A program that is started while a thread waits inherits no signal action of the library, no blocked or ignored signal,
+/// and no timer.
 #[test]
-fn l11_a_program_started_during_a_wait() {
+fn l11_a_program_started_during_a_wait_inherits_no_signal_state() {
     let scratch = Scratch::new();
     let held = scratch.lock().lock().unwrap();
     let lock = scratch.lock().timeout(Duration::from_secs(3600));
@@ -91,27 +90,27 @@ fn l11_a_program_started_during_a_wait() {
 }
 
 static FORKED: AtomicBool = AtomicBool::new(false);
-static TOLD: AtomicBool = AtomicBool::new(false);
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn take_time() {
+extern "C" fn delay_parent() {
     FORKED.store(true, Ordering::SeqCst);
-    while !TOLD.load(Ordering::SeqCst) {
+    while !GO_ON.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// A host may have something to do after each fork, before this process hears of it. The child has
-/// its copies by then: what was at hand for reuse is not used.
+/// A host may run a slow handler in the parent after each fork (`pthread_atfork`). The child already has copies of the
+/// descriptors then, so the library must not reuse an idle one.
 #[test]
-fn l11_a_fork_that_is_not_over() {
-    alone("forks::l11_a_fork_that_is_not_over", || {
+fn l11_an_idle_descriptor_is_not_used_during_a_fork() {
+    in_subprocess("forks::l11_an_idle_descriptor_is_not_used_during_a_fork", || {
         // SAFETY: the function lives as long as the program.
-        assert_eq!(unsafe { libc::pthread_atfork(None, Some(take_time), None) }, 0);
+        assert_eq!(unsafe { libc::pthread_atfork(None, Some(delay_parent), None) }, 0);
         let scratch = Scratch::new();
         let lock = scratch.lock();
         drop(lock.lock().unwrap());
         let mut pipe = [0; 2];
-        // SAFETY: there is room for two descriptors.
+        // SAFETY: the array has room for two descriptors.
         assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
         let [read, write] = pipe;
         // SAFETY: the child makes system calls only.
@@ -128,38 +127,38 @@ fn l11_a_fork_that_is_not_over() {
         });
         until("there is a child", || FORKED.load(Ordering::SeqCst));
         let held = lock.lock().unwrap();
-        // The child gives up whatever it shares, and ends.
+        // The child unlocks every descriptor that it has, and exits.
         let mut status = -1;
-        // SAFETY: one byte is there to be written, and room for one status.
+        // SAFETY: the call reads one byte and fills one status.
         unsafe {
             assert_eq!(libc::write(write, (&raw const pipe).cast(), 1), 1);
             assert_ne!(libc::waitpid(-1, &raw mut status, 0), -1);
         }
         assert_eq!(status, 0);
-        assert!(scratch.lock().try_lock().is_err(), "the child had a part in it");
-        TOLD.store(true, Ordering::SeqCst);
+        assert!(scratch.lock().try_lock().is_err(), "the child had a copy of the descriptor");
+        GO_ON.store(true, Ordering::SeqCst);
         assert_ne!(fork.result(), -1);
         drop(held);
         drop(scratch.lock().try_lock().unwrap());
     });
 }
 
-/// A fork in the middle of an acquisition: the child has a copy of the descriptor, and does not know of it. So another one is
-/// opened, which is this process's alone and is used again.
+/// A fork in the middle of an acquisition: the child has a copy of the descriptor that it cannot close. So the parent
+/// opens another one, which it does not share, and uses that one again later.
 #[test]
-fn l7_a_fork_while_the_file_is_opened() {
-    alone("forks::l7_a_fork_while_the_file_is_opened", || {
+fn l7_a_descriptor_copied_by_a_fork_is_replaced() {
+    in_subprocess("forks::l7_a_descriptor_copied_by_a_fork_is_replaced", || {
         let scratch = Scratch::new();
         let [lock, again, once_more] = [(); 3].map(|()| scratch.lock());
-        let (mut child, mut asked) = (0, 0);
+        let (mut child, mut checks) = (0, 0);
         let fork = |_: &Call| {
-            asked += 1;
+            checks += 1;
             if child == 0 {
                 child = fork_idle();
             }
             Answer::Pass
         };
-        // The file is open by then, and it is asked which one it is.
+        // At `fstat` the file is open: the library asks for its identity.
         probe(&[libc::SYS_fstat], fork, move || lock.lock().map(drop)).unwrap();
         let mut opened = 0;
         let mut count = |_: &Call| {
@@ -171,7 +170,7 @@ fn l7_a_fork_while_the_file_is_opened() {
             probe(&opens, &mut count, move || lock.lock().map(drop)).unwrap();
         }
         signals::kill(child, libc::SIGKILL);
-        assert!(asked >= 2, "it is opened again");
+        assert!(checks >= 2, "the file should be opened again");
         assert_eq!(opened, 0);
     });
 }

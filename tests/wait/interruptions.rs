@@ -1,4 +1,4 @@
-//! Signals of the host's, to a thread that waits (L3, L12).
+//! The host program's signals reach a thread that waits (L3, L12).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -9,7 +9,7 @@ use super::signals::{self, Action, COUNTED};
 use super::support::{Scratch, until};
 use super::ways::{Running, Way, start, timed};
 
-/// Runs a call in a thread that has one signal after the other until the call is over.
+/// Runs a call in a thread that receives one signal after another until the call returns.
 fn under_signals<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Running<T> {
     let target = Arc::new(AtomicI32::new(0));
     let over = Arc::new(AtomicBool::new(false));
@@ -28,7 +28,7 @@ fn under_signals<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -
         target.store(signals::tid(), Ordering::SeqCst);
         let result = call();
         over.store(true, Ordering::SeqCst);
-        // No signal to a thread that is gone.
+        // The sender must end first: it must not signal a thread that has ended.
         sender.join().expect("the sender only sends");
         result
     })
@@ -57,21 +57,27 @@ fn check(flags: libc::c_int) {
                 drop(wait.result().unwrap());
                 break;
             }
-            // The first is let in with the second.
+            // This waiter and the next one share the lock when it becomes free.
             thread::spawn(move || wait.result().map(drop));
         }
     }
 }
 
-/// Signals that end `flock`, and everything else that sleeps.
+/// Signals that interrupt `flock` and every other sleep.
 #[test]
-fn l3_endless_interrupting_signals() {
-    super::alone::alone("interruptions::l3_endless_interrupting_signals", || check(0));
+fn l3_endless_interrupting_signals_do_not_affect_the_wait() {
+    super::subprocess::in_subprocess(
+        "interruptions::l3_endless_interrupting_signals_do_not_affect_the_wait",
+        || check(0),
+    );
 }
 
-/// Signals after which the kernel starts `flock` over: the library never hears of them, and when
-/// one of them comes together with the timer's, not of that either.
+/// Signals after which the kernel restarts `flock`. The library does not see them. If one comes together with the timer's
+/// signal, the library does not see that one either.
 #[test]
-fn l3_endless_restarting_signals() {
-    super::alone::alone("interruptions::l3_endless_restarting_signals", || check(libc::SA_RESTART));
+fn l3_endless_restarting_signals_do_not_affect_the_wait() {
+    super::subprocess::in_subprocess(
+        "interruptions::l3_endless_restarting_signals_do_not_affect_the_wait",
+        || check(libc::SA_RESTART),
+    );
 }

@@ -1,37 +1,34 @@
-//! The timed wait, from its first instant to its last (L3, L4, L12, L13), and the traps on its way:
+//! Timed waits (L3, L4, L12, L13):
 //!
-//! - `timeouts`: never early, of any size, granted as soon as the lock is free: both by the kernel's
-//!   queue and by retrying, and once more in processes that have no signal or no timer to spare.
-//! - `replacements`: one deadline over all the files that the path names in turn.
-//! - `queue`: a timed waiter sleeps in the kernel's queue and keeps its place there; many deadlines
-//!   at once; a holder killed and a waiter stopped while others wait.
-//! - `claims`: which signal ends a wait, and what the host may have done to it since the last one.
-//!   One that is in use is never taken.
-//! - `masks`: the thread's mask comes back to the bit, and no signal of ours stays behind for a
-//!   host that reads its signals itself.
-//! - `interruptions`: signals of the host's do not end a wait, nor prolong it.
-//! - `faults`: every system call of a wait interrupted or refused, and the two moments that no luck
-//!   would hit: the timer fires before `flock` blocks, the lock comes free after the wait.
-//! - `remains`: no timer, thread, descriptor or second signal after thousands of waits.
-//! - `observers`: somebody who looks at a wait costs the waiter neither its place nor anything else.
-//! - `hosts`: threads with small stacks and lazy timers.
-//! - `forks`: a fork, and a program started, while a thread waits.
+//! - `timeouts`: a wait never ends early, works for every timeout, and acquires the lock as soon as it is free. Checked
+//!   with the kernel's queue and with retries, and in processes that have run out of signals or timers.
+//! - `replacements`: one deadline for all the files that the path names in turn.
+//! - `queue`: a timed waiter sleeps in the kernel's queue and keeps its place; many deadlines at the same time; a holder
+//!   is killed, and a waiter is stopped, while others wait.
+//! - `signal_claims`: which signal ends a wait, and what the host may have done to it since the last wait. The library
+//!   never takes a signal that is in use.
+//! - `masks`: the thread's signal mask is restored exactly, and no signal of the library stays pending for a host that
+//!   reads its signals itself.
+//! - `interruptions`: the host's signals neither end nor prolong a wait.
+//! - `faults`: every system call of a wait is interrupted or fails; and two rare races: the timer fires before `flock`
+//!   blocks, and the lock becomes free after the wait.
+//! - `leaks`: no timer, thread, descriptor or second signal is left after thousands of waits.
+//! - `observers`: an observed waiter keeps its place, and its observer leaves nothing behind.
+//! - `slow_observers`: an observer that blocks delays no deadline.
+//! - `thread_settings`: threads with small stacks and large timer slack.
+//! - `forks`: the process forks or starts a program while a thread waits.
 //!
-//! What changes a whole process runs in one of its own (`alone`).
+//! A test that changes the whole process runs in a process of its own (`subprocess`).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
-#[cfg(target_os = "linux")]
-mod alone;
-#[cfg(target_os = "linux")]
-mod claims;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
 mod forks;
 #[cfg(target_os = "linux")]
-mod hosts;
-#[cfg(target_os = "linux")]
 mod interruptions;
+#[cfg(target_os = "linux")]
+mod leaks;
 #[cfg(target_os = "linux")]
 mod masks;
 #[cfg(target_os = "linux")]
@@ -40,16 +37,20 @@ mod observers;
 mod probe;
 #[cfg(target_os = "linux")]
 mod queue;
-#[cfg(target_os = "linux")]
-mod remains;
 #[cfg(unix)]
 mod replacements;
+#[cfg(target_os = "linux")]
+mod signal_claims;
 #[cfg(target_os = "linux")]
 mod signals;
 #[cfg(target_os = "linux")]
 mod slow_observers;
+#[cfg(target_os = "linux")]
+mod subprocess;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(target_os = "linux")]
+mod thread_settings;
 #[cfg(target_os = "linux")]
 mod threads;
 mod timeouts;

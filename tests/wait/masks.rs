@@ -1,4 +1,4 @@
-//! The thread's mask comes back to the bit (L13), and no signal of ours stays behind.
+//! The thread's signal mask is restored exactly (L13), and no signal of the library stays pending.
 
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use super::support::{Scratch, until_waiting};
 use super::threads;
 use super::ways::{Way, promptly, start, timed};
 
-/// Nothing, everything, all that we may use or all but it, the two that the C library keeps for
-/// itself and hides, and a pattern.
+/// Returns masks with no signal, all signals, all real-time signals, the highest signal only, all but the highest, the two
+/// that the C library reserves and hides, and a pattern.
 fn masks() -> [u64; 7] {
     let real_time = signals::real_time().map(signals::bit).sum::<u64>();
     let top = signals::bit(libc::SIGRTMAX());
@@ -18,7 +18,7 @@ fn masks() -> [u64; 7] {
 }
 
 #[test]
-fn l13_restored_after_a_timeout() {
+fn l13_the_mask_is_restored_after_a_timeout() {
     for way in Way::BOTH {
         for mask in masks() {
             let scratch = Scratch::new();
@@ -36,7 +36,7 @@ fn l13_restored_after_a_timeout() {
 }
 
 #[test]
-fn l13_restored_after_a_grant() {
+fn l13_the_mask_is_restored_after_a_grant() {
     for mask in masks() {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
@@ -55,9 +55,10 @@ fn l13_restored_after_a_grant() {
     }
 }
 
-/// What the timer has sent is delivered while it may be: the timer goes first, then the mask.
+/// The library deletes the timer first and restores the mask afterwards. So a signal that the timer has sent is delivered
+/// while it is unblocked.
 #[test]
-fn l13_restored_after_the_timer_is_gone() {
+fn l13_the_mask_is_restored_after_the_timer_is_deleted() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let timeout = Duration::from_millis(2);
@@ -75,13 +76,13 @@ fn l13_restored_after_the_timer_is_gone() {
         timed(&lock)
     });
     took.assert_timed_out(timeout);
-    assert!(restored >= 2, "the test's own and the library's: {restored}");
+    assert!(restored >= 2, "one call of the test and one of the library: {restored}");
 }
 
-/// A host that keeps every signal blocked and reads them from a signalfd, or with `sigwait`, never
-/// sees ours, not even when the lock is granted at the very moment of the deadline.
+/// A host that blocks every signal and reads them from a signalfd or with `sigwait` never sees the library's signal, not
+/// even if the lock is granted at the moment of the deadline.
 #[test]
-fn l13_the_host_never_reads_our_signal() {
+fn l13_the_host_never_reads_the_librarys_signal() {
     const TURNS: u32 = 2000;
     let scratch = Scratch::new();
     let timeout = Duration::from_micros(200);
@@ -118,17 +119,17 @@ fn l13_the_host_never_reads_our_signal() {
             assert_eq!(signals::pending() & real_time, 0, "a signal is left");
             together.wait();
         }
-        assert_eq!(reader.read(), None, "the host reads a signal of ours");
-        assert_eq!(signals::take_pending(real_time), None, "the host waits for a signal of ours");
+        assert_eq!(reader.read(), None, "the host read the library's signal");
+        assert_eq!(signals::take_pending(real_time), None, "the library's signal is pending");
         assert_eq!(signals::mask(), before);
         granted
     });
     let granted = waits.result_of_many();
     holder.result();
-    assert!((1..TURNS).contains(&granted), "no race: {granted} of {TURNS} granted");
+    assert!((1..TURNS).contains(&granted), "there was no race: {granted} of {TURNS} granted");
 }
 
-/// The check above can fail: a signal that is left is seen in all three ways.
+/// The check above can fail: each of the three ways shows a signal that is left pending.
 #[test]
 fn l13_a_signal_left_behind_would_be_seen() {
     promptly(|| {

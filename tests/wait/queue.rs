@@ -1,4 +1,4 @@
-//! L4: a timed waiter sleeps in the kernel's queue and is served in its turn.
+//! L4: a timed waiter sleeps in the kernel's queue and gets the lock in its turn.
 
 use std::fs;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::ways::{Way, start};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Asleep: with one timer, no thread to help it, and without waking up.
+/// A timed waiter has one timer, needs no other thread, and does not wake up while it waits.
 #[test]
 fn l4_a_timed_waiter_sleeps_in_the_queue() {
     let scratch = Scratch::new();
@@ -26,10 +26,10 @@ fn l4_a_timed_waiter_sleeps_in_the_queue() {
     });
     let tid = tid.recv().unwrap();
     until_waiting(std::process::id(), &scratch.lock_path(), 1);
-    until("the list of timers shows its one", || threads::timers_of(tid) == 1);
+    until("the list of timers shows the waiter's timer", || threads::timers_of(tid) == 1);
     let status = || fs::read_to_string(format!("/proc/self/task/{tid}/status")).unwrap();
     let switches = || threads::field(&status(), "voluntary_ctxt_switches");
-    until("it sleeps, for longer than anybody's retry period", || {
+    until("the waiter sleeps for longer than a retry period", || {
         let before = switches();
         thread::sleep(Duration::from_millis(120));
         switches() == before && threads::field(&status(), "State").starts_with('S')
@@ -53,7 +53,7 @@ fn l4_a_retrying_waiter_is_not_in_the_queue() {
     drop(wait.result().unwrap());
 }
 
-/// First come, first served, and a deadline that passes costs nobody else the place.
+/// Waiters get the lock in the order in which they came.
 #[test]
 fn l4_timed_waiters_are_served_in_order() {
     let scratch = Scratch::new();
@@ -73,10 +73,9 @@ fn l4_timed_waiters_are_served_in_order() {
     assert_eq!(order, (0..8).collect::<Vec<_>>());
 }
 
-/// L7: the kernel frees what a dead holder held, and every waiter gets its turn, here and in
-/// other processes.
+/// L7: the kernel releases the lock of a killed holder, and every waiter gets its turn, in this process and in others.
 #[test]
-fn l7_a_killed_holder_sets_the_waiters_going() {
+fn l7_a_killed_holder_releases_to_all_waiters() {
     const THREADS: usize = 16;
     let scratch = Scratch::new();
     let path = scratch.lock_path();
@@ -94,7 +93,11 @@ fn l7_a_killed_holder_sets_the_waiters_going() {
             let (lock, inside) = (scratch.lock().timeout(HOUR), Arc::clone(&inside));
             start(move || {
                 let _guard = lock.lock().unwrap();
-                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                assert_eq!(
+                    inside.fetch_add(1, Ordering::SeqCst),
+                    0,
+                    "two holders at the same time"
+                );
                 inside.fetch_sub(1, Ordering::SeqCst);
             })
         })
@@ -109,10 +112,10 @@ fn l7_a_killed_holder_sets_the_waiters_going() {
     }
 }
 
-/// A waiter that is stopped leaves the kernel's queue, so it holds up nobody behind it; it comes
-/// back to the queue's end when it goes on.
+/// A stopped waiter leaves the kernel's queue, so it does not block the waiters behind it. It queues again at the end when
+/// it continues.
 #[test]
-fn l4_a_stopped_waiter_holds_up_nobody() {
+fn l4_a_stopped_waiter_leaves_the_queue() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
@@ -135,10 +138,10 @@ fn l4_a_stopped_waiter_holds_up_nobody() {
     first.wait_ok("wait");
 }
 
-/// Stopped beyond its deadline, it still makes its last attempt when it goes on: with the lock
-/// held that is a timeout, with the lock free a grant.
+/// A waiter is stopped until after its deadline. When it continues it makes its last attempt, which succeeds if the lock
+/// is free and times out if it is held.
 #[test]
-fn l3_a_waiter_stopped_beyond_its_deadline_tries_once_more() {
+fn l3_a_waiter_stopped_past_its_deadline_tries_once_more() {
     for is_free in [false, true] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -160,10 +163,10 @@ fn l3_a_waiter_stopped_beyond_its_deadline_tries_once_more() {
         assert!(answer.took() >= timeout, "{answer:?}");
         match answer.outcome {
             Ok(_) => assert!(is_free),
-            // On a machine so slow that it was not stopped in time, it may have tried before.
+            // On a slow machine the waiter may not have been stopped in time. Then its last attempt came earlier.
             Err(refusal) => {
                 assert_eq!(refusal.class, "timed_out", "{refusal:?}");
-                assert!(!is_free || !in_time, "it was free, and stayed so");
+                assert!(!is_free || !in_time, "the lock was free at the last attempt");
             }
         }
     }

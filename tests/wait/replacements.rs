@@ -1,4 +1,4 @@
-//! The lock file is replaced while somebody waits (L3, L9).
+//! The lock file is replaced while a thread waits (L3, L9).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use super::support::{PATIENCE, Scratch, until};
 use super::ways::{Way, start, timed};
 
-/// The deadline is one over all the files that the path names in turn (L3, L9): somebody replaces
-/// the lock file until the wait is over, and a deadline counted anew for each would never pass.
+/// One deadline holds for all the files that the path names in turn (L3, L9). The test replaces the lock file until the
+/// wait ends. If the timeout started again for each file, the wait would never end.
 #[test]
-fn l3_one_deadline_over_replaced_files() {
+fn l3_one_deadline_holds_for_replaced_files() {
     for way in Way::BOTH {
-        // On a busy machine a wait may be over before much has happened.
+        // On a busy machine a wait may end before the file was replaced three times.
         until("a wait for three files", || files_in_one_wait(way) >= 3);
     }
 }
@@ -37,7 +37,7 @@ fn files_in_one_wait(way: Way) -> usize {
         let new = scratch.join(&format!("new{files}"));
         let next = locket::lock_file(&new).lock().unwrap();
         std::fs::rename(&new, scratch.lock_path()).unwrap();
-        held = next; // The waiter gets the old file, and finds the new one held.
+        held = next; // The waiter gets the lock of the old file, and then finds the new file locked.
         files += 1;
     }
     drop(held);

@@ -1,4 +1,4 @@
-//! The host's side of signals: what a program may do with them beside the library.
+//! Signal calls of a host program: actions, masks, signalfd, and sending.
 #![allow(unsafe_code)]
 
 use std::mem;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::{c_int, c_long};
 
-/// What a signal does, as far as a host can tell or wants to say.
+/// The action of a signal: its handler and the flags that the tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Action {
     pub(crate) function: usize,
@@ -28,7 +28,7 @@ impl Action {
     }
 }
 
-/// How many signals the host's function has had.
+/// How many signals the host's handler has received.
 pub(crate) static COUNTED: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn count(_: c_int) {
@@ -44,8 +44,8 @@ pub(crate) fn set_action(signal: c_int, action: Action) {
 }
 
 fn change(signal: c_int, new: Option<Action>) -> Action {
-    // SAFETY: all zeroes are a valid action; the functions are the two constants, one of this
-    // crate's that only touch atomics, or one that was there before.
+    // SAFETY: an action of all zeros is valid. The handler is one of the two constants, a function of this crate that
+    // only uses atomics, or the handler that was installed before.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         let mut old: libc::sigaction = mem::zeroed();
@@ -55,7 +55,7 @@ fn change(signal: c_int, new: Option<Action>) -> Action {
             &raw const action
         });
         assert_eq!(libc::sigaction(signal, new, &raw mut old), 0, "signal {signal}");
-        // The C library's own flag, on some machines, is no business of ours.
+        // On some architectures the C library sets a flag of its own (`SA_RESTORER`). It is masked out.
         let known = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_SIGINFO | libc::SA_NODEFER;
         Action { function: old.sa_sigaction, flags: old.sa_flags & known }
     }
@@ -65,7 +65,7 @@ pub(crate) fn real_time() -> RangeInclusive<c_int> {
     libc::SIGRTMIN()..=libc::SIGRTMAX()
 }
 
-/// The real-time signals that do something, lowest first.
+/// Returns the real-time signals that have an action, lowest first.
 pub(crate) fn claimed() -> Vec<c_int> {
     real_time().filter(|&signal| action(signal) != Action::DEFAULT).collect()
 }
@@ -74,23 +74,23 @@ pub(crate) fn take_all_real_time_signals() {
     real_time().for_each(|signal| set_action(signal, Action::of_host(libc::SA_RESTART)));
 }
 
-/// No timer can be made: each one needs a signal that can be queued.
+/// Sets the limit of queued signals to 0. Then no timer can be made: each timer needs a queued signal (`timer_create(2)`).
 pub(crate) fn allow_no_queued_signals() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is initialized.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const none) }, 0);
     let mut timer = mem::MaybeUninit::uninit();
-    // SAFETY: without an event, the timer's signal is the default one; the timer is not used.
+    // SAFETY: a null event means the default signal. The timer is not armed.
     let made =
         unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, ptr::null_mut(), timer.as_mut_ptr()) };
-    assert_ne!(made, 0, "there are timers all the same");
+    assert_ne!(made, 0, "a timer should not be possible");
 }
 
 pub(crate) fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// All 64 bits of this thread's mask, past the C library, which hides some.
+/// Returns all 64 bits of this thread's signal mask. It uses the system call, because the C library hides some bits.
 pub(crate) fn mask() -> u64 {
     procmask(None)
 }
@@ -102,7 +102,7 @@ pub(crate) fn set_mask(mask: u64) {
 fn procmask(new: Option<u64>) -> u64 {
     let mut old = 0_u64;
     let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the kernel reads and writes the eight bytes that it is told of.
+    // SAFETY: the kernel reads and writes the eight bytes that are passed.
     let answer = unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, &raw mut old, 8_usize)
     };
@@ -110,40 +110,39 @@ fn procmask(new: Option<u64>) -> u64 {
     old
 }
 
-/// The signals that wait for this thread, or for any of the process.
+/// Returns the signals that are pending for this thread or for the process.
 pub(crate) fn pending() -> u64 {
     let mut set = 0_u64;
-    // SAFETY: the kernel writes the eight bytes that it is told of.
+    // SAFETY: the kernel writes the eight bytes that are passed.
     let answer = unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, 8_usize) };
     assert_eq!(answer, 0, "rt_sigpending");
     set
 }
 
-/// This thread, as the kernel calls it.
+/// Returns the kernel's id of this thread.
 pub(crate) fn tid() -> c_int {
-    // SAFETY: it has no arguments.
+    // SAFETY: the call has no arguments.
     let tid: c_long = unsafe { libc::syscall(libc::SYS_gettid) };
     tid.try_into().expect("a thread's id is an int")
 }
 
-/// To one thread of this process.
+/// Sends a signal to one thread of this process.
 pub(crate) fn send(tid: c_int, signal: c_int) {
-    // SAFETY: a signal that the test has an action for.
+    // SAFETY: the test has set an action for the signal.
     unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), tid, signal) };
 }
 
-/// To a process.
+/// Sends a signal to a process.
 pub(crate) fn kill(pid: u32, signal: c_int) {
     let pid = pid.try_into().expect("a process's id is an int");
-    // SAFETY: it concerns a process that the test has started.
+    // SAFETY: the test has started the process.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "kill {pid}");
 }
 
-/// Takes a blocked signal that waits for this thread or its process, if there is one.
+/// Takes a pending blocked signal of this thread or its process, if there is one.
 pub(crate) fn take_pending(signals: u64) -> Option<c_int> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel reads the eight bytes that it is told of, and is not asked for more than
-    // the number.
+    // SAFETY: the kernel reads the eight bytes that are passed, and writes nothing.
     let signal = unsafe {
         let none = ptr::null_mut::<libc::siginfo_t>();
         libc::syscall(libc::SYS_rt_sigtimedwait, &raw const signals, none, &raw const now, 8_usize)
@@ -158,18 +157,18 @@ impl SignalFd {
     pub(crate) fn of(signals: u64) -> Self {
         use std::os::fd::FromRawFd;
         let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
-        // SAFETY: the kernel reads the eight bytes that it is told of; the descriptor is ours.
+        // SAFETY: the kernel reads the eight bytes that are passed. The new descriptor has no other owner.
         unsafe {
             let fd = libc::syscall(libc::SYS_signalfd4, -1, &raw const signals, 8_usize, flags);
             assert!(fd >= 0, "signalfd");
-            Self(std::os::fd::OwnedFd::from_raw_fd(fd.try_into().expect("it is an int")))
+            Self(std::os::fd::OwnedFd::from_raw_fd(fd.try_into().expect("a descriptor is an int")))
         }
     }
 
-    /// The next signal that waits to be read.
+    /// Reads the next pending signal, if there is one.
     pub(crate) fn read(&self) -> Option<u32> {
         use std::os::fd::AsRawFd;
-        // SAFETY: all zeroes are a valid value, as large as the kernel is told.
+        // SAFETY: a value of all zeros is valid, and its size is passed.
         unsafe {
             let mut info: libc::signalfd_siginfo = mem::zeroed();
             let size = mem::size_of_val(&info);
@@ -179,7 +178,7 @@ impl SignalFd {
     }
 }
 
-/// Takes time until it may go on: a signal's action that holds its thread up.
+/// A signal handler that holds its thread up until the test lets it go on.
 pub(crate) mod stall {
     use std::sync::atomic::{AtomicBool, Ordering};
 

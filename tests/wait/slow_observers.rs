@@ -1,4 +1,4 @@
-//! L3, L4, L13: a wait is over when it is over, whatever its observer is doing.
+//! L3, L4, L13: an observer that has not returned does not delay the end of a wait.
 
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use locket::{ErrorKind, Lock};
 
-use super::alone::{alone, exit_status, fork};
+use super::subprocess::{exit_status, fork, in_subprocess};
 use super::support::{Peer, Scratch, until, until_waiting};
 use super::threads;
 use super::ways::{Way, promptly, start, timed};
@@ -19,14 +19,14 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Makes an observer return.
 type Release = Sender<ControlFlow<()>>;
 
-/// A handle whose observer tells when it is called, and then blocks until it is told what to return.
+/// Returns a handle whose observer sends a message and then blocks until it receives the value to return.
 fn blocking(lock: Lock) -> (Lock, Receiver<()>, Release) {
-    let (tell, called) = mpsc::channel();
+    let (send_called, called) = mpsc::channel();
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
     let lock = lock.on_wait(move |_| {
-        tell.send(()).unwrap();
-        // If the test has failed, nothing is sent.
+        send_called.send(()).unwrap();
+        // A test that has failed sends nothing.
         released.lock().unwrap().recv().unwrap_or(ControlFlow::Continue(()))
     });
     (lock, called, release)
@@ -58,7 +58,7 @@ fn l4_a_grant_returns_while_the_observer_blocks() {
             called.recv().unwrap();
             drop(held);
             let guard = wait.result().unwrap();
-            // The observer gives up too late: the lock is held.
+            // The observer cancels after the grant. The lock stays held.
             release.send(ControlFlow::Break(())).unwrap();
             assert!(scratch.lock().try_lock().is_err(), "{way:?}");
             guard.release().unwrap();
@@ -66,12 +66,12 @@ fn l4_a_grant_returns_while_the_observer_blocks() {
     }
 }
 
-/// The thread, and what the observer owns, are gone when it returns; until then the lock is as usable as ever.
+/// The observer's thread ends when the observer returns, and the observer is dropped with the last handle. Until it
+/// returns, the lock can be used as usual.
 #[test]
-fn l13_an_observer_that_has_not_returned_keeps_its_thread_until_it_does() {
-    let test =
-        "slow_observers::l13_an_observer_that_has_not_returned_keeps_its_thread_until_it_does";
-    alone(test, || {
+fn l13_an_observer_keeps_its_thread_until_it_returns() {
+    let test = "slow_observers::l13_an_observer_keeps_its_thread_until_it_returns";
+    in_subprocess(test, || {
         let scratch = Scratch::new();
         let before = (threads::threads(), threads::descriptors());
         let held = scratch.lock().lock().unwrap();
@@ -87,47 +87,47 @@ fn l13_an_observer_that_has_not_returned_keeps_its_thread_until_it_does() {
         }));
         release.send(ControlFlow::Continue(())).unwrap();
         until("the observer's thread ends", || threads::threads() == before.0);
-        assert!(called.recv().is_err(), "the observer is dropped with the last handle");
+        assert!(called.recv().is_err(), "the observer should be dropped with the last handle");
         assert_eq!(threads::descriptors(), before.1);
         assert_eq!(threads::timers(), 0);
     });
 }
 
-/// Each wait of one handle has a thread of its own: one that is stuck is not in the way of the next.
+/// Each wait of a handle has its own observer thread. A blocked observer does not delay the observer of the next wait.
 #[test]
-fn l3_a_stuck_observer_does_not_keep_the_next_wait_from_being_observed() {
+fn l3_a_blocked_observer_does_not_delay_the_next_observer() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
-    let stuck = Arc::new(Mutex::new(None));
-    let (tell, called) = mpsc::channel();
-    let (_keep, never) = mpsc::channel::<()>();
-    *stuck.lock().unwrap() = Some(never);
+    let first_only = Arc::new(Mutex::new(None));
+    let (send_called, called) = mpsc::channel();
+    let (_sender, never) = mpsc::channel::<()>();
+    *first_only.lock().unwrap() = Some(never);
     let lock = scratch.lock().timeout(HOUR).on_wait(move |_| {
-        let never = stuck.lock().unwrap().take();
-        tell.send(never.is_some()).unwrap();
+        let never = first_only.lock().unwrap().take();
+        send_called.send(never.is_some()).unwrap();
         if let Some(never) = never {
             let _ = never.recv();
         }
         ControlFlow::Break(())
     });
     let first = lock.clone();
-    let _stuck = start(move || first.lock().map(drop));
+    let _blocked = start(move || first.lock().map(drop));
     assert!(called.recv().unwrap());
     let error = promptly(move || lock.lock().map(drop)).unwrap_err();
     assert!(error.kind() == ErrorKind::Cancelled, "{error}");
 }
 
-/// A panic after the grant is seen on the observer's thread alone: the hold stays.
+/// A panic after the grant stays on the observer's thread. The hold stays.
 #[test]
-fn l1_a_panic_after_the_grant_is_too_late() {
+fn l1_an_observers_panic_after_the_grant_keeps_the_hold() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
-        let (tell, called) = mpsc::channel();
+        let (send_called, called) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let released = Mutex::new(released);
         let lock = way.of(scratch.lock()).on_wait(move |_| {
-            tell.send(()).unwrap();
+            send_called.send(()).unwrap();
             let _ = released.lock().unwrap().recv();
             resume_unwind(Box::new("too late"))
         });
@@ -136,7 +136,7 @@ fn l1_a_panic_after_the_grant_is_too_late() {
         drop(held);
         let guard = wait.result().unwrap();
         drop(release);
-        until("the observer is gone", || {
+        until("the observer is dropped", || {
             called.try_recv() == Err(mpsc::TryRecvError::Disconnected)
         });
         assert!(scratch.lock().try_lock().is_err(), "{way:?}");
@@ -144,20 +144,20 @@ fn l1_a_panic_after_the_grant_is_too_late() {
     }
 }
 
-/// The child of an observer that forks has the observer's thread alone. When that returns, the child ends: the wait is
-/// not its own. Meanwhile the parent's wait and hold are as they would be without it.
+/// An observer forks. The child has only the observer's thread. When that thread returns, the child exits: the wait is
+/// the parent's. The parent's wait and hold are not affected.
 #[test]
 fn l11_an_observer_may_fork() {
-    alone("slow_observers::l11_an_observer_may_fork", || {
+    in_subprocess("slow_observers::l11_an_observer_may_fork", || {
         for way in Way::BOTH {
             let scratch = Scratch::new();
             let path = scratch.lock_path();
             let mut holder = Peer::with_handle("a", &path, "");
             holder.ok("acquire a");
-            let (tell, child) = mpsc::channel();
+            let (send_child, child) = mpsc::channel();
             let lock = way.of(scratch.lock()).observe_every(HOUR).on_wait(move |_| {
                 if let Some(child) = fork() {
-                    tell.send(child).unwrap();
+                    send_child.send(child).unwrap();
                 }
                 ControlFlow::Break(())
             });
@@ -172,26 +172,26 @@ fn l11_an_observer_may_fork() {
     });
 }
 
-/// L4: looks are at least a period apart, however often the wait itself is interrupted.
+/// L4: calls of the observer are at least an interval apart, also if the wait is interrupted more often.
 #[test]
-fn l4_looks_are_a_period_apart_however_often_a_wait_is_woken() {
+fn l4_observations_are_an_interval_apart() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let held = scratch.lock().lock().unwrap();
-        let (tell, looks) = mpsc::channel();
+        let (sender, calls) = mpsc::channel();
         let lock = way.of(scratch.lock()).timeout(10 * TIMEOUT).observe_every(HOUR);
         let lock = lock.on_wait(move |_| {
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             ControlFlow::Continue(())
         });
         let wait = start(move || timed(&lock));
-        looks.recv().unwrap();
+        calls.recv().unwrap();
         if way == Way::Kernel {
             until_waiting(std::process::id(), &path, 1);
         }
         wait.result().assert_timed_out(10 * TIMEOUT);
-        assert_eq!(looks.try_iter().count(), 0, "{way:?}");
+        assert_eq!(calls.try_iter().count(), 0, "{way:?}");
         drop(held);
     }
 }

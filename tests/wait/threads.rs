@@ -1,22 +1,22 @@
-//! What `/proc` tells of a process and its threads.
+//! Reads from `/proc` how many threads, timers and descriptors this process has.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-/// How many timers send their signals to this thread of ours. While other threads make timers and
-/// delete them, the list may leave one out.
+/// Counts the timers that send their signals to a thread of this process. While other threads make and delete timers,
+/// the kernel's list may lack one.
 pub(crate) fn timers_of(tid: libc::c_int) -> usize {
     let target = format!("tid.{tid}");
-    all_timers().values().filter(|whom| whom.ends_with(&target)).count()
+    all_timers().values().filter(|notified| notified.ends_with(&target)).count()
 }
 
-/// How many timers this process has.
+/// Counts the timers of this process.
 pub(crate) fn timers() -> usize {
     all_timers().len()
 }
 
-/// What each of them notifies, by their numbers: the list is made piece by piece, and one may be in
-/// it twice.
+/// Returns the timers by their ids, with the thread or process that each one notifies. The kernel makes the list piece
+/// by piece, so a timer may be in it twice.
 fn all_timers() -> BTreeMap<String, String> {
     let list = fs::read_to_string("/proc/self/timers").expect("the kernel should list timers");
     let mut timers = BTreeMap::new();
@@ -24,22 +24,22 @@ fn all_timers() -> BTreeMap<String, String> {
     for line in list.lines() {
         if let Some(next) = line.strip_prefix("ID: ") {
             id = next;
-        } else if let Some(whom) = line.strip_prefix("notify: ") {
-            timers.insert(id.to_owned(), whom.to_owned());
+        } else if let Some(notified) = line.strip_prefix("notify: ") {
+            timers.insert(id.to_owned(), notified.to_owned());
         }
     }
     timers
 }
 
 pub(crate) fn threads() -> usize {
-    fs::read_dir("/proc/self/task").expect("/proc should be there").count()
+    fs::read_dir("/proc/self/task").expect("/proc should be mounted").count()
 }
 
 pub(crate) fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("/proc should be there").count()
+    fs::read_dir("/proc/self/fd").expect("/proc should be mounted").count()
 }
 
-/// A line of a status file.
+/// Returns the value of a key in a status file.
 pub(crate) fn field(text: &str, key: &str) -> String {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()

@@ -1,4 +1,4 @@
-//! Deadlines, both ways.
+//! Deadlines of waits in the kernel's queue and of waits that retry.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::support::{PATIENCE, Scratch, until};
 use super::ways::{Way, promptly, start, timed};
 
-/// L3: never early, by the library's own account or by another clock.
+/// L3: a wait never ends early, by the elapsed time in the error and by the test's clock.
 #[test]
 fn l3_never_early() {
     for way in Way::BOTH {
@@ -25,7 +25,7 @@ fn l3_never_early() {
     }
 }
 
-/// The wait is over almost as soon as it begins: often while it begins.
+/// The timeouts are so short that the deadline often passes while the wait begins.
 #[test]
 fn l3_tiny_timeouts_end() {
     for way in Way::BOTH {
@@ -42,14 +42,14 @@ fn l3_tiny_timeouts_end() {
     }
 }
 
-/// An hour, more seconds than 32 bits hold, and more than any clock can tell: none of them is
-/// short, and each is granted when the lock comes free.
+/// Timeouts of an hour, of more seconds than 32 bits hold, and of more than the clock can hold. No such wait ends early,
+/// and each acquires the lock when it becomes free.
 #[test]
 fn l3_huge_timeouts_are_not_short() {
     let seconds = [3600, 1 << 31, 1 << 32, 1 << 33, 1 << 40, i64::MAX as u64 / 2, i64::MAX as u64];
     let mut timeouts: Vec<_> = seconds.map(Duration::from_secs).map(Some).to_vec();
     timeouts.extend([Some(Duration::MAX), None]);
-    // As late as the clock can go: the last second before "never", and around it.
+    // The longest timeout that the clock can hold, and a few seconds less.
     let now = Instant::now();
     let mut latest = Duration::ZERO;
     for bit in (0..63).rev() {
@@ -79,7 +79,7 @@ fn l3_huge_timeouts_are_not_short() {
 }
 
 #[test]
-fn l4_granted_when_it_comes_free() {
+fn l4_a_waiter_acquires_when_the_lock_becomes_free() {
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let held = scratch.lock().lock().unwrap();
@@ -94,9 +94,9 @@ fn l4_granted_when_it_comes_free() {
     }
 }
 
-/// Readers wait for a writer and are let in together; a writer waits for all of them.
+/// Readers wait for a writer and then hold the lock together. A writer waits for all readers.
 #[test]
-fn l1_shared_waits() {
+fn l1_readers_share_and_a_writer_waits_for_all() {
     const READERS: usize = 5;
     for way in Way::BOTH {
         let scratch = Scratch::new();
@@ -132,15 +132,15 @@ fn l1_shared_waits() {
     }
 }
 
-/// L3: the last attempt is made at or after the deadline, so that who is told "timed out" knows
-/// that somebody held the lock then. Here it comes free around the deadline, some thousand times.
+/// L3: the last attempt is made at or after the deadline. So "timed out" means that the lock was held at the deadline.
+/// Here the lock becomes free around the deadline, more than a thousand times.
 #[test]
 fn l3_timed_out_means_held_at_the_deadline() {
     const TURNS: u64 = 1500;
     for way in Way::BOTH {
         let scratch = Scratch::new();
         let (begun, mut turn, mut granted) = (Instant::now(), 0, 0);
-        // Longer, where hardly ever the one or the other is first.
+        // More turns are needed on a machine where almost every turn ends in the same way.
         while turn < TURNS || (granted % turn == 0 && begun.elapsed() < PATIENCE) {
             turn += 1;
             let timeout = Duration::from_micros(300);
@@ -156,7 +156,7 @@ fn l3_timed_out_means_held_at_the_deadline() {
                 })
             };
             together.wait();
-            // And over a wider span, where an attempt takes longer than that.
+            // The extra turns spread the release over a longer time, for machines where an attempt takes longer.
             let late = if turn <= TURNS { turn % 600 } else { (turn - TURNS) % 100 * 600 };
             let release_at = Instant::now() + Duration::from_micros(late);
             while Instant::now() < release_at {}
@@ -169,15 +169,19 @@ fn l3_timed_out_means_held_at_the_deadline() {
             }
             took.assert_timed_out(timeout);
             let spare = (start + timeout).checked_duration_since(released);
-            assert!(spare.is_none(), "it was free {spare:?} before the deadline");
+            assert!(spare.is_none(), "the lock was free {spare:?} before the deadline");
         }
-        assert!((1..turn).contains(&granted), "{way:?}: no race: {granted} of {turn} granted");
+        assert!(
+            (1..turn).contains(&granted),
+            "{way:?}: there was no race: {granted} of {turn} granted"
+        );
     }
 }
 
-/// Many deadlines at once; then the lock comes free, and those whose time is not up get their turn.
+/// Many waiters with different deadlines. Half of them time out. Then the lock becomes free, and the others get it in
+/// turn.
 #[test]
-fn l3_two_hundred_deadlines() {
+fn l3_two_hundred_deadlines_are_kept() {
     const WAITERS: u32 = 200;
     for way in Way::BOTH {
         let scratch = Scratch::new();
@@ -186,7 +190,7 @@ fn l3_two_hundred_deadlines() {
         let over = Arc::new(AtomicU32::new(0));
         let waits: Vec<_> = (0..WAITERS)
             .map(|waiter| {
-                // Half of them soon, half of them never.
+                // Half of the deadlines come soon, the others not during the test.
                 let timeout = match waiter % 2 {
                     0 => Duration::from_millis(1 + u64::from(waiter)),
                     _ => Duration::from_secs(3600 + u64::from(waiter)),
@@ -196,7 +200,11 @@ fn l3_two_hundred_deadlines() {
                 start(move || {
                     let took = timed(&lock);
                     if took.result.is_ok() {
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                        assert_eq!(
+                            inside.fetch_add(1, Ordering::SeqCst),
+                            0,
+                            "two holders at the same time"
+                        );
                         inside.fetch_sub(1, Ordering::SeqCst);
                     } else {
                         took.assert_timed_out(timeout);

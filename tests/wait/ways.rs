@@ -1,4 +1,4 @@
-//! The two ways of waiting, and how a test waits for them.
+//! The two ways in which the library waits, and helpers that run calls which may hang.
 
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -10,10 +10,10 @@ use super::support::PATIENCE;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Asleep in the kernel's queue, where the system can wake a waiter at its deadline.
+    /// The waiter sleeps in the kernel's queue. A timer wakes it at its deadline.
     #[cfg(target_os = "linux")]
     Kernel,
-    /// Trying again every millisecond.
+    /// The waiter tries again every millisecond.
     Retry,
 }
 
@@ -23,10 +23,11 @@ impl Way {
     #[cfg(not(target_os = "linux"))]
     pub(crate) const BOTH: [Self; 1] = [Self::Retry];
 
-    /// The period is short, so that a process in want of signals or timers is not slow either.
+    /// Returns a handle that waits in this way. The retry period is short, so that a process without signals or timers is
+    /// not slow.
     pub(crate) fn of(self, lock: Lock) -> Lock {
         #[cfg(target_os = "linux")]
-        super::alone::suffer_want();
+        super::subprocess::exhaust_resource();
         let lock = lock.retry_period(Duration::from_millis(1));
         match self {
             #[cfg(target_os = "linux")]
@@ -36,7 +37,7 @@ impl Way {
     }
 }
 
-/// What came of a call, and how long it took by the test's own clock.
+/// The result of a call, and how long it took by the test's clock.
 #[derive(Debug)]
 pub(crate) struct Took {
     pub(crate) time: Duration,
@@ -50,7 +51,7 @@ pub(crate) fn timed(lock: &Lock) -> Took {
 }
 
 impl Took {
-    /// It has to be a timeout, and not an early one: by neither clock.
+    /// Asserts that the call timed out, and not early, by the error's elapsed time and by the test's clock.
     #[track_caller]
     pub(crate) fn assert_timed_out(&self, timeout: Duration) {
         match &self.result {
@@ -59,25 +60,25 @@ impl Took {
                 assert!(waited >= timeout, "waited {waited:?} of {timeout:?}");
                 assert!(self.time >= timeout, "took {:?} of {timeout:?}", self.time);
             }
-            other => panic!("it should have timed out: {other:?}"),
+            other => panic!("the call should have timed out: {other:?}"),
         }
     }
 }
 
-/// A call in a thread of its own: were it to hang, the test would not.
+/// A call that runs in another thread. If the call hangs, the test does not hang.
 pub(crate) struct Running<T>(Receiver<thread::Result<T>>);
 
 pub(crate) fn start<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Running<T> {
-    let (tell, result) = mpsc::channel();
+    let (sender, result) = mpsc::channel();
     thread::spawn(move || {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
-        // Nobody listens when the test has failed already.
-        let _ = tell.send(result);
+        // The receiver is gone if the test has failed already.
+        let _ = sender.send(result);
     });
     Running(result)
 }
 
-/// What must not hang.
+/// Runs a call that must not hang, and returns its result.
 #[track_caller]
 pub(crate) fn promptly<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
     start(call).result()
@@ -87,14 +88,14 @@ impl<T> Running<T> {
     #[track_caller]
     pub(crate) fn result(self) -> T {
         let result = self.result_within(PATIENCE);
-        result.unwrap_or_else(|| panic!("not over within {PATIENCE:?}"))
+        result.unwrap_or_else(|| panic!("no result within {PATIENCE:?}"))
     }
 
-    /// Thousands of things that must happen.
+    /// Returns the result of a call that makes thousands of waits. Its limit is longer.
     #[track_caller]
     pub(crate) fn result_of_many(self) -> T {
         let limit = PATIENCE * 6;
-        self.result_within(limit).unwrap_or_else(|| panic!("not over within {limit:?}"))
+        self.result_within(limit).unwrap_or_else(|| panic!("no result within {limit:?}"))
     }
 
     pub(crate) fn result_within(self, limit: Duration) -> Option<T> {
@@ -107,7 +108,10 @@ impl<T> Running<T> {
     #[track_caller]
     pub(crate) fn assert_running(&self) {
         if let Ok(result) = self.0.recv_timeout(Duration::from_millis(20)) {
-            panic!("over already{}", if result.is_err() { ", in a panic" } else { "" });
+            panic!(
+                "the call has {} already",
+                if result.is_err() { "panicked" } else { "returned" }
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! L12: an error says what sort of trouble it is, and to people why, and what to do about it.
+//! L12: an error has a kind for programs, and for people the cause and a hint what to do.
 
 use std::error::Error;
 use std::fs;
@@ -11,13 +11,13 @@ use crate::support::Peer;
 use crate::support::{Outcome, Scratch};
 use locket::{ErrorKind, LockError, lock_file};
 
-/// What is wrong with this path.
+/// Returns the error of locking a path that cannot be a lock file.
 #[track_caller]
 fn error_of(path: impl AsRef<Path>) -> LockError {
-    lock_file(path).lock().expect_err("it is no place for a lock file")
+    lock_file(path).lock().expect_err("the path cannot be a lock file")
 }
 
-/// Its text, after what the system says.
+/// Returns the hint. In the message it stands after the system's text.
 fn hint(error: &LockError) -> &str {
     let Some(hint) = error.hint() else { return "" };
     assert!(error.to_string().ends_with(&format!("): {hint}")), "{error}");
@@ -25,7 +25,7 @@ fn hint(error: &LockError) -> &str {
 }
 
 #[test]
-fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
+fn l12_contention_and_misuse_have_their_kinds() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotLocked);
@@ -37,21 +37,21 @@ fn l12_the_kind_of_contention_and_of_mistakes() -> Outcome {
 }
 
 #[test]
-fn l12_the_kind_of_giving_up() -> Outcome {
+fn l12_a_cancelled_wait_has_its_kind() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
     let error = scratch.lock().on_wait(|_| ControlFlow::Break(())).lock().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    assert!(error.source().is_none(), "the system has refused nothing");
+    assert!(error.io_error().is_none(), "no system call has failed");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Other);
     Ok(())
 }
 
-/// Who looks for the cause, as programs that print whole chains of them do, finds it as the system
-/// told it.
+/// `io_error` returns the system's error. `source` returns `None`: the message already contains the cause, and a program that
+/// prints the chain of sources would print it twice.
 #[cfg(unix)]
 #[test]
-fn l12_the_source_is_what_the_system_said() -> Outcome {
+fn l12_io_error_is_the_error_of_the_system() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
     fs::File::create(&file)?;
@@ -62,20 +62,20 @@ fn l12_the_source_is_what_the_system_said() -> Outcome {
     ];
     for (path, code) in causes {
         let error = error_of(path);
-        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        assert_eq!(source.and_then(io::Error::raw_os_error), Some(code), "{error}");
+        assert_eq!(error.io_error().and_then(io::Error::raw_os_error), Some(code), "{error}");
+        assert!(error.source().is_none(), "{error}");
     }
     Ok(())
 }
 
 #[test]
-fn l12_a_path_that_leads_nowhere() -> Outcome {
+fn l12_an_unusable_path_is_an_invalid_path() -> Outcome {
     let scratch = Scratch::new();
     let long = "x".repeat(10_000);
     let directory = scratch.join("directory");
     fs::create_dir(&directory)?;
-    for nowhere in [Path::new(""), Path::new("a\0b"), &scratch.join(&long), &directory] {
-        assert_eq!(error_of(nowhere).kind(), ErrorKind::InvalidPath, "{nowhere:?}");
+    for path in [Path::new(""), Path::new("a\0b"), &scratch.join(&long), &directory] {
+        assert_eq!(error_of(path).kind(), ErrorKind::InvalidPath, "{path:?}");
     }
     #[cfg(unix)]
     {
@@ -87,7 +87,7 @@ fn l12_a_path_that_leads_nowhere() -> Outcome {
 }
 
 #[test]
-fn l12_a_directory_that_is_missing() {
+fn l12_the_hint_names_the_missing_directory() {
     let scratch = Scratch::new();
     let missing = scratch.join("missing");
     for path in [missing.join("test.lock"), missing.join("further").join("test.lock")] {
@@ -101,7 +101,7 @@ fn l12_a_directory_that_is_missing() {
 
 #[cfg(unix)]
 #[test]
-fn l12_a_file_in_place_of_a_directory() -> Outcome {
+fn l12_the_hint_names_a_file_in_place_of_a_directory() -> Outcome {
     let scratch = Scratch::new();
     let file = scratch.join("file");
     fs::File::create(&file)?;
@@ -113,25 +113,25 @@ fn l12_a_file_in_place_of_a_directory() -> Outcome {
 
 #[cfg(unix)]
 #[test]
-fn l12_no_more_descriptors() {
+fn l12_the_hint_names_the_limit_of_descriptors() {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("limit_files 3");
     let refusal = peer.refused("acquire a");
-    assert_eq!(refusal.kind, "exhausted");
-    let advice = "this process has as many descriptors open as it may (3): close some, or raise the \
+    assert_eq!(refusal.kind, "resourceexhausted");
+    let hint = "this process has as many descriptors open as it may (3): close some, or raise the \
                   limit (ulimit -n)";
-    assert!(refusal.message.ends_with(advice), "{refusal:?}");
+    assert!(refusal.message.ends_with(hint), "{refusal:?}");
 }
 
-/// What the system refuses to others than root, by their own words: see `users.rs`. What it refuses
-/// to root takes a file system to match, or strace.
+/// Errors that also root gets. They need a special file system or strace. `users.rs` checks what only other users are
+/// refused.
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
     use crate::support::{Strace, skip};
 
-    /// One call of a peer's that strace makes the system refuse.
+    /// Returns the error of an acquisition in which strace makes a system call fail.
     fn refused(check: &str, calls: &str, fault: &str) -> Option<crate::support::Refusal> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
@@ -143,33 +143,38 @@ mod linux {
     }
 
     #[test]
-    fn l12_a_file_system_without_locks() {
-        let check = "l12_a_file_system_without_locks";
-        for (fault, kind) in
-            [("EOPNOTSUPP", "unsupported"), ("ENOSYS", "unsupported"), ("ENOLCK", "exhausted")]
-        {
+    fn l12_the_hint_names_a_file_system_without_locks() {
+        let check = "l12_the_hint_names_a_file_system_without_locks";
+        for (fault, kind) in [
+            ("EOPNOTSUPP", "unsupported"),
+            ("ENOSYS", "unsupported"),
+            ("ENOLCK", "resourceexhausted"),
+        ] {
             let Some(refusal) = refused(check, "flock", fault) else { return };
             assert_eq!((&*refusal.class, &*refusal.kind), ("lock", kind), "{refusal:?}");
-            let (_, advice) = refusal.message.rsplit_once("): ").expect("there is some advice");
-            let (place, remedy) = advice.split_once(" may have no locks: ").expect(advice);
-            // `/tmp (tmpfs)`, wherever it is.
+            let (_, hint) = refusal.message.rsplit_once("): ").expect("the message has a hint");
+            let (place, remedy) = hint.split_once(" may have no locks: ").expect(hint);
+            // A mount point and its file system, such as `/tmp (tmpfs)`.
             assert!(place.starts_with('/') && place.ends_with(')'), "{place}");
             assert_eq!(remedy, "keep lock files on a local file system");
         }
     }
 
     #[test]
-    fn l12_a_stale_handle() {
-        let Some(refusal) = refused("l12_a_stale_handle", "?open,openat", "ESTALE") else { return };
-        assert_eq!((&*refusal.class, &*refusal.kind), ("open", "stale"), "{refusal:?}");
+    fn l12_a_stale_handle_is_reported() {
+        let Some(refusal) = refused("l12_a_stale_handle_is_reported", "?open,openat", "ESTALE")
+        else {
+            return;
+        };
+        assert_eq!((&*refusal.class, &*refusal.kind), ("open", "stalehandle"), "{refusal:?}");
         assert!(refusal.message.contains("has no such file any more"), "{refusal:?}");
     }
 
     #[test]
-    fn l12_a_file_system_that_is_read_only() -> Outcome {
-        let check = "l12_a_file_system_that_is_read_only";
+    fn l12_the_hint_names_a_read_only_file_system() -> Outcome {
+        let check = "l12_the_hint_names_a_read_only_file_system";
         if !crate::support::is_root() {
-            skip(check, "root: no other user may mount");
+            skip(check, "root: only root can mount");
             return Ok(());
         }
         let scratch = Scratch::new();
@@ -181,7 +186,11 @@ mod linux {
         let mut peer = Peer::under(&wrapper);
         peer.handle("a", mounted.join("test.lock"), "");
         let refusal = peer.refused("acquire a");
-        assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permission"), "{refusal:?}");
+        assert_eq!(
+            (&*refusal.class, &*refusal.kind),
+            ("create", "permissiondenied"),
+            "{refusal:?}"
+        );
         let place = format!("{directory} (tmpfs) is read-only");
         assert!(refusal.message.contains(&place), "{refusal:?}");
         Ok(())

@@ -1,9 +1,9 @@
-//! A host that closes the descriptor of a hold, as `closefrom(3)` and the recipe of daemon(7) do, and opens another file, which
-//! gets its number.
+//! The host program closes the descriptor of a hold, as `closefrom(3)` and daemon(7) do, and opens another file, which gets
+//! the same descriptor number.
 //!
-//! - L5: the end of the hold touches neither the other file nor its lock.
-//! - L6: it is an error, and the lock stays usable.
-//! - L9: what was waited for by such a descriptor is no hold.
+//! - L5: the end of the hold changes neither the other file nor its lock.
+//! - L6: the release is an error, and the lock stays usable.
+//! - L9: a grant on a descriptor that was closed during the wait is not a hold.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Outcome, Peer, Refusal, Scratch, word, words_of};
 
-/// The number by which the peer has the file open, if it has.
+/// Returns the descriptor number of the file in the peer, if the peer has it open.
 fn number_of(peer: &Peer, path: &Path) -> Outcome<Option<i32>> {
     for entry in fs::read_dir(format!("/proc/{}/fd", peer.pid()))? {
         let entry = entry?;
@@ -22,19 +22,19 @@ fn number_of(peer: &Peer, path: &Path) -> Outcome<Option<i32>> {
     Ok(None)
 }
 
-/// A peer that has lost the descriptor of its hold, and has locked the file that has the number now.
+/// A peer that has lost the descriptor of its hold, and has locked another file under the same number.
 struct Scene {
     scratch: Scratch,
     peer: Peer,
     number: i32,
-    /// What the host has opened.
+    /// The file that the peer has opened without Locket.
     foreign: PathBuf,
-    /// Another process, with the handles `a` and `foreign`, and those that share: `readers` and `foreign_readers`.
+    /// Another process, with the handles `a`, `foreign` and, for shared locks, `foreign_readers`.
     other: Peer,
 }
 
 impl Scene {
-    /// The peer has a hold by these commands.
+    /// Makes the scene. The commands acquire the peer's hold.
     fn after(commands: &[&str]) -> Outcome<Self> {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
@@ -46,31 +46,32 @@ impl Scene {
         for command in commands {
             peer.ok(command);
         }
-        let number = number_of(&peer, &path)?.ok_or("the lock file is open")?;
+        let number = number_of(&peer, &path)?.ok_or("the lock file is not open")?;
         peer.ok(&format!("close_descriptor {number}"));
         peer.ok(&format!("open_foreign f {}", word(&foreign)));
         peer.ok("lock_foreign f exclusive");
         let scene = Self { scratch, peer, number, foreign, other };
-        assert_eq!(number_of(&scene.peer, &scene.foreign)?, Some(number), "the number is reused");
+        let reused = number_of(&scene.peer, &scene.foreign)?;
+        assert_eq!(reused, Some(number), "the number should be reused");
         Ok(scene)
     }
 
-    /// The host's file is open by its number, and locked as it was.
-    fn assert_foreign_is_as_it_was(&mut self, what: &str) -> Outcome {
+    /// Asserts that the other file is still open under its number and still locked.
+    fn assert_foreign_unchanged(&mut self, what: &str) -> Outcome {
         assert_eq!(number_of(&self.peer, &self.foreign)?, Some(self.number), "{what}");
         assert!(!self.other.finds_free("foreign"), "{what}");
         assert!(!self.other.finds_free("foreign_readers"), "{what}");
         Ok(())
     }
 
-    fn assert_says_why(&self, refusal: &Refusal, class: &str, kind: &str) {
+    fn assert_names_cause(&self, refusal: &Refusal, class: &str, kind: &str) {
         assert_eq!((&*refusal.class, &*refusal.kind), (class, kind), "{refusal:?}");
         let path = self.scratch.lock_path().display().to_string();
         let cause = format!(" {path}: {}: the program has closed", words_of(libc::EBADF));
         assert!(refusal.message.contains(&cause), "{refusal:?}");
     }
 
-    /// A second release is an error as ever, and the lock can be taken again.
+    /// Asserts that a second release is an error as usual and that the lock can be acquired again.
     fn assert_usable(&mut self, what: &str) -> Outcome {
         assert_eq!(self.peer.ok("state a"), "released_error", "{what}");
         assert_eq!(self.peer.refused("release a").class, "not_locked", "{what}");
@@ -79,8 +80,8 @@ impl Scene {
         assert!(!self.other.finds_free("a"), "{what}");
         self.peer.ok("release a");
         assert_eq!(self.peer.ok("state a"), "unlocked", "{what}");
-        self.assert_foreign_is_as_it_was(what)?;
-        // The counter-proof: the host can unlock it.
+        self.assert_foreign_unchanged(what)?;
+        // The check above can fail: after an unlock the lock is free.
         self.peer.ok("unlock_foreign f");
         assert!(self.other.finds_free("foreign"), "{what}");
         Ok(())
@@ -88,69 +89,69 @@ impl Scene {
 }
 
 #[test]
-fn l5_the_end_of_a_hold_leaves_a_number_that_is_anothers_alone() -> Outcome {
+fn l5_a_release_does_not_touch_another_file_under_the_number() -> Outcome {
     for (acquire, end) in [
         (&["acquire a"][..], "release a"),
         (&["lock a g"], "release_guard g"),
-        (&["lock a g"], "bequeath_guard g"),
-        // The caller may have moved the offset: it is known by its file.
+        (&["lock a g"], "inherit_on_exec_guard g"),
+        // The caller may have moved the offset, so the library recognizes the descriptor by its file.
         (&["lock a g", "lend_guard g"], "release_guard g"),
-        (&["lock a g", "lend_guard g"], "bequeath_guard g"),
-        // Such a hold is closed and not unlocked.
-        (&["lock a g", "keep_guard_on_fork g"], "release_guard g"),
+        (&["lock a g", "lend_guard g"], "inherit_on_exec_guard g"),
+        // The library closes such a hold and does not unlock it.
+        (&["lock a g", "inherit_on_fork_guard g"], "release_guard g"),
     ] {
         let mut scene = Scene::after(acquire)?;
         let what = format!("{acquire:?}, {end}");
         let refusal = scene.peer.refused(end);
-        scene.assert_says_why(&refusal, "unlock", "other");
-        scene.assert_foreign_is_as_it_was(&what)?;
+        scene.assert_names_cause(&refusal, "unlock", "other");
+        scene.assert_foreign_unchanged(&what)?;
         scene.assert_usable(&what)?;
     }
     Ok(())
 }
 
 #[test]
-fn l5_the_drop_of_a_guard_leaves_a_number_that_is_anothers_alone() -> Outcome {
-    for acquire in [&["lock a g"][..], &["lock a g", "keep_guard_on_fork g"]] {
+fn l5_a_dropped_guard_does_not_touch_another_file_under_the_number() -> Outcome {
+    for acquire in [&["lock a g"][..], &["lock a g", "inherit_on_fork_guard g"]] {
         let mut scene = Scene::after(acquire)?;
         scene.peer.ok("drop_guard g");
-        scene.assert_foreign_is_as_it_was("drop_guard")?;
+        scene.assert_foreign_unchanged("drop_guard")?;
         scene.assert_usable("drop_guard")?;
     }
     Ok(())
 }
 
-/// It changes nothing: the guard is what it was, and its end says that the hold is over.
+/// The failed downgrade changes nothing: the guard stays exclusive, and its release reports that the hold is lost.
 #[test]
-fn l5_a_downgrade_leaves_a_number_that_is_anothers_alone() -> Outcome {
+fn l5_a_downgrade_does_not_touch_another_file_under_the_number() -> Outcome {
     for acquire in [&["lock a g"][..], &["lock a g", "lend_guard g"]] {
         let mut scene = Scene::after(acquire)?;
         let refusal = scene.peer.refused("downgrade g");
-        scene.assert_says_why(&refusal, "lock", "other");
-        scene.assert_foreign_is_as_it_was("downgrade")?;
+        scene.assert_names_cause(&refusal, "lock", "other");
+        scene.assert_foreign_unchanged("downgrade")?;
         assert_eq!(scene.peer.ok("is_current g"), "false");
         assert_eq!(scene.peer.ok("state a"), "exclusive");
         let refusal = scene.peer.refused("release_guard g");
-        scene.assert_says_why(&refusal, "unlock", "other");
+        scene.assert_names_cause(&refusal, "unlock", "other");
         scene.assert_usable("downgrade")?;
     }
     Ok(())
 }
 
-/// The host has opened the lock file itself, by that number, and locked it: the lock is the host's.
+/// The host has opened the lock file itself under that number and has locked it. The library must not unlock it.
 #[test]
 fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
-    for end in ["release_guard g", "bequeath_guard g", "downgrade g"] {
+    for end in ["release_guard g", "inherit_on_exec_guard g", "downgrade g"] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let mut readers = Peer::with_handle("a", &path, "shared");
         let mut peer = Peer::with_handle("a", &path, "");
         peer.ok("lock a g");
-        let number = number_of(&peer, &path)?.ok_or("the lock file is open")?;
+        let number = number_of(&peer, &path)?.ok_or("the lock file is not open")?;
         peer.ok(&format!("close_descriptor {number}"));
         peer.ok(&format!("open_foreign f {}", word(&path)));
         peer.ok("lock_foreign f exclusive");
-        assert_eq!(number_of(&peer, &path)?, Some(number), "the number is reused");
+        assert_eq!(number_of(&peer, &path)?, Some(number), "the number should be reused");
         peer.refused(end);
         assert!(!readers.finds_free("a"), "{end}");
         peer.ok("unlock_foreign f");
@@ -159,10 +160,10 @@ fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
     Ok(())
 }
 
-/// The kernel grants what a sleeping thread has asked for, and ends it with the last descriptor.
+/// The kernel grants the lock to the sleeping thread, and drops it when the last descriptor is closed.
 #[test]
-fn l9_a_grant_on_a_descriptor_that_was_closed_meanwhile_is_no_hold() -> Outcome {
-    for options in ["", "timeout=600000", "timeout=600000 without_signals retry_period=10"] {
+fn l9_a_grant_on_a_closed_descriptor_is_not_a_hold() -> Outcome {
+    for options in ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=10"] {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
         fs::write(&foreign, "")?;
@@ -179,9 +180,9 @@ fn l9_a_grant_on_a_descriptor_that_was_closed_meanwhile_is_no_hold() -> Outcome 
         peer.assert_waiting("w");
         peer.ok(&format!("close_descriptor {number}"));
         peer.ok(&format!("open_foreign f {}", word(&foreign)));
-        assert_eq!(number_of(&peer, &foreign)?, Some(number), "the number is reused");
+        assert_eq!(number_of(&peer, &foreign)?, Some(number), "the number should be reused");
         holder.ok("release a");
-        let refusal = peer.wait("w").outcome.expect_err("it has no descriptor");
+        let refusal = peer.wait("w").outcome.expect_err("the descriptor is closed");
         assert_eq!(refusal.class, "lock", "{options}: {refusal:?}");
         assert!(refusal.message.contains("the program has closed"), "{refusal:?}");
         assert_eq!(peer.ok("state a"), "unlocked", "{options}");

@@ -1,26 +1,26 @@
-//! - L11: `Guard::inherit_on_fork` carries a hold to the children of `fork`.
+//! L11: `Guard::inherit_on_fork` passes a hold to the children of `fork`.
 #![cfg(unix)]
 
 use crate::support::{Peer, Scratch, is_alive, kill, word};
 
-/// A process that holds the lock by the guard `g`, kept for its children, and the id of its child `c`.
+/// Starts a peer that holds the lock with the guard `g` and passes it to children. Returns it and the id of its child `c`.
 fn parent_with_child(scratch: &Scratch, options: &str) -> (Peer, String) {
     let mut parent = Peer::with_handle("a", scratch.lock_path(), options);
     parent.ok("lock a g");
-    parent.ok("keep_guard_on_fork g");
+    parent.ok("inherit_on_fork_guard g");
     let child = parent.ok("fork c");
     (parent, child)
 }
 
-/// As a program does that locks and then becomes a daemon.
+/// A program that locks and then becomes a daemon needs this.
 #[test]
-fn l11_a_kept_hold_is_the_childs_too() {
+fn l11_an_inherited_hold_belongs_to_parent_and_child() {
     for (options, state) in [("", "exclusive"), ("shared", "shared 1")] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let mut other = Peer::with_handle("a", &path, "");
         let (mut parent, child) = parent_with_child(&scratch, options);
-        // By an inherited handle and a new one, before the guard is used.
+        // Through an inherited handle and a new one, before the child uses the guard.
         parent.ok(&format!("child c handle new path={}", word(&path)));
         for handle in ["a", "new"] {
             assert_eq!(parent.ok(&format!("child c state {handle}")), state);
@@ -29,15 +29,15 @@ fn l11_a_kept_hold_is_the_childs_too() {
         assert_eq!(parent.refused("child c release a").class, "not_locked");
         parent.ok("child c linger 300000");
         parent.kill();
-        assert!(is_alive(&child) && !other.finds_free("a"), "the child has it");
+        assert!(is_alive(&child) && !other.finds_free("a"), "the child holds the lock");
         kill(&child);
         other.ok("acquire a");
     }
 }
 
-/// Each process ends its own part, in any order.
+/// Parent and child end their holds in either order. The lock is free after the second.
 #[test]
-fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
+fn l11_an_inherited_hold_ends_with_its_last_guard() {
     for (first, last) in [("", "child c "), ("child c ", "")] {
         for end in ["drop_guard g", "release_guard g"] {
             let scratch = Scratch::new();
@@ -54,12 +54,12 @@ fn l11_a_kept_hold_ends_with_the_last_of_its_guards() {
     }
 }
 
-/// Parent and child share the offset of the descriptor. One that lends its descriptor, or passes it on, is not in the way of
-/// the other's release.
+/// Parent and child share the offset of the descriptor. If one lends its descriptor or passes it on, the other can still
+/// release its hold.
 #[test]
-fn l11_a_kept_hold_may_be_lent() {
+fn l11_an_inherited_hold_can_be_lent() {
     for (first, last) in [("", "child c "), ("child c ", "")] {
-        for end in ["drop_guard g", "bequeath_guard g"] {
+        for end in ["drop_guard g", "inherit_on_exec_guard g"] {
             let scratch = Scratch::new();
             let mut other = Peer::with_handle("a", scratch.lock_path(), "");
             let (mut parent, _) = parent_with_child(&scratch, "");
@@ -70,7 +70,7 @@ fn l11_a_kept_hold_may_be_lent() {
             if end == "drop_guard g" {
                 assert!(other.finds_free("a"), "{first}{end}");
             } else {
-                assert!(!other.finds_free("a"), "what was passed on lasts");
+                assert!(!other.finds_free("a"), "a hold that was passed on stays");
                 assert_eq!(parent.ok(&format!("{first}state a")), "exclusive");
             }
         }
@@ -78,7 +78,7 @@ fn l11_a_kept_hold_may_be_lent() {
 }
 
 #[test]
-fn l11_a_kept_hold_is_not_downgraded() {
+fn l11_an_inherited_hold_cannot_be_downgraded() {
     let scratch = Scratch::new();
     let (mut parent, _) = parent_with_child(&scratch, "");
     for to in ["", "child c "] {
@@ -88,9 +88,9 @@ fn l11_a_kept_hold_is_not_downgraded() {
     assert_eq!(parent.ok("state a"), "exclusive");
 }
 
-/// It survives a chain of forks in which every parent drops its guard.
+/// The hold survives a chain of forks in which every parent drops its guard.
 #[test]
-fn l11_a_kept_hold_goes_on_to_grandchildren() {
+fn l11_an_inherited_hold_passes_to_grandchildren() {
     let scratch = Scratch::new();
     let mut other = Peer::with_handle("a", scratch.lock_path(), "");
     let (mut peer, _) = parent_with_child(&scratch, "");

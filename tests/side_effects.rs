@@ -1,8 +1,7 @@
-//! What other programs notice of an opened lock file.
+//! Effects of an open lock file on other programs.
 //!
-//! - L3: what keeps a file from being opened is waited for by the deadline, and told to the observer.
-//! - L8: locking does not look like writing to programs that watch the file, lease it, execute it or
-//!   have it in a lower layer.
+//! - L3: if a lease keeps the file from being opened, the acquisition waits until its deadline, and its observer is called.
+//! - L8: locking does not look like writing to programs that watch, lease or execute the file, nor to overlayfs.
 #![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -24,42 +23,42 @@ use crate::support::{
 };
 use locket::{ErrorKind, lock_file};
 
-/// The access of a descriptor is visible to others in what they may do meanwhile.
+/// The access mode of the library's descriptor decides what other programs may do with the file.
 #[test]
 fn l8_the_file_is_open_for_reading() -> Outcome {
     let scratch = Scratch::new();
     let (missing, existing) = (scratch.join("missing"), scratch.join("existing"));
     File::create(&existing)?;
     for path in [missing, existing] {
-        let _held = lock_file(&path).lock()?;
+        let _guard = lock_file(&path).lock()?;
         let access = access_of_open(std::process::id(), &path)?;
         assert_eq!(access, [libc::O_RDONLY], "{}", path.display());
     }
     Ok(())
 }
 
-/// The best known use of flock(1): a script that locks itself. A file that is open for writing cannot
-/// be executed (`ETXTBSY`, execve(2)).
+/// A script may lock itself, as flock(1) recommends. A file that is open for writing cannot be executed (`ETXTBSY`,
+/// execve(2)).
 #[test]
 fn l8_a_locked_script_can_be_executed() -> Outcome {
     let scratch = Scratch::new();
     let script = scratch.join("script");
-    // By another process: a fork of another test's would inherit what this one has open for writing.
+    // Another process writes the file. If this one did, a child that another test forks could inherit the descriptor.
     let write = "printf '#!/bin/sh\\nexit 7\\n' >\"$0\" && chmod +x \"$0\"";
     assert!(Command::new("sh").args(["-c", write]).arg(&script).status()?.success());
-    let held = lock_file(&script).lock()?;
+    let guard = lock_file(&script).lock()?;
     let mut waiter = Peer::with_handle("a", &script, "");
     waiter.start_waiting("w", "acquire a", &script);
     assert_eq!(Command::new(&script).status()?.code(), Some(7));
-    held.release()?;
+    guard.release()?;
     waiter.wait_ok("w");
     assert_eq!(Command::new(&script).status()?.code(), Some(7));
 
-    // The counter-proof. Linux 6.11 and 6.12 execute it even so.
+    // The check above can fail: a file that is open for writing is refused. (Linux 6.11 and 6.12 execute it even so.)
     waiter.ok(&format!("open_foreign f {}", word(&script)));
     let busy = Command::new(&script).status().err().and_then(|error| error.raw_os_error());
     if busy != Some(libc::ETXTBSY) {
-        skip("l8_a_locked_script_can_be_executed", "ETXTBSY: this kernel does not answer it");
+        skip("l8_a_locked_script_can_be_executed", "ETXTBSY: this kernel does not return it");
     }
     Ok(())
 }
@@ -68,11 +67,10 @@ fn l8_a_locked_script_can_be_executed() -> Outcome {
 fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
     let scratch = Scratch::new();
     let program = scratch.join("sleep");
-    // A script would not do: it is its interpreter that runs. And it is another process that has
-    // the copy open for writing: a fork of another test's would inherit that, and what is open for
-    // writing cannot be run.
+    // The program must be a binary: for a script the interpreter is the running file. cp(1) makes the copy, because a child
+    // that another test forks could inherit a descriptor that is open for writing, and the file could not be executed.
     let copied = Command::new("cp").arg(which("sleep")?).arg(&program).status();
-    assert!(copied.is_ok_and(|status| status.success()), "cp is everywhere");
+    assert!(copied.is_ok_and(|status| status.success()), "cp should succeed");
     let mut running = Command::new(&program).arg("1000").spawn()?;
     let outcome = lock_file(&program).lock().map(drop);
     running.kill()?;
@@ -80,7 +78,7 @@ fn l12_a_program_that_is_running_can_be_locked() -> Outcome {
     Ok(outcome?)
 }
 
-/// The events of the directory, in this order.
+/// Returns the events of the directory since the last call, in order.
 fn events(watch: &impl std::os::fd::AsFd) -> Outcome<Vec<ReadFlags>> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = Reader::new(watch, &mut buffer);
@@ -99,32 +97,32 @@ fn l8_watchers_see_no_writing() -> Outcome {
     let scratch = Scratch::new();
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     inotify::add_watch(&watch, scratch.path(), WatchFlags::ALL_EVENTS)?;
-    let use_it = || -> Outcome {
+    let use_lock = || -> Outcome {
         let lock = scratch.lock();
         lock.lock()?.release()?;
         lock.acquire()?;
-        lock.clone().timeout(Duration::from_millis(1)).shared().lock().expect_err("it is held");
+        lock.clone().timeout(Duration::from_millis(1)).shared().lock().expect_err("held");
         lock.release()?;
         Ok(())
     };
     let (opened, closed) = (ReadFlags::OPEN, ReadFlags::CLOSE_NOWRITE);
-    use_it()?;
+    use_lock()?;
     let seen = events(&watch)?;
     assert_eq!(seen.first(), Some(&ReadFlags::CREATE));
     assert!(seen[1..].iter().all(|event| [opened, closed].contains(event)), "{seen:?}");
-    use_it()?;
+    use_lock()?;
     let seen = events(&watch)?;
     assert!(seen.iter().all(|event| [opened, closed].contains(event)), "{seen:?}");
     assert!(seen.contains(&closed), "{seen:?}");
 
-    // The counter-proof.
+    // The check above can fail: a descriptor for writing causes another event.
     drop(OpenOptions::new().write(true).open(scratch.lock_path())?);
     assert_eq!(events(&watch)?, [opened, ReadFlags::CLOSE_WRITE]);
     Ok(())
 }
 
-/// An open for reading releases a process that opens the FIFO for writing: its writing then meets
-/// no reader, and ends it.
+/// An open for reading would wake a process that is opening the FIFO for writing. Its write would find no reader, and
+/// SIGPIPE would end it.
 #[test]
 fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
     let scratch = Scratch::new();
@@ -139,7 +137,7 @@ fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
     let mut reader = reader(&path)?;
     let mut text = String::new();
     until("the writer has written and ended", || {
-        // `EAGAIN` is what a FIFO answers that is empty and has a writer.
+        // A FIFO that is empty and has a writer returns `EAGAIN`.
         let _ = reader.read_to_string(&mut text);
         writer.try_wait().is_ok_and(|status| status.is_some())
     });
@@ -147,7 +145,7 @@ fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
     assert_eq!(text, "hello\n");
     assert!(writer.wait()?.success());
 
-    // The counter-proof.
+    // The check above can fail: an open for reading wakes the writer.
     drop(reader);
     let mut writer = blocked_writer(&path)?;
     drop(self::reader(&path)?);
@@ -155,11 +153,12 @@ fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
     Ok(())
 }
 
-/// A process that sleeps in its open of the FIFO, where no reader is yet.
+/// Starts a process that sleeps in its open of the FIFO, because there is no reader yet.
 fn blocked_writer(path: &Path) -> io::Result<Child> {
     let write = "echo hello >\"$0\"";
     let writer = Command::new("sh").args(["-c", write]).arg(path).stderr(Stdio::null()).spawn()?;
-    // The number of the call that it sleeps in, which differs by C library: see proc(5).
+    // `/proc/PID/syscall` contains the number of the call in which the process sleeps (proc(5)). C libraries differ in
+    // the call that opens a file.
     let path = format!("/proc/{}/syscall", writer.id());
     let opens = |call: String| {
         let number = call.split(' ').next().and_then(|number| number.parse().ok());
@@ -169,7 +168,7 @@ fn blocked_writer(path: &Path) -> io::Result<Child> {
         }
         number == Some(libc::SYS_openat)
     };
-    // It opens its libraries too, for a moment.
+    // The process also opens its libraries, but does not sleep there.
     until("the writer sleeps in an open", || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", writer.id())).unwrap_or_default();
         stat.contains("(sh) S ") && fs::read_to_string(&path).is_ok_and(opens)
@@ -181,20 +180,20 @@ fn reader(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
-/// A write lease is broken by an open for reading, and its holder told to give it back. Here that
-/// does not happen until the test does it.
+/// An open for reading breaks a write lease: the kernel asks the lease's holder to give it up (fcntl(2)). Here the holder,
+/// the test, keeps the lease for a while.
 #[test]
-fn l3_a_lease_is_waited_for_by_the_deadline() -> Outcome {
+fn l3_a_wait_for_a_lease_keeps_its_deadline() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let leased = lease(&path, libc::F_WRLCK)?;
-    let why = format!(
+    let cause = format!(
         "{}: somebody has a lease on it, a file server for instance, and has not given it back yet",
         words_of(libc::EAGAIN)
     );
     let refused = |lock: &locket::Lock| {
-        let Err(error) = lock.lock() else { panic!("it is leased") };
-        assert_eq!(error.to_string(), format!("cannot open {}: {why}", path.display()));
+        let Err(error) = lock.lock() else { panic!("the file is leased") };
+        assert_eq!(error.to_string(), format!("cannot open {}: {cause}", path.display()));
     };
     refused(&scratch.lock().timeout(Duration::ZERO));
     let timeout = Duration::from_millis(30);
@@ -202,33 +201,33 @@ fn l3_a_lease_is_waited_for_by_the_deadline() -> Outcome {
     refused(&scratch.lock().timeout(timeout));
     assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
 
-    let mut peer = Peer::with_handle("patient", &path, "timeout=3600000 retry_period=1");
-    peer.ok("start wait acquire patient");
+    let mut peer = Peer::with_handle("long", &path, "timeout=3600000 retry_period=1");
+    peer.ok("start wait acquire long");
     peer.assert_waiting("wait");
     drop(leased);
     peer.wait_ok("wait");
     Ok(())
 }
 
-/// The observer sees such a wait from its beginning to its end, and may put an end to it.
+/// The observer is called during such a wait, from its beginning to its end, and can cancel it.
 #[test]
-fn l3_a_wait_for_a_lease_is_told_to_the_observer() -> Outcome {
+fn l3_a_wait_for_a_lease_is_observed() -> Outcome {
     let scratch = Scratch::new();
     let leased = lease(&scratch.lock_path(), libc::F_WRLCK)?;
     let lock = scratch.lock().retry_period(Duration::from_millis(1));
-    let error = lock.clone().on_wait(|_| ControlFlow::Break(())).lock().expect_err("it is leased");
+    let error = lock.clone().on_wait(|_| ControlFlow::Break(())).lock().expect_err("leased");
     assert!(error.kind() == ErrorKind::Cancelled, "{error}");
 
-    let (tell, looks) = channel();
+    let (sender, times) = channel();
     let observed = lock.observe_every(Duration::from_millis(1)).on_wait(move |wait| {
-        tell.send(wait.elapsed()).map_or(ControlFlow::Break(()), ControlFlow::Continue)
+        sender.send(wait.elapsed()).map_or(ControlFlow::Break(()), ControlFlow::Continue)
     });
     let waiter = std::thread::spawn(move || observed.lock().map(drop));
-    let looks = [(); 3].map(|()| looks.recv());
+    let times = [(); 3].map(|()| times.recv());
     drop(leased);
-    let seen = looks.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let seen = times.into_iter().collect::<Result<Vec<_>, _>>()?;
     assert!(seen.is_sorted(), "{seen:?}");
-    waiter.join().expect("it does not panic")?;
+    waiter.join().expect("no panic")?;
     Ok(())
 }
 
@@ -242,12 +241,12 @@ fn l8_a_read_lease_is_not_broken() -> Outcome {
     Ok(())
 }
 
-#[allow(unsafe_code, reason = "the standard library knows no leases")]
+#[allow(unsafe_code, reason = "std has no leases")]
 fn lease(path: &Path, kind: i32) -> io::Result<File> {
     const F_SETSIG: i32 = 10;
     File::create(path)?;
     let leased = File::open(path)?;
-    // SAFETY: the descriptor is ours. The signal that tells of the opening is one that is ignored.
+    // SAFETY: the test owns the descriptor. The signal that reports the opening, SIGURG, is ignored by default.
     let answers = unsafe {
         [
             libc::fcntl(leased.as_raw_fd(), F_SETSIG, libc::SIGURG),
@@ -257,21 +256,21 @@ fn lease(path: &Path, kind: i32) -> io::Result<File> {
     if answers == [0, 0] { Ok(leased) } else { Err(io::Error::last_os_error()) }
 }
 
-#[allow(unsafe_code, reason = "the standard library knows no leases")]
+#[allow(unsafe_code, reason = "std has no leases")]
 fn lease_of(file: &File) -> io::Result<i32> {
-    // SAFETY: the descriptor is ours.
+    // SAFETY: the descriptor is open while the file is borrowed.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) } {
         -1 => Err(io::Error::last_os_error()),
         kind => Ok(kind),
     }
 }
 
-/// To open a file of the lower layer for writing is to copy it to the upper one.
+/// overlayfs copies a file of the lower layer to the upper one when it is opened for writing.
 #[test]
 fn l8_overlayfs_copies_nothing_up() -> Outcome {
     let check = "l8_overlayfs_copies_nothing_up";
     if !is_root() {
-        skip(check, "root: no other user may mount");
+        skip(check, "root: only root can mount");
         return Ok(());
     }
     let scratch = Scratch::new();
@@ -297,12 +296,10 @@ fn l8_overlayfs_copies_nothing_up() -> Outcome {
     let upper = scratch.join("upper/data/test.lock");
     let upper = seen_by_peer.join(upper.strip_prefix("/")?);
     assert!(!upper.exists());
-    assert!(
-        seen_by_peer.join(path.strip_prefix("/")?).exists(),
-        "the counter-proof: it is mounted"
-    );
+    assert!(seen_by_peer.join(path.strip_prefix("/")?).exists(), "overlayfs should be mounted");
 
-    // Copied up by another, it is still the same file, and the lock still excludes.
+    // Another program opens the file for writing, so overlayfs copies it. It is still the same file, and the lock still
+    // excludes.
     peer.ok(&format!("open_foreign f {}", word(&path)));
     assert!(upper.exists());
     assert_eq!(peer.ok("is_current g"), "true");

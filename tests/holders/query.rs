@@ -1,4 +1,4 @@
-//! What is told to who asks, and that asking leaves all as it was (L4, L8, L13).
+//! `Lock::status` and `system_locks`: what they report, and that a query changes nothing (L4, L8, L13).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,9 +13,9 @@ use super::{holder, pids};
 use crate::support::{Outcome, Peer, Scratch, is_container, is_root, skip, until, until_waiting};
 
 #[test]
-fn l8_nobody_holds_what_is_missing() -> Outcome {
+fn l8_a_missing_file_has_no_holder() -> Outcome {
     let scratch = Scratch::new();
-    // Nor can there be anything below what is no directory.
+    // A path below a file that is not a directory is missing, too.
     fs::write(scratch.join("file"), "")?;
     for name in ["test.lock", "missing/test.lock", "file/test.lock"] {
         let path = scratch.join(name);
@@ -23,18 +23,18 @@ fn l8_nobody_holds_what_is_missing() -> Outcome {
         assert_eq!((status.is_held(), status.waiters.len()), (Some(false), 0), "{name}");
         assert!(!path.exists());
     }
-    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "the file alone");
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "only the file should be there");
     Ok(())
 }
 
 #[test]
-fn l8_a_free_lock_is_nobody_s() -> Outcome {
+fn l8_a_free_lock_has_no_holder() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
     peer.ok("acquire a");
     peer.ok("release a");
     let status = scratch.lock().status()?;
-    // In a container a process outside may hold it.
+    // In a container the answer is unknown: a process outside it may hold the lock.
     let expected = if is_container() { None } else { Some(false) };
     assert_eq!(
         (status.is_held(), status.holders.len(), status.waiters.len()),
@@ -45,7 +45,7 @@ fn l8_a_free_lock_is_nobody_s() -> Outcome {
 }
 
 #[test]
-fn what_is_told_of_a_holder() -> Outcome {
+fn a_holder_has_pid_name_user_and_start() -> Outcome {
     let scratch = Scratch::new();
     let before = SystemTime::now();
     let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
@@ -56,31 +56,31 @@ fn what_is_told_of_a_holder() -> Outcome {
     assert_eq!(holder.name.as_deref(), Some("locket-peer"));
     let user = String::from_utf8(Command::new("id").arg("-un").output()?.stdout)?;
     assert_eq!(holder.user.as_deref(), Some(user.trim()));
-    // The kernel counts in ticks of 10 ms.
+    // The kernel counts start times in ticks of 10 ms; this is two.
     let tick = Duration::from_millis(20);
-    let started = holder.started.ok_or("when did it start?")?;
+    let started = holder.started.ok_or("the start time is missing")?;
     assert!(started + tick >= before && started <= SystemTime::now() + tick, "{holder:?}");
     Ok(())
 }
 
 #[test]
-fn every_reader_is_told() -> Outcome {
+fn every_reader_is_listed() -> Outcome {
     let scratch = Scratch::new();
     let mut readers: Vec<_> =
         (0..5).map(|_| Peer::with_handle("a", scratch.lock_path(), "shared")).collect();
     for reader in &mut readers {
         reader.ok("acquire a");
     }
-    let mut told = pids(&scratch.lock().status()?.holders);
-    told.sort_by_key(|&(_, pid)| pid);
+    let mut holders = pids(&scratch.lock().status()?.holders);
+    holders.sort_by_key(|&(_, pid)| pid);
     let mut expected: Vec<_> = readers.iter().map(|it| (Mode::Shared, it.pid())).collect();
     expected.sort_by_key(|&(_, pid)| pid);
-    assert_eq!(told, expected);
+    assert_eq!(holders, expected);
     Ok(())
 }
 
 #[test]
-fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
+fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -109,9 +109,9 @@ fn l4_waiters_are_told_in_order_and_keep_it() -> Outcome {
     Ok(())
 }
 
-/// A lock that goes from hand to hand is told to be whose it is, or somebody's; never another's.
+/// Three processes pass the lock around. The status names one of them or an unknown process, never another process.
 #[test]
-fn l12_nobody_else_is_ever_named() {
+fn l12_no_other_process_is_ever_named() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peers = [0; 3].map(|_| Peer::with_handle("a", &path, ""));
@@ -119,9 +119,9 @@ fn l12_nobody_else_is_ever_named() {
         peer.ok("start w repeat 1000000000 acquire a ; release a");
     }
     let pids = peers.each_ref().map(Peer::pid);
-    // How many processes are named at one look.
+    // The number of processes that one status names.
     let named = || {
-        let status = scratch.lock().status().expect("the system should be able to tell");
+        let status = scratch.lock().status().expect("the status should be available");
         let is_named = |owner: &&Owner| match &owner.kind {
             OwnerKind::Process(process) => {
                 assert!(pids.contains(&process.pid), "{status:?}");
@@ -131,25 +131,25 @@ fn l12_nobody_else_is_ever_named() {
         };
         status.holders.iter().chain(&status.waiters).filter(is_named).count()
     };
-    let by_then: usize = (0..200).map(|_| named()).sum();
-    // On a busy machine all looks may find the lock free, or on its way: that would check nothing.
-    until("somebody is named", || by_then + named() > 0);
+    let total: usize = (0..200).map(|_| named()).sum();
+    // On a busy machine every query may find the lock free or changing hands. Then nothing is checked yet.
+    until("a process is named", || total + named() > 0);
     for peer in &mut peers {
         peer.ok("stop w");
         peer.wait_ok("w");
     }
 }
 
-/// A process whose first thread has ended has its descriptors all the same.
+/// A process whose first thread has ended still has its descriptors.
 #[test]
-fn l12_a_process_outlives_its_first_thread() -> Outcome {
+fn l12_a_process_whose_first_thread_has_ended_is_named() -> Outcome {
     const PROGRAM: &str = "import ctypes, fcntl, os, sys, threading\n\
         def hold():\n    print(flush=True)\n    sys.stdin.read()\n    os._exit(0)\n\
         file = open(sys.argv[1], 'w')\n\
         fcntl.flock(file, fcntl.LOCK_EX)\n\
         threading.Thread(target=hold).start()\n\
         ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n";
-    let check = "l12_a_process_outlives_its_first_thread";
+    let check = "l12_a_process_whose_first_thread_has_ended_is_named";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let spawned = Command::new("python3")
@@ -163,7 +163,7 @@ fn l12_a_process_outlives_its_first_thread() -> Outcome {
         return Ok(());
     };
     let mut line = String::new();
-    BufReader::new(python.stdout.as_mut().ok_or("it is piped")?).read_line(&mut line)?;
+    BufReader::new(python.stdout.as_mut().ok_or("stdout is not piped")?).read_line(&mut line)?;
     until("the first thread has ended", || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", python.id()));
         stat.is_ok_and(|stat| stat.contains(") Z "))
@@ -175,7 +175,7 @@ fn l12_a_process_outlives_its_first_thread() -> Outcome {
 }
 
 #[test]
-fn a_thread_that_waits_is_its_process() -> Outcome {
+fn a_waiting_thread_is_listed_as_its_process() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let held = scratch.lock().lock()?;
@@ -190,42 +190,44 @@ fn a_thread_that_waits_is_its_process() -> Outcome {
 }
 
 #[test]
-fn a_link_that_is_not_followed_is_refused() {
+fn a_query_refuses_a_link_that_is_not_followed() {
     let scratch = Scratch::new();
     let link = scratch.join("link");
-    std::os::unix::fs::symlink(scratch.lock_path(), &link).expect("the directory is ours");
-    let mut peer = Peer::with_handle("a", &link, "no_follow");
-    let refusal = peer.refused("holders a");
-    assert_eq!(refusal.class, "ask");
+    std::os::unix::fs::symlink(scratch.lock_path(), &link)
+        .expect("the test should own the directory");
+    let mut peer = Peer::with_handle("a", &link, "follow_links=false");
+    let refusal = peer.refused("status a");
+    assert_eq!(refusal.class, "query");
     let reason = "it is a symbolic link, which this handle does not follow";
     let what = crate::support::words_of(libc::ELOOP);
-    let message = format!("cannot look up the holders of {}: {what}: {reason}", link.display());
+    let message = format!("cannot query the holders of {}: {what}: {reason}", link.display());
     assert_eq!(refusal.message, message);
 }
 
 #[test]
-fn l12_users_see_each_other_s_holds() {
-    let check = "l12_users_see_each_other_s_holds";
+fn l12_another_user_sees_that_the_lock_is_held() {
+    let check = "l12_another_user_sees_that_the_lock_is_held";
     if !is_root() {
-        return skip(check, "root: no other user may become another user");
+        return skip(check, "root: only root can switch to another user");
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut one = Peer::with_handle("a", &path, "");
-    one.ok("become 1234");
-    one.ok("acquire a");
+    let mut holder_peer = Peer::with_handle("a", &path, "");
+    holder_peer.ok("become 1234");
+    holder_peer.ok("acquire a");
     assert_eq!(holder(&path).user.as_deref(), Some("1234"));
-    let mut other = Peer::with_handle("a", &path, "timeout=1000 asking");
+    let mut other = Peer::with_handle("a", &path, "timeout=1000 query_status");
     other.ok("become 4321");
-    let told = format!("exclusive an unknown process (taken by pid {}) <- nobody", one.pid());
-    assert_eq!(other.ok("holders a"), told);
-    // Whether that process has it at the deadline cannot be told.
+    let pid = holder_peer.pid();
+    let status = format!("exclusive an unknown process (taken by pid {pid}) <- none");
+    assert_eq!(other.ok("status a"), status);
+    // Another user cannot check whether that process still holds the lock at the deadline.
     let message = other.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
 #[test]
-fn l13_asking_leaves_nothing_behind() {
+fn l13_a_query_leaves_nothing_behind() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -233,13 +235,13 @@ fn l13_asking_leaves_nothing_behind() {
     peer.handle("missing", scratch.join("missing"), "");
     holder.ok("acquire a");
     let (descriptors, threads) = (peer.descriptors(), peer.threads());
-    peer.ok("repeat 100 holders a ; holders missing");
+    peer.ok("repeat 100 status a ; status missing");
     assert_eq!((peer.descriptors(), peer.threads()), (descriptors, threads));
     assert_eq!(peer.ok("state a"), "unlocked");
 }
 
 #[test]
-fn all_locks_in_use() -> Outcome {
+fn system_locks_lists_all_locks() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut readers = [0; 2].map(|_| Peer::with_handle("a", &path, "shared"));
@@ -248,35 +250,37 @@ fn all_locks_in_use() -> Outcome {
     }
     let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
     waiter.start_waiting("w", "acquire a", &path);
-    let of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {
+    let locks_of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {
         let mut locks = locket::system_locks()?;
         locks.retain(|lock| lock.path.as_deref() == Some(path));
         Ok(locks)
     };
-    let locks = of(&path)?;
-    let [lock] = &locks[..] else { return Err(format!("one lock: {locks:?}").into()) };
+    let locks = locks_of(&path)?;
+    let [lock] = &locks[..] else { return Err(format!("not one lock: {locks:?}").into()) };
     assert!(!lock.deleted);
     assert_eq!(lock.inode, std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path)?));
-    let (mut alone, mut among) = (scratch.lock().status()?, lock.status.clone());
-    for status in [&mut alone, &mut among] {
+    let (mut own, mut listed) = (scratch.lock().status()?, lock.status.clone());
+    for status in [&mut own, &mut listed] {
         pids(&status.holders);
         status.holders.sort_by_key(|owner| owner.kind.to_string());
-        // It is reckoned from two clocks, each time anew.
+        // The start time is computed from two clocks at each query, so it may differ slightly.
         for owner in status.holders.iter_mut().chain(&mut status.waiters) {
-            let OwnerKind::Process(process) = &mut owner.kind else { panic!("who is {owner:?}?") };
+            let OwnerKind::Process(process) = &mut owner.kind else {
+                panic!("not a process: {owner:?}")
+            };
             process.started = None;
         }
     }
-    // That of the file's mount, and that of its device: the same here.
-    assert_eq!(alone, among);
-    assert_eq!(pids(&among.waiters), [(Mode::Exclusive, waiter.pid())]);
+    // `status` looks at the file's mount and `system_locks` at its device. Here both must agree.
+    assert_eq!(own, listed);
+    assert_eq!(pids(&listed.waiters), [(Mode::Exclusive, waiter.pid())]);
 
     fs::rename(&path, scratch.join("test.lock (deleted)"))?;
-    let locks = of(&scratch.join("test.lock (deleted)"))?;
+    let locks = locks_of(&scratch.join("test.lock (deleted)"))?;
     assert!(matches!(&locks[..], [lock] if !lock.deleted), "{locks:?}");
     fs::rename(scratch.join("test.lock (deleted)"), &path)?;
     fs::remove_file(&path)?;
-    let locks = of(&path)?;
+    let locks = locks_of(&path)?;
     assert!(matches!(&locks[..], [lock] if lock.deleted), "{locks:?}");
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! - L9: while a lock is held the guard tells on demand whether the path still names its file;
-//!   releasing is no error even if it does not.
+//! L9: a guard tells whether the path still names its file. A release succeeds also if it does not.
 #![cfg(unix)]
 
 use std::fs::{self, File, Permissions};
@@ -16,7 +15,7 @@ fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
 }
 
 #[test]
-fn l9_a_file_is_itself_whatever_is_done_to_it() -> Outcome {
+fn l9_a_changed_or_renamed_file_is_still_current() -> Outcome {
     let scratch = Scratch::new();
     let path = lock_path_in_dir(&scratch)?;
     let guard = lock_file(&path).lock()?;
@@ -29,10 +28,10 @@ fn l9_a_file_is_itself_whatever_is_done_to_it() -> Outcome {
     fs::rename(&path, scratch.join("away"))?;
     assert!(!guard.is_current()?);
     fs::rename(scratch.join("away"), &path)?;
-    assert!(guard.is_current()?, "it came back");
+    assert!(guard.is_current()?, "the file has its name back");
     fs::rename(&path, scratch.join("away"))?;
     symlink(scratch.join("away"), &path)?;
-    assert!(guard.is_current()?, "the path leads to it");
+    assert!(guard.is_current()?, "the path leads to the file");
     fs::remove_file(&path)?;
     fs::hard_link(scratch.join("away"), &path)?;
     fs::remove_file(scratch.join("away"))?;
@@ -44,26 +43,26 @@ fn l9_a_file_is_itself_whatever_is_done_to_it() -> Outcome {
     Ok(())
 }
 
-/// A guard of a handle that follows no links asks the same way.
+/// A guard of a handle that does not follow links does not follow them in `is_current` either.
 #[test]
-fn l9_a_link_is_not_followed_to_the_file() -> Outcome {
+fn l9_is_current_does_not_follow_a_link() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().follow_links(false).lock()?;
-    let mut waiter = Peer::with_handle("a", &path, "no_follow");
+    let mut waiter = Peer::with_handle("a", &path, "follow_links=false");
     waiter.start_waiting("w", "lock a g", &path);
     fs::rename(&path, scratch.join("away"))?;
     symlink(scratch.join("away"), &path)?;
     assert!(!guard.is_current()?);
     guard.release()?;
-    let refusal = waiter.wait("w").outcome.expect_err("it must not follow");
+    let refusal = waiter.wait("w").outcome.expect_err("the link must not be followed");
     assert_eq!(refusal.class, "open");
     assert!(refusal.message.ends_with("it is a symbolic link, which this handle does not follow"));
     Ok(())
 }
 
 #[test]
-fn l9_holders_may_delete_their_directory() -> Outcome {
+fn l9_a_holder_can_delete_the_directory() -> Outcome {
     let scratch = Scratch::new();
     let path = lock_path_in_dir(&scratch)?;
     let dir = scratch.join("dir");
@@ -82,7 +81,7 @@ fn l9_holders_may_delete_their_directory() -> Outcome {
 
     fs::create_dir(&dir)?;
     drop(lock.lock()?);
-    // In the middle of the path there is a file now.
+    // Now a component in the middle of the path is a file.
     let guard = lock.lock()?;
     fs::remove_dir_all(&dir)?;
     File::create(&dir)?;
@@ -91,12 +90,12 @@ fn l9_holders_may_delete_their_directory() -> Outcome {
     Ok(())
 }
 
-/// "I cannot tell" is neither yes nor no.
+/// If the user may not enter the directory, `is_current` returns an error, neither true nor false.
 #[test]
-fn l9_who_may_not_look_is_told_so() -> Outcome {
-    let check = "l9_who_may_not_look_is_told_so";
+fn l9_is_current_is_an_error_without_permission() -> Outcome {
+    let check = "l9_is_current_is_an_error_without_permission";
     if !is_root() {
-        skip(check, "root: no other user may become another user");
+        skip(check, "root: only root can switch to another user");
         return Ok(());
     }
     let scratch = Scratch::new();
@@ -108,7 +107,7 @@ fn l9_who_may_not_look_is_told_so() -> Outcome {
     fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
     let refusal = peer.refused("is_current g");
     let message = format!(
-        "cannot look at {}: {}: user 4242 may not enter {}",
+        "cannot verify {}: {}: user 4242 may not enter {}",
         path.display(),
         words_of(libc::EACCES),
         dir.display()
@@ -120,13 +119,13 @@ fn l9_who_may_not_look_is_told_so() -> Outcome {
 }
 
 #[test]
-fn l9_a_loop_is_an_error_of_looking() -> Outcome {
+fn l9_a_loop_is_an_error_of_verification() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().lock()?;
     fs::remove_file(&path)?;
     symlink(&path, &path)?;
-    let error = guard.is_current().expect_err("nobody can tell");
+    let error = guard.is_current().expect_err("the path is a loop");
     assert_eq!(error.action(), Action::Verify, "{error:?}");
     guard.release()?;
     Ok(())

@@ -1,8 +1,8 @@
-//! The system says no, which strace makes it do.
+//! System calls that fail. strace injects the errors.
 //!
-//! - L6: when the system refuses to unlock, the hold is given up all the same and the error returned.
-//! - L12: everything but contention is an I/O error with the path, what was being done, and the
-//!   cause; a signal is never seen by a caller.
+//! - L6: if an unlock fails, the hold still ends and the error is returned.
+//! - L12: every failure except contention is an error with the path, the action and the cause. The caller never sees an
+//!   interrupted call.
 //! - L13: nothing is left behind.
 #![cfg(target_os = "linux")]
 
@@ -11,8 +11,8 @@ use std::process::Command;
 
 use crate::support::{Outcome, Peer, Scratch, Strace, access_of_open, words_of};
 
-/// A lock file, a traced peer with the handle `a` to it, and `--inject` for calls that have to do
-/// with it alone. Other peers see the system as it is.
+/// A lock file and a traced peer with the handle `a`. strace injects errors only into the peer's calls on the lock file.
+/// Other peers have no faults.
 struct Refused {
     scratch: Scratch,
     strace: Strace,
@@ -26,7 +26,7 @@ impl Refused {
     fn new(check: &str, options: &str, faults: &[(&str, &str)]) -> Option<Self> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        fs::write(&path, "as it was").expect("the directory is ours");
+        fs::write(&path, "as it was").expect("the test should own the directory");
         let only = format!("--trace-path={}", path.display());
         let faults: Vec<String> =
             faults.iter().map(|(calls, fault)| format!("--inject={calls}:{fault}")).collect();
@@ -42,13 +42,12 @@ impl Refused {
         &mut self.strace.peer
     }
 
-    /// For what the peer has the lock file open, by each of its descriptors.
+    /// Returns the access of each of the peer's descriptors of the lock file.
     fn access(&self) -> Outcome<Vec<i32>> {
         access_of_open(self.strace.peer.pid(), &self.scratch.lock_path())
     }
 
-    /// The lock is free, the file as it was, and so is the process, but for one descriptor that it
-    /// may keep.
+    /// Asserts that the lock is free and that the file and the peer's descriptors are as before.
     fn leaves_nothing(mut self, what: &str) -> Outcome {
         let path = self.scratch.lock_path();
         assert!(Peer::with_handle("a", &path, "").finds_free("a"), "{what}");
@@ -59,7 +58,7 @@ impl Refused {
         Ok(())
     }
 
-    /// The command meets the system's refusal, and the next one does not.
+    /// Asserts that the command fails with this class and error number, and that the next attempt succeeds.
     fn assert_refused(mut self, command: &str, class: &str, code: i32) -> Outcome {
         let path = self.scratch.lock_path();
         let refusal = self.peer().refused(command);
@@ -74,10 +73,10 @@ impl Refused {
 }
 
 #[test]
-fn l6_a_refused_unlock_is_an_error_and_the_end_of_the_hold() -> Outcome {
-    let check = "l6_a_refused_unlock_is_an_error_and_the_end_of_the_hold";
+fn l6_a_failed_unlock_is_an_error_and_ends_the_hold() -> Outcome {
+    let check = "l6_a_failed_unlock_is_an_error_and_ends_the_hold";
     for (acquire, release) in [("acquire a", "release a"), ("lock a g", "release_guard g")] {
-        // The second call: the first one locks.
+        // The first call locks, the second unlocks.
         let fault = ("flock", "error=EIO:when=2");
         let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
         let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
@@ -102,8 +101,8 @@ fn l6_a_refused_unlock_is_an_error_and_the_end_of_the_hold() -> Outcome {
 }
 
 #[test]
-fn l6_a_guards_drop_bears_a_refusal() -> Outcome {
-    let check = "l6_a_guards_drop_bears_a_refusal";
+fn l6_a_dropped_guard_whose_unlock_fails_ends_the_hold() -> Outcome {
+    let check = "l6_a_dropped_guard_whose_unlock_fails_ends_the_hold";
     let fault = ("flock", "error=ENOLCK:when=2");
     let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
     refused.peer().ok("lock a g");
@@ -112,10 +111,10 @@ fn l6_a_guards_drop_bears_a_refusal() -> Outcome {
     refused.leaves_nothing("drop_guard g")
 }
 
-/// The state tells what is held before it tells what went wrong.
+/// While holds remain, the state shows them, not the failed release.
 #[test]
-fn l6_a_refusal_among_shared_holds() -> Outcome {
-    let check = "l6_a_refusal_among_shared_holds";
+fn l6_a_failed_unlock_among_shared_holds_keeps_the_others() -> Outcome {
+    let check = "l6_a_failed_unlock_among_shared_holds_keeps_the_others";
     let fault = ("flock", "error=EIO:when=3");
     let Some(mut refused) = Refused::new(check, "shared", &[fault]) else { return Ok(()) };
     refused.peer().ok("acquire a");
@@ -130,21 +129,21 @@ fn l6_a_refusal_among_shared_holds() -> Outcome {
 }
 
 #[test]
-fn l12_a_refusal_is_told_with_path_action_and_cause() -> Outcome {
-    let check = "l12_a_refusal_is_told_with_path_action_and_cause";
+fn l12_an_error_has_path_action_and_cause() -> Outcome {
+    let check = "l12_an_error_has_path_action_and_cause";
     let faults = [
         (OPEN, "error=EIO:when=1", "open", libc::EIO),
         (OPEN, "error=ENFILE:when=1", "open", libc::ENFILE),
-        // What may not be read is opened for writing.
+        // If the file may not be read, the library opens it for writing. Both calls fail.
         (OPEN, "error=EACCES:when=1..2", "open", libc::EACCES),
         ("fstat", "error=EIO:when=1", "open", libc::EIO),
         ("flock", "error=ENOLCK:when=1", "lock", libc::ENOLCK),
         ("flock", "error=EOPNOTSUPP:when=1", "lock", libc::EOPNOTSUPP),
-        // On CIFS that is contention, but not on a file system that is not CIFS.
+        // On SMB this error means contention. This file system is not SMB.
         ("flock", "error=EACCES:when=1", "lock", libc::EACCES),
         (STAT, "error=EIO:when=1", "open", libc::EIO),
-        (STAT, "error=EACCES:when=2", "check", libc::EACCES),
-        (STAT, "error=EIO:when=2", "check", libc::EIO),
+        (STAT, "error=EACCES:when=2", "verify", libc::EACCES),
+        (STAT, "error=EIO:when=2", "verify", libc::EIO),
     ];
     for (calls, fault, class, code) in faults {
         for command in ["acquire a", "lock a g"] {
@@ -155,12 +154,12 @@ fn l12_a_refusal_is_told_with_path_action_and_cause() -> Outcome {
     Ok(())
 }
 
-/// A refusal in the middle of a wait is one, too; the file is held by somebody else meanwhile.
+/// A wait that fails with an error is not contention, although another process holds the lock.
 #[test]
-fn l12_a_refused_wait_is_no_contention() -> Outcome {
-    let check = "l12_a_refused_wait_is_no_contention";
+fn l12_a_failed_wait_is_not_contention() -> Outcome {
+    let check = "l12_a_failed_wait_is_not_contention";
     for options in ["", "timeout=600000"] {
-        // The first call tries, the second one waits.
+        // The first call tries, the second waits.
         let fault = ("flock", "error=ENOLCK:when=2");
         let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
         let mut holder = Peer::with_handle("a", refused.scratch.lock_path(), "");
@@ -175,10 +174,10 @@ fn l12_a_refused_wait_is_no_contention() -> Outcome {
 }
 
 #[test]
-fn l12_a_signal_is_no_answer() -> Outcome {
-    let check = "l12_a_signal_is_no_answer";
+fn l12_an_interrupted_call_is_not_an_error() -> Outcome {
+    let check = "l12_an_interrupted_call_is_not_an_error";
     for calls in [OPEN, "flock", STAT] {
-        for options in ["", "timeout=600000", "timeout=0", "without_signals timeout=600000"] {
+        for options in ["", "timeout=600000", "timeout=0", "use_signals=false timeout=600000"] {
             let fault = (calls, "error=EINTR:when=1..5");
             let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
             refused.peer().ok("acquire a");
@@ -187,7 +186,7 @@ fn l12_a_signal_is_no_answer() -> Outcome {
             refused.leaves_nothing(calls)?;
         }
     }
-    // And when it unlocks.
+    // The same for an unlock.
     let fault = ("flock", "error=EINTR:when=2..5");
     let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
     refused.peer().ok("acquire a");
@@ -195,7 +194,7 @@ fn l12_a_signal_is_no_answer() -> Outcome {
     refused.leaves_nothing("release a")
 }
 
-/// Signals without an end are told as what they are, and not waited for.
+/// If every call is interrupted, the acquisition ends at its deadline with an error that mentions signals.
 #[test]
 fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
     let check = "l12_signals_do_not_outlive_the_deadline";
@@ -203,7 +202,7 @@ fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
         (OPEN, "1+", "open"),
         (STAT, "1+", "open"),
         ("flock", "1+", "lock"),
-        (STAT, "2+", "check"),
+        (STAT, "2+", "verify"),
     ];
     for (calls, which, class) in calls {
         for timeout in [0, 50] {
@@ -220,11 +219,11 @@ fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
     Ok(())
 }
 
-/// An old descriptor may have troubles that a new one does not.
+/// If an idle descriptor fails, the library closes it and opens the file again.
 #[test]
-fn l12_a_kept_descriptor_is_given_up() -> Outcome {
-    let check = "l12_a_kept_descriptor_is_given_up";
-    // One acquire and release, and then the kept descriptor fails.
+fn l12_a_failing_idle_descriptor_is_replaced() -> Outcome {
+    let check = "l12_a_failing_idle_descriptor_is_replaced";
+    // After one acquisition and release the idle descriptor fails.
     for (calls, fault) in [("flock", "error=ESTALE:when=3"), (STAT, "error=ESTALE:when=3")] {
         let Some(mut refused) = Refused::new(check, "", &[(calls, fault)]) else { return Ok(()) };
         refused.peer().ok("repeat 2 acquire a ; release a");
@@ -233,7 +232,7 @@ fn l12_a_kept_descriptor_is_given_up() -> Outcome {
     Ok(())
 }
 
-/// A file that may not be read is locked by a descriptor for writing.
+/// A file that may not be read is locked through a write-only descriptor.
 #[test]
 fn l12_a_file_that_may_not_be_read_is_opened_for_writing() -> Outcome {
     let check = "l12_a_file_that_may_not_be_read_is_opened_for_writing";
@@ -250,10 +249,11 @@ fn l12_a_file_that_may_not_be_read_is_opened_for_writing() -> Outcome {
     Ok(())
 }
 
-/// NFS answers `EBADF`, CIFS `EIO` to an exclusive lock on a descriptor that is for reading alone.
+/// For an exclusive lock on a read-only descriptor NFS returns `EBADF` (flock(2)) and SMB `EIO`. The library then locks
+/// through a read-write descriptor.
 #[test]
-fn l1_a_lock_that_needs_writing_is_taken_by_a_descriptor_for_both() -> Outcome {
-    let check = "l1_a_lock_that_needs_writing_is_taken_by_a_descriptor_for_both";
+fn l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor() -> Outcome {
+    let check = "l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor";
     for error in ["EBADF", "EIO"] {
         let fault = format!("error={error}:when=1");
         let Some(mut refused) = Refused::new(check, "", &[("flock", &fault)]) else {
@@ -269,16 +269,15 @@ fn l1_a_lock_that_needs_writing_is_taken_by_a_descriptor_for_both() -> Outcome {
     Ok(())
 }
 
-/// Where the descriptor for both is refused, or refused the lock in its turn, the error is that of
-/// the lock.
+/// If the read-write descriptor cannot be opened, or cannot be locked either, the error is that of the lock.
 #[test]
-fn l12_a_lock_that_needs_writing_and_cannot_have_it() -> Outcome {
-    let check = "l12_a_lock_that_needs_writing_and_cannot_have_it";
-    let ways = [
+fn l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error() -> Outcome {
+    let check = "l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error";
+    let cases = [
         &[("flock", "error=EBADF:when=1"), (OPEN, "error=EACCES:when=2")][..],
         &[("flock", "error=EBADF:when=1..2")],
     ];
-    for faults in ways {
+    for faults in cases {
         let Some(refused) = Refused::new(check, "", faults) else { return Ok(()) };
         refused.assert_refused("acquire a", "lock", libc::EBADF)?;
     }
@@ -286,8 +285,8 @@ fn l12_a_lock_that_needs_writing_and_cannot_have_it() -> Outcome {
 }
 
 #[test]
-fn l8_what_is_no_file_is_not_opened() -> Outcome {
-    let check = "l8_what_is_no_file_is_not_opened";
+fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
+    let check = "l8_a_path_that_is_not_a_file_is_not_opened";
     for kind in ["directory", "fifo", "device"] {
         let Some(mut refused) = Refused::new(check, "", &[]) else { return Ok(()) };
         let path = refused.scratch.lock_path();
@@ -298,18 +297,18 @@ fn l8_what_is_no_file_is_not_opened() -> Outcome {
             _ => std::os::unix::fs::symlink("/dev/null", &path)?,
         }
         assert_eq!(refused.peer().refused("acquire a").class, "open");
-        assert_eq!(refused.peer().refused("try_lock a g").kind, "path");
+        assert_eq!(refused.peer().refused("try_lock a g").kind, "invalidpath");
         let trace = refused.strace.end();
         assert_eq!(trace.calls().filter(|call| call.contains("open")).count(), 0, "{kind}");
-        assert_ne!(trace.calls().count(), 0, "the counter-proof: other calls are seen");
+        assert_ne!(trace.calls().count(), 0, "the trace should contain other calls");
     }
     Ok(())
 }
 
-/// Missing when it was to be opened, there when it was to be created: somebody else was faster.
+/// The file is missing when it is opened, and exists when it is created: another process was faster.
 #[test]
-fn l8_a_file_that_appears_is_not_created_anew() -> Outcome {
-    let check = "l8_a_file_that_appears_is_not_created_anew";
+fn l8_a_file_that_appears_is_not_created_again() -> Outcome {
+    let check = "l8_a_file_that_appears_is_not_created_again";
     let fault = (OPEN, "error=ENOENT:when=1");
     let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
     refused.peer().ok("acquire a");

@@ -1,4 +1,5 @@
-//! The signal that ends a wait: chosen once, checked before each wait, never taken from a host.
+//! The signal that ends a timed wait. The library chooses one for the process, checks it before each wait, and never takes
+//! a signal that the host program uses.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
@@ -6,24 +7,24 @@ use std::time::Duration;
 
 use locket::{Guard, Lock};
 
-use super::alone::{Want, alone, in_want};
 use super::probe::{Answer, Call, probe};
 use super::signals::{self, Action, COUNTED};
+use super::subprocess::{Resource, in_subprocess, run_without};
 use super::support::{Scratch, until};
 use super::ways::{promptly, start, timed};
 
 const TIMEOUT: Duration = Duration::from_millis(5);
 
-/// A lock that is held, and a handle that waits for it for a moment.
+/// Returns a guard of a lock, and a handle that times out on that lock after 5 ms.
 fn contended() -> (Scratch, Guard, Lock) {
     let scratch = Scratch::new();
-    let held = scratch.lock().lock().unwrap();
+    let guard = scratch.lock().lock().unwrap();
     let lock = scratch.lock().timeout(TIMEOUT).retry_period(Duration::from_millis(1));
-    (scratch, held, lock)
+    (scratch, guard, lock)
 }
 
-/// A wait to its deadline, in a thread whose mask is that of the process's first. On a busy machine
-/// the deadline may pass before the wait has begun: then once more.
+/// Waits for the lock until the deadline, in a new thread that inherits this thread's signal mask. On a busy machine the
+/// deadline may pass before the thread sleeps; then the wait is repeated.
 #[track_caller]
 fn time_out(lock: &Lock) {
     until("a wait with a timer", || {
@@ -46,14 +47,14 @@ fn only_claim() -> i32 {
     claimed[0]
 }
 
-/// One signal for the whole process, from the top, whoever comes first; it does not make calls
-/// start over, and it runs on the stack that the host has set aside for signals.
+/// The process claims one signal, the highest, also if many threads wait at the same time. The signal does not restart
+/// system calls, and its handler runs on the host's alternate signal stack.
 #[test]
 fn l13_one_signal_is_claimed() {
-    alone("claims::l13_one_signal_is_claimed", || {
+    in_subprocess("signal_claims::l13_one_signal_is_claimed", || {
         let (_scratch, _held, lock) = contended();
         assert!(signals::claimed().is_empty());
-        until("one of them waits", || {
+        until("one of the threads waits", || {
             let together = Arc::new(Barrier::new(50));
             let waits = [(); 50].map(|()| {
                 let (lock, together) = (lock.clone(), Arc::clone(&together));
@@ -74,14 +75,14 @@ fn l13_one_signal_is_claimed() {
     });
 }
 
-/// Nobody who never waits with a timeout has a signal claimed.
+/// A process that never waits with a timeout claims no signal.
 #[test]
 fn l13_no_signal_is_claimed_without_a_timed_wait() {
-    alone("claims::l13_no_signal_is_claimed_without_a_timed_wait", || {
+    in_subprocess("signal_claims::l13_no_signal_is_claimed_without_a_timed_wait", || {
         let (scratch, held, lock) = contended();
         assert!(lock.try_lock().is_err());
-        let without_signals = lock.use_signals(false);
-        promptly(move || timed(&without_signals)).assert_timed_out(TIMEOUT);
+        let retrying = lock.use_signals(false);
+        promptly(move || timed(&retrying)).assert_timed_out(TIMEOUT);
         let untimed = scratch.lock();
         let wait = start(move || untimed.lock());
         wait.assert_running();
@@ -93,10 +94,10 @@ fn l13_no_signal_is_claimed_without_a_timed_wait() {
     });
 }
 
-/// The default action of a signal without a function is the end of the process.
+/// The default action of the signal would end the process.
 #[test]
 fn l3_a_reset_signal_is_claimed_again() {
-    alone("claims::l3_a_reset_signal_is_claimed_again", || {
+    in_subprocess("signal_claims::l3_a_reset_signal_is_claimed_again", || {
         let (_scratch, _held, lock) = contended();
         time_out(&lock);
         let signal = only_claim();
@@ -110,7 +111,7 @@ fn l3_a_reset_signal_is_claimed_again() {
 
 #[test]
 fn l13_a_signal_that_the_host_has_taken_is_left_to_it() {
-    alone("claims::l13_a_signal_that_the_host_has_taken_is_left_to_it", || {
+    in_subprocess("signal_claims::l13_a_signal_that_the_host_has_taken_is_left_to_it", || {
         let (_scratch, _held, lock) = contended();
         time_out(&lock);
         let first = only_claim();
@@ -119,22 +120,23 @@ fn l13_a_signal_that_the_host_has_taken_is_left_to_it() {
         time_out(&lock);
         assert_eq!(signals::action(first), theirs);
         assert_eq!(signals::claimed(), [first - 1, first]);
-        assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host had a signal of ours");
+        assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host received the library's signal");
 
-        // And once more, in the other ways in which a signal can be in use.
+        // The same for a signal that the host ignores.
         signals::set_action(first - 1, Action::IGNORE);
         time_out(&lock);
         assert_eq!(signals::action(first - 1), Action::IGNORE);
         assert_eq!(signals::action(first), theirs);
         assert_eq!(signals::claimed(), [first - 2, first - 1, first]);
-        assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host had a signal of ours");
+        assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host received the library's signal");
     });
 }
 
-/// The host may take a signal between our look at it and our taking it: it gets it back.
+/// The host may take a signal after the library has looked at it and before the library claims it. The library then gives
+/// the signal back.
 #[test]
-fn l13_a_host_that_was_faster_keeps_its_signal() {
-    alone("claims::l13_a_host_that_was_faster_keeps_its_signal", || {
+fn l13_a_signal_that_the_host_takes_first_stays_the_hosts() {
+    in_subprocess("signal_claims::l13_a_signal_that_the_host_takes_first_stays_the_hosts", || {
         let (_scratch, _held, lock) = contended();
         let theirs = Action::of_host(0);
         let top = libc::SIGRTMAX();
@@ -152,17 +154,17 @@ fn l13_a_host_that_was_faster_keeps_its_signal() {
             took.assert_timed_out(TIMEOUT);
             signals::claimed().contains(&(top - 1))
         });
-        assert_eq!(tries, 2, "to take it, and to give it back");
+        assert_eq!(tries, 2, "one call to claim the signal, one to give it back");
         assert_eq!(signals::action(top), theirs);
         assert_eq!(signals::claimed(), [top - 1, top]);
     });
 }
 
-/// `siginterrupt` changes flags of whatever action there is, and hosts have been seen to do that
-/// to all signals. `flock` would be started over for ever.
+/// `siginterrupt` changes the flags of an existing action. Some hosts call it for all signals. With `SA_RESTART`, `flock`
+/// would be restarted forever.
 #[test]
-fn l3_an_action_made_to_restart_is_mended() {
-    alone("claims::l3_an_action_made_to_restart_is_mended", || {
+fn l3_an_action_that_restarts_calls_is_replaced() {
+    in_subprocess("signal_claims::l3_an_action_that_restarts_calls_is_replaced", || {
         let (_scratch, _held, lock) = contended();
         time_out(&lock);
         let signal = only_claim();
@@ -174,10 +176,10 @@ fn l3_an_action_made_to_restart_is_mended() {
     });
 }
 
-/// As in a host of Go's, which has a function for every signal there is.
+/// A Go program, for example, has a handler for every signal (os/signal).
 #[test]
 fn l3_when_every_signal_is_taken_the_wait_retries() {
-    alone("claims::l3_when_every_signal_is_taken_the_wait_retries", || {
+    in_subprocess("signal_claims::l3_when_every_signal_is_taken_the_wait_retries", || {
         let theirs = Action::of_host(libc::SA_RESTART | libc::SA_ONSTACK);
         let catchable = (1..libc::SIGRTMIN().min(32))
             .filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal))
@@ -187,30 +189,30 @@ fn l3_when_every_signal_is_taken_the_wait_retries() {
             signals::set_action(signal, theirs);
         }
         let (scratch, held, lock) = contended();
-        let hasty = lock.clone();
-        promptly(move || timed(&hasty)).assert_timed_out(TIMEOUT);
-        let patient = lock.timeout(Duration::from_secs(3600));
-        let wait = start(move || patient.lock());
+        let short = lock.clone();
+        promptly(move || timed(&short)).assert_timed_out(TIMEOUT);
+        let long = lock.timeout(Duration::from_secs(3600));
+        let wait = start(move || long.lock());
         wait.assert_running();
         drop(held);
         let guard = wait.result().unwrap();
         assert!(scratch.lock().try_lock().is_err());
         drop(guard);
         assert!(all.iter().all(|&signal| signals::action(signal) == theirs));
-        assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host had a signal of ours");
+        assert_eq!(COUNTED.load(Ordering::SeqCst), 0, "the host received the library's signal");
     });
 }
 
-/// A signal can be in use without an action: blocked, and read with `sigwait` or from a signalfd.
-/// Unblocked for a wait, it would be lost to its reader.
+/// A host can use a signal without an action: it blocks the signal and reads it with `sigwait` or from a signalfd. If the
+/// library unblocked it during a wait, the host would lose it.
 #[test]
 fn l13_a_signal_that_the_host_blocks_is_left_to_it() {
-    alone("claims::l13_a_signal_that_the_host_blocks_is_left_to_it", || {
+    in_subprocess("signal_claims::l13_a_signal_that_the_host_blocks_is_left_to_it", || {
         let theirs = libc::SIGRTMAX();
         let (_scratch, _held, lock) = contended();
         promptly(move || {
-            // The thread that started the test is in `poll` for us, and would take a signal: its
-            // mask is empty. This host has its signals blocked in all threads.
+            // The test's first thread has an empty mask and would take the signal. So this thread blocks it, like a
+            // host that blocks its signals in all threads.
             signals::set_mask(signals::bit(theirs));
             until("a signal is claimed", || {
                 timed(&lock).assert_timed_out(TIMEOUT);
@@ -222,11 +224,11 @@ fn l13_a_signal_that_the_host_blocks_is_left_to_it() {
     });
 }
 
-/// Without a signal or a timer to spare, everything that holds of timeouts holds all the same.
+/// The tests of timeouts pass also in a process that has run out of signals or timers.
 #[test]
-fn l3_the_laws_hold_in_want() {
-    for want in [Want::Signals, Want::Timers] {
-        let passed = in_want("timeouts", want);
-        assert!(passed >= 7, "{want:?}: {passed} tests");
+fn l3_timeouts_hold_without_signals_or_timers() {
+    for resource in [Resource::Signals, Resource::Timers] {
+        let passed = run_without("timeouts", resource);
+        assert!(passed >= 7, "{resource:?}: {passed} tests");
     }
 }

@@ -1,8 +1,8 @@
-//! Paths that only the current directory leads to.
+//! Relative paths whose absolute path cannot be used.
 //!
-//! - L10: what the system can open by the path as given can be locked: below a directory that is closed to the user, in a
-//!   directory that is deeper than a path may be long, in one whose name leads elsewhere.
-//! - L13: such a handle keeps one descriptor more, and no other does.
+//! - L10: a file that the system can open by its relative path can be locked: below a directory that the user may not enter,
+//!   in a directory whose path is longer than `PATH_MAX`, and in a directory whose path leads to another one.
+//! - L13: such a handle keeps one descriptor for its directory open. Other handles do not.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, Permissions};
@@ -14,10 +14,10 @@ use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 
 use crate::support::{Outcome, Peer, Scratch, is_root, skip, word, words_of};
 
-/// A user in a directory of its own below one that it may not enter, as `sudo` makes it.
+/// Starts a peer of another user in a directory below one that the user may not enter. `sudo` can lead to this.
 fn below_a_closed_directory(check: &str) -> Outcome<Option<(Scratch, PathBuf, Peer)>> {
     if !is_root() {
-        skip(check, "root: no other user may become another user");
+        skip(check, "root: only root can switch to another user");
         return Ok(None);
     }
     let scratch = Scratch::new();
@@ -33,31 +33,35 @@ fn below_a_closed_directory(check: &str) -> Outcome<Option<(Scratch, PathBuf, Pe
 }
 
 #[test]
-fn l10_a_closed_ancestor_is_no_obstacle() -> Outcome {
-    let check = "l10_a_closed_ancestor_is_no_obstacle";
+fn l10_a_file_below_a_closed_ancestor_can_be_locked() -> Outcome {
+    let check = "l10_a_file_below_a_closed_ancestor_can_be_locked";
     let Some((_scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
     let path = place.join("test.lock");
     let before = peer.descriptors();
-    assert_eq!(Path::new(&peer.ok("handle a path=test.lock")), path, "it is still shown whole");
+    assert_eq!(
+        Path::new(&peer.ok("handle a path=test.lock")),
+        path,
+        "the handle should show the absolute path"
+    );
     peer.handle("again", "./test.lock", "timeout=60000");
-    assert_eq!(peer.descriptors(), before + 1, "both keep one directory");
-    // It is made there, and is one lock with that of the path.
+    assert_eq!(peer.descriptors(), before + 1, "both handles should share one directory");
+    // The file is created there. It is the same lock as by the absolute path.
     peer.ok("lock a g");
     let mut root = Peer::with_handle("a", &path, "");
     assert!(!root.finds_free("a"));
     assert_eq!(peer.ok("state again"), "exclusive", "one path, one state");
     assert_eq!(peer.ok("is_current g"), "true");
-    assert!(peer.ok("holders a").contains(&peer.pid().to_string()));
+    assert!(peer.ok("status a").contains(&peer.pid().to_string()));
     peer.ok("drop_guard g");
 
-    // By the directory, wherever the process is.
+    // The handle uses its directory also after a chdir.
     peer.ok("chdir /");
     peer.ok("acquire a");
     assert!(!root.finds_free("a"));
     peer.ok("release again");
     root.ok("acquire a");
     peer.start_waiting("w", "lock again g", &path);
-    // L9.
+    // L9: the waiter notices that the file was removed.
     fs::remove_file(&path)?;
     root.ok("release a");
     peer.wait_ok("w");
@@ -67,18 +71,18 @@ fn l10_a_closed_ancestor_is_no_obstacle() -> Outcome {
     assert_eq!(peer.ok("is_current g"), "false");
     peer.ok("drop_guard g");
 
-    // The counter-proof: by the whole path it is closed.
-    peer.handle("whole", &path, "");
-    let refusal = peer.refused("acquire whole");
+    // The check above can fail: by the absolute path the file cannot be opened.
+    peer.handle("absolute", &path, "");
+    let refusal = peer.refused("acquire absolute");
     assert!(refusal.message.contains("user 1234 may not enter"), "{refusal:?}");
-    for name in ["a", "again", "whole"] {
+    for name in ["a", "again", "absolute"] {
         peer.ok(&format!("drop_handle {name}"));
     }
     assert_eq!(peer.descriptors(), before);
     Ok(())
 }
 
-/// Links are followed from there, and the file is made where the last one leads.
+/// Links are followed from that directory, and the file is created where the last link leads.
 #[test]
 fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
     let check = "l10_links_below_a_closed_ancestor_are_followed";
@@ -90,11 +94,11 @@ fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
     peer.handle("a", "first", "");
     peer.ok("acquire a");
     assert!(!Peer::with_handle("a", place.join("end"), "").finds_free("a"));
-    peer.handle("strict", "first", "no_follow");
+    peer.handle("strict", "first", "follow_links=false");
     assert!(peer.refused("acquire strict").message.contains(&words_of(libc::ELOOP)));
     peer.handle("missing", "missing/test.lock", "");
     let refusal = peer.refused("acquire missing");
-    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "path"), "{refusal:?}");
+    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "invalidpath"), "{refusal:?}");
     peer.handle("directory", ".", "");
     assert!(peer.refused("acquire directory").message.contains(&words_of(libc::EISDIR)));
     Ok(())
@@ -102,8 +106,8 @@ fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
 
 /// A child of fork uses the directory that it has inherited.
 #[test]
-fn l11_a_child_has_the_directory_too() -> Outcome {
-    let check = "l11_a_child_has_the_directory_too";
+fn l11_a_child_uses_the_inherited_directory() -> Outcome {
+    let check = "l11_a_child_uses_the_inherited_directory";
     let Some((_scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
     let mut root = Peer::with_handle("a", place.join("test.lock"), "");
     peer.handle("a", "test.lock", "");
@@ -125,7 +129,7 @@ fn l11_a_child_has_the_directory_too() -> Outcome {
 
 /// A path may have 4,095 bytes (`PATH_MAX`), and a directory may be deeper.
 #[test]
-fn l10_a_deep_directory_is_no_obstacle() -> Outcome {
+fn l10_a_file_in_a_deep_directory_can_be_locked() -> Outcome {
     let scratch = Scratch::new();
     let name = "d".repeat(200);
     let mut peer = Peer::spawn();
@@ -133,7 +137,7 @@ fn l10_a_deep_directory_is_no_obstacle() -> Outcome {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut directory = openat(CWD, scratch.path(), flags, Mode::empty())?;
     let mut length = scratch.path().as_os_str().len();
-    // Until the path of the directory can be used, and that of the file in it cannot; and beyond.
+    // The depths include one at which the path of the directory is short enough and that of the file is too long.
     for depth in 0..25 {
         mkdirat(&directory, &name, Mode::RWXU)?;
         directory = openat(&directory, &name, flags, Mode::empty())?;
@@ -155,16 +159,17 @@ fn l10_a_deep_directory_is_no_obstacle() -> Outcome {
         peer.ok("drop_handle a");
         assert_eq!(peer.descriptors(), before);
     }
-    assert!(length > 4_096, "the directory is deep enough");
+    assert!(length > 4_096, "the directory should be deep enough");
     Ok(())
 }
 
-/// Another file system over the current directory: its name leads there, and the directory does not.
+/// Another file system is mounted over the current directory. The path leads to the mounted one, the relative path to the
+/// covered directory.
 #[test]
-fn l10_a_covered_directory_is_the_current_one() -> Outcome {
-    let check = "l10_a_covered_directory_is_the_current_one";
+fn l10_a_relative_path_uses_the_covered_directory() -> Outcome {
+    let check = "l10_a_relative_path_uses_the_covered_directory";
     if !is_root() {
-        skip(check, "root: no other user may mount");
+        skip(check, "root: only root can mount");
         return Ok(());
     }
     let scratch = Scratch::new();
@@ -183,12 +188,12 @@ fn l10_a_covered_directory_is_the_current_one() -> Outcome {
     peer.ok("acquire covering");
     let seen = |path: &Path| PathBuf::from(format!("/proc/{}/root{}", peer.pid(), path.display()));
     assert!(seen(&scratch.lock_path()).exists());
-    // Other processes see the one below.
+    // Outside the mount namespace the path names the file in the covered directory.
     assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
     Ok(())
 }
 
-/// A deleted directory can be left by `..`, and nothing can be made in it.
+/// From a deleted directory `..` still leads to its parent. No file can be created in it.
 #[test]
 fn l10_a_deleted_directory_leads_to_its_parent() -> Outcome {
     let scratch = Scratch::new();
@@ -199,13 +204,13 @@ fn l10_a_deleted_directory_leads_to_its_parent() -> Outcome {
     fs::remove_dir(&gone)?;
     peer.handle("a", "test.lock", "");
     let refusal = peer.refused("acquire a");
-    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "path"), "{refusal:?}");
+    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "invalidpath"), "{refusal:?}");
     let reason = "the directory that was the current one for this handle has been deleted";
     let message = format!("cannot create test.lock: {}: {reason}", words_of(libc::ENOENT));
     assert_eq!(refusal.message, message);
     assert_eq!(peer.ok("state a"), "unlocked");
     peer.handle("b", scratch.lock_path(), "");
-    assert!(peer.finds_free("b"), "an absolute one is still good");
+    assert!(peer.finds_free("b"), "an absolute path should still work");
     peer.handle("parent", "../test.lock", "");
     peer.ok("acquire parent");
     assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
@@ -223,7 +228,8 @@ fn l13_an_ordinary_handle_keeps_no_directory() {
     assert_eq!(peer.descriptors(), before);
 }
 
-/// The number of the directory is another's: nothing is locked there.
+/// The host has closed the descriptor of the directory, and its number may belong to another file. The library locks
+/// nothing through it.
 #[test]
 fn l13_a_directory_that_the_host_has_closed_is_an_error() -> Outcome {
     let check = "l13_a_directory_that_the_host_has_closed_is_an_error";
@@ -232,7 +238,7 @@ fn l13_a_directory_that_the_host_has_closed_is_an_error() -> Outcome {
     let fds = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?.flatten();
     let of_directory =
         |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|it| it == place);
-    let number = fds.into_iter().find(of_directory).ok_or("it is open")?.file_name();
+    let number = fds.into_iter().find(of_directory).ok_or("the directory is not open")?.file_name();
     let number = number.to_string_lossy().into_owned();
     peer.ok(&format!("close_descriptor {number}"));
     for _ in 0..2 {
@@ -241,7 +247,7 @@ fn l13_a_directory_that_the_host_has_closed_is_an_error() -> Outcome {
             refusal.message.contains("has closed the descriptor of its directory"),
             "{refusal:?}"
         );
-        // And once more, when the number is another's.
+        // In the second turn the number belongs to another file.
         fs::set_permissions(scratch.path(), Permissions::from_mode(0o777))?;
         peer.ok(&format!("open_foreign f {}", word(scratch.join("other"))));
     }
@@ -250,10 +256,10 @@ fn l13_a_directory_that_the_host_has_closed_is_an_error() -> Outcome {
     Ok(())
 }
 
-/// The last descriptor goes to the directory, whatever is idle.
+/// If no descriptor is free, the library closes an idle one to keep the directory open.
 #[test]
-fn l13_a_directory_takes_the_place_of_an_idle_descriptor() -> Outcome {
-    let check = "l13_a_directory_takes_the_place_of_an_idle_descriptor";
+fn l13_an_idle_descriptor_is_closed_for_a_directory() -> Outcome {
+    let check = "l13_an_idle_descriptor_is_closed_for_a_directory";
     let Some((_scratch, _place, mut peer)) = below_a_closed_directory(check)? else {
         return Ok(());
     };
@@ -263,14 +269,14 @@ fn l13_a_directory_takes_the_place_of_an_idle_descriptor() -> Outcome {
     let fds = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?.flatten();
     let numbers: Vec<usize> =
         fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // The lowest that is free.
+    // The limit is the lowest free number.
     let limit = (0..1024).find(|number| !numbers.contains(number)).ok_or("all are in use")?;
     peer.ok(&format!("limit_files {limit}"));
     peer.handle("second", "second.lock", "");
-    // The counter-proof: without an idle one there is none.
+    // The check above can fail: without an idle descriptor the directory cannot be kept open.
     peer.handle("third", "third.lock", "");
     let refusal = peer.refused("acquire third");
-    assert_eq!(refusal.kind, "exhausted", "{refusal:?}");
+    assert_eq!(refusal.kind, "resourceexhausted", "{refusal:?}");
     assert!(
         refusal.message.contains("the current directory could not be kept open"),
         "{refusal:?}"

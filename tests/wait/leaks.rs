@@ -1,23 +1,23 @@
-//! L13: nothing is left of a wait.
+//! L13: a wait leaves nothing behind.
 
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use super::alone::alone;
 use super::signals;
+use super::subprocess::in_subprocess;
 use super::support::{Scratch, until};
 use super::threads;
 use super::ways::start;
 
-/// Ten thousand timed waits, some granted and some not, by one thread and by many that end.
+/// Ten thousand timed waits, some granted and some not, by one thread and by many threads that end.
 #[test]
 fn l13_nothing_is_left_of_ten_thousand_waits() {
-    alone("remains::l13_nothing_is_left_of_ten_thousand_waits", || {
+    in_subprocess("leaks::l13_nothing_is_left_of_ten_thousand_waits", || {
         const TURNS: u32 = 4000;
         let scratch = Scratch::new();
         let lock = scratch.lock();
         drop(lock.lock().unwrap());
-        let until_alone = |threads: usize| {
+        let until_threads = |threads: usize| {
             until("the threads of the test end", || threads::threads() == threads);
         };
         let descriptors = threads::descriptors();
@@ -60,21 +60,21 @@ fn l13_nothing_is_left_of_ten_thousand_waits() {
         }
         drop(held);
 
-        until_alone(threads_before);
+        until_threads(threads_before);
         assert_eq!(threads::timers(), 0, "timers are left");
         assert_eq!(threads::descriptors(), descriptors, "descriptors are left");
         assert_eq!(signals::claimed().len(), 1, "{:?}", signals::claimed());
         assert_eq!(signals::pending(), 0);
-        // One idle descriptor was kept, and goes with the last handle.
+        // The library keeps one idle descriptor and closes it with the last handle.
         drop((lock, waiter));
         assert_eq!(threads::descriptors(), descriptors - 1);
     });
 }
 
-/// The checks above can fail: what is left is seen.
+/// The checks above can fail: they see a timer, a thread and a descriptor that are left.
 #[test]
-fn l13_what_is_left_would_be_seen() {
-    alone("remains::l13_what_is_left_would_be_seen", || {
+fn l13_the_checks_see_what_is_left() {
+    in_subprocess("leaks::l13_the_checks_see_what_is_left", || {
         let scratch = Scratch::new();
         let _held = scratch.lock().lock().unwrap();
         let (timers, threads, descriptors) =

@@ -1,4 +1,4 @@
-//! L12: what is told to who waits or has waited.
+//! L12: the holders that the error of a timeout and an observer report.
 
 use std::ops::ControlFlow;
 use std::process;
@@ -16,8 +16,8 @@ fn l12_a_timeout_names_the_holder() {
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     holder.ok("acquire a");
-    for options in ["", "shared", "without_signals"] {
-        let options = format!("timeout=1000 asking {options}");
+    for options in ["", "shared", "use_signals=false"] {
+        let options = format!("timeout=1000 query_status {options}");
         let refusal =
             Peer::with_handle("a", &path, options.trim_end()).refused_by_name("acquire a");
         let start = format!("cannot lock {} within 1", path.display());
@@ -35,18 +35,18 @@ fn l12_a_timeout_counts_many_holders() {
     for reader in &mut readers {
         reader.ok("acquire a");
     }
-    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 asking")
+    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 query_status")
         .refused_by_name("acquire a")
         .message;
     assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
     assert!(message.ends_with(" (locket-peer) and 2 more"), "{message}");
 }
 
-/// At a deadline the table of locks is not read, which takes milliseconds, and no process is looked at but those that the
-/// observer was told of.
+/// After the deadline the library does not read the table of locks, which takes milliseconds. It checks only the
+/// processes that the observer's query found.
 #[test]
-fn l3_a_timeout_reads_what_the_observer_was_told_of() {
-    let check = "l3_a_timeout_reads_what_the_observer_was_told_of";
+fn l3_a_timeout_checks_only_what_the_observer_found() {
+    let check = "l3_a_timeout_checks_only_what_the_observer_found";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
@@ -59,17 +59,17 @@ fn l3_a_timeout_reads_what_the_observer_was_told_of() {
     assert_eq!((trace.count("/proc/locks"), trace.count("/fdinfo/")), (0, 0));
 
     let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
-    waiter.peer.handle("a", &path, "timeout=1000 asking");
+    waiter.peer.handle("a", &path, "timeout=1000 query_status");
     let message = waiter.peer.refused_by_name("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
     assert!(message.ends_with(&end), "{message}");
     let trace = waiter.end();
     assert!(trace.count("/proc/locks") > 0 && trace.count("/fdinfo/") > 0);
-    // In another process's memory.
+    // A read of `cmdline` reads the memory of another process and may block.
     assert_eq!(trace.count("cmdline"), 0);
 }
 
-/// The lock changes hands after the last look: the old holder is not named, nor one that was not looked for.
+/// The lock changes hands after the last query: `still_held` names neither the old holder nor the new one.
 #[test]
 fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
     let scratch = Scratch::new();
@@ -87,14 +87,14 @@ fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
     Ok(())
 }
 
-/// One process may have several of the holds.
+/// One process may have several holds; each is counted.
 #[test]
 fn l12_a_timeout_counts_holds_of_one_process() {
     let scratch = Scratch::new();
     let mut reader = Peer::with_handle("a", scratch.lock_path(), "shared");
     reader.ok("acquire a");
     reader.ok("acquire a");
-    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 asking")
+    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 query_status")
         .refused_by_name("acquire a")
         .message;
     let pid = reader.pid();
@@ -102,7 +102,7 @@ fn l12_a_timeout_counts_holds_of_one_process() {
     assert!(message.ends_with(&end), "{message}");
 }
 
-/// Without an observer that asks, no process is named.
+/// Without an observer that queries the status, the error names no process.
 #[test]
 fn l12_a_timeout_without_an_observer_names_no_process() {
     let scratch = Scratch::new();
@@ -114,13 +114,13 @@ fn l12_a_timeout_without_an_observer_names_no_process() {
         assert!(message.ends_with("s: held by another process"), "{message}");
     }
     let message = Peer::with_handle("a", &path, "").refused("try_acquire a").message;
-    assert!(message.ends_with("it is held elsewhere"), "{message}");
+    assert!(message.ends_with(": held by another process"), "{message}");
 }
 
 #[test]
-fn this_process_is_told_as_such() -> Outcome {
+fn this_process_is_named_as_such() -> Outcome {
     let scratch = Scratch::new();
-    let _held = scratch.lock().lock()?;
+    let _guard = scratch.lock().lock()?;
     let holder = holder(&scratch.lock_path());
     assert!(holder.is_this);
     assert_eq!(holder.pid, process::id());
@@ -131,32 +131,33 @@ fn this_process_is_told_as_such() -> Outcome {
     Ok(())
 }
 
-/// An observer sees the others' wait and the one that it observes.
+/// An observer's query lists the other waiters and the wait that it observes.
 #[test]
-fn an_observer_may_ask() -> Outcome {
+fn an_observer_can_query_the_status() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::with_handle("a", &path, "");
     let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
     holder.ok("acquire a");
     waiter.start_waiting("w", "acquire a", &path);
-    let told = Arc::new(Mutex::new(None));
-    let tell = Arc::clone(&told);
+    let status_seen = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&status_seen);
     let observer = move |wait: &locket::WaitInfo| {
-        // It is called when the wait begins, which may be before it is in the queue.
+        // The first call may come before the waiter is in the queue.
         match wait.status() {
             Ok(status) if status.waiters.len() < 2 && wait.elapsed() < PATIENCE => {
                 ControlFlow::Continue(())
             }
-            holders => {
-                *tell.lock().expect("nobody panics with it") = Some(holders);
+            status => {
+                *result.lock().expect("no thread panics with the mutex") = Some(status);
                 ControlFlow::Break(())
             }
         }
     };
     let lock = lock_file(&path).on_wait(observer).observe_every(Duration::from_millis(1));
     assert!(lock.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled));
-    let status = told.lock().expect("nobody panics with it").take().ok_or("nothing was told")??;
+    let mut status_seen = status_seen.lock().expect("no thread panics with the mutex");
+    let status = status_seen.take().ok_or("the observer was not called")??;
     assert_eq!(pids(&status.holders), [(Mode::Exclusive, holder.pid())]);
     let waiting = [waiter.pid(), process::id()].map(|pid| (Mode::Exclusive, pid));
     assert_eq!(pids(&status.waiters), waiting);

@@ -1,8 +1,8 @@
-//! Who holds a lock, where the system's table of locks is ambiguous or does not tell all.
+//! Holders where the system's table of locks is ambiguous or incomplete.
 //!
-//! - L12: nobody is named who does not hold that very file's lock: not on other file systems whose
-//!   numbers are the same, not on subvolumes of btrfs and layers of overlayfs. What a container or
-//!   `/proc` hides is told as unknown, and not as nobody.
+//! - L12: the status names only processes that hold the lock of exactly this file. It does not confuse files with the same
+//!   inode number on other file systems, on subvolumes of btrfs or in layers of overlayfs. A holder that a container or
+//!   `/proc` hides is reported as unknown; the lock is not reported as free.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -13,16 +13,15 @@ use std::process::Command;
 use crate::support::{Outcome, Peer, Scratch, has_mounted_root, skip, until, word};
 use locket::lock_file;
 
-/// A world with mounts of its own, and perhaps more than that; peers live in it as long as the
-/// first of them does.
+/// A new mount namespace, and further namespaces if a test needs them. It exists while its first peer runs.
 struct World(Peer);
 
 impl World {
-    /// `$0` in the script is the directory. `None`, and the check is to be skipped, if the world
-    /// cannot be made here.
+    /// Makes the namespaces and runs the script there, with the directory as `$0`. Skips the check and returns `None` if
+    /// that is not possible here.
     #[track_caller]
     fn new(check: &str, unshared: &str, directory: &Path, script: &str) -> Option<Self> {
-        let directory = directory.to_str().expect("it is text");
+        let directory = directory.to_str().expect("the path is UTF-8");
         let script = format!("set -e; {script}; shift; exec \"$@\"");
         let wrapper = ["unshare", "-m", unshared, "sh", "-c", &script, directory, "--"];
         let wrapper: Vec<_> = wrapper.into_iter().filter(|word| !word.is_empty()).collect();
@@ -36,12 +35,12 @@ impl World {
 
     #[track_caller]
     fn peer(&self) -> Peer {
-        // The root too: setns(2) goes to the root of the mount namespace, which is another one if
+        // `-r` sets the root directory, too. setns(2) sets the root of the mount namespace, which is another directory if
         // the tests run in a chroot.
         Peer::under(&["nsenter", "-m", "-r", "-t", &self.0.pid().to_string()])
     }
 
-    /// One that may not look into other users' processes.
+    /// Starts a peer of another user. It may not inspect other users' processes.
     #[track_caller]
     fn stranger(&self) -> Peer {
         let mut peer = self.peer();
@@ -49,103 +48,105 @@ impl World {
         peer
     }
 
-    /// Device and inode, as `stat` has them there.
+    /// Returns the device and inode numbers that `stat` reports in this namespace.
     #[track_caller]
     fn stat(&self, path: &Path) -> (u64, u64) {
         let path = format!("/proc/{}/root/{}", self.0.pid(), path.display());
-        let stat = fs::metadata(path).expect("the file should be there");
+        let stat = fs::metadata(path).expect("the file should exist");
         (stat.dev(), stat.ino())
     }
 }
 
-/// What a peer is told of a file's lock.
+/// Returns the status of a file's lock as the peer reports it.
 #[track_caller]
-fn asked(peer: &mut Peer, path: &Path) -> String {
-    peer.handle("asked", path, "");
-    let told = peer.ok("holders asked");
-    peer.ok("drop_handle asked");
-    told
+fn status_of(peer: &mut Peer, path: &Path) -> String {
+    peer.handle("query", path, "");
+    let status = peer.ok("status query");
+    peer.ok("drop_handle query");
+    status
 }
 
 fn exclusive(holder: &Peer) -> String {
-    format!("exclusive pid {} (locket-peer) <- nobody", holder.pid())
+    format!("exclusive pid {} (locket-peer) <- none", holder.pid())
 }
 
-/// The process may not be looked into: it may have the number of one that took the lock and has ended.
+/// The status if the process may not be inspected. The process that took the lock may have exited, and this one may have
+/// got its id.
 fn taken_by(holder: &Peer) -> String {
-    format!("exclusive an unknown process (taken by pid {}) <- nobody", holder.pid())
+    format!("exclusive an unknown process (taken by pid {}) <- none", holder.pid())
 }
 
-const NOBODY: &str = "nobody <- nobody";
-const UNKNOWN: &str = "exclusive an unknown process <- nobody";
+const FREE: &str = "none <- none";
+const UNKNOWN: &str = "exclusive an unknown process <- none";
 
-/// The numbers are the files' own: a stranger is told which process took the lock, without a look into it.
+/// Checks a file system whose inode numbers are unique in the table. Another user learns which process took the lock
+/// without inspecting that process.
 #[track_caller]
-fn told_to_all(check: &str, make: &str) {
+fn assert_reported(check: &str, make: &str) {
     let scratch = Scratch::sticky();
     let script = format!("{make}; touch $0/test.lock; chmod 1777 $0");
     let Some(world) = World::new(check, "", scratch.path(), &script) else { return };
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
     holder.handle("a", &path, "");
-    waiter.handle("a", &path, "timeout=1000 asking");
-    assert_eq!(asked(&mut waiter, &path), NOBODY);
+    waiter.handle("a", &path, "timeout=1000 query_status");
+    assert_eq!(status_of(&mut waiter, &path), FREE);
     holder.ok("acquire a");
-    assert_eq!(asked(&mut waiter, &path), exclusive(&holder));
-    assert_eq!(asked(&mut world.stranger(), &path), taken_by(&holder));
+    assert_eq!(status_of(&mut waiter, &path), exclusive(&holder));
+    assert_eq!(status_of(&mut world.stranger(), &path), taken_by(&holder));
     let message = waiter.refused_by_name("acquire a").message;
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
     assert!(message.ends_with(&end), "{message}");
 }
 
 #[test]
-fn l12_tmpfs() {
-    told_to_all("l12_tmpfs", "mount -t tmpfs none $0");
+fn l12_holders_on_tmpfs_are_named() {
+    assert_reported("l12_holders_on_tmpfs_are_named", "mount -t tmpfs none $0");
 }
 
 #[test]
-fn l12_ext4() {
+fn l12_holders_on_ext4_are_named() {
     let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; \
                 mount -o loop $0/image $0";
-    told_to_all("l12_ext4", make);
+    assert_reported("l12_holders_on_ext4_are_named", make);
 }
 
 #[test]
-fn l12_xfs() {
+fn l12_holders_on_xfs_are_named() {
     let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; \
                 mount -o loop $0/image $0";
-    told_to_all("l12_xfs", make);
+    assert_reported("l12_holders_on_xfs_are_named", make);
 }
 
-/// All layers on one file system.
+/// All layers are on one file system.
 #[test]
-fn l12_overlayfs() {
+fn l12_holders_on_overlayfs_are_named() {
     let make = "mount -t tmpfs none $0; mkdir $0/lower $0/upper $0/work; \
                 mount -t overlay -o lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work none $0";
-    told_to_all("l12_overlayfs", make);
+    assert_reported("l12_holders_on_overlayfs_are_named", make);
 }
 
-/// Two files that the table cannot tell apart, each locked and asked for.
+/// Checks two files that have the same entry in the table. Each is locked and queried.
 #[track_caller]
-fn told_apart(world: &World, [one, other]: [&Path; 2]) {
-    let (mut holder, mut asker) = (world.peer(), world.peer());
+fn assert_distinguished(world: &World, [one, other]: [&Path; 2]) {
+    let (mut holder, mut observer) = (world.peer(), world.peer());
     let mut stranger = world.stranger();
     holder.handle("one", one, "");
-    assert_eq!(asked(&mut asker, one), NOBODY);
+    assert_eq!(status_of(&mut observer, one), FREE);
 
     holder.ok("lock one g");
-    assert_eq!(asked(&mut asker, one), exclusive(&holder));
-    assert_eq!(asked(&mut asker, other), NOBODY);
-    // Who may not look does not guess.
-    assert_eq!(asked(&mut stranger, one), UNKNOWN);
-    assert_eq!(asked(&mut stranger, other), UNKNOWN);
-    // Nor for which of them somebody waits, though it may be seen who does.
+    assert_eq!(status_of(&mut observer, one), exclusive(&holder));
+    assert_eq!(status_of(&mut observer, other), FREE);
+    // A user that may not inspect the processes cannot distinguish the files, so the holder is unknown.
+    assert_eq!(status_of(&mut stranger, one), UNKNOWN);
+    assert_eq!(status_of(&mut stranger, other), UNKNOWN);
+    // Such a user sees a waiter, but not for which file it waits.
     let mut waiter = world.peer();
     waiter.handle("one", one, "timeout=600000");
     waiter.start_waiting("w", "lock one g", &world_path(world, one));
-    let waiting = UNKNOWN.replace("nobody", "exclusive an unknown process");
-    assert_eq!(asked(&mut stranger, one), waiting);
-    assert_eq!(asked(&mut stranger, other), waiting);
+    let waiting = UNKNOWN.replace("none", "exclusive an unknown process");
+    assert_eq!(status_of(&mut stranger, one), waiting);
+    assert_eq!(status_of(&mut stranger, other), waiting);
     holder.ok("drop_guard g");
     waiter.wait_ok("w");
     waiter.ok("drop_guard g");
@@ -156,12 +157,12 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     second.ok("lock other g");
     waiter.handle("other", other, "timeout=600000");
     waiter.start_waiting("w", "lock other g", &world_path(world, other));
-    assert_eq!(asked(&mut asker, one), exclusive(&holder));
+    assert_eq!(status_of(&mut observer, one), exclusive(&holder));
     let waiting =
-        exclusive(&second).replace("nobody", exclusive(&waiter).trim_end_matches(" <- nobody"));
-    assert_eq!(asked(&mut asker, other), waiting);
-    asker.handle("hasty", other, "timeout=1000 asking");
-    let message = asker.refused_by_name("lock hasty g").message;
+        exclusive(&second).replace("none", exclusive(&waiter).trim_end_matches(" <- none"));
+    assert_eq!(status_of(&mut observer, other), waiting);
+    observer.handle("timed", other, "timeout=1000 query_status");
+    let message = observer.refused_by_name("lock timed g").message;
     let end = format!(": held by pid {} (locket-peer)", second.pid());
     assert!(message.ends_with(&end), "{message}");
     second.ok("drop_guard g");
@@ -171,13 +172,13 @@ fn told_apart(world: &World, [one, other]: [&Path; 2]) {
     waiter.ok("drop_guard g");
     holder.handle("other", other, "");
     holder.ok("lock other h");
-    assert_eq!(asked(&mut asker, one), exclusive(&holder));
-    assert_eq!(asked(&mut asker, other), exclusive(&holder));
+    assert_eq!(status_of(&mut observer, one), exclusive(&holder));
+    assert_eq!(status_of(&mut observer, other), exclusive(&holder));
 }
 
-/// A child has both, since its parent closed them.
+/// The parent locks both files, forks, and closes them. Its child holds both.
 #[track_caller]
-fn told_apart_as_a_child_s(world: &World, files: [&Path; 2]) {
+fn assert_distinguished_in_child(world: &World, files: [&Path; 2]) {
     let mut parent = world.peer();
     for (name, path) in ["one", "other"].into_iter().zip(files) {
         parent.ok(&format!("open_foreign {name} {}", word(path)));
@@ -187,12 +188,12 @@ fn told_apart_as_a_child_s(world: &World, files: [&Path; 2]) {
     parent.ok("close_foreign one");
     parent.ok("close_foreign other");
     for path in files {
-        let told = format!("exclusive pid {child} (locket-peer) <- nobody");
-        assert_eq!(asked(&mut world.peer(), path), told);
+        let status = format!("exclusive pid {child} (locket-peer) <- none");
+        assert_eq!(status_of(&mut world.peer(), path), status);
     }
 }
 
-/// A path into the world, from outside.
+/// Returns a path that leads into the namespace from outside.
 fn world_path(world: &World, path: &Path) -> PathBuf {
     format!("/proc/{}/root{}", world.0.pid(), path.display()).into()
 }
@@ -202,60 +203,61 @@ const SUBVOLUMES: &str = "rm -f $0/image; truncate -s 150M $0/image; \
     for volume in $0/one $0/other; do \
     btrfs subvolume create $volume >/dev/null; touch $volume/test.lock; done";
 
-/// Subvolumes number their files by themselves, and the table shows one device for all of them.
+/// Each subvolume numbers its files separately, and the table shows the same device for all of them.
 #[test]
-fn l12_subvolumes_of_btrfs() {
+fn l12_subvolumes_of_btrfs_are_distinguished() {
     let scratch = Scratch::sticky();
-    let check = "l12_subvolumes_of_btrfs";
+    let check = "l12_subvolumes_of_btrfs_are_distinguished";
     let Some(world) = World::new(check, "", scratch.path(), SUBVOLUMES) else { return };
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
-    assert!(one.1 == other.1 && one.0 != other.0, "the files are unlike: this checks nothing");
-    told_apart(&world, [&files[0], &files[1]]);
-    told_apart_as_a_child_s(&world, [&files[0], &files[1]]);
+    assert!(one.1 == other.1 && one.0 != other.0, "the inode numbers should be equal");
+    assert_distinguished(&world, [&files[0], &files[1]]);
+    assert_distinguished_in_child(&world, [&files[0], &files[1]]);
 }
 
-/// Layers on two file systems, whose inodes have the same numbers.
+/// The layers are on two file systems whose inodes have the same numbers.
 #[test]
-fn l12_layers_of_overlayfs() {
+fn l12_layers_of_overlayfs_are_distinguished() {
     let scratch = Scratch::sticky();
     let script = "mount -t tmpfs none $0; \
                   for layer in one other; do mkdir $0/$layer; mount -t tmpfs none $0/$layer; \
                   touch $0/$layer/$layer.lock; done; mkdir $0/merged; \
                   mount -t overlay -o xino=off,lowerdir=$0/one:$0/other none $0/merged";
-    let check = "l12_layers_of_overlayfs";
+    let check = "l12_layers_of_overlayfs_are_distinguished";
     let Some(world) = World::new(check, "", scratch.path(), script) else { return };
     let files = ["merged/one.lock", "merged/other.lock"].map(|name| scratch.join(name));
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
-    assert!(one.1 == other.1 && one.0 != other.0, "the files are unlike: this checks nothing");
-    told_apart(&world, [&files[0], &files[1]]);
-    // The layer's own file is another one.
-    let mut below = world.peer();
-    below.handle("a", scratch.join("one/one.lock"), "");
-    below.ok("acquire a");
-    assert_eq!(asked(&mut world.peer(), &files[0]), NOBODY);
-    assert_eq!(asked(&mut world.stranger(), &scratch.join("one/one.lock")), taken_by(&below));
+    assert!(one.1 == other.1 && one.0 != other.0, "the inode numbers should be equal");
+    assert_distinguished(&world, [&files[0], &files[1]]);
+    // The file in the lower layer is another file than the merged one.
+    let mut lower = world.peer();
+    lower.handle("a", scratch.join("one/one.lock"), "");
+    lower.ok("acquire a");
+    assert_eq!(status_of(&mut world.peer(), &files[0]), FREE);
+    assert_eq!(status_of(&mut world.stranger(), &scratch.join("one/one.lock")), taken_by(&lower));
 }
 
-/// The same inode number on two file systems, which the table tells apart by their devices.
+/// Two file systems have files with the same inode number. The table shows different devices for them.
 #[test]
-fn l12_the_same_number_elsewhere() {
+fn l12_the_same_inode_number_on_another_file_system_is_another_lock() {
     let scratch = Scratch::sticky();
     let script = "for dir in $0/one $0/other; do mkdir $dir; mount -t tmpfs none $dir; \
                   touch $dir/test.lock; done";
-    let check = "l12_the_same_number_elsewhere";
+    let check = "l12_the_same_inode_number_on_another_file_system_is_another_lock";
     let script = format!("mount -t tmpfs none $0; {script}");
     let Some(world) = World::new(check, "", scratch.path(), &script) else { return };
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
-    assert_eq!(world.stat(&files[0]).1, world.stat(&files[1]).1, "this checks nothing");
+    let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path).1);
+    assert_eq!(one, other, "the inode numbers should be equal");
     let mut holder = world.peer();
     holder.handle("a", &files[0], "");
     holder.ok("acquire a");
-    for (asker, told) in
+    for (observer, status) in
         [(&mut world.peer(), exclusive(&holder)), (&mut world.stranger(), taken_by(&holder))]
     {
-        assert_eq!(asked(asker, &files[0]), told);
-        assert_eq!(asked(asker, &files[1]), NOBODY);
+        assert_eq!(status_of(observer, &files[0]), status);
+        assert_eq!(status_of(observer, &files[1]), FREE);
     }
 }
 
@@ -263,41 +265,41 @@ const CONTAINER: &str = "-pf";
 const PROC: &str = "mount -t proc proc /proc";
 
 #[test]
-fn l12_a_holder_outside_of_the_container() -> Outcome {
-    let check = "l12_a_holder_outside_of_the_container";
+fn l12_a_holder_outside_the_container_is_reported_as_outside() -> Outcome {
+    let check = "l12_a_holder_outside_the_container_is_reported_as_outside";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), PROC) else {
         return Ok(());
     };
-    assert_eq!(inside.pid(), 1, "it is no container: this checks nothing");
+    assert_eq!(inside.pid(), 1, "the peer should be in a new PID namespace");
     let mut outside = Peer::with_handle("a", &path, "timeout=600000");
     outside.ok("lock a g");
-    inside.handle("a", &path, "timeout=1000 asking");
+    inside.handle("a", &path, "timeout=1000 query_status");
     let message = inside.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
-    assert_eq!(inside.ok("observe a"), "a process outside this container <- nobody");
-    // A table without a word is no proof that there is a holder.
-    assert_eq!(inside.ok("holders a"), NOBODY);
+    assert_eq!(inside.ok("observe a"), "a process outside this container <- none");
+    // The table shows no entry, so a query finds no holder.
+    assert_eq!(inside.ok("status a"), FREE);
     outside.ok("drop_guard g");
 
     inside.ok("lock a g");
-    assert_eq!(inside.ok("holders a"), "exclusive this process (pid 1) <- nobody");
-    let told = lock_file(&path).status()?.to_string();
-    assert!(told.ends_with(" (locket-peer)") && !told.starts_with("pid 1 "), "{told}");
+    assert_eq!(inside.ok("status a"), "exclusive this process (pid 1) <- none");
+    let status = lock_file(&path).status()?.to_string();
+    assert!(status.ends_with(" (locket-peer)") && !status.starts_with("pid 1 "), "{status}");
     outside.start_waiting("w", "lock a g", &path);
     let waiting = "exclusive a process outside this container";
-    let told = format!("exclusive this process (pid 1) <- {waiting}");
-    assert_eq!(inside.ok("holders a"), told);
+    let status = format!("exclusive this process (pid 1) <- {waiting}");
+    assert_eq!(inside.ok("status a"), status);
     inside.ok("drop_guard g");
     outside.wait_ok("w");
     Ok(())
 }
 
-/// The table of a container leaves out what was taken by a process that has ended.
+/// In a container the table leaves out a lock that an exited process took. The holder is found anyway.
 #[test]
-fn l12_heirs_inside_of_the_container() {
-    let check = "l12_heirs_inside_of_the_container";
+fn l12_an_inherited_hold_in_a_container_is_found() {
+    let check = "l12_an_inherited_hold_in_a_container_is_found";
     let scratch = Scratch::new();
     let script = format!(
         "{PROC}; exec 9>$0/test.lock; flock 9; sleep 60 </dev/null >/dev/null 2>&1 & exec 9>&-"
@@ -305,38 +307,38 @@ fn l12_heirs_inside_of_the_container() {
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), &script) else {
         return;
     };
-    inside.handle("a", scratch.lock_path(), "timeout=1000 asking");
-    // The child of the shell has the shell's name until it becomes sleep.
+    inside.handle("a", scratch.lock_path(), "timeout=1000 query_status");
+    // The child of the shell has the shell's name until it executes sleep.
     until("sleep has the lock", || {
-        let told = inside.ok("holders a");
-        told.starts_with("exclusive pid ") && told.ends_with(" (sleep) <- nobody")
+        let status = inside.ok("status a");
+        status.starts_with("exclusive pid ") && status.ends_with(" (sleep) <- none")
     });
     let message = inside.refused_by_name("acquire a").message;
-    let (_, told) = message.rsplit_once(": ").expect("somebody holds it");
-    assert!(told.starts_with("held by pid ") && told.ends_with(" (sleep)"), "{message}");
+    let (_, holder) = message.rsplit_once(": ").expect("the message has a cause");
+    assert!(holder.starts_with("held by pid ") && holder.ends_with(" (sleep)"), "{message}");
 }
 
-/// A container that sees its host's `/proc` has other numbers there.
+/// A container that sees its host's `/proc` has other process ids there. The status uses those of `/proc`.
 #[test]
-fn l12_numbers_are_those_of_proc() {
-    let check = "l12_numbers_are_those_of_proc";
+fn l12_process_ids_are_those_of_proc() {
+    let check = "l12_process_ids_are_those_of_proc";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), ":") else { return };
     let mut outside = Peer::with_handle("a", &path, "");
     outside.ok("lock a g");
-    assert_eq!(asked(&mut inside, &path), exclusive(&outside));
+    assert_eq!(status_of(&mut inside, &path), exclusive(&outside));
     outside.ok("drop_guard g");
     inside.handle("a", &path, "");
     inside.ok("lock a g");
-    let told = inside.ok("holders a");
+    let status = inside.ok("status a");
     let start = "exclusive this process (pid ";
-    assert!(told.starts_with(start) && !told.starts_with(&format!("{start}1)")), "{told}");
+    assert!(status.starts_with(start) && !status.starts_with(&format!("{start}1)")), "{status}");
 }
 
 #[test]
-fn l12_processes_that_are_hidden() {
-    let check = "l12_processes_that_are_hidden";
+fn l12_hidden_processes_are_not_named() {
+    let check = "l12_hidden_processes_are_not_named";
     if !has_mounted_root(check) {
         return;
     }
@@ -348,15 +350,15 @@ fn l12_processes_that_are_hidden() {
     holder.handle("a", &path, "");
     holder.ok("acquire a");
     let mut stranger = world.stranger();
-    assert_eq!(asked(&mut stranger, &path), taken_by(&holder));
-    stranger.handle("a", &path, "timeout=1000 asking");
+    assert_eq!(status_of(&mut stranger, &path), taken_by(&holder));
+    stranger.handle("a", &path, "timeout=1000 query_status");
     let message = stranger.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
 #[test]
-fn l12_without_proc_nobody_is_known() {
-    let check = "l12_without_proc_nobody_is_known";
+fn l12_without_proc_the_holder_is_unknown() {
+    let check = "l12_without_proc_the_holder_is_unknown";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = "mount -t tmpfs none /proc";
@@ -364,20 +366,20 @@ fn l12_without_proc_nobody_is_known() {
     let mut holder = Peer::spawn();
     holder.ok(&format!("open_foreign f {}", word(&path)));
     holder.ok("lock_foreign f exclusive");
-    peer.handle("a", &path, "timeout=1000 asking");
+    peer.handle("a", &path, "timeout=1000 query_status");
     let message = peer.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
-    assert_eq!(peer.ok("observe a"), "an unknown process <- nobody");
-    let refusal = peer.refused("holders a");
-    assert_eq!(refusal.class, "ask");
-    let start = format!("cannot look up the holders of {}: /proc/", path.display());
+    assert_eq!(peer.ok("observe a"), "an unknown process <- none");
+    let refusal = peer.refused("status a");
+    assert_eq!(refusal.class, "query");
+    let start = format!("cannot query the holders of {}: /proc/", path.display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");
 }
 
-/// Files that the table cannot tell apart are two locks all the same.
+/// Two files that have the same entry in the table are listed as two locks.
 #[test]
-fn l12_all_locks_of_subvolumes() -> Outcome {
-    let check = "l12_all_locks_of_subvolumes";
+fn l12_system_locks_distinguishes_subvolumes() -> Outcome {
+    let check = "l12_system_locks_distinguishes_subvolumes";
     if !has_mounted_root(check) {
         return Ok(());
     }
@@ -400,13 +402,13 @@ fn l12_all_locks_of_subvolumes() -> Outcome {
     assert_listed(&files, [one.pid(); 2])
 }
 
-/// Each file is listed once, with its holder.
+/// Asserts that each file is listed once, with its holder.
 #[track_caller]
 fn assert_listed(files: &[PathBuf], pids: [u32; 2]) -> Outcome {
     let locks = locket::system_locks()?;
     for (file, pid) in files.iter().zip(pids) {
-        let of: Vec<_> = locks.iter().filter(|it| it.path.as_ref() == Some(file)).collect();
-        let [lock] = of[..] else { panic!("one lock of {}: {of:?}", file.display()) };
+        let found: Vec<_> = locks.iter().filter(|it| it.path.as_ref() == Some(file)).collect();
+        let [lock] = found[..] else { panic!("not one lock of {}: {found:?}", file.display()) };
         assert!(!lock.deleted);
         assert_eq!(lock.status.to_string(), format!("pid {pid} (locket-peer)"));
     }

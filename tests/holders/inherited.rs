@@ -1,4 +1,4 @@
-//! L12: who took a lock is not always who holds it.
+//! L12: the process that took a lock is not always the process that holds it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,8 +10,7 @@ use locket::{Mode, lock_file};
 use super::{holder, pids};
 use crate::support::{Outcome, Peer, Scratch, is_container, is_root, kill, skip, until, word};
 
-/// A shell that holds the lock as shells do: flock(1) takes it, on the shell's descriptor, and
-/// ends.
+/// A shell that holds the lock in the usual way of shells: flock(1) takes it on the shell's descriptor and exits.
 struct Shell {
     process: Child,
     /// The process that took the lock.
@@ -19,7 +18,8 @@ struct Shell {
 }
 
 impl Shell {
-    /// `None` if there is no flock(1). Afterwards it runs the script, with the lock on 9.
+    /// Starts a shell that takes the lock on descriptor 9 and then runs the script. Returns `None` if there is no
+    /// flock(1).
     #[track_caller]
     fn holding(check: &str, path: &Path, script: &str) -> Option<Self> {
         if Command::new("flock").arg("--version").output().is_err() {
@@ -34,11 +34,11 @@ impl Shell {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("there is always a shell");
+            .expect("sh should start");
         let mut line = String::new();
-        let output = process.stdout.as_mut().expect("it is piped");
-        BufReader::new(output).read_line(&mut line).expect("the shell should tell");
-        let taker = line.trim().parse().expect("the shell tells a number when it has the lock");
+        let output = process.stdout.as_mut().expect("stdout is piped");
+        BufReader::new(output).read_line(&mut line).expect("the shell should print a line");
+        let taker = line.trim().parse().expect("the shell prints the taker's process id");
         Some(Self { process, taker })
     }
 
@@ -54,44 +54,45 @@ impl Drop for Shell {
     }
 }
 
-/// What is told of a lock whose taker has ended, where its holder is not found. In a container not even the taker
-/// is told: the kernel leaves out of `/proc/locks` what was taken by a process that has no number there, an ended one
-/// among them (`locks_show` in fs/locks.c, Linux 6.1).
-fn heirs(taker: u32) -> String {
+/// Returns the text for a holder that is not found and whose taker has exited. In a container not even the taker is
+/// known: `/proc/locks` leaves out a lock whose taker has no process id there, and an exited process has none
+/// (`locks_show` in fs/locks.c, Linux 6.1).
+fn inherited_from(taker: u32) -> String {
     if is_container() {
         "a process outside this container".into()
     } else {
-        format!("heirs of pid {taker}, which has ended")
+        format!("a process that inherited it from pid {taker} (exited)")
     }
 }
 
 #[test]
-fn l12_a_shell_holds_what_flock_took_for_it() {
-    let check = "l12_a_shell_holds_what_flock_took_for_it";
+fn l12_a_shell_holds_the_lock_that_flock_took() {
+    let check = "l12_a_shell_holds_the_lock_that_flock_took";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
     let holder = holder(&path);
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
-    let message =
-        Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
+    let message = Peer::with_handle("a", &path, "timeout=1000 query_status")
+        .refused_by_name("acquire a")
+        .message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 }
 
 #[test]
-fn l12_all_who_share_a_hold_are_told() -> Outcome {
-    let check = "l12_all_who_share_a_hold_are_told";
+fn l12_all_processes_that_share_a_hold_are_listed() -> Outcome {
+    let check = "l12_all_processes_that_share_a_hold_are_listed";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = "sleep 60 >/dev/null & echo $! >\"$0\"";
     let Some(shell) = Shell::holding(check, &path, script) else { return Ok(()) };
     let sleeper = fs::read_to_string(&path)?.trim().parse()?;
-    let mut told = pids(&scratch.lock().status()?.holders);
-    told.sort_by_key(|&(_, pid)| pid);
+    let mut holders = pids(&scratch.lock().status()?.holders);
+    holders.sort_by_key(|&(_, pid)| pid);
     let mut expected = [shell.pid(), sleeper].map(|pid| (Mode::Exclusive, pid));
     expected.sort_by_key(|&(_, pid)| pid);
-    assert_eq!(told, expected);
+    assert_eq!(holders, expected);
 
     drop(shell);
     assert_eq!(holder(&path).pid, sleeper);
@@ -100,7 +101,7 @@ fn l12_all_who_share_a_hold_are_told() -> Outcome {
     Ok(())
 }
 
-/// As shells do that keep one while they redirect the other.
+/// A shell duplicates a descriptor when it redirects the original and restores it later.
 #[test]
 fn l12_two_descriptors_of_a_hold_are_one_holder() {
     let check = "l12_two_descriptors_of_a_hold_are_one_holder";
@@ -110,7 +111,7 @@ fn l12_two_descriptors_of_a_hold_are_one_holder() {
     assert_eq!(holder(&path).pid, shell.pid());
 }
 
-/// A child that holds what its living parent took, and has closed.
+/// The parent takes the lock, forks, and closes its descriptor. Its child holds the lock.
 #[test]
 fn l12_a_taker_without_the_lock_is_not_named() {
     let scratch = Scratch::new();
@@ -119,71 +120,72 @@ fn l12_a_taker_without_the_lock_is_not_named() {
     peer.ok(&format!("open_foreign f {}", word(&path)));
     peer.ok("lock_foreign f exclusive");
     let child: u32 = peer.ok("fork c").parse().expect("a process id is a number");
-    // As long as the taker has it, it is the taker's.
+    // While the taker has the descriptor open, the taker counts as the holder.
     assert_eq!(holder(&path).pid, peer.pid());
     peer.ok("close_foreign f");
     assert_eq!(holder(&path).pid, child);
     peer.ok("kill_child c");
-    assert!(lock_file(&path).status().expect("it can be told").holders.is_empty());
+    assert!(lock_file(&path).status().expect("the status should be available").holders.is_empty());
 }
 
-/// Another process is given the number of the one that took the lock.
+/// A new process gets the process id of the one that took the lock.
 #[test]
-fn l12_a_number_used_again_is_not_named() {
-    let check = "l12_a_number_used_again_is_not_named";
+fn l12_a_reused_process_id_is_not_named() {
+    let check = "l12_a_reused_process_id_is_not_named";
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
     let before = (shell.taker - 1).to_string();
     let double = (0..100).find_map(|_| {
         fs::write("/proc/sys/kernel/ns_last_pid", &before).ok()?;
-        // Others may be faster.
+        // Another process may start in between and get that id.
         let peer = Peer::spawn();
         (peer.pid() == shell.taker).then_some(peer)
     });
     let Some(double) = double else {
-        skip(
-            check,
-            "ns_last_pid: this system does not give a process the number that is asked for",
-        );
+        skip(check, "ns_last_pid: this system does not give a process the requested id");
         return;
     };
     assert_eq!(holder(&path).pid, shell.pid());
-    let message =
-        Peer::with_handle("a", &path, "timeout=1000 asking").refused_by_name("acquire a").message;
+    let message = Peer::with_handle("a", &path, "timeout=1000 query_status")
+        .refused_by_name("acquire a")
+        .message;
     assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
 
-    // Nor to another user, which may look into neither of them: that number took the lock, and no more is known.
+    // Another user may inspect neither process. It learns only which process id took the lock.
     if !is_root() {
-        return skip(check, "root: no other user may become another user");
+        return skip(check, "root: only root can switch to another user");
     }
-    let mut stranger = Peer::with_handle("a", &path, "timeout=1000 asking");
+    let mut stranger = Peer::with_handle("a", &path, "timeout=1000 query_status");
     stranger.ok("become 1234");
-    let told = format!("exclusive an unknown process (taken by pid {}) <- nobody", double.pid());
-    assert_eq!(stranger.ok("holders a"), told);
+    let status = format!("exclusive an unknown process (taken by pid {}) <- none", double.pid());
+    assert_eq!(stranger.ok("status a"), status);
     let message = stranger.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
-/// Who may not look into the shell is told as much as is known.
+/// A user that may not inspect the shell learns only what the table of locks shows.
 #[test]
-fn l12_heirs_that_may_not_be_looked_into() {
-    let check = "l12_heirs_that_may_not_be_looked_into";
+fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
+    let check = "l12_a_holder_that_may_not_be_inspected_is_not_named";
     if !is_root() {
-        skip(check, "root: no other user may become another user");
+        skip(check, "root: only root can switch to another user");
         return;
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     if is_container() {
-        skip(check, "first namespace of processes: a container's table does not show such a lock");
+        skip(
+            check,
+            "initial PID namespace: the table of locks in a container does not show such a lock",
+        );
         return;
     }
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
-    let mut peer = Peer::with_handle("a", &path, "timeout=1000 asking");
+    let mut peer = Peer::with_handle("a", &path, "timeout=1000 query_status");
     peer.ok("become 1234");
-    let heirs = heirs(shell.taker);
-    assert_eq!(peer.ok("holders a"), format!("exclusive {heirs} <- nobody"));
+    let holder = inherited_from(shell.taker);
+    assert_eq!(peer.ok("status a"), format!("exclusive {holder} <- none"));
     let message = peer.refused_by_name("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! Threads as some hosts have them.
+//! Threads with unusual settings: small stacks and large timer slack.
 #![allow(unsafe_code)]
 
 use std::thread;
@@ -10,7 +10,7 @@ use super::ways::{promptly, timed};
 
 const TIMEOUT: Duration = Duration::from_millis(5);
 
-/// A signal's frame needs room, on a thread with as little as the system allows, too.
+/// A signal frame fits on the smallest stack that the system allows.
 #[test]
 fn l3_a_small_stack_is_enough() {
     let scratch = Scratch::new();
@@ -21,9 +21,9 @@ fn l3_a_small_stack_is_enough() {
     promptly(move || wait.join()).unwrap().assert_timed_out(TIMEOUT);
 }
 
-/// A thread that likes to oversleep: an hour for every sleep, but not for a deadline.
+/// A timer slack of one hour delays every sleep of the thread, but not the deadline.
 #[test]
-fn l3_lazy_timers_do_not_prolong_the_wait() {
+fn l3_timer_slack_does_not_prolong_the_wait() {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock().unwrap();
     let lock = scratch.lock().timeout(TIMEOUT);
@@ -34,15 +34,15 @@ fn l3_lazy_timers_do_not_prolong_the_wait() {
     took.assert_timed_out(TIMEOUT);
 }
 
-/// Nor for the moment that a busy process leaves the lock to others.
+/// A timer slack of one hour does not prolong the pause in which a process yields to waiters either.
 #[test]
-fn l4_lazy_timers_do_not_prolong_giving_way() {
+fn l4_timer_slack_does_not_prolong_yielding() {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     promptly(move || {
         oversleep();
         let start = Instant::now();
-        // Several times over: at first after 4, 8 and 16 ms.
+        // The process yields several times: at first after 4, 8 and 16 ms.
         while start.elapsed() < Duration::from_millis(100) {
             lock.acquire().unwrap();
             lock.release().unwrap();
@@ -50,10 +50,9 @@ fn l4_lazy_timers_do_not_prolong_giving_way() {
     });
 }
 
-/// A sleep may last longer than it should: who has given less than half a millisecond to all of an
-/// acquisition is not sent to sleep.
+/// A sleep may last longer than requested. So an acquisition with a timeout below half a millisecond does not yield.
 #[test]
-fn l3_who_has_next_to_no_time_does_not_give_way() {
+fn l3_a_process_near_its_deadline_does_not_yield() {
     let pauses = |timeout: Option<Duration>| {
         let scratch = Scratch::new();
         let lock = scratch.lock().timeout(timeout);
@@ -72,12 +71,13 @@ fn l3_who_has_next_to_no_time_does_not_give_way() {
         pauses
     };
     assert_eq!(pauses(Some(Duration::from_micros(400))), 0);
-    // The counter-proof. (Nobody gives way who is kept from coming back at once.)
-    until("somebody gives way", || pauses(None) > 0);
+    // The check above can fail: without a timeout the process yields. (It yields only if it re-acquires immediately, so
+    // on a busy machine a run may have no yield.)
+    until("the process yields", || pauses(None) > 0);
 }
 
 fn oversleep() {
-    // SAFETY: it concerns this thread alone.
+    // SAFETY: the call changes a setting of this thread only.
     let set = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 3_600_000_000_000_u64) };
     assert_eq!(set, 0);
 }
