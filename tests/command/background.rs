@@ -21,7 +21,7 @@ fn leave(options: &[&str], scratch: &Scratch) -> (Running, u32) {
 }
 
 #[test]
-fn a_process_left_behind_keeps_the_lock() {
+fn a_process_left_running_keeps_the_lock() {
     let scratch = Scratch::new();
     let (mut run, _left) = leave(&[], &scratch);
     assert!(!is_free(&scratch.lock_path()));
@@ -30,7 +30,7 @@ fn a_process_left_behind_keeps_the_lock() {
 }
 
 #[test]
-fn with_close_it_does_not() {
+fn with_close_a_process_left_running_does_not_keep_the_lock() {
     let scratch = Scratch::new();
     let (_run, left) = leave(&["-o"], &scratch);
     assert!(is_free(&scratch.lock_path()));
@@ -39,7 +39,7 @@ fn with_close_it_does_not() {
 
 /// All the descriptors that a shell's redirections can name are put to another use.
 #[test]
-fn a_script_may_redirect_what_it_can_name() {
+fn redirections_of_a_script_do_not_touch_the_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let redirect = "for n in 3 4 5 6 7 8 9; do eval \"exec $n</dev/null\"; done; echo; read _";

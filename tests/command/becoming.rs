@@ -15,7 +15,7 @@ fn becomes(command: &mut Command) -> bool {
 }
 
 #[test]
-fn it_is_the_same_process() {
+fn the_command_has_the_process_id_of_locket() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let locket = || {
@@ -31,7 +31,7 @@ fn it_is_the_same_process() {
 }
 
 #[test]
-fn the_lock_lives_as_long_as_the_command() {
+fn the_lock_is_held_until_the_command_ends() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in [&[][..], &["-F"]] {
@@ -58,7 +58,7 @@ fn killing_the_command_frees_the_lock() {
 }
 
 #[test]
-fn a_waiter_that_is_killed_leaves_nothing() {
+fn a_killed_waiter_leaves_nothing_behind() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);

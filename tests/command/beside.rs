@@ -66,7 +66,7 @@ fn signals_are_passed_on() {
 /// From the first moment on: the signal is sent as soon as locket has the lock, whether there is a
 /// command already or not.
 #[test]
-fn an_early_signal_ends_both_or_reaches_the_command() {
+fn an_early_signal_reaches_the_command_or_ends_both() {
     if !has("an_early_signal_ends_both", "env", &["--default-signal", "true"]) {
         return;
     }
@@ -88,8 +88,8 @@ fn an_early_signal_ends_both_or_reaches_the_command() {
 
 /// With SIGCHLD ignored, the system keeps no status of a child.
 #[test]
-fn a_status_is_told_even_if_the_caller_ignores_sigchld() {
-    let check = "a_status_is_told_even_if_the_caller_ignores_sigchld";
+fn the_status_is_known_even_if_the_caller_ignores_sigchld() {
+    let check = "the_status_is_known_even_if_the_caller_ignores_sigchld";
     if !has(check, "env", &["--ignore-signal=CHLD", "true"]) {
         return;
     }

@@ -136,8 +136,8 @@ fn l15_sent_while_the_canary_is_stopped() {
 
 /// As many as would fill the channel to the canary, were each of them asked about. The first is withheld for a second.
 #[test]
-fn l15_sent_while_the_canary_is_kept_from_running() {
-    const CHECK: &str = "l15_sent_while_the_canary_is_kept_from_running";
+fn l15_sent_while_the_canary_is_traced() {
+    const CHECK: &str = "l15_sent_while_the_canary_is_traced";
     let scratch = Scratch::new();
     let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
     let Some(traced) = Traced::stop(counter.canary) else {

@@ -34,7 +34,7 @@ fn few_descriptors_are_enough() {
 }
 
 #[test]
-fn closed_streams_do_not_matter() {
+fn closed_standard_streams_do_not_matter() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for closed in ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"] {
@@ -48,7 +48,7 @@ fn closed_streams_do_not_matter() {
 }
 
 #[test]
-fn an_interpreter_that_is_missing_is_named() {
+fn a_missing_interpreter_is_named() {
     let scratch = Scratch::new();
     let script = scratch.join("a-script");
     for (line, named) in [
@@ -70,7 +70,7 @@ fn an_interpreter_that_is_missing_is_named() {
 }
 
 #[test]
-fn the_mode_is_as_it_was_asked_for() {
+fn mode_is_the_mode_of_a_new_lock_file() {
     let scratch = Scratch::new();
     let created = |name: &str, options: &str| {
         let path = scratch.join(name);
@@ -94,7 +94,7 @@ fn the_mode_is_as_it_was_asked_for() {
 }
 
 #[test]
-fn a_link_is_followed_unless_it_is_not_to_be() {
+fn a_link_is_followed_unless_no_follow_is_given() {
     let scratch = Scratch::new();
     let (path, link) = (scratch.lock_path(), scratch.join("link"));
     symlink(&path, &link).expect("the directory is ours");
@@ -108,7 +108,7 @@ fn a_link_is_followed_unless_it_is_not_to_be() {
 }
 
 #[test]
-fn a_long_hold_is_told_once() {
+fn a_long_hold_is_reported_once() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = format!(r#"exec "$0" run --hold-warning 10ms "$1" sh -c '{HOLD}' 2>&1"#);

@@ -16,7 +16,7 @@ use crate::running::{HOLD, LOCKET, Running, locket_run};
 use crate::support::{Scratch, until_waiting};
 
 #[test]
-fn no_time_to_wait_is_one_attempt() {
+fn a_timeout_of_zero_is_one_attempt() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -58,7 +58,7 @@ fn a_waiter_runs_its_command_when_the_lock_is_free() {
 
 /// Where nobody looks, a short wait is not worth a line, and a long one is one every ten seconds.
 #[test]
-fn a_long_wait_is_told_every_ten_seconds() {
+fn a_long_wait_is_reported_every_ten_seconds() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -75,8 +75,8 @@ fn a_long_wait_is_told_every_ten_seconds() {
 /// The first attempt is made to take longer than there is time: then none is left to wait.
 #[test]
 #[cfg(target_os = "linux")]
-fn the_time_before_the_wait_counts() {
-    if !has("the_time_before_the_wait_counts", "strace", &["-qq", "true"]) {
+fn the_deadline_includes_the_time_before_the_wait() {
+    if !has("the_deadline_includes_the_time_before_the_wait", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -104,7 +104,7 @@ fn the_time_before_the_wait_counts() {
 }
 
 #[test]
-fn shared_holds_stand_beside_each_other() {
+fn shared_holds_coexist() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let reader = Running::holder_with(&path, &["-s"]);
@@ -116,7 +116,7 @@ fn shared_holds_stand_beside_each_other() {
 }
 
 #[test]
-fn the_file_is_created_and_otherwise_left_as_it_is() {
+fn a_missing_file_is_created_and_an_existing_one_unchanged() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     locket_run().arg(&path).arg("true").assert().code(0);
@@ -134,7 +134,7 @@ fn the_file_is_created_and_otherwise_left_as_it_is() {
 
 /// Two that are in at once meet at the directory that each makes and removes.
 #[test]
-fn commands_under_one_lock_come_one_after_another() {
+fn commands_under_one_lock_run_one_at_a_time() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let inside = scratch.join("inside");

@@ -19,7 +19,7 @@ fn script(text: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_lock_on_a_descriptor_stays_until_it_is_unlocked_or_closed() {
+fn a_descriptor_is_locked_until_it_is_unlocked_or_closed() {
     let text = "exec 9>f; $L lock 9; $L run -qn f true; echo $?; $L unlock 9; $L run -n f true; echo $?; \
                 $L lock -n 9; $L run -qn f true; echo $?; exec 9>&-; $L run -n f true; echo $?";
     assert_eq!(script(text), (Some(0), "75\n0\n75\n0\n".into(), String::new()));
@@ -28,20 +28,20 @@ fn a_lock_on_a_descriptor_stays_until_it_is_unlocked_or_closed() {
 /// Not what the start of the program puts in its place.
 #[cfg(target_env = "gnu")]
 #[test]
-fn a_closed_standard_stream_is_no_descriptor() {
+fn a_closed_standard_stream_is_not_open() {
     let text = "$L lock -n 0 <&-; echo $?; $L unlock 1 >&-; echo $?; $L flock -n 0 <&-; echo $?; $L lock 0 <f; echo $?";
     let (code, output, said) = script(&format!("touch f; {text}"));
     assert_eq!((code, &*output), (Some(0), "66\n66\n65\n0\n"), "{said}");
 }
 
 #[test]
-fn readers_share_descriptors_too() {
+fn descriptors_can_be_locked_shared() {
     let text = "exec 9>f; $L lock -s 9; $L run -sn f true; echo $?; $L run -qn f true; echo $?";
     assert_eq!(script(text), (Some(0), "0\n75\n".into(), String::new()));
 }
 
 #[test]
-fn contention_is_75_or_the_code_that_is_wanted() {
+fn contention_is_75_or_the_conflict_exit_code() {
     let scratch = Scratch::new();
     let _holder = Running::holder(&scratch.join("f"));
     for (options, code) in [
@@ -62,7 +62,7 @@ fn contention_is_75_or_the_code_that_is_wanted() {
 }
 
 #[test]
-fn a_file_without_a_name_is_told_by_its_descriptor() {
+fn a_file_without_a_name_is_shown_by_its_descriptor() {
     let (code, _, said) = script("exec 8>f; exec 9<f; rm f; $L lock 8; $L lock -n 9");
     assert_eq!(code, Some(75));
     assert!(said.starts_with("locket: /dev/fd/9 is held by this process"), "{said}");
@@ -106,7 +106,7 @@ fn a_descriptor_that_is_not_open_is_66() {
 }
 
 #[test]
-fn the_command_has_the_locked_descriptor_with_the_number_that_was_asked_for() {
+fn pass_fd_gives_the_command_the_locked_descriptor() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for mode in [&[][..], &["-F"], &["-s"]] {
@@ -123,13 +123,13 @@ fn the_command_has_the_locked_descriptor_with_the_number_that_was_asked_for() {
 }
 
 #[test]
-fn the_command_may_unlock_what_it_was_handed() {
+fn the_command_may_unlock_the_passed_descriptor() {
     let text = "$L run --pass-fd 9 f sh -c '$L run -qn f true; echo $?; $L unlock 9; $L run -n f true; echo $?'";
     assert_eq!(script(text), (Some(0), "75\n0\n".into(), String::new()));
 }
 
 #[test]
-fn no_stream_is_taken_for_it() {
+fn pass_fd_rejects_standard_streams_and_high_numbers() {
     let scratch = Scratch::new();
     for words in [&["--pass-fd", "2"][..], &["--pass-fd", "-1"], &["--pass-fd", "9", "-o"]] {
         locket_run().args(words).arg(scratch.lock_path()).arg("true").assert().code(64);
@@ -141,7 +141,7 @@ fn no_stream_is_taken_for_it() {
 }
 
 #[test]
-fn l1_a_directory_is_locked_as_a_file_is() {
+fn l1_a_directory_is_locked_like_a_file() {
     let scratch = Scratch::new();
     let path = scratch.path();
     let holder = Running::holder(path);
@@ -150,7 +150,7 @@ fn l1_a_directory_is_locked_as_a_file_is() {
     let told = assert_cmd::Command::new(LOCKET).arg("status").arg(path).assert().code(0);
     let told = String::from_utf8_lossy(&told.get_output().stdout).into_owned();
     assert!(told.contains(&holder.pid().to_string()), "{told}");
-    if has("l1_a_directory_is_locked_as_a_file_is (flock)", "flock", &["--version"]) {
+    if has("l1_a_directory_is_locked_like_a_file (flock)", "flock", &["--version"]) {
         assert_cmd::Command::new("flock").arg("-n").arg(path).arg("true").assert().code(1);
     }
     let mut command = Command::new(LOCKET);
@@ -165,7 +165,7 @@ fn l1_a_directory_is_locked_as_a_file_is() {
 }
 
 #[test]
-fn a_link_that_is_not_to_be_followed_is_no_directory() {
+fn no_follow_rejects_a_link_to_a_directory() {
     let scratch = Scratch::new();
     let link = scratch.join("link");
     std::os::unix::fs::symlink(scratch.path(), &link).expect("the directory is ours");
@@ -191,7 +191,7 @@ fn l15_a_directory_is_held_when_locket_is_killed() {
 }
 
 #[test]
-fn l9_a_directory_that_is_replaced_is_followed() {
+fn l9_a_waiter_moves_to_the_replacement_directory() {
     let scratch = Scratch::new();
     let path = scratch.join("d");
     std::fs::create_dir(&path).expect("the directory is ours");

@@ -233,8 +233,8 @@ fn every_example_of_the_manual_works() {
 
 /// As after `cargo install`: the program is in a directory `bin`, which is in `PATH`.
 #[test]
-fn man_finds_what_is_installed() {
-    if !has("man_finds_what_is_installed", "man", &["--version"]) {
+fn man_finds_the_installed_pages() {
+    if !has("man_finds_the_installed_pages", "man", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();

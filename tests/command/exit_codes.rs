@@ -74,7 +74,7 @@ fn wrong_arguments_are_64() {
 }
 
 #[test]
-fn a_lock_file_that_cannot_be_had_is_66() {
+fn an_unusable_lock_file_is_66() {
     let scratch = Scratch::new();
     let missing = scratch.join("nosuch/x.lock");
     assert!(fails(&missing, &["true"], 66).contains("cannot create"));
@@ -119,8 +119,8 @@ fn under(inject: &str, path: &Path, options: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_system_that_refuses_is_71() {
-    if !has("a_system_that_refuses_is_71", "strace", &["-qq", "true"]) {
+fn a_system_error_is_71() {
+    if !has("a_system_error_is_71", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -187,7 +187,7 @@ fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
 }
 
 #[test]
-fn otherwise_the_code_is_the_commands_own() {
+fn otherwise_the_status_is_that_of_the_command() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in WAYS {

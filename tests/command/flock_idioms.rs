@@ -210,8 +210,8 @@ pub(crate) fn path_with_locket_as_flock(scratch: &Scratch) -> String {
 }
 
 #[test]
-fn idioms_do_as_with_flock() {
-    let check = "idioms_do_as_with_flock";
+fn idioms_behave_as_with_flock() {
+    let check = "idioms_behave_as_with_flock";
     if !has(check, "flock", &["--version"]) {
         return;
     }
@@ -293,10 +293,10 @@ const WORDS: [&str; 50] = [
 
 /// Exit code and output. (Of what is wrong each version has words of its own.)
 #[test]
-fn random_command_lines_do_as_with_flock() {
+fn random_command_lines_behave_as_with_flock() {
     use rand::prelude::{IndexedRandom, RngExt, SeedableRng};
 
-    if !has("random_command_lines_do_as_with_flock", "flock", &["--version"]) {
+    if !has("random_command_lines_behave_as_with_flock", "flock", &["--version"]) {
         return;
     }
     let links = Scratch::new();
@@ -321,8 +321,8 @@ fn random_command_lines_do_as_with_flock() {
 
 /// The check itself: a flock that says that it has the lock, and has not.
 #[test]
-fn a_flock_that_does_not_lock_is_found_out() {
-    if !has("a_flock_that_does_not_lock_is_found_out", "flock", &["--version"]) {
+fn a_flock_that_does_not_lock_is_detected() {
+    if !has("a_flock_that_does_not_lock_is_detected", "flock", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();

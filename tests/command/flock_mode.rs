@@ -35,7 +35,7 @@ fn script(text: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn wrong_arguments_are_64_and_told_as_by_flock() {
+fn wrong_arguments_are_64_with_the_messages_of_flock() {
     let scratch = Scratch::new();
     let try_help = "Try 'flock --help' for more information.\n";
     for (words, said, points_at_help) in [
@@ -103,7 +103,7 @@ fn help_and_version() {
 }
 
 #[test]
-fn options_end_at_the_first_word_that_is_none() {
+fn options_end_at_the_first_argument() {
     let scratch = Scratch::new();
     flock(&scratch, &["f", "echo", "-", "-x", "--"]).assert().code(0).stdout("- -x --\n");
     flock(&scratch, &["--", "-n", "echo", "a"]).assert().code(0).stdout("a\n");
@@ -163,7 +163,7 @@ fn l3_a_timed_wait_is_never_early() {
 
 /// A signal that the caller blocks or ignores does not keep `--fcntl` from its deadline, and the command gets it so.
 #[test]
-fn l3_the_deadline_of_an_fcntl_lock_needs_no_signal_of_the_callers() {
+fn l3_the_deadline_of_an_fcntl_lock_is_independent_of_the_callers_signals() {
     let text = "trap '' ALRM; mkfifo ready go; flock --fcntl f sh -c 'echo >ready; read _ <go' & read _ <ready; \
                 flock --fcntl -w .2 f true; echo $?; echo >go; wait; \
                 flock --fcntl -w 9 f sh -c 'kill -ALRM $$; echo alive'";
@@ -179,14 +179,14 @@ fn l3_the_deadline_of_an_fcntl_lock_needs_no_signal_of_the_callers() {
 }
 
 #[test]
-fn fcntl_locks_exclude_each_other_and_no_others() {
+fn fcntl_locks_exclude_only_fcntl_locks() {
     let text = "exec 8<>f 9<>f; flock --fcntl 8; flock --fcntl -n 9; echo $?; flock --fcntl -sn 9; echo $?; \
                 flock -n 9; echo $?; flock --fcntl -u 8; flock --fcntl -n 9; echo $?";
     assert_eq!(script(text), (Some(0), "1\n1\n0\n0\n".into(), String::new()));
 }
 
 #[test]
-fn fcntl_locks_are_of_ranges() {
+fn fcntl_locks_cover_ranges() {
     let text = "exec 7<>f 8<>f 9<>f; flock --start 10 --length 5 8; \
                 flock --start 15 -n 9; echo $?; flock --length 10 -n 9; echo $?; flock --length 11 -n 7; echo $?; \
                 flock --start 14 -n 7; echo $?; flock --start 0xe --length 1K -n 7; echo $?";
@@ -228,7 +228,7 @@ fn a_signal_is_passed_on_and_the_lock_is_held_until_the_command_ends() {
 
 /// flock(1) exits with 128 + N when a signal has ended its command, and ends by the signal that was sent to itself.
 #[test]
-fn it_ends_by_a_signal_that_was_sent_to_it_and_by_no_other() {
+fn it_ends_by_a_signal_only_if_that_was_sent_to_it() {
     let scratch = Scratch::new();
     let run = |text: &str| {
         let mut command = Command::new(LOCKET);
@@ -244,7 +244,7 @@ fn it_ends_by_a_signal_that_was_sent_to_it_and_by_no_other() {
 
 /// Whatever its name is otherwise.
 #[test]
-fn it_is_flock_by_its_name() {
+fn a_program_named_flock_behaves_as_flock() {
     let scratch = Scratch::new();
     for (name, code) in [("flock", 1), ("/usr/bin/flock", 1), ("flocks", 64)] {
         let _holder = Running::holder(&scratch.lock_path());
@@ -257,7 +257,7 @@ fn it_is_flock_by_its_name() {
 
 /// The examples of the manual page of flock(1), each with what it says of itself.
 #[test]
-fn the_examples_of_the_manual_of_flock() {
+fn the_examples_of_flocks_manual_work() {
     let hold =
         "hold() { mkfifo r g; flock \"$@\" -c 'echo >r; read _ <g' & read _ <r; }; mkdir d; ";
     for (text, output) in [
@@ -287,8 +287,8 @@ fn the_examples_of_the_manual_of_flock() {
 
 /// What the system refuses has the codes of flock(1).
 #[test]
-fn refusals_have_the_codes_of_flock() {
-    if !has("refusals_have_the_codes_of_flock", "strace", &["-qq", "true"]) {
+fn system_errors_have_the_codes_of_flock() {
+    if !has("system_errors_have_the_codes_of_flock", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -312,7 +312,7 @@ fn refusals_have_the_codes_of_flock() {
 
 /// The lock is not on a descriptor that a script's redirections can name.
 #[test]
-fn the_descriptor_of_the_command_is_past_nine() {
+fn the_commands_descriptor_is_above_nine() {
     let text = "flock f sh -c 'exec 3>&- 4>&- 9>&-; flock -o g true; for fd in /proc/self/fd/*; do \
                 [ \"$(readlink $fd)\" = \"$PWD/f\" ] && echo ${fd##*/}; done'";
     let (_, output, _) = script(text);
@@ -321,7 +321,7 @@ fn the_descriptor_of_the_command_is_past_nine() {
 
 /// In this mode a wait is not told.
 #[test]
-fn a_wait_is_silent() {
+fn a_wait_prints_nothing() {
     let scratch = Scratch::new();
     let holder = Running::holder(&scratch.join("f"));
     let mut command = Command::new("sh");
@@ -335,7 +335,7 @@ fn a_wait_is_silent() {
 }
 
 #[test]
-fn l9_the_lock_is_of_the_file_or_directory_that_has_the_name_in_the_end() {
+fn l9_a_waiter_locks_the_replacement_file_or_directory() {
     for (make, remove) in [("touch x", "rm x"), ("mkdir x", "rmdir x")] {
         let scratch = Scratch::new();
         let path = scratch.join("x");

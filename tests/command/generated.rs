@@ -34,9 +34,9 @@ fn every_shell_has_completions() {
 }
 
 #[test]
-fn shells_understand_their_completions() {
+fn shells_accept_their_completions() {
     for (shell, load) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
-        let check = format!("shells_understand_their_completions ({shell})");
+        let check = format!("shells_accept_their_completions ({shell})");
         if !has(&check, shell, &["-c", ":"]) {
             continue;
         }
@@ -100,14 +100,14 @@ fn every_command_has_a_page() {
 }
 
 #[test]
-fn roff_has_no_complaint() {
+fn the_pages_have_no_roff_warnings() {
     for (program, arguments) in [
         ("groff", &["-man", "-Tutf8", "-ww", "-b", "-z"][..]),
         // Nobody knows the date of a page that is made when it is read; and the list of shells has
         // more breaks than it needs.
         ("mandoc", &["-T", "lint", "-W", "warning"]),
     ] {
-        let check = format!("roff_has_no_complaint ({program})");
+        let check = format!("the_pages_have_no_roff_warnings ({program})");
         // mandoc has no option that only tells its version.
         if Command::new(program).stdin(Stdio::null()).output().is_err() {
             skip(&check, &format!("{program}: not installed"));

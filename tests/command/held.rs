@@ -32,11 +32,11 @@ const CLOSERS: [(&str, &str, &str); 3] = [
 ];
 
 #[test]
-fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
+fn l15_the_lock_is_held_after_the_command_closes_its_descriptors() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for (program, script, option) in CLOSERS {
-        let check = format!("l15_a_command_that_closes_its_descriptors_keeps_the_lock ({program})");
+        let check = format!("l15_the_lock_is_held_after_the_command_closes_its_descriptors ({program})");
         if !has(&check, program, &[option, ""]) {
             continue;
         }
@@ -54,8 +54,8 @@ fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
 
 /// ssh closes what it inherits before it does anything else; no server is needed for that.
 #[test]
-fn l15_ssh_keeps_the_lock() {
-    if !has("l15_ssh_keeps_the_lock", "ssh", &["-V"]) {
+fn l15_the_lock_is_held_while_ssh_runs() {
+    if !has("l15_the_lock_is_held_while_ssh_runs", "ssh", &["-V"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -81,8 +81,8 @@ fn l15_ssh_keeps_the_lock() {
 
 /// The checks of this file, on a command that alone has the lock.
 #[test]
-fn l15_a_command_that_replaced_locket_frees_the_lock() {
-    let check = "l15_a_command_that_replaced_locket_frees_the_lock";
+fn l15_with_no_fork_closing_the_descriptors_frees_the_lock() {
+    let check = "l15_with_no_fork_closing_the_descriptors_frees_the_lock";
     let (program, script, option) = CLOSERS[1];
     if !has(check, program, &[option, ""]) {
         return;
@@ -98,7 +98,7 @@ fn l15_a_command_that_replaced_locket_frees_the_lock() {
 }
 
 #[test]
-fn l15_a_killed_locket_leaves_the_lock_until_the_command_ends() {
+fn l15_the_lock_is_held_until_the_command_ends_if_locket_is_killed() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let close = "exec 3>&- 10>&-; echo $$; read _; echo end; read _";
@@ -122,7 +122,7 @@ fn l15_a_killed_locket_leaves_the_lock_until_the_command_ends() {
 
 /// The canary keeps nothing open: neither an output that is read to its end, nor anything else.
 #[test]
-fn the_canary_has_no_stream() {
+fn the_canary_has_no_stream_open() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut command = Command::new(LOCKET);

@@ -20,7 +20,7 @@ fn said_of(words: &[&str], code: i32) -> String {
 }
 
 #[test]
-fn each_message_leads_somewhere() {
+fn each_message_has_a_hint() {
     for (words, code, expected) in [
         (&["my.lock", "ls"][..], 64, "did you mean `locket run my.lock ls`?"),
         (&["reg", "ls", "a b", "it's"], 64, r"did you mean `locket run reg ls 'a b' 'it'\''s'`?"),
@@ -90,7 +90,7 @@ fn each_message_leads_somewhere() {
 }
 
 #[test]
-fn what_needs_no_advice_works() {
+fn paths_without_a_hint_work() {
     let scratch = Scratch::new();
     let mut make = assert_cmd::Command::new("sh");
     make.args(["-c", "mkdir d; ln -s new link"]).current_dir(scratch.path()).assert().code(0);
@@ -108,7 +108,7 @@ fn what_needs_no_advice_works() {
 
 /// The real minute. At a terminal, and with a limit, nothing is said of it.
 #[test]
-fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
+fn after_a_minute_an_unlimited_wait_explains_timeouts() {
     const LINE: &str = "locket: this wait has no limit: with -w 10m locket gives up after ten minutes, with -n at once";
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -136,7 +136,7 @@ fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
 }
 
 #[test]
-fn the_help_of_every_command_is_there() {
+fn every_command_has_help() {
     for command in ["run", "wait", "status", "lock", "unlock", "flock", "completions", "man"] {
         let mut process = Command::new(LOCKET);
         let output = process.args([command, "--help"]).stderr(Stdio::null()).output();

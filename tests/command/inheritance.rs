@@ -71,7 +71,7 @@ fn extra_descriptors(launcher: &[&str]) -> Vec<String> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_locked_descriptor_is_the_only_one() {
+fn the_command_inherits_only_the_locked_descriptor() {
     let scratch = Scratch::new();
     let path = scratch.path().canonicalize().expect("it is there").join("test.lock");
     let path = path.to_str().expect("it is text");
@@ -130,7 +130,7 @@ fn the_callers_signals_reach_the_command() {
 /// A wait with a timeout needs a signal, and leaves no trace of it.
 #[test]
 #[cfg(target_os = "linux")]
-fn signals_are_as_they_were_after_a_wait() {
+fn a_wait_leaves_the_signals_unchanged() {
     use crate::running::Running;
     use crate::support::until_waiting;
 
@@ -156,9 +156,9 @@ fn signals_are_as_they_were_after_a_wait() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn sigpipe_is_at_its_default() {
+fn sigpipe_has_its_default_action() {
     let ignoring = ["--ignore-signal=PIPE"];
-    if !has("sigpipe_is_at_its_default", "env", &["--ignore-signal=PIPE", "true"]) {
+    if !has("sigpipe_has_its_default_action", "env", &["--ignore-signal=PIPE", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -175,7 +175,7 @@ fn sigpipe_is_at_its_default() {
 }
 
 #[test]
-fn a_broken_pipe_ends_the_command_quietly() {
+fn a_broken_pipe_ends_the_command_silently() {
     let scratch = Scratch::new();
     for options in [&[][..], &["-o"]] {
         let mut run = locket_run();

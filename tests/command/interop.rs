@@ -79,17 +79,17 @@ fn locket_excludes_flock() {
 
 /// The meeting itself, which must go as it does among equals.
 #[test]
-fn each_excludes_itself() {
+fn each_program_excludes_itself() {
     meet(&OURS, &OURS);
-    if has("each_excludes_itself", "flock", &["--version"]) {
+    if has("each_program_excludes_itself", "flock", &["--version"]) {
         meet(&FLOCK, &FLOCK);
     }
 }
 
 /// A script may test whether it runs under the lock by asking for it again.
 #[test]
-fn under_locket_the_lock_is_held() {
-    if !has("under_locket_the_lock_is_held", "flock", &["--version"]) {
+fn a_command_under_locket_sees_the_lock_held() {
+    if !has("a_command_under_locket_sees_the_lock_held", "flock", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();

@@ -158,8 +158,8 @@ fn a_command_that_cleans_up_before_it_stops_is_a_stopped_job() {
 }
 
 #[test]
-fn a_pipeline_reads_the_terminal() {
-    if !has_shell("a_pipeline_reads_the_terminal") {
+fn a_pipeline_can_read_the_terminal() {
+    if !has_shell("a_pipeline_can_read_the_terminal") {
         return;
     }
     let scratch = Scratch::new();
@@ -205,9 +205,9 @@ fn a_loop_stops_at_an_interrupt() {
 }
 
 #[test]
-fn a_hang_up_of_the_terminal_reaches_the_command_once() {
+fn a_hangup_of_the_terminal_reaches_the_command_once() {
     const TRIALS: usize = if cfg!(feature = "stress") { 100 } else { 10 };
-    let check = "a_hang_up_of_the_terminal_reaches_the_command_once";
+    let check = "a_hangup_of_the_terminal_reaches_the_command_once";
     if !has(check, "script", &["--version"]) || !has(check, "mkfifo", &["--version"]) {
         return;
     }
@@ -270,10 +270,10 @@ fn contained(check: &str, options: &[&str], path: &Path, command: &[&str]) -> Op
 }
 
 #[test]
-fn the_first_process_of_a_container_is_ended_by_signals() {
+fn signals_end_the_first_process_of_a_container() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let check = "the_first_process_of_a_container_is_ended_by_signals";
+    let check = "signals_end_the_first_process_of_a_container";
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let Some(mut run) = contained(check, &[], &path, &["sh", "-c", HOLD]) else { return };
         assert_ne!(run.line(), "1");
@@ -285,10 +285,10 @@ fn the_first_process_of_a_container_is_ended_by_signals() {
 
 /// The kernel discards a signal that would end the first process of a container, unless that asks for it.
 #[test]
-fn the_first_process_of_a_container_is_ended_in_its_wait() {
+fn signals_end_a_wait_of_the_first_process_of_a_container() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let check = "the_first_process_of_a_container_is_ended_in_its_wait";
+    let check = "signals_end_a_wait_of_the_first_process_of_a_container";
     let _holder = Running::holder(&path);
     for options in [&[][..], &["-q"], &["-w", "1h"]] {
         let Some(mut run) = contained(check, options, &path, &["true"]) else { return };

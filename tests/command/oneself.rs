@@ -48,7 +48,7 @@ fn an_inherited_lock_is_not_waited_for() {
 }
 
 #[test]
-fn a_holder_that_started_this_process_is_told_at_once() {
+fn a_holder_that_started_this_process_is_reported_immediately() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let shown = path.to_str().expect("it is text");

@@ -93,7 +93,7 @@ fn conflict_exit_code() {
 }
 
 #[test]
-fn no_fork_becomes_the_command_and_nothing_else_does() {
+fn only_no_fork_replaces_locket_by_the_command() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for (spelling, stays) in
@@ -123,7 +123,7 @@ fn command() {
 }
 
 #[test]
-fn verbose_says_what_happens_and_quiet_nothing() {
+fn verbose_reports_the_steps_and_quiet_reports_nothing() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let text = |options: &[&str]| {
@@ -152,7 +152,7 @@ fn verbose_says_what_happens_and_quiet_nothing() {
 }
 
 #[test]
-fn quiet_still_tells_errors() {
+fn quiet_still_reports_errors() {
     let scratch = Scratch::new();
     let path = scratch.join("missing/x.lock");
     let output = locket_run().args(["--quiet"]).arg(path).arg("true").output();
@@ -161,7 +161,7 @@ fn quiet_still_tells_errors() {
 }
 
 #[test]
-fn the_path_is_told_in_full() {
+fn errors_show_the_absolute_path() {
     let scratch = Scratch::new();
     let output =
         locket_run().current_dir(scratch.path()).args(["--verbose", "x.lock", "true"]).output();
@@ -171,7 +171,7 @@ fn the_path_is_told_in_full() {
 }
 
 #[test]
-fn the_command_keeps_its_own_options_and_dashes() {
+fn options_after_the_command_are_the_commands() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for before in [&["--"][..], &[]] {

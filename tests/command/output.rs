@@ -61,7 +61,7 @@ fn an_answer_that_cannot_be_written_is_74() {
 
 /// As a pipeline ends: `locket man run | head -1`.
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_early_is_not_an_error() {
     let scratch = Scratch::new();
     for (words, code) in ASKED {
         let (read, write) = pipe().expect("there is room for a pipe");
@@ -74,7 +74,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[cfg(target_env = "gnu")]
 #[test]
-fn a_closed_output_takes_no_answer() {
+fn a_closed_output_is_74() {
     let scratch = Scratch::new();
     let script = r#""$0" "$@" >&-"#;
     for (words, _) in ASKED {
@@ -101,7 +101,7 @@ fn flock_ends_with_1_if_it_cannot_write() {
 
 /// What is said and printed of such a name.
 #[test]
-fn a_name_cannot_change_the_text_around_it() {
+fn a_file_name_cannot_change_the_text_around_it() {
     let scratch = Scratch::new();
     let name = "a\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{200b}\u{feff}\u{9b}\x1b[8mb";
     let escaped = r"a\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{200b}\u{feff}\u{9b}\u{1b}[8mb";
@@ -145,12 +145,12 @@ fn of_all(wrapper: &[&str], options: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn status_of_all_tells_that_it_is_in_a_container() {
+fn status_all_reports_that_it_is_in_a_container() {
     let expected = if is_container() { BEYOND } else { "" };
     assert_eq!(of_all(&["env"], &[]).1, expected);
     assert_eq!(of_all(&["env"], &["-q"]).1, "");
     let wrapper = ["unshare", "-rpf", "--mount-proc"];
-    let check = "status_of_all_tells_that_it_is_in_a_container";
+    let check = "status_all_reports_that_it_is_in_a_container";
     if !has(check, wrapper[0], &[&wrapper[1..], &["true"]].concat()) {
         return;
     }
@@ -172,7 +172,7 @@ fn warned(path: &Path, options: &[&str], tenths: u32) -> String {
 }
 
 #[test]
-fn a_hold_warning_tells_the_limit_as_it_was_set() {
+fn a_hold_warning_shows_the_limit_as_given() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for (time, told) in [("50ms", "50ms"), ("0.25", "250ms"), ("0", "0s")] {
@@ -184,7 +184,7 @@ fn a_hold_warning_tells_the_limit_as_it_was_set() {
 }
 
 #[test]
-fn quiet_silences_a_hold_warning() {
+fn quiet_suppresses_a_hold_warning() {
     let scratch = Scratch::new();
     assert_eq!(warned(&scratch.lock_path(), &["-q", "--hold-warning", "1ms"], 3), "");
 }

@@ -146,7 +146,7 @@ pub(crate) fn left(shown: &str) -> Vec<String> {
 
 /// The screen itself, on which what is not erased stays.
 #[test]
-fn what_is_not_erased_is_left() {
+fn the_screen_shows_what_is_not_erased() {
     assert_eq!(left("\r\x1b[J\x1b[?7lone\x1b[?7h\r\x1b[J"), [""; 0]);
     assert_eq!(left("\r\x1b[J\x1b[?7lone\x1b[?7h"), ["one"]);
     assert_eq!(left("long line\rone"), ["oneg line"]);

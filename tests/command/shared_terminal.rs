@@ -30,8 +30,8 @@ fn shown_in_session(path: &Path, shell: &[&str], script: &str) -> String {
 
 /// As the recipes of `make -j` do.
 #[test]
-fn beside_a_holder_at_the_same_terminal_lines_stay() {
-    let check = "beside_a_holder_at_the_same_terminal_lines_stay";
+fn lines_stay_if_the_holder_has_the_same_terminal() {
+    let check = "lines_stay_if_the_holder_has_the_same_terminal";
     if !has(check, "setsid", &["--version"]) || !has(check, "mkfifo", &["--version"]) {
         return;
     }
@@ -51,8 +51,8 @@ fn beside_a_holder_at_the_same_terminal_lines_stay() {
 
 /// timeout(1) moves itself and its command to the background.
 #[test]
-fn under_timeout_lines_stay() {
-    let check = "under_timeout_lines_stay";
+fn lines_stay_under_timeout() {
+    let check = "lines_stay_under_timeout";
     if !has(check, "setsid", &["--version"]) || !has(check, "timeout", &["1", "true"]) {
         return;
     }
@@ -65,8 +65,8 @@ fn under_timeout_lines_stay() {
 }
 
 #[test]
-fn a_line_that_is_too_long_names_the_holder() {
-    if !has("a_line_that_is_too_long_names_the_holder", "stty", &["--version"]) {
+fn a_shortened_line_keeps_the_holder() {
+    if !has("a_shortened_line_keeps_the_holder", "stty", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -93,8 +93,8 @@ fn a_line_that_is_too_long_names_the_holder() {
 /// A terminal that wraps its lines anew when its window is narrowed: tmux. (When there is room on the screen, it
 /// scrolls the line off even so, out of reach. Here there is none.)
 #[test]
-fn in_a_window_that_was_narrowed_nothing_is_left() {
-    let check = "in_a_window_that_was_narrowed_nothing_is_left";
+fn a_narrowed_window_has_no_remains_of_the_line() {
+    let check = "a_narrowed_window_has_no_remains_of_the_line";
     if !has(check, "tmux", &["-V"]) {
         return;
     }
@@ -126,7 +126,7 @@ fn in_a_window_that_was_narrowed_nothing_is_left() {
 
 /// A terminal of which the kernel does not say whose it is gets the line: nothing else writes there.
 #[test]
-fn alone_at_its_terminal_the_line_changes() {
+fn the_line_changes_if_locket_is_alone_at_the_terminal() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);

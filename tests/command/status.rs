@@ -76,7 +76,7 @@ fn a_free_lock() {
 }
 
 #[test]
-fn who_holds_it_and_who_waits() {
+fn holders_and_waiters_are_listed() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -105,7 +105,7 @@ fn who_holds_it_and_who_waits() {
 }
 
 #[test]
-fn the_same_as_json() {
+fn holders_and_waiters_are_listed_as_json() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -161,7 +161,7 @@ fn the_shape_of_the_json_is_as_documented() {
 }
 
 #[test]
-fn shared_holders_are_all_told() {
+fn all_shared_holders_are_listed() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let readers = [(); 2].map(|()| Running::holder_with(&path, &["-s"]));
@@ -178,8 +178,8 @@ fn shared_holders_are_all_told() {
 
 /// Holders come and go under its eyes, and none of them meets anybody.
 #[test]
-fn nobody_is_disturbed() {
-    if !has("nobody_is_disturbed", "strace", &["-qq", "true"]) {
+fn status_never_touches_the_lock() {
+    if !has("status_never_touches_the_lock", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -204,7 +204,7 @@ fn nobody_is_disturbed() {
 }
 
 #[test]
-fn several_files_are_held_if_one_is() {
+fn the_exit_code_of_several_files_is_0_if_one_is_held() {
     let scratch = Scratch::new();
     let (free, path) = (scratch.join("free.lock"), scratch.lock_path());
     let holder = Running::holder(&path);
@@ -219,7 +219,7 @@ fn several_files_are_held_if_one_is() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
+fn an_unreachable_file_is_66_and_the_others_are_reported() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _holder = Running::holder(&path);
@@ -237,14 +237,14 @@ fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
 
 /// Whoever may not open the file may still ask.
 #[test]
-fn an_unreadable_file_is_told_of() {
+fn status_works_on_an_unreadable_file() {
     use std::os::unix::fs::PermissionsExt;
-    if !crate::support::has_mounted_root("an_unreadable_file_is_told_of") {
+    if !crate::support::has_mounted_root("status_works_on_an_unreadable_file") {
         return;
     }
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let launcher = if is_root() { &powerless[..] } else { &["env"] };
-    if !has("an_unreadable_file_is_told_of", launcher[0], &[&launcher[1..], &["true"]].concat()) {
+    if !has("status_works_on_an_unreadable_file", launcher[0], &[&launcher[1..], &["true"]].concat()) {
         return;
     }
     let scratch = Scratch::new();
@@ -311,7 +311,7 @@ fn shown(kind: &str, no_colour: Option<&str>, file: &str) -> String {
 }
 
 #[test]
-fn colours_are_for_a_terminal_whose_user_wants_them() {
+fn colours_need_a_terminal_and_no_no_color() {
     let plain = "x.lock: free (no such file)\r\n";
     assert_eq!(
         shown("xterm", None, "x.lock"),
@@ -322,13 +322,13 @@ fn colours_are_for_a_terminal_whose_user_wants_them() {
 }
 
 #[test]
-fn a_name_cannot_write_on_the_screen() {
+fn a_file_name_cannot_write_on_the_screen() {
     assert!(shown("xterm", None, "a\n\x1b[31mb").starts_with(r"a\n\u{1b}[31mb: "));
 }
 
 #[test]
-fn a_system_that_does_not_tell_is_71() {
-    if !has("a_system_that_does_not_tell_is_71", "strace", &["-qq", "true"]) {
+fn a_failed_query_is_71() {
+    if !has("a_failed_query_is_71", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();

@@ -28,7 +28,7 @@ fn waiter(terminal: &Terminal, kind: &str, options: &[&str], path: &Path) -> Com
 const DRAWN: &str = "\r\x1b[J\x1b[?7llocket: ";
 
 #[test]
-fn a_wait_is_a_line_that_changes_and_is_gone_in_the_end() {
+fn a_wait_shows_a_changing_line_and_erases_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in [&[][..], &["-w", "1h"], &["-o"], &["--verbose"]] {
@@ -53,7 +53,7 @@ fn a_wait_is_a_line_that_changes_and_is_gone_in_the_end() {
 }
 
 #[test]
-fn the_line_has_the_path_as_it_was_given_and_is_one_line() {
+fn the_line_shows_the_path_as_given_and_escaped() {
     let scratch = Scratch::new();
     let _holder = Running::holder(&scratch.join("a\n\x1b[2Jb"));
     let mut terminal = Terminal::new();
@@ -75,7 +75,7 @@ fn refused(kind: &str, options: &[&str], path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_a_wait_comes_to_is_left() {
+fn the_message_of_a_failed_wait_stays() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -88,7 +88,7 @@ fn what_a_wait_comes_to_is_left() {
 }
 
 #[test]
-fn a_terminal_that_cannot_erase_gets_a_line_that_stays() {
+fn a_terminal_that_cannot_erase_gets_lasting_lines() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for kind in ["dumb", ""] {
@@ -106,7 +106,7 @@ fn a_terminal_that_cannot_erase_gets_a_line_that_stays() {
 }
 
 #[test]
-fn no_wait_says_nothing() {
+fn without_a_wait_nothing_is_shown() {
     let scratch = Scratch::new();
     let terminal = Terminal::new();
     let mut command = waiter(&terminal, "xterm", &["-w", "1h"], &scratch.lock_path());
@@ -130,8 +130,8 @@ fn has_sessions(check: &str) -> bool {
 }
 
 #[test]
-fn who_ends_a_wait_leaves_no_line() {
-    if !has_sessions("who_ends_a_wait_leaves_no_line") {
+fn a_wait_ended_by_a_signal_leaves_no_line() {
+    if !has_sessions("a_wait_ended_by_a_signal_leaves_no_line") {
         return;
     }
     let scratch = Scratch::new();
@@ -157,8 +157,8 @@ fn who_ends_a_wait_leaves_no_line() {
 }
 
 #[test]
-fn who_ignores_an_interrupt_waits_on() {
-    if !has_sessions("who_ignores_an_interrupt_waits_on") {
+fn a_waiter_that_ignores_interrupts_waits_on() {
+    if !has_sessions("a_waiter_that_ignores_interrupts_waits_on") {
         return;
     }
     let scratch = Scratch::new();
@@ -183,7 +183,7 @@ fn who_ignores_an_interrupt_waits_on() {
 
 /// The mask and the actions are the command's as they were the caller's.
 #[test]
-fn a_wait_at_a_terminal_leaves_the_signals_as_they_were() {
+fn a_wait_at_a_terminal_leaves_the_signals_unchanged() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let signals = |after_a_wait: bool| {
@@ -233,8 +233,8 @@ fn shown_by_a_job(in_background: bool) -> String {
 
 /// Another job may write to the screen: what it wrote would be erased.
 #[test]
-fn in_the_background_a_wait_is_a_line_that_stays() {
-    if has_sessions("in_the_background_a_wait_is_a_line_that_stays") {
+fn a_wait_in_the_background_shows_lasting_lines() {
+    if has_sessions("a_wait_in_the_background_shows_lasting_lines") {
         let shown = shown_by_a_job(true);
         assert!(shown.contains("locket: waiting for ") && !shown.contains('\x1b'), "{shown:?}");
         // The check itself.
@@ -245,10 +245,10 @@ fn in_the_background_a_wait_is_a_line_that_stays() {
 /// A terminal is a device, and not opened. The first process of a session that has no terminal would
 /// get it with the open, and be sent its Ctrl-C from then on.
 #[test]
-fn a_terminal_is_no_lock_file() {
+fn a_terminal_cannot_be_locked() {
     const HAS_NONE: i32 = 33;
     const NO_INPUT: i32 = 66;
-    if !has_sessions("a_terminal_is_no_lock_file") {
+    if !has_sessions("a_terminal_cannot_be_locked") {
         return;
     }
     let terminal = Terminal::new();

@@ -83,12 +83,12 @@ const LAUNCHERS: [Launcher; 9] = [
 ];
 
 #[test]
-fn l15_under_a_tool_and_over_it_the_lock_is_held() {
+fn l15_the_lock_is_held_under_and_over_a_tool() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = "echo ready; read x; exit 7";
     for (works, launch) in LAUNCHERS {
-        let check = format!("l15_under_a_tool_and_over_it_the_lock_is_held ({})", works[0]);
+        let check = format!("l15_the_lock_is_held_under_and_over_a_tool ({})", works[0]);
         if !has(&check, works[0], &works[1..]) {
             continue;
         }
@@ -126,8 +126,8 @@ fn held_while_it_runs(command: &mut Command, path: &Path, name: &str) {
 
 /// A server of tmux outlives the command that started it. It keeps the lock that it inherited, and not with `-o`.
 #[test]
-fn a_server_keeps_the_lock_that_it_inherited() {
-    let check = "a_server_keeps_the_lock_that_it_inherited";
+fn a_server_keeps_the_inherited_lock() {
+    let check = "a_server_keeps_the_inherited_lock";
     if !has(check, "tmux", &["-V"]) {
         return;
     }

@@ -183,7 +183,7 @@ fn l15_a_stopped_terminal_delays_no_signal() {
 
 /// The checks themselves: a program that writes in the ordinary way is stuck.
 #[test]
-fn an_ordinary_write_waits() {
+fn an_ordinary_write_blocks() {
     let (read, write) = full_pipe();
     let mut command = Command::new("sh");
     command.args(["-c", "echo before; echo text >&2; echo after"]).stderr(write);

@@ -68,7 +68,7 @@ fn it_ends_when_the_file_is_deleted() {
 }
 
 #[test]
-fn it_goes_on_for_the_file_that_replaces_the_old_one() {
+fn it_waits_for_the_replacement_file() {
     let scratch = Scratch::new();
     let (path, new) = (scratch.lock_path(), scratch.join("new"));
     let mut moved = vec![];
@@ -89,7 +89,7 @@ fn it_goes_on_for_the_file_that_replaces_the_old_one() {
 
 /// One deadline for all the files.
 #[test]
-fn a_file_that_is_replaced_is_waited_for_by_the_same_deadline() {
+fn a_replacement_does_not_restart_the_deadline() {
     let scratch = Scratch::new();
     let (path, new) = (scratch.lock_path(), scratch.join("new"));
     let (first, second) = (Running::holder(&path), Running::holder(&new));
@@ -103,7 +103,7 @@ fn a_file_that_is_replaced_is_waited_for_by_the_same_deadline() {
 }
 
 #[test]
-fn what_is_free_is_not_waited_for() {
+fn a_free_lock_is_not_waited_for() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for missing in [path.clone(), scratch.join("nosuch/x.lock")] {
@@ -120,7 +120,7 @@ fn what_is_free_is_not_waited_for() {
 }
 
 #[test]
-fn it_gives_up_as_run_does() {
+fn it_times_out_like_run() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -138,7 +138,7 @@ fn it_gives_up_as_run_does() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_66() {
+fn a_path_that_cannot_be_opened_is_66() {
     let scratch = Scratch::new();
     make_script(&scratch.join("file"), "");
     for path in [Path::new("/dev/null"), &scratch.join("file/x.lock")] {
@@ -150,8 +150,8 @@ fn what_cannot_be_opened_is_66() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_system_that_refuses_is_71() {
-    if !has("a_system_that_refuses_is_71", "strace", &["-qq", "true"]) {
+fn a_system_error_is_71() {
+    if !has("a_system_error_is_71", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();

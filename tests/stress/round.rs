@@ -80,7 +80,7 @@ impl Round {
         Self::judge(directory, &crowd, moves)
     }
 
-    fn judged(directory: &Path, crowd: &Crowd, moves: usize) -> Self {
+    fn judge(directory: &Path, crowd: &Crowd, moves: usize) -> Self {
         let mut killed: BTreeSet<u32> = crowd.kills.iter().map(|kill| kill.process).collect();
         let (calls, seen) = (read(directory, "calls", &killed), read(directory, "seen", &killed));
         let mut history = History::parse(&calls).expect("the log should be a history");
