@@ -110,7 +110,7 @@ fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
     if let Some(signal) = plan.signal {
         thread::sleep(plan.after);
         // Locket and its command are in this group. The child is not reaped yet, so no other process has its id.
-        let group = Pid::from_raw(child.id().try_into().expect("process ids are small"));
+        let group = Pid::from_raw(child.id().try_into().expect("a process id fits into i32"));
         runs.lock().expect("no thread panicked").victims.insert(child.id());
         // The process may have ended by now.
         let _ = if plan.alone { kill(group, signal) } else { killpg(group, signal) };

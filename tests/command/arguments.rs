@@ -1,5 +1,5 @@
-//! - Paths, arguments and strings are bytes: whatever they are, they arrive as they are.
-//! - `-c` goes to `$SHELL`, or to `/bin/sh` if there is none.
+//! - Paths, arguments and strings are bytes, and reach the command unchanged.
+//! - `-c` is run by `$SHELL`, or by `/bin/sh` if that is unset.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +46,7 @@ fn a_lock_file_name_may_have_any_bytes() {
         assert!(path.exists());
         locket_run().arg("-n").arg(&path).arg("true").assert().code(75);
     }
-    // A name that looks like an option, too.
+    // A name that looks like an option is allowed too.
     let mut run = locket_run();
     run.current_dir(scratch.path()).args(["--", "-n", "true"]).assert().code(0);
     assert!(scratch.join("-n").exists());

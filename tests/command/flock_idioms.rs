@@ -1,5 +1,5 @@
-//! What shell scripts do with flock(1): each idiom is run twice, with the system's flock(1) and with locket called as
-//! `flock`, and both do the same: what is printed, what is said, and the exit code.
+//! Idioms of shell scripts with flock(1). Each is run twice, with the system's flock(1) and with locket called as `flock`.
+//! Standard output, standard error and the exit code must be the same.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::Output;
 use crate::running::{LOCKET, has};
 use crate::support::{PATIENCE, Scratch};
 
-/// Functions for the idioms. `hold OPTIONS... FILE` has the lock held in the background until `let_go`.
+/// Functions for the idioms. `hold OPTIONS... FILE` holds the lock in the background until `let_go`.
 const PRELUDE: &str = r#"
 hold() {
     mkfifo held go
@@ -189,7 +189,7 @@ fn run(shell: &str, text: &str, path: &str) -> Output {
     command.output().expect("the shell should run")
 }
 
-/// Without the times.
+/// Returns the exit code and the outputs, without the times in them.
 fn comparable(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
@@ -202,10 +202,10 @@ fn comparable(output: &Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// A directory in which locket is called flock, as the first of `PATH`.
+/// Returns a `PATH` whose first directory has locket under the name flock.
 pub(crate) fn path_with_locket_as_flock(scratch: &Scratch) -> String {
     let link = scratch.join("flock");
-    symlink(Path::new(LOCKET), link).expect("the directory is ours");
+    symlink(Path::new(LOCKET), link).expect("the directory should be writable");
     format!("{}:{}", scratch.path().display(), std::env::var("PATH").unwrap_or_default())
 }
 
@@ -237,7 +237,7 @@ fn idioms_behave_as_with_flock() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-/// What command lines are made of. The system's flock(1) may be older than those options that are not here.
+/// The words of the command lines. The system's flock(1) may be older than the options that are missing here.
 const WORDS: [&str; 50] = [
     "-s",
     "-x",
@@ -291,7 +291,7 @@ const WORDS: [&str; 50] = [
     "-",
 ];
 
-/// Exit code and output. (Of what is wrong each version has words of its own.)
+/// Compares exit code and standard output. (Each version words its errors differently.)
 #[test]
 fn random_command_lines_behave_as_with_flock() {
     use rand::prelude::{IndexedRandom, RngExt, SeedableRng};
@@ -319,7 +319,7 @@ fn random_command_lines_behave_as_with_flock() {
     }
 }
 
-/// The check itself: a flock that says that it has the lock, and has not.
+/// A flock that reports success and does not lock must be detected.
 #[test]
 fn a_flock_that_does_not_lock_is_detected() {
     if !has("a_flock_that_does_not_lock_is_detected", "flock", &["--version"]) {

@@ -1,4 +1,4 @@
-//! Where people stumble, each message leads somewhere. What is advised works.
+//! Each message about a common mistake has a hint, and the hint works.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::running::{LOCKET, Running, locket_run};
 use crate::support::{PATIENCE, Scratch};
 
-/// Runs locket in a directory that has a regular file `reg`, a FIFO, and links that lead nowhere; returns what it says.
+/// Runs locket in a directory with a regular file `reg`, a FIFO, and dangling links. Returns its message.
 #[track_caller]
 fn said_of(words: &[&str], code: i32) -> String {
     let scratch = Scratch::new();
@@ -16,7 +16,7 @@ fn said_of(words: &[&str], code: i32) -> String {
     let mut command = assert_cmd::Command::new(LOCKET);
     let run = command.args(words).current_dir(scratch.path()).timeout(PATIENCE).assert();
     let output = run.code(code).stdout("").get_output().clone();
-    String::from_utf8(output.stderr).expect("it is text")
+    String::from_utf8(output.stderr).expect("it should be UTF-8")
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn each_message_has_a_hint() {
         ),
         (&["9"], 64, "did you mean `locket lock 9`?"),
         (&["-n", "9"], 64, "did you mean `locket lock -n 9`?"),
-        // What is only misspelled is told by clap.
+        // clap reports what is only misspelled.
         (&["stauts", "my.lock"], 64, "'status'"),
         (
             &["run", "my.lock"],
@@ -106,7 +106,7 @@ fn paths_without_a_hint_work() {
     assert!(scratch.join("new").exists());
 }
 
-/// The real minute. At a terminal, and with a limit, nothing is said of it.
+/// Waits the real minute. At a terminal, and with a timeout, there is no such line.
 #[test]
 fn after_a_minute_an_unlimited_wait_explains_timeouts() {
     const LINE: &str = "locket: this wait has no limit: with -w 10m locket gives up after ten minutes, with -n at once";
@@ -116,15 +116,15 @@ fn after_a_minute_an_unlimited_wait_explains_timeouts() {
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
     let start = Instant::now();
-    let unlimited = Running::heard(&[], &path);
-    let limited = Running::heard(&["-w", "1h"], &path);
+    let unlimited = Running::with_messages(&[], &path);
+    let limited = Running::with_messages(&["-w", "1h"], &path);
     loop {
         let line = unlimited.line_within(PATIENCE);
         if line == LINE {
             break;
         }
         assert!(line.starts_with("locket: waiting "), "{line}");
-        assert!(start.elapsed() < MINUTE + PATIENCE, "it is not said");
+        assert!(start.elapsed() < MINUTE + PATIENCE, "there should be a line about timeouts");
     }
     assert!(start.elapsed() >= MINUTE);
     holder.end();

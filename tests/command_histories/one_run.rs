@@ -66,7 +66,7 @@ impl Way {
 }
 
 fn nanoseconds(time: Duration) -> Time {
-    time.as_nanos().try_into().expect("it is short")
+    time.as_nanos().try_into().expect("it fits into 64 bits")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,25 +106,25 @@ pub(super) struct Plan {
 
 /// What the command reported.
 #[derive(Debug, Default)]
-struct Told {
+struct Report {
     pid: Option<i32>,
     begun: Option<Time>,
     ended: Option<Time>,
 }
 
-impl Told {
+impl Report {
     /// Reads whole lines only: the command may be killed during a write.
     fn read(path: &Path) -> io::Result<Self> {
         let text = fs::read_to_string(path)?;
-        let mut told = Self::default();
+        let mut report = Self::default();
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             match *line.split(' ').collect::<Vec<_>>() {
-                ["in", pid, time] => (told.pid, told.begun) = (pid.parse().ok(), time.parse().ok()),
-                ["out", time] => told.ended = time.parse().ok(),
+                ["in", pid, time] => (report.pid, report.begun) = (pid.parse().ok(), time.parse().ok()),
+                ["out", time] => report.ended = time.parse().ok(),
                 _ => return Err(io::Error::other(format!("unknown line {line:?}"))),
             }
         }
-        Ok(told)
+        Ok(report)
     }
 }
 
@@ -136,7 +136,7 @@ pub(super) fn run(
     runs: &Mutex<Runs>,
 ) -> io::Result<()> {
     let way = &WAYS[plan.way];
-    let path = directory.join(format!("told.{}", plan.number));
+    let path = directory.join(format!("report.{}", plan.number));
     let output = OpenOptions::new().create(true).append(true).open(&path)?;
     let mut command = Command::new(program);
     command.arg("run").args(way.options).arg("--quiet").arg(directory.join("lock"));
@@ -155,10 +155,10 @@ pub(super) fn run(
         }
     }
     let gone = clock::now();
-    let told = Told::read(&path)?;
+    let report = Report::read(&path)?;
     fs::remove_file(&path)?;
     let mut runs = runs.lock().expect("no thread panicked");
-    runs.note(plan, way, (called, sent, gone), &told, status);
+    runs.note(plan, way, (called, sent, gone), &report, status);
     Ok(())
 }
 
@@ -168,15 +168,15 @@ impl Runs {
         plan: &Plan,
         way: &Way,
         (called, sent, gone): (Time, Option<Time>, Time),
-        told: &Told,
+        report: &Report,
         status: ExitStatus,
     ) {
         // When the whole group is killed, the command may run on for a moment after the lock is free.
         let ended_by_kill =
             plan.sent.is_some_and(|it| (it.number, it.target) == (libc::SIGKILL, Target::Group));
         let last = sent.filter(|_| ended_by_kill).unwrap_or(gone);
-        let begun = told.begun.filter(|&at| at <= last);
-        let ended = told.ended.filter(|&at| at <= last);
+        let begun = report.begun.filter(|&at| at <= last);
+        let ended = report.ended.filter(|&at| at <= last);
 
         let expected = match (status.code(), status.signal(), plan.sent) {
             (Some(0), ..) => begun.is_some() && ended.is_some(),
@@ -185,7 +185,7 @@ impl Runs {
             _ => false,
         };
         if !expected {
-            self.problems.push(format!("{plan:?}, {:?}: {told:?}, {status}", way.options));
+            self.problems.push(format!("{plan:?}, {:?}: {report:?}, {status}", way.options));
         }
         if let (Some(sent), Some(_)) = (plan.sent, sent) {
             self.sent.insert((sent.number, sent.target));
@@ -229,13 +229,13 @@ impl Runs {
 }
 
 /// Sends the signal. Returns the time just before, or `None` if the run was over.
-fn send(sent: Sent, child: &mut Child, told: &Path, after: Duration) -> io::Result<Option<Time>> {
-    let locket: i32 = child.id().try_into().expect("process ids are small");
+fn send(sent: Sent, child: &mut Child, report: &Path, after: Duration) -> io::Result<Option<Time>> {
+    let locket: i32 = child.id().try_into().expect("a process id fits into i32");
     let process = match sent.target {
         Target::Locket => locket,
         Target::Group => -locket,
         Target::Holder | Target::Command => {
-            let Some(command) = command_of(child, told)? else { return Ok(None) };
+            let Some(command) = command_of(child, report)? else { return Ok(None) };
             if sent.target == Target::Command { command } else { locket }
         }
     };
@@ -249,9 +249,9 @@ fn send(sent: Sent, child: &mut Child, told: &Path, after: Duration) -> io::Resu
 }
 
 /// Waits until the command has begun. Returns its process id, or `None` if the run ended without it.
-fn command_of(child: &mut Child, told: &Path) -> io::Result<Option<i32>> {
+fn command_of(child: &mut Child, report: &Path) -> io::Result<Option<i32>> {
     loop {
-        if let Some(pid) = Told::read(told)?.pid {
+        if let Some(pid) = Report::read(report)?.pid {
             return Ok(Some(pid));
         }
         if child.try_wait()?.is_some() {
@@ -271,7 +271,7 @@ fn kill(process: i32, number: i32) -> bool {
 fn end_of(child: &mut Child, plan: &Plan) -> io::Result<ExitStatus> {
     let stopping = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     let is_stopped = plan.sent.is_some_and(|sent| stopping.contains(&sent.number));
-    let group = child.id().try_into().map(|pid: i32| -pid).expect("process ids are small");
+    let group = child.id().try_into().map(|pid: i32| -pid).expect("a process id fits into i32");
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {

@@ -34,10 +34,10 @@ fn main() {
             text.replace(from, to)
         });
         let changed = Path::new(&out).join(mutation.name).with_extension("rs");
-        fs::write(&changed, changed_text).expect("OUT_DIR is ours");
+        fs::write(&changed, changed_text).expect("OUT_DIR should be writable");
         module(&mut subjects, mutation.name, &src, &changed, Some(mutation.file));
     }
-    fs::write(Path::new(&out).join("subjects.rs"), subjects).expect("OUT_DIR is ours");
+    fs::write(Path::new(&out).join("subjects.rs"), subjects).expect("OUT_DIR should be writable");
 }
 
 fn module(into: &mut String, name: &str, src: &Path, changed: &Path, which: Option<&str>) {

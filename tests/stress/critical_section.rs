@@ -64,7 +64,7 @@ fn count_of(directory: &Path, file: u64) -> File {
     let path = directory.join(format!("count.{file}"));
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.open(path).expect("the directory is ours")
+    options.open(path).expect("the directory should be writable")
 }
 
 fn read(count: &File) -> u64 {

@@ -96,14 +96,14 @@ impl Crowd {
         let (process, worker) = self.workers.swap_remove(victim);
         let after = clock::now();
         // The process id of an unreaped child is not reused.
-        kill(pid(&worker), Signal::SIGKILL).expect("the worker is our child");
+        kill(pid(&worker), Signal::SIGKILL).expect("the worker is a child of the test");
         self.reap(process, worker, after);
     }
 
     fn kill_all(&mut self) {
         let after = clock::now();
         for (_, worker) in &self.workers {
-            killpg(pid(worker), Signal::SIGKILL).expect("the worker is our child");
+            killpg(pid(worker), Signal::SIGKILL).expect("the worker is a child of the test");
         }
         for (process, worker) in std::mem::take(&mut self.workers) {
             self.reap(process, worker, after);
@@ -111,7 +111,7 @@ impl Crowd {
     }
 
     fn reap(&mut self, process: u32, mut worker: Child, after: u64) {
-        let status = worker.wait().expect("the worker is our child");
+        let status = worker.wait().expect("the worker is a child of the test");
         self.orphaned += usize::from(reap_orphans(pid(&worker)));
         if status.signal() == Some(9) {
             self.kills.push(Kill { process, after, before: clock::now() });
@@ -122,9 +122,9 @@ impl Crowd {
 
     fn stop(&mut self, victim: usize, time: Duration) {
         let pid = pid(&self.workers[victim].1);
-        kill(pid, Signal::SIGSTOP).expect("the worker is our child");
+        kill(pid, Signal::SIGSTOP).expect("the worker is a child of the test");
         thread::sleep(time);
-        kill(pid, Signal::SIGCONT).expect("the worker is our child");
+        kill(pid, Signal::SIGCONT).expect("the worker is a child of the test");
         self.stops += 1;
     }
 
@@ -136,7 +136,7 @@ impl Crowd {
         for (process, worker) in &mut self.workers {
             let mut status = None;
             until("a worker should end after the round", || {
-                status = worker.try_wait().expect("the worker is our child");
+                status = worker.try_wait().expect("the worker is a child of the test");
                 status.is_some()
             });
             assert!(status.is_some_and(|it| it.success()), "worker {process}: {status:?}");
@@ -177,10 +177,10 @@ fn reap_orphans(parent: Pid) -> bool {
 }
 
 fn pid(worker: &Child) -> Pid {
-    Pid::from_raw(worker.id().try_into().expect("process ids are small"))
+    Pid::from_raw(worker.id().try_into().expect("a process id fits into i32"))
 }
 
 /// Returns the upper bound of every delay, in nanoseconds.
 pub(crate) fn longest_delay() -> u64 {
-    PATIENCE.as_nanos().try_into().expect("it is short")
+    PATIENCE.as_nanos().try_into().expect("it fits into 64 bits")
 }

@@ -22,7 +22,11 @@ impl Log {
         let process = config.process;
         let file = |kind: &str| {
             let path = config.directory.join(format!("log.{kind}.{process}.{thread}"));
-            OpenOptions::new().create(true).append(true).open(path).expect("the directory is ours")
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("the directory should be writable")
         };
         Self { process, thread, calls: file("calls"), seen: file("seen") }
     }

@@ -50,9 +50,9 @@ impl Round {
     pub(crate) fn play(seed: u64, shape: &Shape) -> Self {
         let scratch = Scratch::new();
         let directory = scratch.path();
-        shape.layout.make(directory).expect("the directory is ours");
+        shape.layout.make(directory).expect("the directory should be writable");
         let mut random = SmallRng::seed_from_u64(seed);
-        let lasts = u64::try_from(shape.lasts.as_nanos()).expect("it is short");
+        let lasts = u64::try_from(shape.lasts.as_nanos()).expect("it fits into 64 bits");
         let config = WorkerConfig {
             process: 0,
             threads: shape.threads,
@@ -157,14 +157,14 @@ fn lost_kill(history: &History, process: u32) -> Option<Kill> {
 /// Returns the logs of one kind. The last line can be torn if the process was killed or is a child, and only then.
 fn read(directory: &Path, kind: &str, killed: &BTreeSet<u32>) -> String {
     let mut all = String::new();
-    for entry in fs::read_dir(directory).expect("the directory is ours").flatten() {
+    for entry in fs::read_dir(directory).expect("the directory should be writable").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let parts: Vec<&str> = name.split('.').collect();
         let ["log", its_kind, process, _] = parts[..] else { continue };
         if its_kind != kind {
             continue;
         }
-        let text = fs::read_to_string(entry.path()).expect("the log is ours");
+        let text = fs::read_to_string(entry.path()).expect("the log should be readable");
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let may_be_killed =
             process.parse().is_ok_and(|it| killed.contains(&it) || parent_of(it).is_some());

@@ -219,7 +219,9 @@ fn path_number(number: usize) -> u32 {
 fn mode_and_timeout(request: Request) -> (Mode, Option<u64>) {
     let timeout = match request.timeout {
         Timeout::Try => Some(0),
-        Timeout::Timed(timeout) => Some(timeout.as_nanos().try_into().expect("it is short")),
+        Timeout::Timed(timeout) => {
+            Some(timeout.as_nanos().try_into().expect("it fits into 64 bits"))
+        }
         Timeout::Forever => None,
     };
     (if request.shared { Mode::Shared } else { Mode::Exclusive }, timeout)

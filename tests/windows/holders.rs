@@ -30,14 +30,17 @@ fn only_holder(status: &LockStatus) -> &OwnerKind {
 
 #[test]
 fn l12_processes_with_the_file_open_are_reported() {
-    if !is_real_windows("l12_processes_with_the_file_open_are_reported", "Wine has no Restart Manager") {
+    if !is_real_windows(
+        "l12_processes_with_the_file_open_are_reported",
+        "Wine has no Restart Manager",
+    ) {
         return;
     }
     let scratch = Scratch::new();
     let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
     holder.ok("acquire a");
     let status = status_of(&scratch);
-        let OwnerKind::OpenIn(openers) = only_holder(&status) else { panic!("{status:?}") };
+    let OwnerKind::OpenIn(openers) = only_holder(&status) else { panic!("{status:?}") };
     let [opener] = &openers[..] else { panic!("{openers:?}") };
     assert_eq!((opener.pid, opener.is_this), (holder.pid(), false));
     assert!(opener.name.as_deref().is_some_and(|name| name.contains("locket-peer")));
@@ -54,8 +57,11 @@ fn l12_a_process_with_the_file_open_is_not_reported_as_holder() -> Outcome {
     let mut opener = Peer::spawn();
     opener.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
     let status = status_of(&scratch);
-        assert!(matches!(only_holder(&status), OwnerKind::OpenIn(_) | OwnerKind::Unknown), "{status:?}");
-        assert!(status.to_string().starts_with("an unknown process"), "{status}");
+    assert!(
+        matches!(only_holder(&status), OwnerKind::OpenIn(_) | OwnerKind::Unknown),
+        "{status:?}"
+    );
+    assert!(status.to_string().starts_with("an unknown process"), "{status}");
     Ok(())
 }
 

@@ -46,7 +46,10 @@ const REPLACEMENTS: [Replacement; 4] = [
     },
 ];
 
-fn for_every_replacement(check: &str, mut body: impl FnMut(&Scratch, &dyn Fn()) -> Outcome) -> Outcome {
+fn for_every_replacement(
+    check: &str,
+    mut body: impl FnMut(&Scratch, &dyn Fn()) -> Outcome,
+) -> Outcome {
     for Replacement { name, apply, wine } in REPLACEMENTS {
         if wine.is_some_and(|wine| !is_real_windows(&format!("{check} ({name})"), wine)) {
             continue;

@@ -22,7 +22,7 @@ fn locket_run() -> assert_cmd::Command {
 /// A command that holds the lock: a peer.
 #[track_caller]
 fn holder(path: &Path, options: &[&str]) -> Peer {
-    let path = path.to_str().expect("it is text");
+    let path = path.to_str().expect("it should be UTF-8");
     Peer::under(&[&[LOCKET, "run"], options, &[path, "--"]].concat())
 }
 
@@ -31,7 +31,7 @@ fn is_free(scratch: &Scratch) -> bool {
     match scratch.lock().try_lock() {
         Ok(guard) => guard.release().is_ok(),
         Err(error) if error.is_contended() => false,
-        Err(error) => panic!("neither free nor held: {error}"),
+        Err(error) => panic!("an error of another kind: {error}"),
     }
 }
 
@@ -68,8 +68,8 @@ fn each_failure_has_its_exit_code() {
         assert!(run(scratch.path(), "hostname", 66).contains("cannot open"));
         assert!(run(&path, "no-such-command", 127).contains("cannot run no-such-command: "));
         let plain = scratch.join("plain.exe");
-        std::fs::write(&plain, "no program").expect("the directory is ours");
-        let plain = plain.to_str().expect("it is text");
+        std::fs::write(&plain, "no program").expect("the directory should be writable");
+        let plain = plain.to_str().expect("it should be UTF-8");
         assert!(run(&path, plain, 126).contains("cannot run "));
         assert!(is_free(&scratch), "a command that cannot be run should hold no lock");
     }

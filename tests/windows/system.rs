@@ -49,7 +49,7 @@ pub(crate) fn can_lock(file: &File, offset: u64, length: u64) -> bool {
             true
         }
         Err(error) if is(&error, ERROR_LOCK_VIOLATION) => false,
-        Err(error) => panic!("neither free nor held: {error}"),
+        Err(error) => panic!("an error of another kind: {error}"),
     }
 }
 
