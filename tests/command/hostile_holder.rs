@@ -45,7 +45,7 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
     let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
     let holder = Unreadable::holding(&path, &silent);
     // The check itself: a read of the command line blocks.
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let mut reader = Command::new("cat")
         .arg(format!("/proc/{}/cmdline", holder.pid()))
         .stdout(Stdio::null())
@@ -54,10 +54,10 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
         .expect("cat should start");
     let waiting = thread::spawn(move || {
         let status = reader.wait();
-        let _ = tell.send(());
+        let _ = sender.send(());
         status
     });
-    assert!(told.recv_timeout(Duration::from_millis(500)).is_err(), "it should not be readable");
+    assert!(receiver.recv_timeout(Duration::from_millis(500)).is_err(), "it should not be readable");
 
     let pid = format!("pid {} ", holder.pid());
     for (arguments, code) in [
@@ -122,8 +122,8 @@ fn l3_a_file_system_that_does_not_answer_delays_no_other_file() {
     assert!(ended == Some(75) && refused.contains(&format!("pid {} ", holder.pid())), "{refused}");
 
     // A query about its own file does not wait forever, and the other files are reported.
-    let (told, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
-    assert!(ended == Some(66) && told.contains(": no answer in "), "{told}");
-    assert!(told.contains(&format!("{}: ", path.display())), "{told}");
+    let (output, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
+    assert!(ended == Some(66) && output.contains(": no answer in "), "{output}");
+    assert!(output.contains(&format!("{}: ", path.display())), "{output}");
     drop(silent);
 }

@@ -217,14 +217,14 @@ fn a_hangup_of_the_terminal_reaches_the_command_once() {
     let peer = env!("CARGO_BIN_EXE_locket-peer");
     for _ in 0..TRIALS {
         let scratch = Scratch::new();
-        let (path, input, told) =
-            (scratch.lock_path(), scratch.join("input"), scratch.join("told"));
+        let (path, input, log) =
+            (scratch.lock_path(), scratch.join("input"), scratch.join("log"));
         assert!(Command::new("mkfifo").arg(&input).status().is_ok_and(|it| it.success()));
         let command = format!(
             "exec {LOCKET} run {} sh -c 'exec {peer} signals <{} >{}'",
             path.display(),
             input.display(),
-            told.display()
+            log.display()
         );
         let mut script = Command::new("script");
         script.args(["-qec", &command, "/dev/null"]);
@@ -234,7 +234,7 @@ fn a_hangup_of_the_terminal_reaches_the_command_once() {
             .spawn()
             .expect("script should start");
         let keep = File::options().write(true).open(&input).expect("the command opens it too");
-        let said = || fs::read_to_string(&told).unwrap_or_default();
+        let said = || fs::read_to_string(&log).unwrap_or_default();
         until("the command is ready", || said().ends_with('\n'));
         // The other side of the terminal is closed.
         script.kill().expect("it is a child of the test");

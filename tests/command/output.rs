@@ -126,11 +126,11 @@ fn a_file_name_cannot_change_the_text_around_it() {
         &["flock", &option, "true"],
     ] {
         let output = asked(&scratch, words, Stdio::piped());
-        let told = [output.stdout, output.stderr].concat();
-        let told = String::from_utf8(told).expect("it should be UTF-8");
-        assert!(told.contains(escaped), "{words:?}: {told:?}");
-        assert!(!told.contains(|c: char| name.contains(c) && !c.is_ascii()), "{words:?}: {told:?}");
-        assert!(!told.contains('\x1b'), "{words:?}: {told:?}");
+        let both = [output.stdout, output.stderr].concat();
+        let output = String::from_utf8(both).expect("it should be UTF-8");
+        assert!(output.contains(escaped), "{words:?}: {output:?}");
+        assert!(!output.contains(|c: char| name.contains(c) && !c.is_ascii()), "{words:?}: {output:?}");
+        assert!(!output.contains('\x1b'), "{words:?}: {output:?}");
     }
 }
 
@@ -175,10 +175,10 @@ fn warned(path: &Path, options: &[&str], tenths: u32) -> String {
 fn a_hold_warning_shows_the_limit_as_given() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for (time, told) in [("50ms", "50ms"), ("0.25", "250ms"), ("0", "0s")] {
+    for (time, shown) in [("50ms", "50ms"), ("0.25", "250ms"), ("0", "0s")] {
         let said = warned(&path, &["--hold-warning", time], 300);
         let expected =
-            format!("locket: {} has been held for {told} by this command", path.display());
+            format!("locket: {} has been held for {shown} by this command", path.display());
         assert!(said.starts_with(&expected), "{said:?}");
     }
 }

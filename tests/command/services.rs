@@ -20,8 +20,8 @@ while not ended:
 deadline = time.monotonic() + 0.3
 while time.monotonic() < deadline:
     time.sleep(0.001)
-with open(sys.argv[1], 'w') as told:
-    told.write('%d' % len(ended))
+with open(sys.argv[1], 'w') as output:
+    output.write('%d' % len(ended))
 ";
 
 /// A user manager of systemd in namespaces of its own, with a /run of its own.
@@ -37,7 +37,7 @@ done
 [ -n "$2" ] || exit 0
 systemctl --user start "$2" 2>/dev/null && echo started
 systemctl --user stop "$2"
-cat "$1/told" 2>/dev/null
+cat "$1/output" 2>/dev/null
 kill $manager
 "#;
 
@@ -66,10 +66,10 @@ fn a_service_that_notifies_systemd_runs_under_a_lock() {
     for target in ["basic.target", "shutdown.target", "default.target"] {
         unit(target, "[Unit]\nDescription=none\nDefaultDependencies=no\n");
     }
-    let (service, lock, told) = (path("service"), path("test.lock"), path("told"));
+    let (service, lock, output) = (path("service"), path("test.lock"), path("output"));
     let of = |options: &str, more: &str| {
         format!(
-            "[Service]\nType=notify\nTimeoutStartSec=2\n{more}ExecStart={LOCKET} run {options} {lock} {service} {told}\n"
+            "[Service]\nType=notify\nTimeoutStartSec=2\n{more}ExecStart={LOCKET} run {options} {lock} {service} {output}\n"
         )
     };
     unit("become.service", &of("-F", ""));
@@ -80,11 +80,11 @@ fn a_service_that_notifies_systemd_runs_under_a_lock() {
         return;
     }
     for service in ["become.service", "all.service"] {
-        let _ = fs::remove_file(&told);
+        let _ = fs::remove_file(&output);
         assert_eq!(managed(&scratch, service).as_deref(), Some("started\n1"), "{service}");
     }
     // Without either option systemd does not accept the command's notification.
-    let _ = fs::remove_file(&told);
-    let told = managed(&scratch, "main.service").expect("there is a manager");
-    assert!(!told.contains("started"), "{told}");
+    let _ = fs::remove_file(&output);
+    let output = managed(&scratch, "main.service").expect("there is a manager");
+    assert!(!output.contains("started"), "{output}");
 }

@@ -112,10 +112,10 @@ impl Counter {
     #[track_caller]
     fn next_but(&self, slow: &mut Vec<i32>, expected: i32, what: &str) -> i32 {
         loop {
-            let told = self.next(what).0;
-            match slow.iter().position(|&number| told != expected && number == told) {
+            let received = self.next(what).0;
+            match slow.iter().position(|&number| received != expected && number == received) {
                 Some(at) => slow.remove(at),
-                None => return told,
+                None => return received,
             };
         }
     }
@@ -223,9 +223,9 @@ fn l15_sent_with_values_to_locket_and_to_each() {
         }
         queue(counter.run.pid(), 45, value + 2);
         kill(counter.run.pid(), 45);
-        let mut told = [(); 3].map(|()| counter.next("to locket and to each"));
-        told.sort_unstable();
-        assert_eq!(told, [(45, QUEUED, value + 1), (45, QUEUED, value + 2), (45, KILLED, 0)]);
+        let mut received = [(); 3].map(|()| counter.next("to locket and to each"));
+        received.sort_unstable();
+        assert_eq!(received, [(45, QUEUED, value + 1), (45, QUEUED, value + 2), (45, KILLED, 0)]);
     }
     counter.run.hang_up();
     assert_eq!(counter.run.wait().code(), Some(0));
@@ -280,9 +280,9 @@ fn l15_sent_to_a_stopped_group() {
     kill_group(counter.run.pid(), libc::SIGSTOP);
     kill(counter.run.pid(), libc::SIGTERM);
     kill(counter.run.pid(), libc::SIGCONT);
-    let mut told = [counter.next("stopped").0, counter.next("stopped").0];
-    told.sort_unstable();
-    assert_eq!(told, [libc::SIGTERM, libc::SIGCONT]);
+    let mut received = [counter.next("stopped").0, counter.next("stopped").0];
+    received.sort_unstable();
+    assert_eq!(received, [libc::SIGTERM, libc::SIGCONT]);
 }
 
 /// The signal is sent at a random moment: before the command begins, while it begins, or after.
@@ -300,26 +300,26 @@ fn l15_sent_while_the_command_begins() {
             0 => kill(run.pid(), libc::SIGTERM),
             _ => kill_group(run.pid(), libc::SIGTERM),
         }
-        let mut told = vec![];
+        let mut received = vec![];
         while let Some(line) = run.maybe_line() {
             let is_signal = line.starts_with("15 ");
-            told.push(line);
+            received.push(line);
             if is_signal {
                 kill(run.pid(), libc::SIGUSR1);
-            } else if told.last().is_some_and(|line| line.starts_with("10 ")) {
+            } else if received.last().is_some_and(|line| line.starts_with("10 ")) {
                 run.hang_up();
             }
         }
         let status = run.wait();
-        match &told[..] {
+        match &received[..] {
             // The signal ended locket before the command began, or the command before it could block the signal.
             [] => assert_eq!(status.signal(), Some(libc::SIGTERM), "{turn}: {status}"),
             [ready, term, usr1] => {
-                assert!(ready.starts_with("ready "), "{turn}: {told:?}");
-                assert!(term.starts_with("15 ") && usr1.starts_with("10 "), "{turn}: {told:?}");
+                assert!(ready.starts_with("ready "), "{turn}: {received:?}");
+                assert!(term.starts_with("15 ") && usr1.starts_with("10 "), "{turn}: {received:?}");
                 assert_eq!(status.code(), Some(0), "{turn}");
             }
-            _ => panic!("{turn}: {told:?}"),
+            _ => panic!("{turn}: {received:?}"),
         }
     }
 }
