@@ -57,7 +57,10 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
         let _ = sender.send(());
         status
     });
-    assert!(receiver.recv_timeout(Duration::from_millis(500)).is_err(), "it should not be readable");
+    assert!(
+        receiver.recv_timeout(Duration::from_millis(500)).is_err(),
+        "it should not be readable"
+    );
 
     let pid = format!("pid {} ", holder.pid());
     for (arguments, code) in [

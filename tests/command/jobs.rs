@@ -217,8 +217,7 @@ fn a_hangup_of_the_terminal_reaches_the_command_once() {
     let peer = env!("CARGO_BIN_EXE_locket-peer");
     for _ in 0..TRIALS {
         let scratch = Scratch::new();
-        let (path, input, log) =
-            (scratch.lock_path(), scratch.join("input"), scratch.join("log"));
+        let (path, input, log) = (scratch.lock_path(), scratch.join("input"), scratch.join("log"));
         assert!(Command::new("mkfifo").arg(&input).status().is_ok_and(|it| it.success()));
         let command = format!(
             "exec {LOCKET} run {} sh -c 'exec {peer} signals <{} >{}'",

@@ -129,7 +129,10 @@ fn a_file_name_cannot_change_the_text_around_it() {
         let both = [output.stdout, output.stderr].concat();
         let output = String::from_utf8(both).expect("it should be UTF-8");
         assert!(output.contains(escaped), "{words:?}: {output:?}");
-        assert!(!output.contains(|c: char| name.contains(c) && !c.is_ascii()), "{words:?}: {output:?}");
+        assert!(
+            !output.contains(|c: char| name.contains(c) && !c.is_ascii()),
+            "{words:?}: {output:?}"
+        );
         assert!(!output.contains('\x1b'), "{words:?}: {output:?}");
     }
 }

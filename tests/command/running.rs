@@ -86,12 +86,12 @@ impl Running {
     }
 
     /// Returns how messages name this locket with its shell.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn display_name(&self) -> String {
         format!("pid {} (locket-command: sh)", self.pid())
     }
 
     /// Returns how messages name it as the holder, on systems that report lock holders.
-    pub(crate) fn named(&self) -> String {
+    pub(crate) fn held_by(&self) -> String {
         if cfg!(target_os = "linux") {
             format!(": held by {}", self.display_name())
         } else {

@@ -75,10 +75,10 @@ impl<'a> Worker<'a> {
     fn turn(&mut self) {
         match self.program.turn() {
             Turn::Guarded { place, request, hold, child } => {
-                self.guarded(place, request, hold, child)
+                self.guarded(place, request, hold, child);
             }
             Turn::Unguarded { place, request, hold, child } => {
-                self.unguarded(place, request, hold, child)
+                self.unguarded(place, request, hold, child);
             }
             Turn::UnpairedAcquire { place, request } => _ = self.acquire(place, request),
             Turn::UnpairedRelease { place } => _ = self.release(place),
@@ -200,10 +200,10 @@ impl<'a> Worker<'a> {
         let after = inode(path) == Some(file);
         match current {
             Ok(true) if !before => {
-                self.log.saw("failed is_current is true of a file without the name")
+                self.log.saw("failed is_current is true of a file without the name");
             }
             Ok(false) if after => {
-                self.log.saw("failed is_current is false of a file with the name")
+                self.log.saw("failed is_current is false of a file with the name");
             }
             Ok(current) => self.log.saw(if current { "current" } else { "replaced" }),
             Err(error) => self.log.saw(format_args!("failed {error}")),
