@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use locket::{Action, LockError, State, lock_file};
+use locket::{Action, State, lock_file};
 
 use crate::support::{Outcome, Peer, Scratch};
 use crate::system::is_real_windows;

@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use locket::{Action, LockError, State, lock_file};
+use locket::{Action, State, lock_file};
 
 use crate::support::{Outcome, Peer, Scratch, until};
 use crate::system::{is_alive, open};

@@ -8,7 +8,7 @@ use std::os::windows::fs::symlink_file;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use locket::{Action, LockError, lock_file};
+use locket::{Action, lock_file};
 
 use crate::support::{Outcome, Scratch, skip, until};
 use crate::system::is_real_windows;

@@ -5,7 +5,6 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 
-use locket::LockError;
 use windows_sys::Win32::Foundation::{ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION};
 use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
 

@@ -6,8 +6,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use locket::LockError;
-
 use crate::support::{Outcome, Peer, Scratch, skip, until};
 
 /// The Python that has the reference installed.
