@@ -148,9 +148,9 @@ fn l1_a_directory_is_locked_like_a_file() {
     let holder = Running::holder(path);
     locket_run().arg("-qn").arg(path).arg("true").assert().code(75);
     locket_run().arg("-qsn").arg(path).arg("true").assert().code(75);
-    let told = assert_cmd::Command::new(LOCKET).arg("status").arg(path).assert().code(0);
-    let told = String::from_utf8_lossy(&told.get_output().stdout).into_owned();
-    assert!(told.contains(&holder.pid().to_string()), "{told}");
+    let shown = assert_cmd::Command::new(LOCKET).arg("status").arg(path).assert().code(0);
+    let shown = String::from_utf8_lossy(&shown.get_output().stdout).into_owned();
+    assert!(shown.contains(&holder.pid().to_string()), "{shown}");
     if has("l1_a_directory_is_locked_like_a_file (flock)", "flock", &["--version"]) {
         assert_cmd::Command::new("flock").arg("-n").arg(path).arg("true").assert().code(1);
     }

@@ -232,7 +232,7 @@ pub(crate) fn is_there(number: u32) -> bool {
 #[track_caller]
 pub(crate) fn children(number: u32) -> Vec<u32> {
     let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
-    let children = children.expect("the process is there, and the kernel tells its children");
+    let children = children.expect("the process is there, and the kernel reports its children");
     children.split_whitespace().map(|child| child.parse().expect("it is a number")).collect()
 }
 

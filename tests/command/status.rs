@@ -228,8 +228,8 @@ fn an_unreachable_file_is_66_and_the_others_are_reported() {
     assert_eq!(output.status.code(), Some(66));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.starts_with(&format!("locket: cannot look at {}: ", below.display())), "{text}");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.starts_with(&format!("{}: held\n", path.display())), "{told}");
+    let output = String::from_utf8_lossy(&output.stdout);
+    assert!(output.starts_with(&format!("{}: held\n", path.display())), "{output}");
     // With `-q` and without.
     let quiet = locket_status().arg("-q").arg(&below).output().expect("it should run");
     assert_eq!((quiet.status.code(), quiet.stderr.is_empty()), (Some(66), false));

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::running::{LOCKET, Running, has, is_free};
 use crate::support::{Scratch, until};
 
-/// Prints each signal that comes, until one ends the shell or locket is gone. (A signal ends `read` as the end of the input
+/// Prints each signal that comes, until one ends the shell or locket has ended. (A signal ends `read` as the end of the input
 /// does.)
 const LISTEN: &str = "for s in HUP INT QUIT USR1 USR2 ALRM; do trap \"echo $s\" $s; done
     trap 'echo TERM; exit 3' TERM

@@ -66,9 +66,10 @@ pub(crate) const OF_REPLACED_FILES: [Coverage; 5] = [
         "the older of two unguarded holds is released, on a replaced file",
         |before, step, after| {
             let Op::Release { via } = step.op else { return false };
-            let kept = |hold: &&Hold| hold.kept && hold.path == via.path();
-            let mut kept = before.world.holds().iter().filter(kept);
-            let files = (kept.next().map(|hold| hold.file), kept.next().map(|hold| hold.file));
+            let is_unguarded = |hold: &&Hold| hold.kept && hold.path == via.path();
+            let mut unguarded = before.world.holds().iter().filter(is_unguarded);
+            let files =
+                (unguarded.next().map(|hold| hold.file), unguarded.next().map(|hold| hold.file));
             let are_two = files.1.is_some() && files.0 != files.1;
             are_two && returned(after, Outcome::Released)
         },

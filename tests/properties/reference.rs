@@ -256,10 +256,10 @@ impl Reference {
     fn admit(&mut self, waiter: &mut Waiter) -> Option<HoldId> {
         let Waiter { process, via, mode, kind, .. } = *waiter;
         self.newest += 1;
-        let (id, path, kept) = (self.newest, self.path(via), kind == HoldKind::Unguarded);
+        let (id, path, unguarded) = (self.newest, self.path(via), kind == HoldKind::Unguarded);
         loop {
             let (file, stage) = (waiter.file, Stage::Granted);
-            let hold = Hold { process, id, path, file, mode, kept, stage, named: false };
+            let hold = Hold { process, id, path, file, mode, kept: unguarded, stage, named: false };
             if self.world.apply(spec::Op::Lock { hold }) == Answer::Contended {
                 return None;
             }

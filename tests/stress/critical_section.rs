@@ -1,4 +1,4 @@
-//! What a thread does in the critical section: evidence that needs no clock, and that a broken lock cannot produce.
+//! What a thread does in the critical section: evidence that needs no clock, and does not depend on the lock.
 //!
 //! A *witness* is a symbolic link whose target is the name of its maker. Creating it is atomic, and fails if one is there
 //! (`symlink(2)`, EEXIST). A *count* is a number that is read, and then written as one more.

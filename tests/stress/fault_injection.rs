@@ -1,4 +1,4 @@
-//! Fault injection: kills workers, with and without their children, one by one and all at once, and stops them for a while.
+//! Fault injection: kills workers, with and without their children, one by one and all together, and stops them for a while.
 //!
 //! The test process is a subreaper (`PR_SET_CHILD_SUBREAPER`): it reaps the children of killed workers. A killed worker's
 //! holds can last as long as the last of its children (L11), so a worker counts as dead only when its children are.

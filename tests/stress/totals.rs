@@ -83,7 +83,7 @@ impl fmt::Display for Totals {
              {contended} met an exclusive holder, {timed_out} timed out; {counted} counted alone; \
              {kills} killed (of them {killed_holders} with a hold, {killed_waiters} in a wait; \
              {left} witnesses left), {stops} stopped; {forks} forked ({killed_children} of them killed, \
-             {orphaned} parents were survived by theirs); worst wait {wait:?}, worst lateness {late:?}"
+             {orphaned} killed parents had children that lived on); worst wait {wait:?}, worst lateness {late:?}"
         )
     }
 }
