@@ -148,7 +148,7 @@ fn assert_clean(seed: u64, runs: &Runs) {
         sent.len(),
         verdict.kills,
     ));
-    assert!(verdict.faults.is_empty(), "seed {seed}: {}", explain(&runs.history, &verdict));
+    assert!(verdict.anomalies.is_empty(), "seed {seed}: {}", explain(&runs.history, &verdict));
     assert!(problems.is_empty(), "seed {seed}: {problems:#?}");
 }
 
@@ -192,8 +192,8 @@ fn assert_detected(deviation: &str, law: &str) {
         let crowd = Crowd { program: &program, seed, signals: &[] };
         let runs = crowd.gather(|runs| runs.commands() >= 40);
         let verdict = judged(seed, &runs.history);
-        if let Some(fault) = verdict.faults.iter().find(|fault| fault.law() == law) {
-            let report = draw(&runs.history, fault);
+        if let Some(anomaly) = verdict.anomalies.iter().find(|anomaly| anomaly.law() == law) {
+            let report = draw(&runs.history, anomaly);
             say(format_args!("detected in crowd {}: {deviation}\n{report}", seed - first + 1));
             assert!(report.contains("> process "), "no report: {report}");
             return;

@@ -66,7 +66,7 @@ pub(crate) const OF_REPLACED_FILES: [Coverage; 5] = [
         "the older of two unguarded holds is released, on a replaced file",
         |before, step, after| {
             let Op::Release { via } = step.op else { return false };
-            let is_unguarded = |hold: &&Hold| hold.kept && hold.path == via.path();
+            let is_unguarded = |hold: &&Hold| hold.unguarded && hold.path == via.path();
             let mut unguarded = before.world.holds().iter().filter(is_unguarded);
             let files =
                 (unguarded.next().map(|hold| hold.file), unguarded.next().map(|hold| hold.file));

@@ -231,7 +231,7 @@ impl Reference {
     fn update_names(&mut self) {
         for &via in Spelling::ALL {
             let file = self.disk.file_at(via.entry());
-            self.world.apply(spec::Op::Name { path: via.path(), file });
+            self.world.apply(spec::Op::SetFile { path: via.path(), file });
         }
     }
 
@@ -259,7 +259,7 @@ impl Reference {
         let (id, path, unguarded) = (self.newest, self.path(via), kind == HoldKind::Unguarded);
         loop {
             let (file, stage) = (waiter.file, Stage::Granted);
-            let hold = Hold { process, id, path, file, mode, kept: unguarded, stage, named: false };
+            let hold = Hold { process, id, path, file, mode, unguarded, stage, named: false };
             if self.world.apply(spec::Op::Lock { hold }) == Answer::Contended {
                 return None;
             }

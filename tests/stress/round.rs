@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use locket_model::timeline::{draw, explain};
-use locket_model::{Fault, History, Kill, Verdict, judge};
+use locket_model::{Anomaly, History, Kill, Verdict, judge};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -94,7 +94,7 @@ impl Round {
         history.check().expect("the kills should fit the calls");
         let mut verdict = judge(&history);
         if moves > 0 {
-            verdict.faults.retain(|fault| !is_explained_by_a_passing_hold(&history, fault));
+            verdict.anomalies.retain(|anomaly| !is_explained_by_a_passing_hold(&history, anomaly));
         }
         let evidence = examine(&seen, &killed);
         let (processes, orphaned, stops) = (crowd.processes(), crowd.orphaned, crowd.stops);
@@ -102,17 +102,17 @@ impl Round {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.verdict.faults.is_empty() && self.evidence.problems.is_empty()
+        self.verdict.anomalies.is_empty() && self.evidence.problems.is_empty()
     }
 
     /// Returns the first violations: the judge's, and the one seen in the critical section.
     pub(crate) fn summary(&self) -> String {
-        let fault = self.verdict.faults.first();
-        let fault = fault.map(|fault| draw(&self.history, fault)).unwrap_or_default();
+        let anomaly = self.verdict.anomalies.first();
+        let anomaly = anomaly.map(|anomaly| draw(&self.history, anomaly)).unwrap_or_default();
         let problem = self.evidence.problems.first().map_or("", String::as_str);
-        let (faults, problems) = (self.verdict.faults.len(), self.evidence.problems.len());
+        let (anomalies, problems) = (self.verdict.anomalies.len(), self.evidence.problems.len());
         format!(
-            "{faults} faults, the first:\n{fault}{problems} problems without a clock: {problem}"
+            "{anomalies} anomalies, the first:\n{anomaly}{problems} problems without a clock: {problem}"
         )
     }
 
@@ -132,8 +132,8 @@ impl Round {
 
 /// Where files move, an acquisition can be granted a file that has lost the name. It sees that and unlocks, but until then
 /// the file is locked, and the history contains no hold. A timeout during another acquisition can be due to that.
-fn is_explained_by_a_passing_hold(history: &History, fault: &Fault) -> bool {
-    let Fault::NobodyThere { call, from, to } = *fault else { return false };
+fn is_explained_by_a_passing_hold(history: &History, anomaly: &Anomaly) -> bool {
+    let Anomaly::NoConflictingHold { call, from, to } = *anomaly else { return false };
     let path = history.calls[call].path;
     history.calls.iter().enumerate().any(|(at, other)| {
         at != call

@@ -120,7 +120,7 @@ impl ScenarioState {
 
     fn step(&mut self, op: Op) -> Answer {
         let answer = self.world.apply(op);
-        assert!(!matches!(answer, Answer::Wrong(_)), "the enumeration is wrong: {answer:?}");
+        assert!(!matches!(answer, Answer::NotEnabled(_)), "the enumeration is wrong: {answer:?}");
         if !matches!(answer, Answer::Contended) {
             self.trace.push((op, answer));
         }
@@ -128,7 +128,7 @@ impl ScenarioState {
     }
 
     fn name(&mut self, file: Option<u64>) {
-        self.step(Op::Name { path: PATH, file });
+        self.step(Op::SetFile { path: PATH, file });
     }
 
     fn create(&mut self) -> u64 {
@@ -207,16 +207,8 @@ impl ScenarioState {
                     Mode::Shared => spec::Mode::Shared,
                 };
                 let (stage, path) = (Stage::Granted, PATH);
-                let hold = spec::Hold {
-                    process,
-                    id,
-                    path,
-                    file,
-                    mode,
-                    kept: unguarded,
-                    stage,
-                    named: false,
-                };
+                let hold =
+                    spec::Hold { process, id, path, file, mode, unguarded, stage, named: false };
                 match next.step(Op::Lock { hold }) {
                     Answer::Granted => vec![next.in_phase(index, Phase::Granted(file, id))],
                     _ if wait == Wait::Forever => vec![],

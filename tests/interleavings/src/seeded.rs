@@ -87,14 +87,14 @@ seeded! {
         => "timed out without an attempt at the deadline";
     woken_waiter_counts_as_granted on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)])
-        => "records a hold that the system has not granted";
+        => "records a hold that the kernel has not granted";
     deadline_restarts_for_each_file on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(2)), DropGuard]), (2, &GUARDED)])
         => "waits on although its deadline has passed";
 
     unlocked_before_removed_from_the_ledger on Sound:
         threads(&[(1, &GUARDED)])
-        => "unlocks what is in the ledger, or not its own";
+        => "unlocks a hold that is in the ledger or does not exist";
     failed_unlock_not_recorded on FailsUnlock:
         threads(&[(1, &TURN)])
         => "a release ended with Refused";
@@ -119,7 +119,7 @@ seeded! {
         => "the ledger says HeldExclusive, the model HeldShared(1)";
     release_ends_the_newest_hold on Sound:
         threads(&[(1, &[Acquire(Shared, Forever), Acquire(Shared, Forever), Release])])
-        => "unlocks what is in the ledger, or not its own";
+        => "unlocks a hold that is in the ledger or does not exist";
     hold_added_in_two_steps on Sound:
         threads(&[(1, &TURN), (1, &[Release])])
         => "a release ended with NotLocked after Some(Taken";
@@ -131,7 +131,7 @@ seeded! {
         => "2 descriptors are open for 0 holds";
     downgraded_before_the_ledger_records_it on Sound:
         threads(&[(1, &[Guard(Exclusive, Forever), Downgrade])])
-        => "converts a lock that the ledger calls exclusive";
+        => "converts a lock that the ledger records as exclusive";
     failed_downgrade_removes_the_hold on FailsUnlock:
         threads(&[(1, &[Guard(Exclusive, Forever), Downgrade])])
         => "the ledger says Unlocked, the model HeldExclusive";
@@ -140,7 +140,7 @@ seeded! {
         => "idle files were not closed";
     unguarded_hold_ends_with_the_last_handle on Sound:
         threads(&[(1, &[Acquire(Exclusive, Forever), DropHandle, Release])])
-        => "unlocks what is in the ledger, or not its own";
+        => "unlocks a hold that is in the ledger or does not exist";
     two_ledgers_of_one_path on Sound:
         threads(&[(1, &[Acquire(Exclusive, Forever), DropHandle, Release])])
         => "a release ended with NotLocked after Some(Taken";
