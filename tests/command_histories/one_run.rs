@@ -120,7 +120,7 @@ impl Report {
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             match *line.split(' ').collect::<Vec<_>>() {
                 ["in", pid, time] => {
-                    (report.pid, report.begun) = (pid.parse().ok(), time.parse().ok())
+                    (report.pid, report.begun) = (pid.parse().ok(), time.parse().ok());
                 }
                 ["out", time] => report.ended = time.parse().ok(),
                 _ => return Err(io::Error::other(format!("unknown line {line:?}"))),
