@@ -224,7 +224,7 @@ fn l1_commands_are_alone_under_the_lock() {
 #[test]
 fn l7_killed_commands_leave_the_lock() {
     let seed = seed();
-    // Every signal whose default action ends the process, except those that report its own errors (SIGSEGV and others).
+    // Signals whose default action ends the process, except those that report its own errors (SIGSEGV and others).
     // Locket passes a signal on; it ends the command, and then locket. SIGKILL of locket alone ends locket, and the
     // command goes on.
     let signals = [

@@ -63,7 +63,7 @@ fn wait() -> impl Strategy<Value = Op> {
     })
 }
 
-/// The end of a guard, or `None` for `is_current`.
+/// Returns the end of a guard, or `None` for `is_current`.
 fn guard() -> impl Strategy<Value = Option<End>> {
     let asks = (2, Just(None).boxed());
     let ends = (3, select(&[Some(End::Drop), Some(End::Release), Some(End::Leak)][..]).boxed());
@@ -75,7 +75,7 @@ fn guard_step(((process, slot), end): ((Process, char), Option<End>)) -> Step {
     Step { process, op }
 }
 
-/// Most sequences use the plain spelling.
+/// Returns a spelling. The plain one is the most frequent.
 fn spelling() -> impl Strategy<Value = Spelling> {
     let plain = (2, Just(Spelling::Plain).boxed());
     Union::new_weighted(vec![plain, (3, select(Spelling::ALL).boxed())])
