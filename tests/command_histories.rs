@@ -1,11 +1,11 @@
-//! Crowds of `locket run` under every signal, judged by the model.
+//! Many `locket run` at a time, under every signal, judged by the model.
 //!
-//! - L1, L2, L3, L7, L15: each run is a call of a history. The command tells when it begins and when it ends, a run
-//!   that is killed is a killed process, and a lock that was not had (status 75) is a failed try. The judge of
-//!   `locket-model` passes the history.
+//! - L1, L2, L3, L7, L15: each run is a call of a history. The command reports when it begins and ends. A killed run is a
+//!   killed process. A run that did not get the lock (status 75) is a failed try. The judge of `locket-model` passes the
+//!   history.
 //! - Every catchable standard signal, KILL, STOP, and the first and the last real-time signal, each to locket alone (at
 //!   any moment, and while the command runs), to its process group and to the command alone.
-//! - The harness itself: a stand-in for locket that lies now and then is convicted.
+//! - The harness itself detects stand-ins for locket that break a law in about one of three runs.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod one_run;
@@ -31,24 +31,24 @@ use crate::support::Scratch;
 
 const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
-/// Of all runs of one test.
+/// Upper bound of all runs of one test.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Processes at a time.
+/// The number of runs at a time.
 const WIDTH: u64 = 4;
 
-/// What came of the runs.
+/// The results of the runs.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     history: History,
-    /// Which signals were sent where, to a process that was there.
+    /// The signals that were sent, and the targets that received them.
     sent: BTreeSet<(i32, Target)>,
-    /// Runs that a signal ended.
+    /// The number of runs that a signal ended.
     ended_by_signal: usize,
-    /// Commands that went on when locket alone was killed by KILL, to their end.
+    /// The number of commands that ran to their end although SIGKILL had ended locket.
     outlived: usize,
     contended: usize,
-    /// By the way to lock: how often the command has run.
+    /// The number of commands that ran, by way to acquire.
     commands: [usize; WAYS.len()],
     problems: Vec<String>,
 }
@@ -59,18 +59,18 @@ impl Runs {
     }
 }
 
-/// A crowd at one lock.
+/// Many runs at one lock.
 struct Crowd<'a> {
-    /// What is run: locket, or a stand-in.
+    /// The program that runs: locket, or a stand-in.
     program: &'a Path,
     seed: u64,
     signals: &'a [Sent],
 }
 
 impl Crowd<'_> {
-    /// `WIDTH` at a time, until there has been enough.
+    /// Runs `WIDTH` at a time until `enough`.
     fn gather(&self, enough: impl Fn(&Runs) -> bool + Sync) -> Runs {
-        // A signal that would write a core does not.
+        // A signal whose default action writes a core file writes none.
         let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
         setrlimit(Resource::Core, limit).expect("a limit can be lowered");
         let scratch = Scratch::new();
@@ -93,7 +93,7 @@ impl Crowd<'_> {
     }
 
     fn plan(&self, random: &mut SmallRng, number: usize) -> Plan {
-        // Every other run is left alone. The signals come one after another, so that none is missed.
+        // Every other run gets no signal. The signals are taken in order, so that none is left out.
         let sent = self.signals.get((number / 2) % self.signals.len().max(1)).copied();
         Plan {
             number: number.try_into().expect("there are few runs"),
@@ -105,10 +105,10 @@ impl Crowd<'_> {
     }
 }
 
-/// How often KILL comes among the others: it is the one that parts locket from the command.
+/// How often SIGKILL is among the signals. It is the one that separates locket from the command.
 const KILLS: usize = 8;
 
-/// Every signal that can be sent and is not the C library's own, and each of its targets.
+/// Returns each signal that can be sent and is not reserved by the C library, for each target.
 fn all_signals() -> Vec<Sent> {
     let others = (1..=31).filter(|&it| it != libc::SIGKILL);
     let numbers = others.chain([libc::SIGRTMIN(), libc::SIGRTMAX()]);
@@ -122,16 +122,16 @@ fn seed() -> u64 {
     seed.unwrap_or_else(|_| rand::rng().random_range(0..1 << 48))
 }
 
-/// Past the harness, which would keep it to itself.
+/// Writes to standard error directly, because the test harness captures `eprintln!`.
 fn say(text: impl Display) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// The verdict, of a history that could have happened at all.
+/// Returns the verdict. Panics if the history is inconsistent.
 #[track_caller]
 fn judged(seed: u64, history: &History) -> Verdict {
     if let Err(problem) = history.check() {
-        panic!("seed {seed}: no history: {problem}");
+        panic!("seed {seed}: inconsistent history: {problem}");
     }
     judge(history)
 }
@@ -141,7 +141,7 @@ fn assert_clean(seed: u64, runs: &Runs) {
     let verdict = judged(seed, &runs.history);
     let Runs { sent, ended_by_signal, outlived, contended, problems, .. } = runs;
     say(format_args!(
-        "the command, by its history: seed {seed}; {} commands, {} of them shared, {contended} contended; {} ways to \
+        "the command by its history: seed {seed}; {} commands, {} of them shared, {contended} contended; {} ways to \
          send a signal, {ended_by_signal} ended by it, {} killed in their holds or waits, {outlived} outlived locket",
         runs.commands(),
         verdict.shared,
@@ -167,12 +167,14 @@ fn l1_l2_l7_l15_crowds_under_every_signal_have_the_history_of_a_lock() {
     assert_clean(seed, &runs);
 }
 
-/// A program that is called as locket is, and in one of some cases does something else.
-fn stand_in(scratch: &Scratch, lie: &str) -> PathBuf {
+/// Returns a program that is called like locket, and runs `deviation` instead in about one of three runs.
+fn stand_in(scratch: &Scratch, deviation: &str) -> PathBuf {
     let path = scratch.join("stand-in");
-    let text =
-        format!("#!/bin/sh\nif [ $(($$ % 3)) = 0 ]; then\n{lie}\nfi\nexec '{LOCKET}' \"$@\"\n");
-    // Written by a process of its own: a fork at this moment would keep it open for writing, and it could not be run.
+    let text = format!(
+        "#!/bin/sh\nif [ $(($$ % 3)) = 0 ]; then\n{deviation}\nfi\nexec '{LOCKET}' \"$@\"\n"
+    );
+    // Written by a process of its own. A fork of another test at this moment would inherit a descriptor that is open for
+    // writing, and `execve` would fail with ETXTBSY.
     let made = Command::new("sh")
         .args(["-c", "printf %s \"$1\" >\"$0\" && chmod +x \"$0\""])
         .args([path.as_os_str(), text.as_ref()])
@@ -181,40 +183,40 @@ fn stand_in(scratch: &Scratch, lie: &str) -> PathBuf {
     path
 }
 
-/// Crowds until the judge has convicted the stand-in of this.
+/// Gathers runs until the judge reports that the stand-in violates `law`.
 #[track_caller]
-fn convict(lie: &str, law: &str) {
+fn assert_detected(deviation: &str, law: &str) {
     let (first, start, scratch) = (seed(), Instant::now(), Scratch::new());
-    let program = stand_in(&scratch, lie);
+    let program = stand_in(&scratch, deviation);
     for seed in first.. {
         let crowd = Crowd { program: &program, seed, signals: &[] };
         let runs = crowd.gather(|runs| runs.commands() >= 40);
         let verdict = judged(seed, &runs.history);
-        if let Some(fault) = verdict.anomalies.iter().find(|fault| fault.law() == law) {
-            let story = draw(&runs.history, fault);
-            say(format_args!("convicted, in crowd {}: {lie}\n{story}", seed - first + 1));
-            assert!(story.contains("> process "), "no story: {story}");
+        if let Some(anomaly) = verdict.anomalies.iter().find(|anomaly| anomaly.law() == law) {
+            let report = draw(&runs.history, anomaly);
+            say(format_args!("detected in crowd {}: {deviation}\n{report}", seed - first + 1));
+            assert!(report.contains("> process "), "no report: {report}");
             return;
         }
-        assert!(start.elapsed() < LONGEST, "not convicted: {lie}");
+        assert!(start.elapsed() < LONGEST, "not detected: {deviation}");
     }
 }
 
 #[test]
-fn a_locket_that_runs_the_command_without_the_lock_is_convicted() {
-    convict("while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"", "L1 Exclusion");
+fn harness_detects_a_command_run_without_the_lock() {
+    assert_detected("while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"", "L1 Exclusion");
 }
 
 #[test]
-fn a_locket_that_locks_another_file_is_convicted() {
-    let lie = format!(
+fn harness_detects_a_lock_of_another_file() {
+    let deviation = format!(
         "while [ \"$1\" != -- ]; do shift; done; exec '{LOCKET}' run --quiet \"$0.lock\" \"$@\""
     );
-    convict(&lie, "L1 Exclusion");
+    assert_detected(&deviation, "L1 Exclusion");
 }
 
-/// No witness can see this lie, but the judge does.
+/// No witness can see this violation; only the judge can.
 #[test]
-fn a_locket_that_refuses_for_no_reason_is_convicted() {
-    convict("case \" $* \" in *' -n '*) exit 75;; esac", "L2 Try, L3 Deadline");
+fn harness_detects_contention_without_a_holder() {
+    assert_detected("case \" $* \" in *' -n '*) exit 75;; esac", "L2 Try, L3 Deadline");
 }

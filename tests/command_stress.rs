@@ -1,9 +1,9 @@
-//! `locket run` in crowds, under signals.
+//! Many `locket run` at a time, under signals.
 //!
-//! - L1: whoever runs under the lock is alone there, by evidence that needs no clock: a witness that
-//!   can be made once, and a count that is read and written as one more.
-//! - L7, L15: whatever signal is sent, to locket or to all of them, the next one is alone there too.
-//! - The status tells what happened: 0 the command ran, 75 it did not, and else the signal that ended it.
+//! - L1: a command under the lock runs alone. The evidence needs no clock: a witness that only one command can create,
+//!   and a count that is read and written as one more.
+//! - L7, L15: after any signal, to locket alone or to the whole group, the next command runs alone too.
+//! - The exit status says what happened: 0 the command ran, 75 it did not, otherwise the signal that ended it.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
@@ -27,7 +27,7 @@ use crate::support::Scratch;
 
 const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
-/// In the directory `$1`. A link is made at one stroke, with its maker's number in it.
+/// Runs in the directory `$1`. Creating the link is atomic. Its target is the process id of its maker.
 const ALONE: &str = r#"
 cd "$1" || exit 98
 echo "in $$"
@@ -45,10 +45,10 @@ rm -f witness
 exit 0
 "#;
 
-/// Some of them may wait for a minute, behind others that the machine has no time for.
+/// Upper bound of a run: some may wait for a minute behind others.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
 
-/// Each run is watched over; this is for what does not happen in all of them.
+/// Upper bound of a test. Each run has its own bound.
 const LONGEST: Duration = Duration::from_secs(600);
 
 const BESIDE_OTHERS: &str = r#"
@@ -57,15 +57,15 @@ cd "$1" || exit 98
 exit 0
 "#;
 
-/// What came of the runs.
+/// The results of the runs.
 #[derive(Debug, Default)]
 struct Runs {
-    /// By the number that was read, who read it.
+    /// The process that read each count.
     counted: BTreeMap<u64, u32>,
     contended: usize,
     readers: usize,
     signalled: usize,
-    /// Everybody in whose way a signal was sent, by process id: they may leave a witness.
+    /// The process ids that a signal may have ended. They may leave a witness behind.
     victims: BTreeSet<u32>,
     found: Vec<(u32, String)>,
     problems: Vec<String>,
@@ -77,7 +77,7 @@ struct Plan {
     shared: bool,
     may_contend: bool,
     signal: Option<Signal>,
-    /// To locket alone, not to its group.
+    /// Send the signal to locket alone, not to its group.
     alone: bool,
     after: Duration,
 }
@@ -109,10 +109,10 @@ fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
     let mut child = command.process_group(0).stdout(Stdio::piped()).spawn()?;
     if let Some(signal) = plan.signal {
         thread::sleep(plan.after);
-        // Locket and its command, wherever they are; unburied, so the number is theirs.
-        let group = Pid::from_raw(child.id().try_into().expect("process ids are small"));
-        runs.lock().expect("nobody panicked").victims.insert(child.id());
-        // All may be over by now.
+        // Locket and its command are in this group. The child is not reaped yet, so no other process has its id.
+        let group = Pid::from_raw(child.id().try_into().expect("a process id fits into i32"));
+        runs.lock().expect("no thread panicked").victims.insert(child.id());
+        // The process may have ended by now.
         let _ = if plan.alone { kill(group, signal) } else { killpg(group, signal) };
     }
     let mut output = child.stdout.take().expect("it is piped");
@@ -127,7 +127,7 @@ fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
     let mut text = String::new();
     output.read_to_string(&mut text)?;
 
-    let mut runs = runs.lock().expect("nobody panicked");
+    let mut runs = runs.lock().expect("no thread panicked");
     let mut me = child.id();
     for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         match *line.split(' ').collect::<Vec<_>>() {
@@ -144,7 +144,7 @@ fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
                     runs.problems.push(format!("{me} and {other} both counted from {value}"));
                 }
             }
-            ["found", who] => runs.found.push((me, who.into())),
+            ["found", name] => runs.found.push((me, name.into())),
             _ => runs.problems.push(format!("{me}: {line}")),
         }
     }
@@ -158,7 +158,7 @@ fn run(directory: &Path, plan: Plan, runs: &Mutex<Runs>) -> io::Result<()> {
     Ok(())
 }
 
-/// Four at a time, until there has been enough.
+/// Runs four at a time until `enough`.
 fn crowd(seed: u64, signals: &[Signal], enough: impl Fn(&Runs) -> bool + Sync) -> Runs {
     let scratch = Scratch::new();
     let runs = Mutex::new(Runs::default());
@@ -168,24 +168,24 @@ fn crowd(seed: u64, signals: &[Signal], enough: impl Fn(&Runs) -> bool + Sync) -
             let (scratch, runs, enough) = (&scratch, &runs, &enough);
             scope.spawn(move || {
                 let mut random = SmallRng::seed_from_u64(seed ^ thread);
-                while !enough(&runs.lock().expect("nobody panicked")) {
+                while !enough(&runs.lock().expect("no thread panicked")) {
                     assert!(start.elapsed() < LONGEST, "not enough yet: {runs:?}");
                     run(scratch.path(), plan(&mut random, signals), runs).expect("it should run");
                 }
             });
         }
     });
-    let mut runs = runs.into_inner().expect("nobody panicked");
-    // A victim's witness may be found before it is known to be one: so this is the time to look.
-    for (me, who) in &runs.found {
-        if !who.parse().is_ok_and(|who| runs.victims.contains(&who)) {
-            runs.problems.push(format!("{me} found {who} under the lock"));
+    let mut runs = runs.into_inner().expect("no thread panicked");
+    // A witness can be found before its maker is recorded as a victim, so the check comes at the end.
+    for (me, name) in &runs.found {
+        if !name.parse().is_ok_and(|pid| runs.victims.contains(&pid)) {
+            runs.problems.push(format!("{me} found {name} under the lock"));
         }
     }
-    let count = fs::read_to_string(scratch.join("count")).expect("somebody has counted");
-    let (last, _) = runs.counted.last_key_value().expect("somebody has counted");
+    let count = fs::read_to_string(scratch.join("count")).expect("there is a count");
+    let (last, _) = runs.counted.last_key_value().expect("there is a count");
     let count: u64 = count.trim_end().parse().expect("it is a number");
-    // The last to count may have been killed before it could say so.
+    // The last process to count may have been killed before it reported so.
     if count < last + 1 || (runs.victims.is_empty() && count != last + 1) {
         runs.problems.push(format!("{last} was counted from, and the count is {count}"));
     }
@@ -201,7 +201,7 @@ fn assert_clean(seed: u64, runs: &Runs) {
         victims.len(),
         found.len(),
     );
-    // Past the harness, which would keep it to itself.
+    // To standard error directly, because the test harness captures `eprintln!`.
     let _ = io::stderr().write_all(text.as_bytes());
     assert!(problems.is_empty(), "seed {seed}: {problems:#?}");
 }
@@ -224,8 +224,9 @@ fn l1_commands_are_alone_under_the_lock() {
 #[test]
 fn l7_killed_commands_leave_the_lock() {
     let seed = seed();
-    // Those that end a process that does not expect them, but for those that are errors of its own. One that locket
-    // passes on ends the command, and so locket; KILL of locket alone ends locket, and the command goes on.
+    // Signals whose default action ends the process, except those that report its own errors (SIGSEGV and others).
+    // Locket passes a signal on; it ends the command, and then locket. SIGKILL of locket alone ends locket, and the
+    // command goes on.
     let signals = [
         Signal::SIGKILL,
         Signal::SIGTERM,
@@ -248,9 +249,9 @@ fn l7_killed_commands_leave_the_lock() {
     assert_clean(seed, &runs);
 }
 
-/// The evidence itself: without a lock it looks otherwise.
+/// The evidence shows a violation if the commands run without a lock.
 #[test]
-fn without_a_lock_it_shows() {
+fn evidence_shows_commands_without_a_lock() {
     let scratch = Scratch::new();
     let directory = scratch.path();
     let start = Instant::now();

@@ -15,14 +15,14 @@ run() { LOCKET_NO_SKIP=1 timeout 120 bash -c "$(declare -f tests); "'tests "$@"'
 seeds() {
 unix=src/bin/locket/unix
 
-seed canary_keeps_no_lock command::held::l15_a_killed_locket_leaves_the_lock_until_the_command_ends $unix/canary.rs \
+seed canary_keeps_no_lock command::held::l15_the_lock_is_held_until_the_command_ends_if_locket_is_killed $unix/canary.rs \
     'close_all_but(&[channel, end, charge.lock.as_raw_fd()]);' 'close_all_but(&[channel, end]);'
 seed canary_keeps_no_lock_in_a_crowd \
     hostile::command_histories::l1_l2_l7_l15_crowds_under_every_signal_have_the_history_of_a_lock $unix/canary.rs \
     'close_all_but(&[channel, end, charge.lock.as_raw_fd()]);' 'close_all_but(&[channel, end]);'
-seed canary_ends_with_locket command::held::l15_a_killed_locket_leaves_the_lock_until_the_command_ends $unix/canary.rs \
+seed canary_ends_with_locket command::held::l15_the_lock_is_held_until_the_command_ends_if_locket_is_killed $unix/canary.rs \
     'wait_for_end(charge.command, end);' 'let _ = wait_for_end;'
-seed canary_keeps_standard_output command::held::the_canary_has_no_stream $unix/canary.rs \
+seed canary_keeps_standard_output command::held::the_canary_has_no_stream_open $unix/canary.rs \
     'close_all_but(&[channel, end, charge.lock.as_raw_fd()]);' 'close_all_but(&[1, channel, end, charge.lock.as_raw_fd()]);'
 seed canary_is_called_locket command::held::the_canary_is_not_called_locket $unix/canary.rs \
     'disguise::put_on(c"canary", charge.words);' 'let _ = disguise::put_on;'
@@ -44,9 +44,9 @@ seed early_signals_are_passed_on_blindly command::signals::l15_sent_before_the_c
             while false &&'
 seed values_are_lost command::signals::l15_sent_with_a_value $unix/os.rs \
     'if self.code < 0 && self.code != libc::SI_TKILL {' 'if self.code < 0 && self.code != libc::SI_TKILL && false {'
-seed ignored_sigchld_costs_the_status command::beside::a_status_is_told_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
+seed ignored_sigchld_costs_the_status command::supervision::the_status_is_known_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
     '    os::reset(libc::SIGCHLD);' ''
-seed held_back_lock_is_passed_on command::inheritance::the_locked_descriptor_is_the_only_one $unix/supervise.rs \
+seed held_back_lock_is_passed_on command::inheritance::the_command_inherits_only_the_locked_descriptor $unix/supervise.rs \
     '        (Inheritance::KeptBack, _) => Passing::AsItIs,' '        (Inheritance::KeptBack, hold) => Passing::Copy(hold.as_fd()),'
 seed end_by_signal_is_128_and_more command::exit_codes::a_signal_that_ends_the_command_ends_locket $unix/ended.rs \
     'End::Signal(number) => end_by(number),' 'End::Signal(number) => 128 + number,'

@@ -48,28 +48,28 @@ seed waits_for_a_shared_lock shared::l1_a_writer_waits_for_every_reader $os \
 seed contention_is_an_error exclusion::l2_contention_would_block $os \
     'Err(TryLockError::WouldBlock) => Ok(false)' \
     'Err(TryLockError::WouldBlock) => Err(Action::Lock.failed(io::ErrorKind::Other))'
-seed every_refusal_is_contention windows::opening::l12_a_device_is_no_lock_file $os \
+seed every_refusal_is_contention windows::opening::l12_a_device_cannot_be_locked $os \
     'Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error))' \
     'Err(TryLockError::Error(_)) => Ok(false)'
-seed sharing_violation_is_final windows::sharing::l3_a_file_kept_from_others_is_waited_for $os \
+seed sharing_violation_is_final windows::sharing::l3_a_sharing_violation_is_retried $os \
     'ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING))' 'ERROR_DELETE_PENDING))'
-seed sharing_violation_is_waited_out windows::sharing::l12_a_file_kept_from_others_is_no_contention $os \
+seed sharing_violation_is_waited_out windows::sharing::l12_a_sharing_violation_is_not_contention $os \
     'is_last || ' ''
-seed every_error_is_waited_out windows::opening::l12_what_is_no_lock_file_is_not_waited_for $os \
+seed every_error_is_waited_out windows::opening::l12_a_path_that_cannot_be_locked_is_not_retried $os \
     ' || !passes(&failure.source)' ''
-seed keeps_the_file_to_itself windows::ranges::l14_a_holder_lets_others_open $os \
+seed keeps_the_file_to_itself windows::ranges::l14_other_programs_can_open_a_held_file $os \
     '        .access_mode(GENERIC_READ)
         .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)' \
     '        .access_mode(GENERIC_READ)
         .share_mode(0)'
-seed denies_renaming windows::identity::l9_the_guard_tells $os \
+seed denies_renaming windows::identity::l9_a_guard_reports_a_replaced_file $os \
     '        .access_mode(GENERIC_READ)
         .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)' \
     '        .access_mode(GENERIC_READ)
         .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)'
-seed asks_to_write windows::sharing::l1_a_file_that_others_may_not_write_is_locked $os \
+seed asks_to_write windows::sharing::l1_a_file_that_denies_writing_can_be_locked $os \
     '.access_mode(GENERIC_READ)' '.access_mode(GENERIC_READ | 0x4000_0000)'
-seed asks_to_write_to_look windows::sharing::l9_a_file_that_others_may_not_write_is_told_apart $os \
+seed asks_to_write_to_look windows::sharing::l9_a_file_that_denies_writing_can_be_identified $os \
     '.access_mode(0)' '.access_mode(GENERIC_READ | 0x4000_0000)'
 seed truncates contents::l8_contents_stay $os \
     '.write(create) // std wants it beside `create`; what is asked for is `access_mode`.
@@ -86,15 +86,15 @@ seed handle_is_inherited windows::inheritance::l11_children_inherit_nothing $os 
             }'
 seed path_stays_relative path::l10_a_handle_knows_its_absolute_path $os \
     'Ok(path) => Self { path, fault: None }' 'Ok(_) => Self { path: given.into(), fault: None }'
-seed always_current windows::identity::l9_a_kept_descriptor_is_not_trusted $os \
+seed always_current windows::identity::l9_an_idle_handle_is_verified_before_reuse $os \
     'Ok(file) => identity::is_same(&file, &descriptor.file),' 'Ok(_) => Ok(true),'
-seed volume_is_identity windows::identity::l9_the_guard_tells src/os/windows/identity.rs \
+seed volume_is_identity windows::identity::l9_a_guard_reports_a_replaced_file src/os/windows/identity.rs \
     'Ok((info.VolumeSerialNumber, info.FileId.Identifier))' 'Ok((info.VolumeSerialNumber, [0; 16]))'
-seed missing_is_an_error windows::identity::l9_the_guard_tells $os \
+seed missing_is_an_error windows::identity::l9_a_guard_reports_a_replaced_file $os \
     'Err(error) if is_missing(&error) || code(&error) == Some(ERROR_DELETE_PENDING) => Ok(false),' ''
-seed directory_cannot_be_looked_at windows::identity::l9_a_directory_in_its_place_is_no_lock_file $os \
+seed directory_cannot_be_looked_at windows::identity::l9_a_directory_in_place_of_the_file_is_an_error $os \
     '.custom_flags(FILE_FLAG_BACKUP_SEMANTICS | no_follow)' '.custom_flags(no_follow)'
-seed directory_is_access_denied windows::opening::l12_a_directory_is_no_lock_file $os \
+seed directory_is_access_denied windows::opening::l12_a_directory_cannot_be_locked $os \
     'STATUS_FILE_IS_A_DIRECTORY => {' 'STATUS_FILE_IS_A_DIRECTORY if false => {'
 seed retries_for_ever deadline::l3_never_early $os \
     '(Some(Duration::ZERO), _) => return Ok(Waited::Woken),' ''
@@ -102,12 +102,12 @@ seed pauses_beyond_the_deadline lib::os::windows::pauses::tests::they_end_at_the
     'self.next.min(left.unwrap_or(Duration::MAX))' '{ let _ = left; self.next }'
 seed first_pause_is_the_longest lib::os::windows::pauses::tests::they_grow_up_to_the_retry_period src/os/windows/pauses.rs \
     'longest.min(Self::FIRST)' 'longest'
-seed bequeaths_in_vain windows::inheritance::l12_a_hold_cannot_be_bequeathed $os \
+seed bequeaths_in_vain windows::inheritance::l12_inherit_on_exec_is_unsupported $os \
     'Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))' '{ let _ = text; Ok(()) }'
-seed command_outlives_locket windows::running::l7_who_kills_locket_ends_the_command src/bin/locket/windows/leash.rs \
+seed command_outlives_locket windows::running::l7_killing_locket_ends_the_command src/bin/locket/windows/leash.rs \
     'ExtendedLimitInfo::new().limit_kill_on_job_close()' '&ExtendedLimitInfo::new()'
-seed waits_for_the_command_only windows::running::l1_the_lock_is_held_as_long_as_what_the_command_started src/bin/locket/windows/leash.rs \
+seed waits_for_the_command_only windows::running::l1_a_process_left_running_keeps_the_lock src/bin/locket/windows/leash.rs \
     'while self.others()? {' 'while self.others()? && false {'
-seed takes_what_is_left_along windows::running::l11_on_request_what_is_left_behind_does_not_keep_the_lock src/bin/locket/windows/leash.rs \
+seed takes_what_is_left_along windows::running::l11_with_close_a_process_left_running_does_not_keep_the_lock src/bin/locket/windows/leash.rs \
     'Ok(self.0.set_extended_limit_info(&ExtendedLimitInfo::new())?)' 'Ok(())'
 }

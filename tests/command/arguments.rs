@@ -1,5 +1,5 @@
-//! - Paths, arguments and strings are bytes: whatever they are, they arrive as they are.
-//! - `-c` goes to `$SHELL`, or to `/bin/sh` if there is none.
+//! - Paths, arguments and strings are bytes, and reach the command unchanged.
+//! - `-c` is run by `$SHELL`, or by `/bin/sh` if that is unset.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +8,7 @@ use crate::running::{Running, locket_run, make_script};
 use crate::support::Scratch;
 
 #[test]
-fn arguments_arrive_to_the_byte() {
+fn arguments_reach_the_command_unchanged() {
     let scratch = Scratch::new();
     let arguments = [
         &b""[..],
@@ -38,7 +38,7 @@ fn arguments_arrive_to_the_byte() {
 }
 
 #[test]
-fn any_bytes_may_name_the_lock_file() {
+fn a_lock_file_name_may_have_any_bytes() {
     let scratch = Scratch::new();
     for name in [&b"\xff\xfe.lock"[..], b" ", b"-", b"a\nb", b"*"] {
         let path = scratch.path().join(OsStr::from_bytes(name));
@@ -46,14 +46,14 @@ fn any_bytes_may_name_the_lock_file() {
         assert!(path.exists());
         locket_run().arg("-n").arg(&path).arg("true").assert().code(75);
     }
-    // A name that looks like an option, too.
+    // A name that looks like an option is allowed too.
     let mut run = locket_run();
     run.current_dir(scratch.path()).args(["--", "-n", "true"]).assert().code(0);
     assert!(scratch.join("-n").exists());
 }
 
 #[test]
-fn a_string_goes_to_the_users_shell() {
+fn a_string_is_run_by_the_users_shell() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let shell = scratch.join("shell");
@@ -67,7 +67,7 @@ fn a_string_goes_to_the_users_shell() {
 }
 
 #[test]
-fn without_a_shell_a_string_goes_to_bin_sh() {
+fn a_string_is_run_by_bin_sh_if_shell_is_unset() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let tell = "echo $0";

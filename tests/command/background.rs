@@ -1,18 +1,17 @@
-//! - What the command leaves running in the background keeps the lock, as under flock(1), and does
-//!   not with `-o`.
-//! - The redirections of a script do not touch the lock: 0 to 9 are the script's.
+//! - A process that the command leaves running in the background keeps the lock, as under flock(1), but not with `-o`.
+//! - The redirections of a script do not touch the lock, because descriptors 0 to 9 are left to the script.
 
 use crate::running::{Running, is_free, is_there};
 use crate::support::{Scratch, until};
 
-/// Leaves a process behind that reads what was the command's input, and tells its number.
+/// Leaves a process running that reads the command's input, and prints its process id.
 const LEAVE: &str = "exec 9<&0; cat <&9 >/dev/null & echo $!";
 
-/// Runs such a command to its end. What it left behind is still there.
+/// Runs such a command to its end. Returns it, and the process that it left running.
 #[track_caller]
 fn leave(options: &[&str], scratch: &Scratch) -> (Running, u32) {
     let path = scratch.lock_path();
-    let path = path.to_str().expect("it is text");
+    let path = path.to_str().expect("it should be UTF-8");
     let mut run = Running::locket([options, &[path, "--", "sh", "-c", LEAVE]].concat());
     let left = run.line().parse().expect("it is a number");
     assert_eq!(run.wait().code(), Some(0));
@@ -21,7 +20,7 @@ fn leave(options: &[&str], scratch: &Scratch) -> (Running, u32) {
 }
 
 #[test]
-fn a_process_left_behind_keeps_the_lock() {
+fn a_process_left_running_keeps_the_lock() {
     let scratch = Scratch::new();
     let (mut run, _left) = leave(&[], &scratch);
     assert!(!is_free(&scratch.lock_path()));
@@ -30,16 +29,16 @@ fn a_process_left_behind_keeps_the_lock() {
 }
 
 #[test]
-fn with_close_it_does_not() {
+fn with_close_a_process_left_running_does_not_keep_the_lock() {
     let scratch = Scratch::new();
     let (_run, left) = leave(&["-o"], &scratch);
     assert!(is_free(&scratch.lock_path()));
     assert!(is_there(left));
 }
 
-/// All the descriptors that a shell's redirections can name are put to another use.
+/// Redirects each descriptor that a shell's redirections can name.
 #[test]
-fn a_script_may_redirect_what_it_can_name() {
+fn redirections_of_a_script_do_not_touch_the_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let redirect = "for n in 3 4 5 6 7 8 9; do eval \"exec $n</dev/null\"; done; echo; read _";

@@ -1,5 +1,5 @@
-//! L15, by the canary: a signal reaches the command once,
-//! - of a burst of real-time signals each, however many the system lets wait;
+//! L15, by means of the canary: a signal reaches the command once,
+//! - each signal of a burst of real-time signals, as many as the system queues;
 //! - while the canary is stopped, or is kept from running in another way.
 
 #![allow(unsafe_code)]
@@ -12,14 +12,14 @@ use crate::running::pending;
 use crate::signals::{Counter, KILLED, LAST, QUEUED, all_signals, kill, kill_group, queue};
 use crate::support::{Scratch, skip, until, until_stopped};
 
-/// Many times what a list of a fixed length would have room for.
+/// Far more than a list of fixed length would hold.
 const BURST: usize = 5000;
 
-/// A signal that is sent to the group as often, by kill(2).
+/// The real-time signal of the bursts.
 const NUMBER: i32 = 40;
 
 fn may_wait(check: &str) -> bool {
-    // What waits for locket, for the command and for the canary, and what the user's other processes have.
+    // The signals pending for locket, the command and the canary, and those of the user's other processes.
     let enough = u64::try_from(4 * BURST).expect("it is no large number");
     let limit = getrlimit(Resource::Sigpending).current;
     let is_enough = limit.is_none_or(|limit| limit >= enough);
@@ -29,7 +29,7 @@ fn may_wait(check: &str) -> bool {
     is_enough
 }
 
-/// A command whose locket is stopped: what is sent now waits, and is asked about in one go.
+/// Starts a command and stops its locket, so that the signals that are sent now are pending together.
 fn behind_stopped_locket(scratch: &Scratch) -> Counter {
     let counter = Counter::start(&scratch.lock_path(), &[], &[]);
     kill(counter.run.pid(), libc::SIGSTOP);
@@ -37,12 +37,12 @@ fn behind_stopped_locket(scratch: &Scratch) -> Counter {
     counter
 }
 
-/// It goes on, and has dealt with all that waited when its last signal comes to the command.
+/// Continues locket, and waits until the command has got the last signal.
 fn end_of_burst(counter: &Counter) {
     queue(counter.run.pid(), LAST, 0);
     kill(counter.run.pid(), libc::SIGCONT);
-    assert_eq!(counter.next("the burst is over").0, libc::SIGCONT);
-    assert_eq!(counter.next("one came twice").0, LAST);
+    assert_eq!(counter.next("the end of the burst").0, libc::SIGCONT);
+    assert_eq!(counter.next("a signal came twice").0, LAST);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn l15_a_burst_to_the_group() {
     assert_eq!(counter.run.wait().code(), Some(0));
 }
 
-/// Some are for locket alone: they are not lost among those that came to all.
+/// Some signals are sent to locket alone. They are not mistaken for those that all processes get.
 #[test]
 fn l15_a_burst_to_the_group_and_to_locket() {
     if !may_wait("l15_a_burst_to_the_group_and_to_locket") {
@@ -104,16 +104,16 @@ fn l15_a_burst_to_the_group_and_to_locket() {
     }
     queue(counter.run.pid(), LAST, 0);
     kill(counter.run.pid(), libc::SIGCONT);
-    assert_eq!(counter.next("it goes on").0, libc::SIGCONT);
+    assert_eq!(counter.next("after the burst").0, libc::SIGCONT);
     for value in (1..=BURST).filter(|value| value % 1000 == 0) {
         assert_eq!(counter.next("to locket alone"), (NUMBER, QUEUED, BURST + value));
     }
-    assert_eq!(counter.next("one came twice").0, LAST);
+    assert_eq!(counter.next("a signal came twice").0, LAST);
     counter.run.hang_up();
     assert_eq!(counter.run.wait().code(), Some(0));
 }
 
-/// It is continued when it is needed.
+/// locket continues the canary when it needs it.
 #[test]
 fn l15_sent_while_the_canary_is_stopped() {
     let scratch = Scratch::new();
@@ -124,20 +124,24 @@ fn l15_sent_while_the_canary_is_stopped() {
             until_stopped(counter.canary);
             send(counter.run.pid(), number);
             assert_eq!(counter.next("beside a stopped canary").0, number);
-            // locket has dealt with it, so the next one is not taken for the second of timeout(1).
-            until("locket has taken it", || pending(counter.run.pid()) == 0);
+            // locket has handled it, so the next one is not taken for the second signal of timeout(1).
+            until("locket has handled it", || pending(counter.run.pid()) == 0);
             queue(counter.run.pid(), LAST, 0);
-            assert_eq!(counter.next("one came twice").0, LAST, "{number}, to {to}: it came twice");
+            assert_eq!(
+                counter.next("a signal came twice").0,
+                LAST,
+                "{number}, to {to}: it came twice"
+            );
         }
     }
     counter.run.hang_up();
     assert_eq!(counter.run.wait().code(), Some(0));
 }
 
-/// As many as would fill the channel to the canary, were each of them asked about. The first is withheld for a second.
+/// The signals would fill the channel to the canary, if locket asked about each of them. The first is delayed by a second.
 #[test]
-fn l15_sent_while_the_canary_is_kept_from_running() {
-    const CHECK: &str = "l15_sent_while_the_canary_is_kept_from_running";
+fn l15_sent_while_the_canary_is_traced() {
+    const CHECK: &str = "l15_sent_while_the_canary_is_traced";
     let scratch = Scratch::new();
     let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
     let Some(traced) = Traced::stop(counter.canary) else {
@@ -146,19 +150,19 @@ fn l15_sent_while_the_canary_is_kept_from_running() {
     for value in 1..=BURST {
         queue(counter.run.pid(), NUMBER, value);
         if value % 100 == 0 {
-            until("locket has taken them", || pending(counter.run.pid()) == 0);
+            until("locket has handled them", || pending(counter.run.pid()) == 0);
         }
     }
     for value in 1..=BURST {
         assert_eq!(counter.next("without an answer"), (NUMBER, QUEUED, value));
     }
     drop(traced);
-    until("the canary has nothing left to do", || is_asleep(counter.canary));
+    until("the canary is idle", || is_asleep(counter.canary));
     for number in all_signals() {
         kill_group(counter.run.pid(), number);
         assert_eq!(counter.next("with an answer").0, number);
         queue(counter.run.pid(), LAST, 0);
-        assert_eq!(counter.next("one came twice").0, LAST);
+        assert_eq!(counter.next("a signal came twice").0, LAST);
     }
     counter.run.hang_up();
     assert_eq!(counter.run.wait().code(), Some(0));
@@ -169,12 +173,12 @@ fn is_asleep(process: u32) -> bool {
     stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
 }
 
-/// A process that a debugger has stopped: no signal continues it.
+/// A process that is stopped by ptrace(2). No signal continues it.
 struct Traced(libc::pid_t);
 
 impl Traced {
     fn stop(process: u32) -> Option<Self> {
-        let process: libc::pid_t = process.try_into().expect("process ids are small");
+        let process: libc::pid_t = process.try_into().expect("a process id fits into i32");
         let none = ptr::null_mut::<libc::c_void>();
         // SAFETY: the requests use no memory of this process.
         unsafe {

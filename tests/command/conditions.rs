@@ -1,8 +1,8 @@
-//! Under adverse conditions, and with the options for them:
+//! Adverse conditions, and the options for them:
 //! - few descriptors, closed standard streams;
-//! - a script whose interpreter is missing, or ends with a carriage return, has it named;
-//! - `--mode` is the mode of a lock file that is created, whatever the umask; `--no-follow` refuses a symbolic link;
-//! - `--hold-warning` says once that the lock has been held for long, and delays nothing.
+//! - an error names the interpreter of a script, if it is missing or ends with a carriage return;
+//! - `--mode` is the mode of a lock file that is created, under any umask; `--no-follow` refuses a symbolic link;
+//! - `--hold-warning` warns once about a long hold, and delays nothing.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,7 +23,7 @@ fn few_descriptors_are_enough() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*text), (Some(3), ""), "{options}");
     }
-    // With next to none it says so, and does not run the command without the lock.
+    // With too few it fails, and does not run the command without the lock.
     for limit in 4..10 {
         let script = format!("ulimit -n {limit}; exec \"$0\" run -q \"$1\" sh -c 'exit 3'");
         let mut run = Command::new("sh");
@@ -34,7 +34,7 @@ fn few_descriptors_are_enough() {
 }
 
 #[test]
-fn closed_streams_do_not_matter() {
+fn closed_standard_streams_do_not_matter() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for closed in ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"] {
@@ -48,7 +48,7 @@ fn closed_streams_do_not_matter() {
 }
 
 #[test]
-fn an_interpreter_that_is_missing_is_named() {
+fn a_missing_interpreter_is_named() {
     let scratch = Scratch::new();
     let script = scratch.join("a-script");
     for (line, named) in [
@@ -70,7 +70,7 @@ fn an_interpreter_that_is_missing_is_named() {
 }
 
 #[test]
-fn the_mode_is_as_it_was_asked_for() {
+fn mode_is_the_mode_of_a_new_lock_file() {
     let scratch = Scratch::new();
     let created = |name: &str, options: &str| {
         let path = scratch.join(name);
@@ -85,7 +85,7 @@ fn the_mode_is_as_it_was_asked_for() {
     assert_eq!(created("b", "--mode 666"), 0o666);
     assert_eq!(created("c", "--mode=0640 -o"), 0o640);
     assert_eq!(created("d", "--mode 660 -F"), 0o660);
-    // One that exists keeps its own.
+    // An existing file keeps its mode.
     assert_eq!(created("a", "--mode 666"), 0o600);
     for wrong in ["8", "1777", "-1", "rw", ""] {
         let arguments = ["--mode", wrong, "x.lock", "true"];
@@ -94,10 +94,10 @@ fn the_mode_is_as_it_was_asked_for() {
 }
 
 #[test]
-fn a_link_is_followed_unless_it_is_not_to_be() {
+fn a_link_is_followed_unless_no_follow_is_given() {
     let scratch = Scratch::new();
     let (path, link) = (scratch.lock_path(), scratch.join("link"));
-    symlink(&path, &link).expect("the directory is ours");
+    symlink(&path, &link).expect("the directory should be writable");
     locket_run().arg(&link).arg("true").assert().code(0);
     assert!(path.exists());
     let output = locket_run().arg("--no-follow").arg(&link).arg("true").output();
@@ -108,7 +108,7 @@ fn a_link_is_followed_unless_it_is_not_to_be() {
 }
 
 #[test]
-fn a_long_hold_is_told_once() {
+fn a_long_hold_is_reported_once() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = format!(r#"exec "$0" run --hold-warning 10ms "$1" sh -c '{HOLD}' 2>&1"#);
@@ -121,13 +121,13 @@ fn a_long_hold_is_told_once() {
     run.hang_up();
     assert_eq!(run.wait().code(), Some(1));
     assert_eq!(run.rest(), [""; 0]);
-    // A short one is not told.
+    // There is no warning about a short hold.
     locket_run().args(["--hold-warning", "1h"]).arg(&path).arg("true").assert().code(0).stderr("");
     locket_run().args(["--hold-warning", "1h", "-F"]).arg(&path).arg("true").assert().code(64);
 }
 
-/// A lease (fcntl(2), `F_SETLEASE`) of another process keeps the file from being opened until that gives it back: it is waited
-/// for as the lock is.
+/// Another process has a lease on the file (fcntl(2), `F_SETLEASE`), so it cannot be opened until the lease is released.
+/// locket waits for that as it waits for the lock.
 #[cfg(target_os = "linux")]
 #[test]
 fn l3_a_lease_is_waited_for() {
@@ -144,7 +144,7 @@ fcntl.fcntl(f, 1024, fcntl.F_UNLCK)
 ";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    fs::File::create(&path).expect("the directory is ours");
+    fs::File::create(&path).expect("the directory should be writable");
     let mut lessor = Command::new("python3");
     lessor.args(["-c", LEASE]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
     let Ok(mut lessor) = lessor.spawn() else {

@@ -1,9 +1,9 @@
-//! - A held lock is contention: at once with `-n`, at the deadline with `-w`; a freed one is taken.
+//! - A held lock is contention: immediately with `-n`, at the deadline with `-w`. A lock that is released is acquired.
 //! - The command does not run without the lock.
-//! - One deadline: what passes before the wait is part of it.
-//! - Shared holds are beside each other, and not beside an exclusive one.
-//! - The message names the holder, and a long wait is told every ten seconds.
-//! - The lock file is created if it is missing, and otherwise left as it is.
+//! - There is one deadline, and it includes the time before the wait.
+//! - Shared holds coexist with each other, and not with an exclusive one.
+//! - The message names the holder, and a long wait is reported every ten seconds.
+//! - A missing lock file is created, and an existing one is not changed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,13 +16,13 @@ use crate::running::{HOLD, LOCKET, Running, locket_run};
 use crate::support::{Scratch, until_waiting};
 
 #[test]
-fn no_time_to_wait_is_one_attempt() {
+fn a_timeout_of_zero_is_one_attempt() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
     for options in [&["-n"][..], &["-w", "0"], &["-w", "0ms"]] {
         let refused = locket_run().args(options).arg(&path).args(["--", "echo", "ran"]).assert();
-        holder.assert_blamed(&refused.code(75).stdout(""), &format!("{} is", path.display()));
+        holder.assert_names_holder(&refused.code(75).stdout(""), &format!("{} is", path.display()));
     }
     assert_eq!(holder.end(), Some(1));
     locket_run().arg("-n").arg(&path).args(["--", "echo", "ran"]).assert().code(0).stdout("ran\n");
@@ -36,7 +36,7 @@ fn a_timeout_is_never_early() {
     let start = Instant::now();
     let refused = locket_run().args(["-w", "0.1"]).arg(&path).args(["--", "echo", "ran"]).assert();
     let what = format!("cannot lock {} within 100ms:", path.display());
-    holder.assert_blamed(&refused.code(75).stdout(""), &what);
+    holder.assert_names_holder(&refused.code(75).stdout(""), &what);
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
@@ -56,27 +56,27 @@ fn a_waiter_runs_its_command_when_the_lock_is_free() {
     }
 }
 
-/// Where nobody looks, a short wait is not worth a line, and a long one is one every ten seconds.
+/// Away from a terminal a short wait prints nothing, and a long one prints a line every ten seconds.
 #[test]
-fn a_long_wait_is_told_every_ten_seconds() {
+fn a_long_wait_is_reported_every_ten_seconds() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
     let start = Instant::now();
-    let mut waiter = Running::heard(&[], &path);
+    let mut waiter = Running::with_messages(&[], &path);
     let line = waiter.line();
     assert!(line.starts_with("locket: waiting "), "{line}");
-    assert!(line.ends_with(&format!("s for {}{}", path.display(), holder.named())), "{line}");
+    assert!(line.ends_with(&format!("s for {}{}", path.display(), holder.held_by())), "{line}");
     assert!(start.elapsed() >= Duration::from_secs(10), "early: {line}");
     holder.end();
     assert_eq!(waiter.wait().code(), Some(0));
 }
 
-/// The first attempt is made to take longer than there is time: then none is left to wait.
+/// The first attempt takes longer than the timeout, so no time is left for a wait.
 #[test]
 #[cfg(target_os = "linux")]
-fn the_time_before_the_wait_counts() {
-    if !has("the_time_before_the_wait_counts", "strace", &["-qq", "true"]) {
+fn the_deadline_includes_the_time_before_the_wait() {
+    if !has("the_deadline_includes_the_time_before_the_wait", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -93,18 +93,18 @@ fn the_time_before_the_wait_counts() {
             .status();
         assert_eq!(status.expect("strace should run").code(), Some(75));
         let log = fs::read_to_string(log).expect("strace should have written it");
-        // An alarm that is set to ring at once leaves no time.
+        // A timer that expires immediately leaves no time to wait.
         let at_once = "it_value={tv_sec=0, tv_nsec=1}";
         log.lines().any(|line| line.contains("timer_settime(") && !line.contains(at_once))
     };
     assert!(!waits("50ms", "inject=flock:delay_exit=60000:when=1"));
-    // The check itself, which must see a wait; a busy machine needs more time to come to it.
+    // Without the delay the check must see a wait. A busy machine may need a longer timeout for that.
     let undisturbed = "inject=flock:delay_exit=1:when=1";
     assert!(["50ms", "500ms", "5s"].into_iter().any(|timeout| waits(timeout, undisturbed)));
 }
 
 #[test]
-fn shared_holds_stand_beside_each_other() {
+fn shared_holds_coexist() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let reader = Running::holder_with(&path, &["-s"]);
@@ -116,25 +116,26 @@ fn shared_holds_stand_beside_each_other() {
 }
 
 #[test]
-fn the_file_is_created_and_otherwise_left_as_it_is() {
+fn a_missing_file_is_created_and_an_existing_one_unchanged() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     locket_run().arg(&path).arg("true").assert().code(0);
     assert_eq!(fs::read(&path).expect("it should be there"), b"");
 
-    fs::write(&path, "precious").expect("it is ours");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
-    let before = fs::metadata(&path).expect("it is there");
+    fs::write(&path, "precious").expect("it should be possible in the test directory");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640))
+        .expect("it should be possible in the test directory");
+    let before = fs::metadata(&path).expect("it should exist");
     locket_run().arg(&path).arg("true").assert().code(0);
     let after = fs::metadata(&path).expect("it should be there still");
-    assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+    assert_eq!(fs::read(&path).expect("it should exist"), b"precious");
     assert_eq!(after.permissions(), before.permissions());
     assert_eq!(after.modified().ok(), before.modified().ok());
 }
 
-/// Two that are in at once meet at the directory that each makes and removes.
+/// Each command creates and removes a directory. Two commands at the same time collide there.
 #[test]
-fn commands_under_one_lock_come_one_after_another() {
+fn commands_under_one_lock_run_one_at_a_time() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let inside = scratch.join("inside");
@@ -152,7 +153,7 @@ fn commands_under_one_lock_come_one_after_another() {
         assert_eq!(run.wait().code(), Some(0));
     }
 
-    // The check itself: it must see somebody who is in.
+    // The check must see a command that is inside.
     let _reader = Running::holder_with(&path, &["-s"]);
     std::fs::create_dir(&inside).expect("it was removed");
     let mut meeting = locket_run();

@@ -1,5 +1,5 @@
-//! Every example of the manual is run: as it is printed, but for directories of the system, which are one of the test's
-//! own instead. And man(1) finds the pages that `locket man --install` writes.
+//! Runs every example of the manual as it is printed, with directories of the test in place of the system's. And man(1)
+//! finds the pages that `locket man --install` writes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::running::{LOCKET, Running, has, make_script};
 use crate::support::{PATIENCE, Scratch};
 
-/// Says which locks are held while it runs.
+/// Prints which locks are held while it runs.
 const REPORT: &str = "#!/bin/sh
 for lock in my_app.lock report.lock cache.lock lock; do
     [ ! -e $lock ] || locket run -qn $lock true || echo \"$lock is held\"
@@ -17,12 +17,12 @@ done
 echo report
 ";
 
-/// What stands in the example.
+/// What the example is.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// What is typed.
+    /// Commands that are typed at a shell.
     Typed,
-    /// A file that is executed, with a word.
+    /// A file that is executed, with one argument.
     Script,
     Crontab,
     Unit,
@@ -32,7 +32,7 @@ enum Kind {
 
 use Kind::{Ci, Crontab, Makefile, Script, Typed, Unit};
 
-/// The page, the heading, what it is, the lock that another process has meanwhile, the exit code and the output.
+/// The page, the heading, the kind, the lock that another process holds meanwhile, the exit code and the output.
 type Case = (&'static str, &'static str, Kind, Option<&'static str>, i32, &'static str);
 
 const CASES: [Case; 27] = [
@@ -100,12 +100,12 @@ const CASES: [Case; 27] = [
     ("man", "To read one at once", Typed, None, 0, "locket-run(1)"),
 ];
 
-/// The headings and texts of a page.
+/// Returns the headings and the texts of the examples of a page.
 fn examples(page: &str) -> Vec<(String, String)> {
     let mut command = assert_cmd::Command::new(LOCKET);
     command.arg("man").args(Some(page).filter(|page| !page.is_empty()));
     let output = command.output().expect("it should run");
-    let text = String::from_utf8(output.stdout).expect("it is text");
+    let text = String::from_utf8(output.stdout).expect("it should be UTF-8");
     let plain = |text: &str| text.replace(r"\-", "-").replace(r"\&", "").replace(r"\e", r"\");
     let parts = text.split(".EX\n").collect::<Vec<_>>();
     let pairs = parts.windows(2).map(|pair| {
@@ -116,17 +116,17 @@ fn examples(page: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-struct Place {
+struct TestDir {
     scratch: Scratch,
     path: String,
 }
 
-impl Place {
+impl TestDir {
     fn new() -> Self {
         let scratch = Scratch::new();
         let bin = scratch.join("bin");
-        fs::create_dir(&bin).expect("the directory is ours");
-        symlink(LOCKET, bin.join("locket")).expect("the directory is ours");
+        fs::create_dir(&bin).expect("the directory should be writable");
+        symlink(LOCKET, bin.join("locket")).expect("the directory should be writable");
         for report in ["report.sh", "bin/report.sh"] {
             make_script(&scratch.join(report), REPORT);
         }
@@ -145,7 +145,7 @@ impl Place {
         let (program, arguments) = match kind {
             Typed => ("sh", vec!["-c".into(), text]),
             Script => {
-                fs::write(&script, "").expect("the directory is ours");
+                fs::write(&script, "").expect("the directory should be writable");
                 make_script(&script, &text);
                 ("./script", vec!["word".into()])
             }
@@ -159,7 +159,8 @@ impl Place {
                 ("sh", vec!["-c".into(), line_after("ExecStart=")])
             }
             Makefile => {
-                fs::write(self.scratch.join("Makefile"), &text).expect("the directory is ours");
+                fs::write(self.scratch.join("Makefile"), &text)
+                    .expect("the directory should be writable");
                 (
                     "sh",
                     vec![
@@ -182,7 +183,7 @@ impl Place {
             return;
         }
         let unit = self.scratch.join("report.service");
-        fs::write(&unit, text).expect("the directory is ours");
+        fs::write(&unit, text).expect("the directory should be writable");
         let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output();
         let said = String::from_utf8_lossy(&output.expect("it should run").stderr).into_owned();
         assert!(!said.contains("report.service"), "{said}");
@@ -210,18 +211,18 @@ fn every_example_of_the_manual_works() {
             if needs.is_some_and(|(program, option)| !has(&check, program, &[option])) {
                 continue;
             }
-            let place = Place::new();
+            let dir = TestDir::new();
             let _holder = held.map(|lock| {
-                let lock = place.scratch.join(lock);
+                let lock = dir.scratch.join(lock);
                 if matches!(kind, Script) {
                     make_script(&lock, text);
                 }
                 Running::holder(&lock)
             });
             let (status, output) = match (kind, held) {
-                // It is there already, and held.
-                (Script, Some(_)) => place.run(Typed, "./script word"),
-                _ => place.run(*kind, text),
+                // The lock file exists already, and is held.
+                (Script, Some(_)) => dir.run(Typed, "./script word"),
+                _ => dir.run(*kind, text),
             };
             assert_eq!(status, Some(*code), "{page}: {heading}: {output}");
             let is_whole = expected.is_empty() || expected.ends_with('\n');
@@ -231,15 +232,15 @@ fn every_example_of_the_manual_works() {
     }
 }
 
-/// As after `cargo install`: the program is in a directory `bin`, which is in `PATH`.
+/// As after `cargo install`: the program is in a directory `bin` that is in `PATH`.
 #[test]
-fn man_finds_what_is_installed() {
-    if !has("man_finds_what_is_installed", "man", &["--version"]) {
+fn man_finds_the_installed_pages() {
+    if !has("man_finds_the_installed_pages", "man", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();
     let bin = scratch.join("cargo/bin");
-    fs::create_dir_all(&bin).expect("the directory is ours");
+    fs::create_dir_all(&bin).expect("the directory should be writable");
     let program = bin.join("locket");
     fs::hard_link(LOCKET, &program)
         .or_else(|_| fs::copy(LOCKET, &program).map(drop))
@@ -253,7 +254,7 @@ fn man_finds_what_is_installed() {
         let expected = scratch.join(&format!("cargo/share/man/man1/{page}.1"));
         assert_eq!(Path::new(found.trim_end()), expected);
     }
-    // The check itself: without the directory in `PATH`.
+    // The check must fail without the directory in `PATH`.
     let mut command = Command::new("man");
     let output = command.args(["-w", "locket-run"]).env_remove("MANPATH").output();
     let found = String::from_utf8_lossy(&output.expect("it should run").stdout).into_owned();

@@ -1,6 +1,6 @@
-//! - Each way to fail has its exit code, with `-o`, with `-F` and without, and says why in one line.
+//! - Each failure has its exit code, with `-o`, with `-F` and without, and one line that says why.
 //! - A command that cannot be run leaves the lock free.
-//! - Otherwise the status is the command's own.
+//! - Otherwise the status is the one of the command.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,13 +13,13 @@ use crate::support::{Scratch, is_root, skip};
 
 const WAYS: [&[&str]; 3] = [&[], &["-o"], &["-F"]];
 
-/// Runs a command under the lock, in each way, and returns what is said when that fails.
+/// Runs a command under the lock in each way, which must fail. Returns the message.
 #[track_caller]
 fn fails(path: &Path, command: &[&str], code: i32) -> String {
     let [text, closed, become_it] = WAYS.map(|options| {
         let output = locket_run().args(options).arg(path).arg("--").args(command).output();
         let output = output.expect("it should run");
-        let text = String::from_utf8(output.stderr).expect("it is text");
+        let text = String::from_utf8(output.stderr).expect("it should be UTF-8");
         assert_eq!(output.status.code(), Some(code), "{options:?} {command:?}: {text}");
         assert_eq!(output.stdout, b"");
         text
@@ -33,7 +33,7 @@ fn fails(path: &Path, command: &[&str], code: i32) -> String {
 fn wrong_arguments_are_64() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let path = path.to_str().expect("it is text");
+    let path = path.to_str().expect("it should be UTF-8");
     let wrong = [
         &[][..],
         &["nosuch"],
@@ -70,23 +70,23 @@ fn wrong_arguments_are_64() {
         assert_eq!(output.stdout, b"", "{arguments:?}");
         assert_ne!(output.stderr, b"", "{arguments:?}");
     }
-    assert!(!Path::new(path).exists(), "what is not understood touches nothing");
+    assert!(!Path::new(path).exists(), "wrong arguments should have no effect");
 }
 
 #[test]
-fn a_lock_file_that_cannot_be_had_is_66() {
+fn an_unusable_lock_file_is_66() {
     let scratch = Scratch::new();
     let missing = scratch.join("nosuch/x.lock");
     assert!(fails(&missing, &["true"], 66).contains("cannot create"));
     assert!(fails(Path::new("/dev/null"), &["true"], 66).contains("it is a device"));
     let file = scratch.join("file");
-    fs::write(&file, "").expect("the directory is ours");
+    fs::write(&file, "").expect("the directory should be writable");
     assert!(fails(&file.join("x.lock"), &["true"], 66).contains("Not a directory"));
 }
 
 #[test]
 fn a_forbidden_lock_file_is_66() {
-    // To root nothing is forbidden: then without the capability to be let in everywhere.
+    // Root may open every file, so root runs locket without the capability for that.
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let launcher = if is_root() { &powerless[..] } else { &["env"] };
     if !has("a_forbidden_lock_file_is_66", launcher[0], &[&launcher[1..], &["true"]].concat()) {
@@ -94,17 +94,18 @@ fn a_forbidden_lock_file_is_66() {
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    fs::write(&path, "").expect("the directory is ours");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    fs::write(&path, "").expect("the directory should be writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000))
+        .expect("it should be possible in the test directory");
     let mut run = Command::new(launcher[0]);
     run.args(&launcher[1..]).args([LOCKET, "run"]).arg(&path).arg("true");
     let output = run.output().expect("it should run");
-    let text = String::from_utf8(output.stderr).expect("it is text");
+    let text = String::from_utf8(output.stderr).expect("it should be UTF-8");
     assert_eq!(output.status.code(), Some(66), "{text}");
     assert!(text.contains("cannot open") && text.contains("Permission denied"), "{text}");
 }
 
-/// Runs locket under strace, which makes the system lie.
+/// Runs locket under strace, which injects an error.
 #[cfg(target_os = "linux")]
 fn under(inject: &str, path: &Path, options: &[&str]) -> (Option<i32>, String) {
     let output = Command::new("strace")
@@ -114,13 +115,13 @@ fn under(inject: &str, path: &Path, options: &[&str]) -> (Option<i32>, String) {
         .arg("true")
         .output()
         .expect("strace should run");
-    (output.status.code(), String::from_utf8(output.stderr).expect("it is text"))
+    (output.status.code(), String::from_utf8(output.stderr).expect("it should be UTF-8"))
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_system_that_refuses_is_71() {
-    if !has("a_system_that_refuses_is_71", "strace", &["-qq", "true"]) {
+fn a_system_error_is_71() {
+    if !has("a_system_error_is_71", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -130,7 +131,7 @@ fn a_system_that_refuses_is_71() {
         assert_eq!(code, Some(71), "{error}: {text}");
         assert!(text.contains("cannot lock "), "{error}: {text}");
     }
-    // The command cannot be started; without a canary it can.
+    // With an error at each call the command cannot be started. From the second call on, only the canary is missing.
     for (turns, expected) in [("1+", 71), ("2+", 0)] {
         let inject = format!("inject=clone,clone3,vfork,fork:error=EAGAIN:when={turns}");
         let (code, text) = under(&inject, &path, &[]);
@@ -139,7 +140,7 @@ fn a_system_that_refuses_is_71() {
     }
     let (code, text) = under("inject=execve:error=ENOMEM:when=2+", &path, &[]);
     assert_eq!(code, Some(71), "{text}");
-    // Nothing injected, nothing refused.
+    // Without an injection no error occurs.
     assert_eq!(under("inject=flock:delay_exit=1", &path, &["-o"]).0, Some(0));
 }
 
@@ -148,10 +149,11 @@ fn a_command_that_cannot_be_run_is_126() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let plain = scratch.join("plain");
-    fs::write(&plain, "#!/bin/sh\n").expect("the directory is ours");
-    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    fs::write(&plain, "#!/bin/sh\n").expect("the directory should be writable");
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644))
+        .expect("it should be possible in the test directory");
     for command in [&plain, scratch.path(), &plain.join("below")] {
-        let command = command.to_str().expect("it is text");
+        let command = command.to_str().expect("it should be UTF-8");
         assert!(fails(&path, &[command], 126).contains(&format!("cannot run {command}: ")));
         assert!(is_free(&path));
     }
@@ -187,7 +189,7 @@ fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
 }
 
 #[test]
-fn otherwise_the_code_is_the_commands_own() {
+fn otherwise_the_status_is_that_of_the_command() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in WAYS {
@@ -212,20 +214,20 @@ fn a_signal_that_ends_the_command_ends_locket() {
     }
 }
 
-/// The command may write a core, and locket is ended by the same signal.
+/// The command may write a core file. locket ends by the same signal and writes none.
 #[test]
 fn locket_writes_no_core() {
     let scratch = Scratch::new();
     let cores = |script: &str| {
         let directory = scratch.join("here");
-        fs::create_dir(&directory).expect("the directory is ours");
+        fs::create_dir(&directory).expect("the directory should be writable");
         let mut run = Command::new("sh");
         run.args(["-c", script, LOCKET]).current_dir(&directory);
         let status = run.status().expect("it should run");
         assert_eq!(status.signal(), Some(3), "{script}");
-        let cores = fs::read_dir(&directory).expect("it is there").flatten();
+        let cores = fs::read_dir(&directory).expect("it should exist").flatten();
         let cores = cores.filter(|it| it.file_name().to_string_lossy().starts_with("core")).count();
-        fs::remove_dir_all(&directory).expect("it is ours");
+        fs::remove_dir_all(&directory).expect("it should be possible in the test directory");
         cores
     };
     if cores("ulimit -c unlimited; kill -QUIT $$") == 0 {

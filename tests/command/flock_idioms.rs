@@ -1,5 +1,5 @@
-//! What shell scripts do with flock(1): each idiom is run twice, with the system's flock(1) and with locket called as
-//! `flock`, and both do the same: what is printed, what is said, and the exit code.
+//! Idioms of shell scripts with flock(1). Each is run twice, with the system's flock(1) and with locket called as `flock`.
+//! Standard output, standard error and the exit code must be the same.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::Output;
 use crate::running::{LOCKET, has};
 use crate::support::{PATIENCE, Scratch};
 
-/// Functions for the idioms. `hold OPTIONS... FILE` has the lock held in the background until `let_go`.
+/// Functions for the idioms. `hold OPTIONS... FILE` holds the lock in the background until `let_go`.
 const PRELUDE: &str = r#"
 hold() {
     mkfifo held go
@@ -28,12 +28,16 @@ use Shell::{Any, Bash};
 
 const IDIOMS: [(&str, Shell, &str); 56] = [
     ("a command", Any, "flock f echo a; echo $?; ls"),
-    ("its exit code", Any, "flock f sh -c 'exit 3'"),
+    ("the exit code of the command", Any, "flock f sh -c 'exit 3'"),
     ("an attempt", Any, "flock -n f echo a"),
-    ("an attempt in vain", Any, "hold f; flock -n f echo no; echo $?; let_go; flock -n f echo yes"),
-    ("an exit code for that", Any, "hold f; flock -n -E 9 f echo no; echo $?; let_go"),
+    (
+        "an attempt that fails",
+        Any,
+        "hold f; flock -n f echo no; echo $?; let_go; flock -n f echo yes",
+    ),
+    ("a conflict exit code", Any, "hold f; flock -n -E 9 f echo no; echo $?; let_go"),
     ("a timeout", Any, "hold f; flock -w .1 f echo no; echo $?; let_go"),
-    ("a timeout that is no failure", Any, "hold f; flock -w .1 -E 0 f echo no; echo $?; let_go"),
+    ("a timeout with exit code 0", Any, "hold f; flock -w .1 -E 0 f echo no; echo $?; let_go"),
     ("a timeout of zero", Any, "hold f; flock -w 0 f echo no; echo $?; let_go"),
     ("a timeout that is long enough", Any, "hold f; (echo >go) & flock -w 60 f echo yes; wait"),
     ("readers", Any, "hold -s f; flock -s -n f echo yes; flock -n f echo no; echo $?; let_go"),
@@ -44,44 +48,44 @@ const IDIOMS: [(&str, Shell, &str); 56] = [
         "hold -s f; flock -xsn f echo yes; flock -sxn f echo no; echo $?; let_go",
     ),
     ("a string", Any, "flock f -c 'echo a | tr a b; exit 4'"),
-    ("a string in long", Any, "flock -x f --command 'echo $0 | grep -c sh'"),
-    ("too much for a string", Any, "flock f -c echo a"),
+    ("a string by --command", Any, "flock -x f --command 'echo $0 | grep -c sh'"),
+    ("a string with an extra argument", Any, "flock f -c echo a"),
     ("a subshell", Any, "( flock 9; echo a ) 9>f"),
     (
-        "a subshell or nothing",
+        "a subshell or a failure",
         Any,
         "hold f; ( flock -n 9 || exit 7; echo no ) 9>f; echo $?; let_go",
     ),
     (
-        "a subshell with patience",
+        "a subshell with a timeout",
         Any,
         "hold f; ( flock -w .1 9 || exit 7; echo no ) 9>f; echo $?; let_go",
     ),
     ("a group", Any, "{ flock -n 9 && echo a; } 9>f"),
     ("a function", Any, "work() ( flock 9; echo \"$1\" ) 9>f; work a; work b"),
     ("the rest of the script", Any, "exec 9>f; flock 9; flock -n f echo no; echo $?"),
-    ("an instance alone", Any, "exec 9>f; if flock -n 9; then echo first; else echo second; fi"),
-    (
-        "an instance too many",
-        Any,
-        "hold f; exec 9>f; flock -n 9 || { echo running; let_go; exit 1; }",
-    ),
-    ("twice by one descriptor", Any, "exec 9>f; flock -n 9; flock -n 9; echo $?"),
-    ("by two descriptors", Any, "exec 8>f 9>f; flock -n 8; echo $?; flock -n 9; echo $?"),
+    ("a single instance", Any, "exec 9>f; if flock -n 9; then echo first; else echo second; fi"),
+    ("a second instance", Any, "hold f; exec 9>f; flock -n 9 || { echo running; let_go; exit 1; }"),
+    ("the same descriptor twice", Any, "exec 9>f; flock -n 9; flock -n 9; echo $?"),
+    ("two descriptors", Any, "exec 8>f 9>f; flock -n 8; echo $?; flock -n 9; echo $?"),
     ("unlocking", Any, "exec 9>f; flock 9; flock -u 9; echo $?; flock -n f echo free"),
     ("unlocking what is not locked", Any, "exec 9>f; flock -u 9; echo $?"),
     ("closing", Any, "exec 9>f; flock 9; exec 9>&-; flock -n f echo free"),
     (
-        "down",
+        "from exclusive to shared",
         Any,
         "exec 9>f; flock 9; flock -s 9; flock -sn f echo yes; flock -n f echo no; echo $?",
     ),
-    ("up", Any, "exec 9>f; flock -s 9; flock -xn 9; echo $?; flock -sn f echo no; echo $?"),
+    (
+        "from shared to exclusive",
+        Any,
+        "exec 9>f; flock -s 9; flock -xn 9; echo $?; flock -sn f echo no; echo $?",
+    ),
     ("read from the lock file", Any, "echo text >f; exec 9<f; flock -s 9; cat <&9"),
     ("the data file", Any, "for i in 1 2 3; do ( flock 9; echo $i >&9 ) 9>>f; done; cat f"),
     ("both ways", Any, "exec 4<>f; flock -n 4; echo $?"),
     (
-        "a descriptor past nine",
+        "a descriptor above nine",
         Bash,
         "exec 200>f; flock -n 200; echo $?; flock -n f echo no; echo $?",
     ),
@@ -119,22 +123,22 @@ const IDIOMS: [(&str, Shell, &str); 56] = [
         "hold f; flock -n f -c 'echo job' || true; echo $?; let_go; flock -n f -c 'echo job' || true",
     ),
     (
-        "what is left in the background keeps the lock",
+        "a background process keeps the lock",
         Any,
         "mkfifo go; flock f sh -c 'read _ <go &'; flock -n f echo no; echo $?; echo >go; flock f echo free",
     ),
     (
-        "what is left in the background without the lock",
+        "a background process without the lock",
         Any,
         "mkfifo go; flock -o f sh -c 'read _ <go &'; flock -n f echo free; echo >go",
     ),
     (
-        "no process between",
+        "no-fork keeps the process id",
         Any,
         "flock -F f sh -c 'echo $$ >pid' & wait; [ $! = \"$(cat pid)\" ] && echo same",
     ),
     (
-        "no process between, to the end",
+        "no-fork after exec",
         Any,
         "sh -c 'exec flock --no-fork f sh -c \"flock -n f echo no; exit 5\"'",
     ),
@@ -154,7 +158,7 @@ const IDIOMS: [(&str, Shell, &str); 56] = [
         "echo in | flock f cat; flock f cat <f >out; echo err | flock f sh -c 'cat >&2'",
     ),
     (
-        "words as they are",
+        "words and the environment unchanged",
         Any,
         "A='x y' flock f sh -c 'echo \"$A\"; printf \"<%s>\" \"$@\"' sh 'a b' '*' '' -n --",
     ),
@@ -170,7 +174,7 @@ const IDIOMS: [(&str, Shell, &str); 56] = [
     ),
     ("a directory that is not there", Any, "flock missing/f echo no; echo $?"),
     (
-        "what happens",
+        "verbose messages",
         Any,
         "exec 9>f; flock --verbose 9; flock --verbose -n f true; echo $?; flock --verbose -w .1 f true; echo $?; flock -u 9; flock --verbose f true",
     ),
@@ -189,7 +193,7 @@ fn run(shell: &str, text: &str, path: &str) -> Output {
     command.output().expect("the shell should run")
 }
 
-/// Without the times.
+/// Returns the exit code and the outputs, without the times in them.
 fn comparable(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
@@ -202,16 +206,16 @@ fn comparable(output: &Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// A directory in which locket is called flock, as the first of `PATH`.
+/// Returns a `PATH` whose first directory has locket under the name flock.
 pub(crate) fn path_with_locket_as_flock(scratch: &Scratch) -> String {
     let link = scratch.join("flock");
-    symlink(Path::new(LOCKET), link).expect("the directory is ours");
+    symlink(Path::new(LOCKET), link).expect("the directory should be writable");
     format!("{}:{}", scratch.path().display(), std::env::var("PATH").unwrap_or_default())
 }
 
 #[test]
-fn idioms_do_as_with_flock() {
-    let check = "idioms_do_as_with_flock";
+fn idioms_behave_as_with_flock() {
+    let check = "idioms_behave_as_with_flock";
     if !has(check, "flock", &["--version"]) {
         return;
     }
@@ -237,7 +241,7 @@ fn idioms_do_as_with_flock() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-/// What command lines are made of. The system's flock(1) may be older than those options that are not here.
+/// The words of the command lines. The system's flock(1) may be older than the options that are missing here.
 const WORDS: [&str; 50] = [
     "-s",
     "-x",
@@ -291,12 +295,12 @@ const WORDS: [&str; 50] = [
     "-",
 ];
 
-/// Exit code and output. (Of what is wrong each version has words of its own.)
+/// Compares exit code and standard output. (Each version words its errors differently.)
 #[test]
-fn random_command_lines_do_as_with_flock() {
+fn random_command_lines_behave_as_with_flock() {
     use rand::prelude::{IndexedRandom, RngExt, SeedableRng};
 
-    if !has("random_command_lines_do_as_with_flock", "flock", &["--version"]) {
+    if !has("random_command_lines_behave_as_with_flock", "flock", &["--version"]) {
         return;
     }
     let links = Scratch::new();
@@ -319,10 +323,10 @@ fn random_command_lines_do_as_with_flock() {
     }
 }
 
-/// The check itself: a flock that says that it has the lock, and has not.
+/// A flock that reports success and does not lock must be detected.
 #[test]
-fn a_flock_that_does_not_lock_is_found_out() {
-    if !has("a_flock_that_does_not_lock_is_found_out", "flock", &["--version"]) {
+fn a_flock_that_does_not_lock_is_detected() {
+    if !has("a_flock_that_does_not_lock_is_detected", "flock", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();

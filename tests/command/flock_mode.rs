@@ -1,9 +1,9 @@
-//! `locket flock`, and locket called as `flock`, where the system's flock(1) may be too old to compare with
-//! (`flock_idioms` compares the rest):
+//! `locket flock`, and locket called as `flock`, where the system's flock(1) may be too old for a comparison.
+//! (`flock_idioms` compares the rest.)
 //! - the command line of util-linux 2.42, as `getopt_long(3)` reads it;
-//! - the lock of a descriptor, which outlives locket, and a timed wait for it, which sleeps in the kernel;
+//! - the lock on a descriptor, which outlives locket, and a timed wait for it, which sleeps in the kernel;
 //! - `--fcntl`, `--start`, `--length`, `--fd`;
-//! - a signal reaches the command, and the lock is held until its end: the difference that stays.
+//! - a signal reaches the command, and the lock is held until the command ends: the remaining difference from flock(1).
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
@@ -21,7 +21,7 @@ fn flock(scratch: &Scratch, words: &[&str]) -> assert_cmd::Command {
     command
 }
 
-/// Runs a script in which `flock` is locket.
+/// Runs a script. `flock` is locket.
 #[track_caller]
 fn script(text: &str) -> (Option<i32>, String, String) {
     let scratch = Scratch::new();
@@ -30,12 +30,12 @@ fn script(text: &str) -> (Option<i32>, String, String) {
     command.args(["-c", text]).current_dir(scratch.path()).timeout(PATIENCE);
     let output = command.env("PATH", path_with_locket_as_flock(&links)).output();
     let output = output.expect("bash should run");
-    let text = |bytes| String::from_utf8(bytes).expect("it is text");
+    let text = |bytes| String::from_utf8(bytes).expect("it should be UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]
-fn wrong_arguments_are_64_and_told_as_by_flock() {
+fn wrong_arguments_are_64_with_the_messages_of_flock() {
     let scratch = Scratch::new();
     let try_help = "Try 'flock --help' for more information.\n";
     for (words, said, points_at_help) in [
@@ -44,7 +44,7 @@ fn wrong_arguments_are_64_and_told_as_by_flock() {
         (&["-zn", "f", "true"], "unrecognized option '-zn'", true),
         (&["--nosuch", "f", "true"], "unrecognized option '--nosuch'", true),
         (&["--shared=1", "f", "true"], "unrecognized option '--shared=1'", true),
-        // Several begin so.
+        // Several options begin with this.
         (&["--ver"], "unrecognized option '--ver'", true),
         (&["--n", "f", "true"], "unrecognized option '--n'", true),
         (&["--f", "f", "true"], "unrecognized option '--f'", true),
@@ -79,7 +79,12 @@ fn wrong_arguments_are_64_and_told_as_by_flock() {
     }
     let timer = "flock: cannot set up timer: Invalid argument\n";
     flock(&scratch, &["-w", "-5", "f", "true"]).assert().code(71).stderr(timer);
-    assert_eq!(std::fs::read_dir(scratch.path()).expect("it is ours").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(scratch.path())
+            .expect("it should be possible in the test directory")
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -103,7 +108,7 @@ fn help_and_version() {
 }
 
 #[test]
-fn options_end_at_the_first_word_that_is_none() {
+fn options_end_at_the_first_argument() {
     let scratch = Scratch::new();
     flock(&scratch, &["f", "echo", "-", "-x", "--"]).assert().code(0).stdout("- -x --\n");
     flock(&scratch, &["--", "-n", "echo", "a"]).assert().code(0).stdout("a\n");
@@ -161,9 +166,9 @@ fn l3_a_timed_wait_is_never_early() {
     }
 }
 
-/// A signal that the caller blocks or ignores does not keep `--fcntl` from its deadline, and the command gets it so.
+/// A wait with `--fcntl` ends at its deadline although the caller blocks or ignores SIGALRM, and the command inherits that.
 #[test]
-fn l3_the_deadline_of_an_fcntl_lock_needs_no_signal_of_the_callers() {
+fn l3_the_deadline_of_an_fcntl_lock_is_independent_of_the_callers_signals() {
     let text = "trap '' ALRM; mkfifo ready go; flock --fcntl f sh -c 'echo >ready; read _ <go' & read _ <ready; \
                 flock --fcntl -w .2 f true; echo $?; echo >go; wait; \
                 flock --fcntl -w 9 f sh -c 'kill -ALRM $$; echo alive'";
@@ -179,21 +184,21 @@ fn l3_the_deadline_of_an_fcntl_lock_needs_no_signal_of_the_callers() {
 }
 
 #[test]
-fn fcntl_locks_exclude_each_other_and_no_others() {
+fn fcntl_locks_exclude_only_fcntl_locks() {
     let text = "exec 8<>f 9<>f; flock --fcntl 8; flock --fcntl -n 9; echo $?; flock --fcntl -sn 9; echo $?; \
                 flock -n 9; echo $?; flock --fcntl -u 8; flock --fcntl -n 9; echo $?";
     assert_eq!(script(text), (Some(0), "1\n1\n0\n0\n".into(), String::new()));
 }
 
 #[test]
-fn fcntl_locks_are_of_ranges() {
+fn fcntl_locks_cover_ranges() {
     let text = "exec 7<>f 8<>f 9<>f; flock --start 10 --length 5 8; \
                 flock --start 15 -n 9; echo $?; flock --length 10 -n 9; echo $?; flock --length 11 -n 7; echo $?; \
                 flock --start 14 -n 7; echo $?; flock --start 0xe --length 1K -n 7; echo $?";
     assert_eq!(script(text), (Some(0), "0\n0\n1\n1\n1\n".into(), String::new()));
 }
 
-/// It opens the file for writing if it is to be alone.
+/// An exclusive fcntl lock needs a descriptor that is open for writing (fcntl(2)).
 #[test]
 fn an_fcntl_lock_of_a_directory_is_shared_or_65() {
     let scratch = Scratch::new();
@@ -226,9 +231,9 @@ fn a_signal_is_passed_on_and_the_lock_is_held_until_the_command_ends() {
     assert_eq!(run.wait().code(), Some(7));
 }
 
-/// flock(1) exits with 128 + N when a signal has ended its command, and ends by the signal that was sent to itself.
+/// flock(1) exits with 128 + N if a signal has ended its command, and ends by a signal that was sent to flock(1) itself.
 #[test]
-fn it_ends_by_a_signal_that_was_sent_to_it_and_by_no_other() {
+fn it_ends_by_a_signal_only_if_that_was_sent_to_it() {
     let scratch = Scratch::new();
     let run = |text: &str| {
         let mut command = Command::new(LOCKET);
@@ -242,9 +247,9 @@ fn it_ends_by_a_signal_that_was_sent_to_it_and_by_no_other() {
     assert_eq!(interrupted.wait().signal(), Some(Signal::SIGINT as i32));
 }
 
-/// Whatever its name is otherwise.
+/// The last component of `argv[0]` decides.
 #[test]
-fn it_is_flock_by_its_name() {
+fn a_program_named_flock_behaves_as_flock() {
     let scratch = Scratch::new();
     for (name, code) in [("flock", 1), ("/usr/bin/flock", 1), ("flocks", 64)] {
         let _holder = Running::holder(&scratch.lock_path());
@@ -255,9 +260,9 @@ fn it_is_flock_by_its_name() {
     }
 }
 
-/// The examples of the manual page of flock(1), each with what it says of itself.
+/// The examples of the manual page of flock(1), each with its output.
 #[test]
-fn the_examples_of_the_manual_of_flock() {
+fn the_examples_of_flocks_manual_work() {
     let hold =
         "hold() { mkfifo r g; flock \"$@\" -c 'echo >r; read _ <g' & read _ <r; }; mkdir d; ";
     for (text, output) in [
@@ -285,10 +290,10 @@ fn the_examples_of_the_manual_of_flock() {
     }
 }
 
-/// What the system refuses has the codes of flock(1).
+/// System errors have the exit codes of flock(1).
 #[test]
-fn refusals_have_the_codes_of_flock() {
-    if !has("refusals_have_the_codes_of_flock", "strace", &["-qq", "true"]) {
+fn system_errors_have_the_codes_of_flock() {
+    if !has("system_errors_have_the_codes_of_flock", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -302,26 +307,26 @@ fn refusals_have_the_codes_of_flock() {
         ("flock:delay_exit=1", 0, ""),
     ] {
         let mut run = assert_cmd::Command::new("strace");
-        // Locket opens it by its absolute path.
-        let path = scratch.path().canonicalize().expect("it is there").join("f");
+        // locket opens it by its absolute path.
+        let path = scratch.path().canonicalize().expect("it should exist").join("f");
         run.args(["-qq", "-o", "/dev/null", "-e", &format!("inject={inject}"), "-P"]).arg(path);
         run.args([LOCKET, "flock", "f", "true"]).current_dir(scratch.path()).timeout(PATIENCE);
         run.assert().code(code).stderr(in_words_of_the_system(said));
     }
 }
 
-/// The lock is not on a descriptor that a script's redirections can name.
+/// The lock is on a descriptor that a script's redirections cannot name.
 #[test]
-fn the_descriptor_of_the_command_is_past_nine() {
+fn the_commands_descriptor_is_above_nine() {
     let text = "flock f sh -c 'exec 3>&- 4>&- 9>&-; flock -o g true; for fd in /proc/self/fd/*; do \
                 [ \"$(readlink $fd)\" = \"$PWD/f\" ] && echo ${fd##*/}; done'";
     let (_, output, _) = script(text);
     assert_eq!(output.trim_end().len(), 2, "{output}");
 }
 
-/// In this mode a wait is not told.
+/// In this mode locket does not report a wait.
 #[test]
-fn a_wait_is_silent() {
+fn a_wait_prints_nothing() {
     let scratch = Scratch::new();
     let holder = Running::holder(&scratch.join("f"));
     let mut command = Command::new("sh");
@@ -335,7 +340,7 @@ fn a_wait_is_silent() {
 }
 
 #[test]
-fn l9_the_lock_is_of_the_file_or_directory_that_has_the_name_in_the_end() {
+fn l9_a_waiter_locks_the_replacement_file_or_directory() {
     for (make, remove) in [("touch x", "rm x"), ("mkdir x", "rmdir x")] {
         let scratch = Scratch::new();
         let path = scratch.join("x");
@@ -365,7 +370,7 @@ fn l9_the_lock_is_of_the_file_or_directory_that_has_the_name_in_the_end() {
     }
 }
 
-/// `--verbose` writes to standard output, which may have no room.
+/// `--verbose` writes to standard output, which may be a full pipe.
 #[test]
 fn l15_a_full_pipe_delays_no_command() {
     let scratch = Scratch::new();
@@ -376,7 +381,7 @@ fn l15_a_full_pipe_delays_no_command() {
     command.assert().code(0).stdout("ran\n");
 }
 
-/// What glibc calls these errors, other C libraries call otherwise.
+/// Translates messages of glibc to those of the system's C library.
 fn in_words_of_the_system(said: &str) -> String {
     let words = |errno| {
         let text = std::io::Error::from_raw_os_error(errno).to_string();

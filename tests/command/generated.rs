@@ -1,6 +1,6 @@
-//! What is made of the description of the arguments:
-//! - completions, which each shell understands;
-//! - the manual, a page for each command, which roff and man(1) read without a complaint.
+//! What is generated from the description of the arguments:
+//! - completions that each shell accepts;
+//! - the manual, a page for each command, which roff and man(1) read without a warning.
 
 use std::process::{Command, Stdio};
 
@@ -12,10 +12,10 @@ fn made(arguments: &[&str]) -> String {
     let mut command = assert_cmd::Command::new(LOCKET);
     let output = command.args(arguments).timeout(PATIENCE).output().expect("it should run");
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
-    String::from_utf8(output.stdout).expect("it is text")
+    String::from_utf8(output.stdout).expect("it should be UTF-8")
 }
 
-/// All that a program says when it has read a text.
+/// Returns what a program prints when it reads a text.
 #[track_caller]
 fn read_by(program: &str, arguments: &[&str], text: &str) -> String {
     let mut command = assert_cmd::Command::new(program);
@@ -34,20 +34,20 @@ fn every_shell_has_completions() {
 }
 
 #[test]
-fn shells_understand_their_completions() {
+fn shells_accept_their_completions() {
     for (shell, load) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
-        let check = format!("shells_understand_their_completions ({shell})");
+        let check = format!("shells_accept_their_completions ({shell})");
         if !has(&check, shell, &["-c", ":"]) {
             continue;
         }
         let script = made(&["completions", shell]);
         assert_eq!(read_by(shell, &[load], &script), "", "{shell}");
-        // The check itself.
+        // The check must find an error in a wrong script.
         assert_ne!(read_by(shell, &[load], &(script + "\nif (")), "", "{shell}");
     }
 }
 
-/// In a shell that has loaded them.
+/// Completes in a shell that has loaded them.
 #[test]
 fn bash_completes() {
     if !has("bash_completes", "bash", &["-c", ":"]) {
@@ -55,7 +55,8 @@ fn bash_completes() {
     }
     let scratch = Scratch::new();
     let script = scratch.join("locket.bash");
-    std::fs::write(&script, made(&["completions", "bash"])).expect("the directory is ours");
+    std::fs::write(&script, made(&["completions", "bash"]))
+        .expect("the directory should be writable");
     let complete = r#". "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         _locket locket "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         echo "${COMPREPLY[@]}""#;
@@ -63,7 +64,7 @@ fn bash_completes() {
         let mut command = Command::new("bash");
         command.args(["-c", complete]).arg(&script).arg("locket").args(words);
         let output = command.stderr(Stdio::null()).output().expect("it should run");
-        String::from_utf8(output.stdout).expect("it is text").trim_end().to_string()
+        String::from_utf8(output.stdout).expect("it should be UTF-8").trim_end().to_string()
     };
     assert_eq!(completed(&["st"]), "status");
     assert_eq!(completed(&["status", "--j"]), "--json");
@@ -100,15 +101,14 @@ fn every_command_has_a_page() {
 }
 
 #[test]
-fn roff_has_no_complaint() {
+fn the_pages_have_no_roff_warnings() {
     for (program, arguments) in [
         ("groff", &["-man", "-Tutf8", "-ww", "-b", "-z"][..]),
-        // Nobody knows the date of a page that is made when it is read; and the list of shells has
-        // more breaks than it needs.
+        // A generated page has no date, and the list of shells has more line breaks than necessary.
         ("mandoc", &["-T", "lint", "-W", "warning"]),
     ] {
-        let check = format!("roff_has_no_complaint ({program})");
-        // mandoc has no option that only tells its version.
+        let check = format!("the_pages_have_no_roff_warnings ({program})");
+        // mandoc has no option that only prints its version.
         if Command::new(program).stdin(Stdio::null()).output().is_err() {
             skip(&check, &format!("{program}: not installed"));
             continue;
@@ -122,7 +122,7 @@ fn roff_has_no_complaint() {
         for page in PAGES {
             assert_eq!(complaints(&made(page)), [""; 0], "{program} of {page:?}");
         }
-        // The check itself.
+        // The check must find an error in a wrong page.
         assert_ne!(complaints(&(made(&["man"]) + ".NOSUCH\n")), [""; 0], "{program}");
     }
 }

@@ -1,9 +1,9 @@
 //! L15: the lock is held while the command runs,
 //! - whatever the command does to its descriptors;
-//! - whatever signal ends locket, KILL included: the canary has a copy;
-//! - and it is free when the command has ended. Nothing is left of the canary then.
+//! - whatever signal ends locket, SIGKILL included, because the canary has a copy of the descriptor;
+//! - and it is free when the command has ended. Then the canary has ended too.
 //!
-//! The canary has no stream open, and is not called locket.
+//! The canary has no stream open, and is not named locket.
 
 #[cfg(target_os = "linux")]
 use std::collections::BTreeSet;
@@ -19,10 +19,10 @@ use crate::running::children;
 use crate::running::{LOCKET, Running, has, is_free, is_there, make_script};
 use crate::support::{Scratch, until};
 
-/// A command that runs on when it has closed what it inherited.
+/// Commands that run on after they have closed the descriptors that they inherited.
 const CLOSERS: [(&str, &str, &str); 3] = [
     ("sh", "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; echo; read _", "-c"),
-    // Of the shells, bash knows descriptors past 9.
+    // Of the shells, bash can name descriptors above 9.
     ("bash", "exec 10>/dev/null 11>/dev/null; echo; read _", "-c"),
     (
         "python3",
@@ -32,11 +32,12 @@ const CLOSERS: [(&str, &str, &str); 3] = [
 ];
 
 #[test]
-fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
+fn l15_the_lock_is_held_after_the_command_closes_its_descriptors() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for (program, script, option) in CLOSERS {
-        let check = format!("l15_a_command_that_closes_its_descriptors_keeps_the_lock ({program})");
+        let check =
+            format!("l15_the_lock_is_held_after_the_command_closes_its_descriptors ({program})");
         if !has(&check, program, &[option, ""]) {
             continue;
         }
@@ -52,10 +53,10 @@ fn l15_a_command_that_closes_its_descriptors_keeps_the_lock() {
     }
 }
 
-/// ssh closes what it inherits before it does anything else; no server is needed for that.
+/// ssh closes the descriptors that it inherits before it does anything else. No server is needed for that.
 #[test]
-fn l15_ssh_keeps_the_lock() {
-    if !has("l15_ssh_keeps_the_lock", "ssh", &["-V"]) {
+fn l15_the_lock_is_held_while_ssh_runs() {
+    if !has("l15_the_lock_is_held_while_ssh_runs", "ssh", &["-V"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -65,7 +66,7 @@ fn l15_ssh_keeps_the_lock() {
     for (options, is_held) in [(&[][..], true), (&["-o"], true), (&["-F"], false)] {
         let started = scratch.join("started");
         let _ = std::fs::remove_file(&started);
-        // ssh has a shell `exec` it: it must be one command.
+        // The shell of ssh replaces itself by the proxy with `exec`, so it must be one command.
         let proxy = format!("ProxyCommand={} {}", proxy.display(), started.display());
         let mut command = Command::new(LOCKET);
         command.arg("run").args(options).arg(&path);
@@ -79,10 +80,10 @@ fn l15_ssh_keeps_the_lock() {
     }
 }
 
-/// The checks of this file, on a command that alone has the lock.
+/// The checks of this file must fail for a command that alone has the lock.
 #[test]
-fn l15_a_command_that_replaced_locket_frees_the_lock() {
-    let check = "l15_a_command_that_replaced_locket_frees_the_lock";
+fn l15_with_no_fork_closing_the_descriptors_frees_the_lock() {
+    let check = "l15_with_no_fork_closing_the_descriptors_frees_the_lock";
     let (program, script, option) = CLOSERS[1];
     if !has(check, program, &[option, ""]) {
         return;
@@ -98,7 +99,7 @@ fn l15_a_command_that_replaced_locket_frees_the_lock() {
 }
 
 #[test]
-fn l15_a_killed_locket_leaves_the_lock_until_the_command_ends() {
+fn l15_the_lock_is_held_until_the_command_ends_if_locket_is_killed() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let close = "exec 3>&- 10>&-; echo $$; read _; echo end; read _";
@@ -120,9 +121,9 @@ fn l15_a_killed_locket_leaves_the_lock_until_the_command_ends() {
     }
 }
 
-/// The canary keeps nothing open: neither an output that is read to its end, nor anything else.
+/// The canary keeps no descriptor open: neither an output that another process reads to its end, nor any other.
 #[test]
-fn the_canary_has_no_stream() {
+fn the_canary_has_no_stream_open() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut command = Command::new(LOCKET);
@@ -130,7 +131,7 @@ fn the_canary_has_no_stream() {
     let mut run = Running::start(&mut command);
     run.line();
     run.kill();
-    // The command has closed its output, and locket is gone.
+    // The command has closed its output, and locket has ended.
     assert_eq!(run.rest(), [""; 0]);
     assert!(!is_free(&path));
 }
@@ -147,20 +148,20 @@ fn the_canary_is_not_called_locket() {
     let canary = children(run.pid()).into_iter().find(|&child| child != command);
     let canary = canary.expect("there is a canary");
     let read = |what: &str| {
-        let text = fs::read(format!("/proc/{canary}/{what}")).expect("it is there");
+        let text = fs::read(format!("/proc/{canary}/{what}")).expect("it should exist");
         String::from_utf8_lossy(&text).replace('\0', " ").trim_end().to_string()
     };
-    until("it has its name", || read("comm") == "canary");
-    until("it has its words", || {
+    until("the canary has its name", || read("comm") == "canary");
+    until("the canary has its command line", || {
         let words = read("cmdline");
         words.starts_with("canary ") && words.ends_with("some words") && !words.contains("locket")
     });
-    until("it has closed what it does not need", || {
-        let open = fs::read_dir(format!("/proc/{canary}/fd")).expect("it is there").count();
+    until("the canary has closed other descriptors", || {
+        let open = fs::read_dir(format!("/proc/{canary}/fd")).expect("it should exist").count();
         open <= 4
     });
     assert_eq!(
-        fs::read_link(format!("/proc/{canary}/cwd")).expect("it is there"),
+        fs::read_link(format!("/proc/{canary}/cwd")).expect("it should exist"),
         std::path::Path::new("/")
     );
     if has("the_canary_is_not_called_locket", "pgrep", &["--version"]) {
@@ -174,13 +175,13 @@ fn the_canary_is_not_called_locket() {
         };
         assert_eq!(found(&["locket"]), [run.pid()].into());
         assert_eq!(found(&["-f", "locket-command run"]), [run.pid()].into());
-        // What reaches locket and the command reaches the canary, too.
+        // A pattern that finds locket and the command finds the canary too.
         assert_eq!(found(&["-f", "some words"]), [run.pid(), command, canary].into());
     }
     run.end();
     assert!(!is_there(canary));
 
-    // A string is in the command line of locket wherever it stands there, and its shell is not.
+    // The canary's command line has the string of `-c`, wherever that stands in locket's, and not the shell.
     let mut command = Command::new(LOCKET);
     command.arg("run").arg(&path).args(["-c", "echo $$; read some_word; :", "-w", "1h"]);
     let run = Running::start(command.env("SHELL", "/bin/sh"));
@@ -188,13 +189,15 @@ fn the_canary_is_not_called_locket() {
     let canary = children(run.pid()).into_iter().find(|&child| child != command);
     let words = || {
         let words = fs::read(format!("/proc/{}/cmdline", canary.expect("there is one")));
-        let words = String::from_utf8_lossy(&words.expect("it is there")).into_owned();
+        let words = String::from_utf8_lossy(&words.expect("it should exist")).into_owned();
         words.split('\0').filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
     };
-    until("it has its words", || words() == ["canary", "echo $$; read some_word; :"]);
+    until("the canary has its command line", || {
+        words() == ["canary", "echo $$; read some_word; :"]
+    });
 }
 
-/// Where no process can be made for it, the command runs even so.
+/// If no process can be created for the canary, the command runs nevertheless.
 #[test]
 #[cfg(target_os = "linux")]
 fn without_a_canary_the_command_runs() {
@@ -205,7 +208,7 @@ fn without_a_canary_the_command_runs() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut command = Command::new("strace");
-    // Threads are stopped by strace at each signal: only what is needed is looked at.
+    // strace stops threads at each signal, so it traces only the calls that matter.
     command.args(["-qq", "-o", "/dev/null", "-e", "trace=clone,fork", "-e", "signal=none"]);
     command.args(["-e", "inject=clone,fork:error=EAGAIN:when=2+", LOCKET, "run", "-o"]).arg(&path);
     command.args(["sh", "-c", "trap 'echo term; exit 3' TERM; echo $$; read _; read _"]);
@@ -214,8 +217,8 @@ fn without_a_canary_the_command_runs() {
     let locket = children(run.pid())[0];
     assert_eq!(children(locket), [command]);
     assert!(!is_free(&path));
-    // What another process sends is passed on.
-    nix::sys::signal::kill(crate::running::pid(locket), Signal::SIGTERM).expect("it is there");
+    // A signal of another process is passed on.
+    nix::sys::signal::kill(crate::running::pid(locket), Signal::SIGTERM).expect("it should exist");
     assert_eq!(run.line_when_nudged(), "term");
     assert_eq!(run.wait().code(), Some(3));
     assert!(is_free(&path));

@@ -1,4 +1,4 @@
-//! Where people stumble, each message leads somewhere. What is advised works.
+//! Each message about a common mistake has a hint, and the hint works.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::running::{LOCKET, Running, locket_run};
 use crate::support::{PATIENCE, Scratch};
 
-/// Runs locket in a directory that has a regular file `reg`, a FIFO, and links that lead nowhere; returns what it says.
+/// Runs locket in a directory with a regular file `reg`, a FIFO, and dangling links. Returns its message.
 #[track_caller]
 fn said_of(words: &[&str], code: i32) -> String {
     let scratch = Scratch::new();
@@ -16,11 +16,11 @@ fn said_of(words: &[&str], code: i32) -> String {
     let mut command = assert_cmd::Command::new(LOCKET);
     let run = command.args(words).current_dir(scratch.path()).timeout(PATIENCE).assert();
     let output = run.code(code).stdout("").get_output().clone();
-    String::from_utf8(output.stderr).expect("it is text")
+    String::from_utf8(output.stderr).expect("it should be UTF-8")
 }
 
 #[test]
-fn each_message_leads_somewhere() {
+fn each_message_has_a_hint() {
     for (words, code, expected) in [
         (&["my.lock", "ls"][..], 64, "did you mean `locket run my.lock ls`?"),
         (&["reg", "ls", "a b", "it's"], 64, r"did you mean `locket run reg ls 'a b' 'it'\''s'`?"),
@@ -32,7 +32,7 @@ fn each_message_leads_somewhere() {
         ),
         (&["9"], 64, "did you mean `locket lock 9`?"),
         (&["-n", "9"], 64, "did you mean `locket lock -n 9`?"),
-        // What is only misspelled is told by clap.
+        // clap reports what is only misspelled.
         (&["stauts", "my.lock"], 64, "'status'"),
         (
             &["run", "my.lock"],
@@ -90,7 +90,7 @@ fn each_message_leads_somewhere() {
 }
 
 #[test]
-fn what_needs_no_advice_works() {
+fn paths_without_a_hint_work() {
     let scratch = Scratch::new();
     let mut make = assert_cmd::Command::new("sh");
     make.args(["-c", "mkdir d; ln -s new link"]).current_dir(scratch.path()).assert().code(0);
@@ -106,9 +106,9 @@ fn what_needs_no_advice_works() {
     assert!(scratch.join("new").exists());
 }
 
-/// The real minute. At a terminal, and with a limit, nothing is said of it.
+/// Waits the real minute. At a terminal, and with a timeout, there is no such line.
 #[test]
-fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
+fn after_a_minute_an_unlimited_wait_explains_timeouts() {
     const LINE: &str = "locket: this wait has no limit: with -w 10m locket gives up after ten minutes, with -n at once";
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -116,15 +116,15 @@ fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
     let start = Instant::now();
-    let unlimited = Running::heard(&[], &path);
-    let limited = Running::heard(&["-w", "1h"], &path);
+    let unlimited = Running::with_messages(&[], &path);
+    let limited = Running::with_messages(&["-w", "1h"], &path);
     loop {
         let line = unlimited.line_within(PATIENCE);
         if line == LINE {
             break;
         }
         assert!(line.starts_with("locket: waiting "), "{line}");
-        assert!(start.elapsed() < MINUTE + PATIENCE, "it is not said");
+        assert!(start.elapsed() < MINUTE + PATIENCE, "there should be a line about timeouts");
     }
     assert!(start.elapsed() >= MINUTE);
     holder.end();
@@ -136,7 +136,7 @@ fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
 }
 
 #[test]
-fn the_help_of_every_command_is_there() {
+fn every_command_has_help() {
     for command in ["run", "wait", "status", "lock", "unlock", "flock", "completions", "man"] {
         let mut process = Command::new(LOCKET);
         let output = process.args([command, "--help"]).stderr(Stdio::null()).output();

@@ -1,7 +1,7 @@
-//! L2, L3: a holder that nothing can look into delays nothing.
+//! L2, L3: a holder that cannot be inspected delays nothing.
 //!
-//! With the help of a file system that never answers it sees to it that a read of `/proc/PID/cmdline` never returns.
-//! And a file system that does not answer any more delays none but those that ask about its own files.
+//! A holder can make a read of its `/proc/PID/cmdline` block forever, with a file system that does not answer. And a file
+//! system that does not answer delays only queries about its own files.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::running::LOCKET;
 use crate::support::{Peer, Scratch, SilentFs, Unreadable, is_root, skip, word};
 
-/// What `locket` says with these arguments, on both streams, and how it ends. It must end.
+/// Runs `locket`, which must end. Returns both outputs and the exit code.
 #[track_caller]
 fn said(arguments: &[&str], path: Option<&Path>) -> (String, Option<i32>) {
     let mut command = assert_cmd::Command::new(LOCKET);
@@ -44,8 +44,8 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
     let path = scratch.lock_path();
     let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
     let holder = Unreadable::holding(&path, &silent);
-    // The check itself: a read of it does not return.
-    let (tell, told) = mpsc::channel();
+    // The check itself: a read of the command line blocks.
+    let (sender, receiver) = mpsc::channel();
     let mut reader = Command::new("cat")
         .arg(format!("/proc/{}/cmdline", holder.pid()))
         .stdout(Stdio::null())
@@ -54,10 +54,13 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
         .expect("cat should start");
     let waiting = thread::spawn(move || {
         let status = reader.wait();
-        let _ = tell.send(());
+        let _ = sender.send(());
         status
     });
-    assert!(told.recv_timeout(Duration::from_millis(500)).is_err(), "it can be read");
+    assert!(
+        receiver.recv_timeout(Duration::from_millis(500)).is_err(),
+        "it should not be readable"
+    );
 
     let pid = format!("pid {} ", holder.pid());
     for (arguments, code) in [
@@ -84,12 +87,12 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
     let (all, _) = said(&["status", "--all"], None);
     assert!(all.contains(&path.display().to_string()), "{all}");
 
-    // Others' command lines are read all the same.
+    // The command lines of other holders are read nevertheless.
     let other = scratch.join("other.lock");
     let mut peer = Peer::with_handle("a", &other, "");
     peer.ok("acquire a");
     let (both, _) = said(&["status", &path.display().to_string()], Some(&other));
-    // A long one is cut off.
+    // A long one is truncated.
     let peers: String = env!("CARGO_BIN_EXE_locket-peer").chars().take(30).collect();
     assert!(both.contains(&peers), "{both}");
     drop(holder);
@@ -121,9 +124,9 @@ fn l3_a_file_system_that_does_not_answer_delays_no_other_file() {
     let (refused, ended) = said(&["run", "-w", "0.2"], Some(&path));
     assert!(ended == Some(75) && refused.contains(&format!("pid {} ", holder.pid())), "{refused}");
 
-    // Asked about its own file, it is not waited for forever, and the others are told.
-    let (told, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
-    assert!(ended == Some(66) && told.contains(": no answer in "), "{told}");
-    assert!(told.contains(&format!("{}: ", path.display())), "{told}");
+    // A query about its own file does not wait forever, and the other files are reported.
+    let (output, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
+    assert!(ended == Some(66) && output.contains(": no answer in "), "{output}");
+    assert!(output.contains(&format!("{}: ", path.display())), "{output}");
     drop(silent);
 }

@@ -1,8 +1,7 @@
-//! What reaches the command:
+//! What the command inherits:
 //! - of descriptors, the locked one and no other; with `-o` none;
-//! - the streams, the environment and the directory, as they are;
-//! - the signal mask and the ignored signals, as the caller has them, SIGPIPE excepted: that is at
-//!   its default.
+//! - the streams, the environment and the directory, unchanged;
+//! - the signal mask and the ignored signals of the caller, except that SIGPIPE has its default action.
 
 use std::path::Path;
 use std::process::Command;
@@ -46,15 +45,15 @@ fn environment_and_directory_pass_through() {
     }
 }
 
-/// The descriptors of a command beyond those that it has when a plain `env` starts it.
+/// Returns the descriptors of a command beyond those that it has when a plain `env` starts it.
 #[cfg(target_os = "linux")]
 fn extra_descriptors(launcher: &[&str]) -> Vec<String> {
     let list = |launcher: &[&str]| {
         let mut command = assert_cmd::Command::new(launcher[0]);
-        // `ls` lists the shell, which has nothing open for its own needs while it waits.
+        // `ls` lists the descriptors of the shell, which opens none of its own while it waits.
         command.args(&launcher[1..]).args(["sh", "-c", "ls -l /proc/$$/fd; :"]);
         let text = String::from_utf8(command.output().expect("it should run").stdout);
-        let text = text.expect("it is text");
+        let text = text.expect("it should be UTF-8");
         let pairs: Vec<(String, String)> = text
             .lines()
             .filter_map(|line| line.split_once(" -> "))
@@ -71,39 +70,40 @@ fn extra_descriptors(launcher: &[&str]) -> Vec<String> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_locked_descriptor_is_the_only_one() {
+fn the_command_inherits_only_the_locked_descriptor() {
     let scratch = Scratch::new();
-    let path = scratch.path().canonicalize().expect("it is there").join("test.lock");
-    let path = path.to_str().expect("it is text");
+    let path = scratch.path().canonicalize().expect("it should exist").join("test.lock");
+    let path = path.to_str().expect("it should be UTF-8");
     assert_eq!(extra_descriptors(&[LOCKET, "run", path]), [path]);
     assert_eq!(extra_descriptors(&[LOCKET, "run", "-s", "-w", "1", path]), [path]);
     assert_eq!(extra_descriptors(&[LOCKET, "run", "-o", path]), [""; 0]);
-    // The check itself: it must see one more.
+    // The check must find one descriptor more.
     let leaky = r#"exec 9</dev/null; exec "$0" "$@""#;
     let leaky = ["sh", "-c", leaky, LOCKET, "run", path];
     assert_eq!(extra_descriptors(&leaky), [path, "/dev/null"]);
 }
 
-/// SIGPIPE, 13.
+/// The bit of SIGPIPE, signal 13.
 #[cfg(target_os = "linux")]
 const PIPE: u64 = 1 << 12;
 
-/// The masks of blocked and of ignored signals that a command sees when it is started so.
+/// Returns the masks of blocked and of ignored signals of a command that is started in this way.
 #[cfg(target_os = "linux")]
 fn signals(launcher: &[&str], program: &[&str]) -> [u64; 2] {
     let mut command = Command::new("env");
     command.args(launcher).args(program).args(["cat", "/proc/self/status"]);
     let text = String::from_utf8(command.output().expect("it should run").stdout);
-    let text = text.expect("it is text");
-    ["SigBlk:", "SigIgn:"]
-        .map(|name| mask(text.lines().find(|line| line.starts_with(name)).expect("Linux tells it")))
+    let text = text.expect("it should be UTF-8");
+    ["SigBlk:", "SigIgn:"].map(|name| {
+        mask(text.lines().find(|line| line.starts_with(name)).expect("Linux reports it"))
+    })
 }
 
-/// The signals of a line, without 32 and 33. They are the C library's own: its `posix_spawn` ignores
-/// them in the child, and its threads need them.
+/// Returns the signals of a line, without 32 and 33. These belong to the C library: its `posix_spawn` ignores them in the
+/// child, and its threads need them.
 #[cfg(target_os = "linux")]
 pub(crate) fn mask(line: &str) -> u64 {
-    let (_, mask) = line.split_once(':').expect("Linux tells them so");
+    let (_, mask) = line.split_once(':').expect("Linux reports it");
     u64::from_str_radix(mask.trim(), 16).expect("it is a mask") & !(0b11 << 31)
 }
 
@@ -117,20 +117,20 @@ fn the_callers_signals_reach_the_command() {
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let path = path.to_str().expect("it is text");
+    let path = path.to_str().expect("it should be UTF-8");
     let plain = signals(&caller, &[]);
     assert_ne!(plain, [0, 0]);
     assert_eq!(signals(&caller, &[LOCKET, "run", path]), plain);
     assert_eq!(signals(&caller, &[LOCKET, "run", "-o", path]), plain);
     assert_eq!(signals(&caller, &[LOCKET, "run", "-w", "1h", path]), plain);
-    // The check itself: it must see one more.
+    // The check must find one signal more.
     assert_ne!(signals(&caller, &["env", "--ignore-signal=QUIT"]), plain);
 }
 
-/// A wait with a timeout needs a signal, and leaves no trace of it.
+/// A wait with a timeout uses a signal, and leaves the caller's signals unchanged.
 #[test]
 #[cfg(target_os = "linux")]
-fn signals_are_as_they_were_after_a_wait() {
+fn a_wait_leaves_the_signals_unchanged() {
     use crate::running::Running;
     use crate::support::until_waiting;
 
@@ -139,7 +139,7 @@ fn signals_are_as_they_were_after_a_wait() {
     let tell = "grep -E 'SigBlk|SigIgn|SigCgt' /proc/self/status";
     let said = |options: &[&str], meet: bool| {
         let holder = meet.then(|| Running::holder(&path));
-        let path = path.to_str().expect("it is text");
+        let path = path.to_str().expect("it should be UTF-8");
         let mut run = Running::locket([options, &[path, "sh", "-c", tell]].concat());
         if let Some(holder) = holder {
             until_waiting(run.pid(), scratch.lock_path().as_path(), 1);
@@ -156,26 +156,26 @@ fn signals_are_as_they_were_after_a_wait() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn sigpipe_is_at_its_default() {
+fn sigpipe_has_its_default_action() {
     let ignoring = ["--ignore-signal=PIPE"];
-    if !has("sigpipe_is_at_its_default", "env", &["--ignore-signal=PIPE", "true"]) {
+    if !has("sigpipe_has_its_default_action", "env", &["--ignore-signal=PIPE", "true"]) {
         return;
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let path = path.to_str().expect("it is text");
+    let path = path.to_str().expect("it should be UTF-8");
     for options in [&[][..], &["-o"]] {
         let locket = [&[LOCKET, "run"], options, &[path]].concat();
         assert_eq!(signals(&[], &locket)[1] & PIPE, 0);
         assert_eq!(signals(&ignoring, &locket)[1] & PIPE, 0);
-        // What the documentation advises to those who want it ignored.
+        // The documentation recommends this to a caller that wants SIGPIPE ignored.
         let advised = [&locket[..], &["env", "--ignore-signal=PIPE"]].concat();
         assert_eq!(signals(&ignoring, &advised)[1] & PIPE, PIPE);
     }
 }
 
 #[test]
-fn a_broken_pipe_ends_the_command_quietly() {
+fn a_broken_pipe_ends_the_command_silently() {
     let scratch = Scratch::new();
     for options in [&[][..], &["-o"]] {
         let mut run = locket_run();
@@ -185,7 +185,7 @@ fn a_broken_pipe_ends_the_command_quietly() {
     }
 }
 
-/// Nobody reads what the command writes, and so a signal ends it.
+/// No process reads what the command writes, so SIGPIPE ends it.
 #[track_caller]
 fn ends_by_sigpipe(path: &Path, options: &[&str]) {
     use std::os::unix::process::ExitStatusExt;
@@ -200,7 +200,7 @@ fn ends_by_sigpipe(path: &Path, options: &[&str]) {
         .spawn()
         .expect("it should start");
     drop(run.stdout.take());
-    let status = run.wait().expect("it is our child");
+    let status = run.wait().expect("it is a child of the test");
     let ended = status.signal().map(|signal| 128 + signal).or(status.code());
     assert_eq!(ended, Some(128 + 13));
 }

@@ -1,4 +1,4 @@
-//! flock(1) and locket exclude each other, share with each other, and wait for each other.
+//! flock(1) and locket exclude each other, share the lock with each other, and wait for each other.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::running::{HOLD, LOCKET, Running, has, locket_run};
 use crate::support::{Scratch, until_waiting};
 
-/// How a program takes the lock, waiting and not; and its exit code when it is held.
+/// How a program acquires the lock, with a wait and without, and its exit code for contention.
 struct Program {
     waiting: &'static [&'static str],
     trying: &'static [&'static str],
@@ -26,7 +26,7 @@ impl Program {
         Running::start(&mut command)
     }
 
-    /// By one attempt.
+    /// Returns whether one attempt finds the lock held.
     #[track_caller]
     fn is_held(&self, mode: &str, path: &Path) -> bool {
         let mut command = Command::new(self.trying[0]);
@@ -34,7 +34,7 @@ impl Program {
         match output.expect("it should run").status.code() {
             Some(0) => false,
             code if code == Some(self.contended) => true,
-            code => panic!("neither free nor held: {code:?}"),
+            code => panic!("an error of another kind: {code:?}"),
         }
     }
 }
@@ -77,19 +77,19 @@ fn locket_excludes_flock() {
     }
 }
 
-/// The meeting itself, which must go as it does among equals.
+/// Two runs of the same program give the same results as the two different programs.
 #[test]
-fn each_excludes_itself() {
+fn each_program_excludes_itself() {
     meet(&OURS, &OURS);
-    if has("each_excludes_itself", "flock", &["--version"]) {
+    if has("each_program_excludes_itself", "flock", &["--version"]) {
         meet(&FLOCK, &FLOCK);
     }
 }
 
-/// A script may test whether it runs under the lock by asking for it again.
+/// A script can test whether it runs under the lock by another attempt.
 #[test]
-fn under_locket_the_lock_is_held() {
-    if !has("under_locket_the_lock_is_held", "flock", &["--version"]) {
+fn a_command_under_locket_sees_the_lock_held() {
+    if !has("a_command_under_locket_sees_the_lock_held", "flock", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();

@@ -1,9 +1,8 @@
-//! Job control, as a shell at a terminal does it, and the ends that shells and containers know:
-//! - Ctrl-Z stops the command and locket, also a command that cleans up first; `fg` and `bg` continue both;
-//! - a script's loop stops at Ctrl-C;
-//! - a terminal that hangs up signals the first process of its session alone: the command hears of it once;
-//! - locket as the first process of a container is ended by signals, reaps the processes that have lost their
-//!   parents, and exits with 128 + N.
+//! Job control by a shell at a terminal, and the exit statuses that shells and containers expect:
+//! - Ctrl-Z stops the command and locket, also if the command cleans up first; `fg` and `bg` continue both;
+//! - a loop of a script stops at Ctrl-C;
+//! - when a terminal hangs up, the kernel signals only the first process of its session: the command gets one SIGHUP;
+//! - as the first process of a container, locket is ended by signals, reaps orphans, and exits with 128 + N.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -34,13 +33,13 @@ impl Session {
         Self { terminal, process }
     }
 
-    /// A shell with job control.
+    /// Starts a shell with job control.
     #[track_caller]
     fn shell() -> Self {
         Self::start(&["bash", "--norc", "--noprofile", "--noediting", "-i"])
     }
 
-    /// `locket run` with these arguments, typed at the shell.
+    /// Types `locket run` with these arguments at the shell.
     #[track_caller]
     fn type_locket(&mut self, path: &Path, command: &str) {
         let path = path.display();
@@ -49,8 +48,10 @@ impl Session {
 
     #[track_caller]
     fn ended(mut self) -> ExitStatus {
-        until("the session ends", || self.process.try_wait().expect("it is our child").is_some());
-        self.process.wait().expect("it is our child")
+        until("the session should end", || {
+            self.process.try_wait().expect("it is a child of the test").is_some()
+        });
+        self.process.wait().expect("it is a child of the test")
     }
 }
 
@@ -82,7 +83,7 @@ fn a_stopped_job_is_continued_in_the_foreground() {
         session.terminal.press("\x1a");
         session.terminal.until_seen("a stopped job", |it| it.matches("Stopped").count() >= turn);
         assert!(!is_free(&path));
-        // The terminal may lose a key that is pressed while the shell takes it back.
+        // The terminal may lose a key that is pressed while the shell takes the terminal back.
         session.terminal.press(&format!("\nfg\n{turn}\n"));
         session.terminal.until_shown(&format!("got.{turn}."));
     }
@@ -103,17 +104,17 @@ fn a_stopped_job_is_continued_in_the_background() {
     let (path, go) = (scratch.lock_path(), scratch.join("go"));
     assert!(Command::new("mkfifo").arg(&go).status().is_ok_and(|it| it.success()));
     let mut session = Session::shell();
-    // Without a child: one that is stopped between vfork and exec keeps its parent from being stopped.
+    // The command has no child: a child that is stopped between vfork and exec would keep its parent from stopping.
     let wait = format!("read x <{}", go.display());
     session.type_locket(&path, &format!("sh -c 'echo rea\"\"dy; {wait}; echo do\"\"ne; exit 6'"));
     session.terminal.until_shown("ready\r\n");
     session.terminal.press("\x1a");
     session.terminal.until_shown("Stopped");
     session.terminal.press("\nbg\n");
-    // Only a command that goes on reads it.
+    // The command reads this only if it was continued.
     fs::write(&go, "\n").expect("the command reads it");
     session.terminal.until_shown("done\r\n");
-    // The shell forgets a job when it has said how that ended, which may be before it is asked.
+    // The shell forgets a job when it has reported its end, which may be before `wait`.
     session.terminal.press("wait $!; echo code $?.\n");
     let is_told = |shown: &str| shown.contains("code 6.") || shown.contains("Exit 6");
     session.terminal.until_seen("how it ended", is_told);
@@ -133,7 +134,7 @@ os.write(1, b'ready.')
 print('got.%s.' % sys.stdin.readline().strip())
 ";
 
-/// Editors and pagers give the terminal back before they stop.
+/// Editors and pagers restore the terminal before they stop.
 #[test]
 fn a_command_that_cleans_up_before_it_stops_is_a_stopped_job() {
     let check = "a_command_that_cleans_up_before_it_stops_is_a_stopped_job";
@@ -143,7 +144,7 @@ fn a_command_that_cleans_up_before_it_stops_is_a_stopped_job() {
     for how in ["SIGTSTP", "SIGSTOP"] {
         let scratch = Scratch::new();
         let (path, script) = (scratch.lock_path(), scratch.join("editor.py"));
-        fs::write(&script, EDITOR).expect("the directory is ours");
+        fs::write(&script, EDITOR).expect("the directory should be writable");
         let mut session = Session::shell();
         session.type_locket(&path, &format!("python3 {} {how}", script.display()));
         session.terminal.until_shown("ready.");
@@ -158,8 +159,8 @@ fn a_command_that_cleans_up_before_it_stops_is_a_stopped_job() {
 }
 
 #[test]
-fn a_pipeline_reads_the_terminal() {
-    if !has_shell("a_pipeline_reads_the_terminal") {
+fn a_pipeline_can_read_the_terminal() {
+    if !has_shell("a_pipeline_can_read_the_terminal") {
         return;
     }
     let scratch = Scratch::new();
@@ -171,7 +172,7 @@ fn a_pipeline_reads_the_terminal() {
     session.terminal.until_shown("\r\nwo\"rd\r\n");
 }
 
-/// What a loop of `locket run` has shown, and how it ended, after a Ctrl-C in its first turn.
+/// Presses Ctrl-C in the first turn of a loop of `locket run`. Returns what the terminal showed, and the status.
 #[track_caller]
 fn interrupted_loop(command: &str) -> (String, ExitStatus) {
     let scratch = Scratch::new();
@@ -183,8 +184,10 @@ fn interrupted_loop(command: &str) -> (String, ExitStatus) {
     session.terminal.until_shown("ready.");
     session.terminal.press("\x03");
     session.terminal.until_shown("^C");
-    until("it ends", || session.process.try_wait().expect("it is our child").is_some());
-    let status = session.process.wait().expect("it is our child");
+    until("the loop should end", || {
+        session.process.try_wait().expect("it is a child of the test").is_some()
+    });
+    let status = session.process.wait().expect("it is a child of the test");
     let terminal = std::mem::replace(&mut session.terminal, Terminal::new());
     (terminal.all(), status)
 }
@@ -197,7 +200,7 @@ fn a_loop_stops_at_an_interrupt() {
     let (shown, status) = interrupted_loop("sh -c 'echo ready.; exec sleep 1000'");
     assert!(shown.contains("turn 1.") && !shown.contains("turn 2."), "{shown:?}");
     assert_eq!(status.signal(), Some(Signal::SIGINT as i32));
-    // The check itself: a command that only says so does not stop the loop.
+    // A command that only prints a message at the interrupt does not stop the loop.
     let says_so = "sh -c 'trap \"exit 130\" INT; echo ready.; [ -e /dev/null.2 ] || sleep 1'";
     let (shown, status) = interrupted_loop(says_so);
     assert!(shown.contains("turn 2.") && shown.contains("over."), "{shown:?}");
@@ -205,23 +208,22 @@ fn a_loop_stops_at_an_interrupt() {
 }
 
 #[test]
-fn a_hang_up_of_the_terminal_reaches_the_command_once() {
+fn a_hangup_of_the_terminal_reaches_the_command_once() {
     const TRIALS: usize = if cfg!(feature = "stress") { 100 } else { 10 };
-    let check = "a_hang_up_of_the_terminal_reaches_the_command_once";
+    let check = "a_hangup_of_the_terminal_reaches_the_command_once";
     if !has(check, "script", &["--version"]) || !has(check, "mkfifo", &["--version"]) {
         return;
     }
     let peer = env!("CARGO_BIN_EXE_locket-peer");
     for _ in 0..TRIALS {
         let scratch = Scratch::new();
-        let (path, input, told) =
-            (scratch.lock_path(), scratch.join("input"), scratch.join("told"));
+        let (path, input, log) = (scratch.lock_path(), scratch.join("input"), scratch.join("log"));
         assert!(Command::new("mkfifo").arg(&input).status().is_ok_and(|it| it.success()));
         let command = format!(
             "exec {LOCKET} run {} sh -c 'exec {peer} signals <{} >{}'",
             path.display(),
             input.display(),
-            told.display()
+            log.display()
         );
         let mut script = Command::new("script");
         script.args(["-qec", &command, "/dev/null"]);
@@ -231,33 +233,33 @@ fn a_hang_up_of_the_terminal_reaches_the_command_once() {
             .spawn()
             .expect("script should start");
         let keep = File::options().write(true).open(&input).expect("the command opens it too");
-        let said = || fs::read_to_string(&told).unwrap_or_default();
+        let said = || fs::read_to_string(&log).unwrap_or_default();
         until("the command is ready", || said().ends_with('\n'));
         // The other side of the terminal is closed.
-        script.kill().expect("it is our child");
-        script.wait().expect("it is our child");
-        until("the command has heard of it", || said().contains("\n1 "));
+        script.kill().expect("it is a child of the test");
+        script.wait().expect("it is a child of the test");
+        until("the command has got SIGHUP", || said().contains("\n1 "));
         assert!(!is_free(&path));
-        // When locket takes this one, it has dealt with the other.
+        // When locket passes this one on, it has handled the other.
         let ready = said();
         let command: u32 = ready
             .lines()
             .next()
             .and_then(|line| line.strip_prefix("ready "))
             .and_then(|it| it.parse().ok())
-            .expect("it has said so");
-        let stat = fs::read_to_string(format!("/proc/{command}/stat")).expect("it is there");
+            .expect("the command printed its process id");
+        let stat = fs::read_to_string(format!("/proc/{command}/stat")).expect("it should exist");
         let locket = stat.rsplit(") ").next().and_then(|it| it.split(' ').nth(1));
         let locket: u32 = locket.and_then(|it| it.parse().ok()).expect("it has a parent");
-        kill(pid(locket), Signal::SIGUSR1).expect("it is there");
-        until("the command has heard of that, too", || said().contains("\n10 "));
+        kill(pid(locket), Signal::SIGUSR1).expect("it should exist");
+        until("the command has got SIGUSR1", || said().contains("\n10 "));
         assert_eq!(said().matches("\n1 ").count(), 1, "{}", said());
         drop(keep);
         until("the lock is free", || is_free(&path));
     }
 }
 
-/// `locket run` as the first process of a container.
+/// Starts `locket run` as the first process of a container.
 #[track_caller]
 fn contained(check: &str, options: &[&str], path: &Path, command: &[&str]) -> Option<Running> {
     let container = ["--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -270,37 +272,37 @@ fn contained(check: &str, options: &[&str], path: &Path, command: &[&str]) -> Op
 }
 
 #[test]
-fn the_first_process_of_a_container_is_ended_by_signals() {
+fn signals_end_the_first_process_of_a_container() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let check = "the_first_process_of_a_container_is_ended_by_signals";
+    let check = "signals_end_the_first_process_of_a_container";
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let Some(mut run) = contained(check, &[], &path, &["sh", "-c", HOLD]) else { return };
         assert_ne!(run.line(), "1");
-        kill(pid(children(run.pid())[0]), signal).expect("it is there");
+        kill(pid(children(run.pid())[0]), signal).expect("it should exist");
         assert_eq!(run.wait().code(), Some(128 + signal as i32));
         assert!(is_free(&path));
     }
 }
 
-/// The kernel discards a signal that would end the first process of a container, unless that asks for it.
+/// The kernel discards a signal that the first process of a container does not handle (pid_namespaces(7)).
 #[test]
-fn the_first_process_of_a_container_is_ended_in_its_wait() {
+fn signals_end_a_wait_of_the_first_process_of_a_container() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let check = "the_first_process_of_a_container_is_ended_in_its_wait";
+    let check = "signals_end_a_wait_of_the_first_process_of_a_container";
     let _holder = Running::holder(&path);
     for options in [&[][..], &["-q"], &["-w", "1h"]] {
         let Some(mut run) = contained(check, options, &path, &["true"]) else { return };
-        until("it has begun", || children(run.pid()).len() == 1);
+        until("locket has started", || children(run.pid()).len() == 1);
         let locket = children(run.pid())[0];
         until_waiting(locket, &path, 1);
-        kill(pid(locket), Signal::SIGTERM).expect("it is there");
+        kill(pid(locket), Signal::SIGTERM).expect("it should exist");
         assert_eq!(run.wait().code(), Some(128 + Signal::SIGTERM as i32), "{options:?}");
     }
 }
 
-/// A grandchild loses its parent and ends. It is reaped, or it is a zombie for a second.
+/// A grandchild loses its parent and ends. It is reaped, or stays a zombie for a second.
 const ORPHAN: &str = "
 import os, time
 read, write = os.pipe()

@@ -1,4 +1,4 @@
-//! The command `locket`, as real processes: one file a subject, which opens with what it checks.
+//! The command `locket`, tested as real processes. Each file has one subject, and opens with what it checks.
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "a test that fails")]
 
@@ -7,10 +7,10 @@ mod support;
 
 mod arguments;
 mod background;
-mod becoming;
-mod beside;
 #[cfg(target_os = "linux")]
 mod canary;
+#[cfg(target_os = "linux")]
+mod closed_directories;
 mod conditions;
 mod contention;
 #[cfg(target_os = "linux")]
@@ -31,16 +31,15 @@ mod inheritance;
 mod interop;
 #[cfg(target_os = "linux")]
 mod jobs;
-#[cfg(target_os = "linux")]
-mod oneself;
+mod no_fork;
 mod options;
 #[cfg(target_os = "linux")]
 mod output;
-#[cfg(target_os = "linux")]
-mod places;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;
+#[cfg(target_os = "linux")]
+mod self_holder;
 #[cfg(target_os = "linux")]
 mod services;
 #[cfg(target_os = "linux")]
@@ -49,6 +48,7 @@ mod shared_terminal;
 mod signals;
 #[cfg(target_os = "linux")]
 mod status;
+mod supervision;
 #[cfg(target_os = "linux")]
 mod terminal;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
-//! - Every option, in both spellings and the others that flock(1) knows.
-//! - The last of two that exclude each other counts, as in flock(1), where that makes sense.
-//! - The `--` before the command may be left out; what follows the command's name is the command's.
+//! - Every option, in both spellings and in those of flock(1).
+//! - Of two options that exclude each other the last one counts, as in flock(1), where that makes sense.
+//! - The `--` before the command is optional. What follows the command's name belongs to the command.
 
 use crate::running::{LOCKET, Running, locket_run};
 use crate::support::Scratch;
@@ -72,7 +72,7 @@ fn timeout() {
     for spelling in spellings {
         let refused = locket_run().args(spelling).arg(&path).arg("true").assert();
         let what = format!("cannot lock {} within 20ms:", path.display());
-        holder.assert_blamed(&refused.code(75), &what);
+        holder.assert_names_holder(&refused.code(75), &what);
     }
 }
 
@@ -93,7 +93,7 @@ fn conflict_exit_code() {
 }
 
 #[test]
-fn no_fork_becomes_the_command_and_nothing_else_does() {
+fn only_no_fork_replaces_locket_by_the_command() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for (spelling, stays) in
@@ -123,12 +123,12 @@ fn command() {
 }
 
 #[test]
-fn verbose_says_what_happens_and_quiet_nothing() {
+fn verbose_reports_the_steps_and_quiet_reports_nothing() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let text = |options: &[&str]| {
         let output = locket_run().args(options).arg(&path).arg("true").output();
-        String::from_utf8(output.expect("it should run").stderr).expect("it is text")
+        String::from_utf8(output.expect("it should run").stderr).expect("it should be UTF-8")
     };
     assert_eq!(text(&[]), "");
     assert_eq!(text(&["--quiet"]), "");
@@ -141,7 +141,7 @@ fn verbose_says_what_happens_and_quiet_nothing() {
     assert_eq!(text(&["--quiet", "-n"]), "");
     assert_eq!(text(&["--quiet", "-w", "1ms"]), "");
 
-    let mut waiter = Running::heard(&["--verbose"], &path);
+    let mut waiter = Running::with_messages(&["--verbose"], &path);
     let said = waiter.line();
     assert!(said.starts_with("locket: waiting "), "{said}");
     assert!(said.contains(&format!(" for {}", path.display())), "{said}");
@@ -152,26 +152,28 @@ fn verbose_says_what_happens_and_quiet_nothing() {
 }
 
 #[test]
-fn quiet_still_tells_errors() {
+fn quiet_still_reports_errors() {
     let scratch = Scratch::new();
     let path = scratch.join("missing/x.lock");
     let output = locket_run().args(["--quiet"]).arg(path).arg("true").output();
-    let text = String::from_utf8(output.expect("it should run").stderr).expect("it is text");
+    let text =
+        String::from_utf8(output.expect("it should run").stderr).expect("it should be UTF-8");
     assert!(text.starts_with("locket: cannot create "), "{text}");
 }
 
 #[test]
-fn the_path_is_told_in_full() {
+fn errors_show_the_absolute_path() {
     let scratch = Scratch::new();
     let output =
         locket_run().current_dir(scratch.path()).args(["--verbose", "x.lock", "true"]).output();
-    let text = String::from_utf8(output.expect("it should run").stderr).expect("it is text");
-    let path = scratch.path().canonicalize().expect("it is there").join("x.lock");
+    let text =
+        String::from_utf8(output.expect("it should run").stderr).expect("it should be UTF-8");
+    let path = scratch.path().canonicalize().expect("it should exist").join("x.lock");
     assert!(text.contains(&*path.to_string_lossy()), "{text}");
 }
 
 #[test]
-fn the_command_keeps_its_own_options_and_dashes() {
+fn options_after_the_command_are_the_commands() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for before in [&["--"][..], &[]] {
@@ -179,7 +181,7 @@ fn the_command_keeps_its_own_options_and_dashes() {
             locket_run().arg(&path).args(before).args(["echo", "-s", "--", "-n", "-w"]).assert();
         run.code(0).stdout("-s -- -n -w\n");
     }
-    // Options may also follow the file.
+    // Options are also allowed after the file.
     locket_run()
         .arg(&path)
         .args(["-n", "--verbose", "--", "echo", "-s", "--help"])
@@ -192,7 +194,7 @@ fn help_and_version() {
     let mut help = assert_cmd::Command::new(LOCKET);
     let output = help.args(["run", "--help"]).output().expect("it should run");
     assert_eq!(output.status.code(), Some(0));
-    let text = String::from_utf8(output.stdout).expect("it is text");
+    let text = String::from_utf8(output.stdout).expect("it should be UTF-8");
     for code in ["64", "66", "71", "75", "126", "127", "128 + N"] {
         assert!(text.contains(&format!(" {code}")), "{code} is not explained:\n{text}");
     }

@@ -1,8 +1,8 @@
-//! What is printed because it was asked for, and what is said of errors:
-//! - an answer that cannot be written is an error, 74; a reader that has seen enough is none;
-//! - no name writes on the screen, or changes the order of the text around it;
-//! - `status --all` says that it does not see beyond a container;
-//! - `--hold-warning` tells the time that was asked for, and nothing with `-q`.
+//! Answers on standard output, and error messages:
+//! - an answer that cannot be written is an error, 74; a reader that closes the pipe early is none;
+//! - a file name cannot write on the screen, or change the order of the text around it;
+//! - `status --all` says that it cannot see beyond a container;
+//! - `--hold-warning` shows the time as it was given, and prints nothing with `-q`.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use nix::unistd::pipe;
 use crate::running::{LOCKET, has};
 use crate::support::{Scratch, is_container};
 
-/// All that prints an answer. `FILE` is a lock file that is not there.
+/// All commands that print an answer. `FILE` is a lock file that does not exist.
 const ASKED: [(&[&str], i32); 14] = [
     (&["--help"], 0),
     (&["-h"], 0),
@@ -50,7 +50,7 @@ fn an_answer_that_cannot_be_written_is_74() {
         let text = String::from_utf8_lossy(&output.stderr);
         let expected = "locket: cannot write the answer: No space left on device (os error 28)\n";
         assert_eq!((&*text, output.status.code()), (expected, Some(74)), "{words:?}");
-        // What is asked, and is written.
+        // An answer that was asked for, and that is written.
         let output = asked(&scratch, words, Stdio::piped());
         assert_eq!(output.status.code(), Some(code), "{words:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{words:?}: {output:?}");
@@ -59,9 +59,9 @@ fn an_answer_that_cannot_be_written_is_74() {
     assert_eq!(output.status.code(), Some(1), "there is nothing to be written");
 }
 
-/// As a pipeline ends: `locket man run | head -1`.
+/// A pipeline ends like this: `locket man run | head -1`.
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_early_is_not_an_error() {
     let scratch = Scratch::new();
     for (words, code) in ASKED {
         let (read, write) = pipe().expect("there is room for a pipe");
@@ -74,7 +74,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[cfg(target_env = "gnu")]
 #[test]
-fn a_closed_output_takes_no_answer() {
+fn a_closed_output_is_74() {
     let scratch = Scratch::new();
     let script = r#""$0" "$@" >&-"#;
     for (words, _) in ASKED {
@@ -87,7 +87,7 @@ fn a_closed_output_takes_no_answer() {
     }
 }
 
-/// The words and the code of flock(1).
+/// The message and the exit code are those of flock(1).
 #[test]
 fn flock_ends_with_1_if_it_cannot_write() {
     let scratch = Scratch::new();
@@ -99,9 +99,9 @@ fn flock_ends_with_1_if_it_cannot_write() {
     }
 }
 
-/// What is said and printed of such a name.
+/// No message or answer contains the name unescaped.
 #[test]
-fn a_name_cannot_change_the_text_around_it() {
+fn a_file_name_cannot_change_the_text_around_it() {
     let scratch = Scratch::new();
     let name = "a\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{200b}\u{feff}\u{9b}\x1b[8mb";
     let escaped = r"a\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{200b}\u{feff}\u{9b}\u{1b}[8mb";
@@ -110,7 +110,7 @@ fn a_name_cannot_change_the_text_around_it() {
     let directory = format!("{name}/lock");
     for words in [
         &["status", name][..],
-        // Errors of the arguments: of clap's, and of locket's own.
+        // Errors of the arguments: clap's, and locket's own.
         &[name],
         &[name, "true"],
         &["run", &value, "f", "true"],
@@ -119,38 +119,41 @@ fn a_name_cannot_change_the_text_around_it() {
         &["wait", name, name],
         &["completions", name],
         &["man", name],
-        // Others.
+        // Other messages and answers.
         &["run", &directory, "true"],
         &["run", "f", name],
         &["flock", &directory, "true"],
         &["flock", &option, "true"],
     ] {
         let output = asked(&scratch, words, Stdio::piped());
-        let told = [output.stdout, output.stderr].concat();
-        let told = String::from_utf8(told).expect("it is text");
-        assert!(told.contains(escaped), "{words:?}: {told:?}");
-        assert!(!told.contains(|c: char| name.contains(c) && !c.is_ascii()), "{words:?}: {told:?}");
-        assert!(!told.contains('\x1b'), "{words:?}: {told:?}");
+        let both = [output.stdout, output.stderr].concat();
+        let output = String::from_utf8(both).expect("it should be UTF-8");
+        assert!(output.contains(escaped), "{words:?}: {output:?}");
+        assert!(
+            !output.contains(|c: char| name.contains(c) && !c.is_ascii()),
+            "{words:?}: {output:?}"
+        );
+        assert!(!output.contains('\x1b'), "{words:?}: {output:?}");
     }
 }
 
 const BEYOND: &str = "locket: this is a container (PID namespace): locks of processes outside of it are not listed\n";
 
-/// The code, and what is said.
+/// Returns the exit code and the messages.
 #[track_caller]
 fn of_all(wrapper: &[&str], options: &[&str]) -> (Option<i32>, String) {
     let words = [wrapper, &[LOCKET, "status", "--all"], options].concat();
     let output = Command::new(words[0]).args(&words[1..]).output().expect("it runs");
-    (output.status.code(), String::from_utf8(output.stderr).expect("it is text"))
+    (output.status.code(), String::from_utf8(output.stderr).expect("it should be UTF-8"))
 }
 
 #[test]
-fn status_of_all_tells_that_it_is_in_a_container() {
+fn status_all_reports_that_it_is_in_a_container() {
     let expected = if is_container() { BEYOND } else { "" };
     assert_eq!(of_all(&["env"], &[]).1, expected);
     assert_eq!(of_all(&["env"], &["-q"]).1, "");
     let wrapper = ["unshare", "-rpf", "--mount-proc"];
-    let check = "status_of_all_tells_that_it_is_in_a_container";
+    let check = "status_all_reports_that_it_is_in_a_container";
     if !has(check, wrapper[0], &[&wrapper[1..], &["true"]].concat()) {
         return;
     }
@@ -159,32 +162,32 @@ fn status_of_all_tells_that_it_is_in_a_container() {
     assert_eq!(of_all(&wrapper, &["--quiet"]), (Some(1), String::new()));
 }
 
-/// What is said of a command that holds the lock until that is said, or for so many tenths of a second.
+/// Returns the messages about a command that holds the lock until there is one, or for this many tenths of a second.
 fn warned(path: &Path, options: &[&str], tenths: u32) -> String {
     let script = r#"n=0; until [ -s "$0" ] || [ $n = "$1" ]; do sleep 0.1; n=$((n + 1)); done"#;
     let log = path.with_extension("log");
-    let said = File::create(&log).expect("the directory is ours");
+    let said = File::create(&log).expect("the directory should be writable");
     let mut command = Command::new(LOCKET);
     command.arg("run").args(options).arg(path).args(["sh", "-c", script]).arg(&log);
     let status = command.arg(tenths.to_string()).stderr(said).status();
     assert!(status.expect("it runs").success());
-    std::fs::read_to_string(log).expect("it is there")
+    std::fs::read_to_string(log).expect("it should exist")
 }
 
 #[test]
-fn a_hold_warning_tells_the_limit_as_it_was_set() {
+fn a_hold_warning_shows_the_limit_as_given() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for (time, told) in [("50ms", "50ms"), ("0.25", "250ms"), ("0", "0s")] {
+    for (time, shown) in [("50ms", "50ms"), ("0.25", "250ms"), ("0", "0s")] {
         let said = warned(&path, &["--hold-warning", time], 300);
         let expected =
-            format!("locket: {} has been held for {told} by this command", path.display());
+            format!("locket: {} has been held for {shown} by this command", path.display());
         assert!(said.starts_with(&expected), "{said:?}");
     }
 }
 
 #[test]
-fn quiet_silences_a_hold_warning() {
+fn quiet_suppresses_a_hold_warning() {
     let scratch = Scratch::new();
     assert_eq!(warned(&scratch.lock_path(), &["-q", "--hold-warning", "1ms"], 3), "");
 }

@@ -1,4 +1,4 @@
-//! `locket` as the tests start it: to its end, or beside them.
+//! `locket` as the tests start it: to its end, or in the background.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -17,17 +17,17 @@ use crate::support::{PATIENCE, skip, until};
 
 pub(crate) const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
 
-/// Ends with its input. Says its own process id first, so that the lock is known to be held.
+/// Ends at the end of its input. Prints its process id first, so that the lock is known to be held.
 pub(crate) const HOLD: &str = "echo $$; read _";
 
-/// `locket run`, to be run to its end.
+/// Returns `locket run`, for a run to its end.
 pub(crate) fn locket_run() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(LOCKET);
     command.arg("run").timeout(PATIENCE);
     command
 }
 
-/// A process that a test talks to by lines.
+/// A process that a test exchanges lines with.
 pub(crate) struct Running {
     process: Child,
     input: Option<ChildStdin>,
@@ -41,7 +41,7 @@ impl Running {
         Self::start(Command::new(LOCKET).arg("run").args(arguments))
     }
 
-    /// Starts a command that holds the lock, and returns when it does.
+    /// Starts a command that holds the lock. Returns when it does.
     #[track_caller]
     pub(crate) fn holder(path: &Path) -> Self {
         Self::holder_with(path, &[])
@@ -56,9 +56,9 @@ impl Running {
         holder
     }
 
-    /// Starts `locket run` with these options and `true`, and hears what locket says.
+    /// Starts `locket run` with these options and `true`. The lines are those of its standard error.
     #[track_caller]
-    pub(crate) fn heard(options: &[&str], path: &Path) -> Self {
+    pub(crate) fn with_messages(options: &[&str], path: &Path) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", r#"exec "$0" run "$@" true 2>&1"#, LOCKET]).args(options).arg(path);
         Self::start(&mut command)
@@ -85,21 +85,26 @@ impl Running {
         self.process.id()
     }
 
-    /// How a locket beside a shell is named.
-    pub(crate) fn told(&self) -> String {
+    /// Returns how messages name this locket with its shell.
+    pub(crate) fn display_name(&self) -> String {
         format!("pid {} (locket-command: sh)", self.pid())
     }
 
-    /// How it is named as a holder, where the system tells who holds a lock.
-    pub(crate) fn named(&self) -> String {
-        if cfg!(target_os = "linux") { format!(": held by {}", self.told()) } else { String::new() }
+    /// Returns how messages name it as the holder, on systems that report lock holders.
+    pub(crate) fn held_by(&self) -> String {
+        if cfg!(target_os = "linux") {
+            format!(": held by {}", self.display_name())
+        } else {
+            String::new()
+        }
     }
 
-    /// Asserts what is said of a lock that this holds, after `what`. The holder may be unnamed: the time for that is short (L3).
+    /// Asserts the message about a lock that this process holds. The holder may be missing, because the search has a short
+    /// time limit (L3).
     #[track_caller]
-    pub(crate) fn assert_blamed(&self, refused: &Assert, what: &str) {
+    pub(crate) fn assert_names_holder(&self, refused: &Assert, what: &str) {
         let said = String::from_utf8_lossy(&refused.get_output().stderr);
-        let holders = [self.told(), "another process".into()];
+        let holders = [self.display_name(), "another process".into()];
         let may_be_said = holders.map(|holder| format!("locket: {what} held by {holder}\n"));
         assert!(may_be_said.iter().any(|it| *it == said), "{said}, not {may_be_said:?}");
     }
@@ -114,7 +119,7 @@ impl Running {
         self.lines.recv_timeout(patience).expect("the process should say something")
     }
 
-    /// The next line, or none if the output has ended.
+    /// Returns the next line, or `None` at the end of the output.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn maybe_line(&self) -> Option<String> {
@@ -125,7 +130,7 @@ impl Running {
         }
     }
 
-    /// All that is left to be said, when nobody is there any more to say it.
+    /// Returns the remaining lines, up to the end of the output.
     #[track_caller]
     pub(crate) fn rest(&self) -> Vec<String> {
         let mut rest = Vec::new();
@@ -133,23 +138,23 @@ impl Running {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => rest.push(line),
                 Err(RecvTimeoutError::Disconnected) => return rest,
-                Err(RecvTimeoutError::Timeout) => panic!("somebody keeps the output open"),
+                Err(RecvTimeoutError::Timeout) => panic!("a process keeps the output open"),
             }
         }
     }
 
-    /// Of a shell that reads, and may have looked for signals for the last time before that.
+    /// Returns the next line of a shell that may be reading. It runs a trap after a signal only when `read` returns.
     #[track_caller]
     pub(crate) fn line_when_nudged(&mut self) -> String {
         let mut line = None;
-        until("the process says something", || {
+        until("the process prints a line", || {
             if let Some(input) = &mut self.input {
                 let _ = input.write_all(b"\n");
             }
             line = self.lines.recv_timeout(Duration::from_millis(10)).ok();
             line.is_some()
         });
-        line.expect("it was said")
+        line.expect("a line was printed")
     }
 
     #[track_caller]
@@ -158,7 +163,7 @@ impl Running {
         input.write_all(format!("{line}\n").as_bytes()).expect("it should be reading");
     }
 
-    /// The end of its input.
+    /// Closes the input of the process.
     pub(crate) fn hang_up(&mut self) {
         self.input = None;
     }
@@ -168,7 +173,7 @@ impl Running {
         kill(pid(self.pid()), signal).expect("it should be there");
     }
 
-    /// To its process group.
+    /// Signals its process group.
     #[track_caller]
     pub(crate) fn signal_all(&self, signal: Signal) {
         killpg(pid(self.pid()), signal).expect("it should be there");
@@ -178,27 +183,27 @@ impl Running {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut ended = None;
         until("the process ends", || {
-            ended = self.process.try_wait().expect("it is our child");
+            ended = self.process.try_wait().expect("it is a child of the test");
             ended.is_some()
         });
         ended.expect("it has ended")
     }
 
-    /// Its exit code after the end of its input.
+    /// Closes its input. Returns its exit code.
     #[track_caller]
     pub(crate) fn end(mut self) -> Option<i32> {
         self.hang_up();
         self.wait().code()
     }
 
-    /// `kill -9` of locket, which is reaped. The command goes on.
+    /// Kills locket alone with SIGKILL, and reaps it. The command goes on.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         assert_eq!(self.wait().signal(), Some(Signal::SIGKILL as i32));
     }
 
-    /// `kill -9` of locket and all that it started, which is in its group.
+    /// Kills locket and its group with SIGKILL.
     #[track_caller]
     pub(crate) fn kill_all(&mut self) {
         self.signal_all(Signal::SIGKILL);
@@ -217,42 +222,42 @@ pub(crate) fn pid(number: u32) -> Pid {
     Pid::from_raw(number.try_into().expect("a process id is positive"))
 }
 
-/// Is there a process, or what is left of one until it is reaped?
+/// Returns whether there is a process with this id, or a zombie.
 pub(crate) fn is_there(number: u32) -> bool {
     kill(pid(number), None).is_ok()
 }
 
-/// The children of a process, the eldest first.
+/// Returns the children of a process, the oldest first.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub(crate) fn children(number: u32) -> Vec<u32> {
     let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
-    let children = children.expect("the process is there, and the kernel tells its children");
+    let children = children.expect("the process is there, and the kernel reports its children");
     children.split_whitespace().map(|child| child.parse().expect("it is a number")).collect()
 }
 
-/// The mask of the signals that have been sent to a process and not been taken (`ShdPnd` in proc(5)).
+/// Returns the mask of the signals that are pending for a process (`ShdPnd` in proc(5)).
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub(crate) fn pending(number: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{number}/status")).expect("it is there");
+    let status =
+        std::fs::read_to_string(format!("/proc/{number}/status")).expect("it should exist");
     let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
-    u64::from_str_radix(pending.expect("Linux tells it").trim(), 16).expect("it is a mask")
+    u64::from_str_radix(pending.expect("Linux reports it").trim(), 16).expect("it is a mask")
 }
 
-/// Asks by one attempt of a handle of this process.
+/// Returns whether one attempt of a handle of this process gets the lock.
 #[track_caller]
 pub(crate) fn is_free(path: &Path) -> bool {
     match locket::lock_file(path).try_lock() {
         Ok(guard) => guard.release().is_ok(),
         Err(error) if error.is_contended() => false,
-        Err(error) => panic!("neither free nor held: {error}"),
+        Err(error) => panic!("an error of another kind: {error}"),
     }
 }
 
-/// Makes a file that can be run. Another process writes it: a descriptor of ours could be
-/// inherited, for a moment, by a process that another test starts just then, and nobody may run a
-/// file that somebody is writing.
+/// Creates an executable file. Another process writes it: if this process had it open for writing, a child that another test
+/// starts could inherit that descriptor, and `execve` would fail with ETXTBSY.
 #[track_caller]
 pub(crate) fn make_script(path: &Path, text: &str) {
     let mut command = assert_cmd::Command::new("sh");
@@ -260,7 +265,7 @@ pub(crate) fn make_script(path: &Path, text: &str) {
     command.write_stdin(text).assert().code(0);
 }
 
-/// Is a program here that takes these arguments? If not, the check is skipped.
+/// Returns whether a program is installed that accepts these arguments. If not, reports the check as skipped.
 #[track_caller]
 pub(crate) fn has(check: &str, program: &str, arguments: &[&str]) -> bool {
     let works = Command::new(program).args(arguments).output().is_ok_and(|it| it.status.success());

@@ -1,4 +1,4 @@
-//! A terminal at which a test sits, and what is left on its screen.
+//! A pseudo-terminal for the tests, and what remains on its screen.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,8 +14,8 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::support::PATIENCE;
 
-/// The two sides of a terminal, and the path of the programs' one. Not by openpty(3), which lets the
-/// processes that other tests start inherit them: the terminal would never be seen to be given up.
+/// Opens both sides of a terminal. Returns the path of the programs' side too. openpty(3) would let the processes that
+/// other tests start inherit them, and the terminal would never be closed.
 fn open_terminal() -> io::Result<(File, File, String)> {
     let keys = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&keys)?;
@@ -28,10 +28,10 @@ fn open_terminal() -> io::Result<(File, File, String)> {
     Ok((OwnedFd::from(keys).into(), programs, path))
 }
 
-/// The side of a terminal at which somebody sits.
+/// A terminal. The test has the side of the keys and the screen.
 pub(crate) struct Terminal {
     keys: File,
-    /// The other side, open for as long as more programs may want it.
+    /// The programs' side, open for as long as more programs may be started on it.
     programs: Option<File>,
     path: String,
     screen: Receiver<Vec<u8>>,
@@ -46,7 +46,7 @@ impl Terminal {
         let (tell, screen) = mpsc::channel();
         thread::spawn(move || {
             let mut buffer = [0; 1024];
-            // It fails when the last program has closed its side.
+            // The read fails when the last program has closed its side.
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 if tell.send(buffer[..count].into()).is_err() {
                     break;
@@ -70,20 +70,20 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
     }
 
-    /// Waits until something is on the screen.
+    /// Waits until this text is on the screen.
     #[track_caller]
     pub(crate) fn until_shown(&mut self, text: &str) {
         self.until_seen(text, |seen| seen.contains(text));
     }
 
-    /// Has something been on the screen by now?
+    /// Returns whether this text has been on the screen.
     pub(crate) fn has_shown(&mut self, text: &str) -> bool {
         let new: Vec<Vec<u8>> = self.screen.try_iter().collect();
         self.seen += &String::from_utf8_lossy(&new.concat());
         self.seen.contains(text)
     }
 
-    /// Waits until all that was shown so far is as it should be.
+    /// Waits until `is_so` accepts all that was shown.
     #[track_caller]
     pub(crate) fn until_seen(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let start = Instant::now();
@@ -95,7 +95,7 @@ impl Terminal {
         }
     }
 
-    /// All that was shown, when no program has the terminal any more.
+    /// Waits until no program has the terminal. Returns all that was shown.
     #[track_caller]
     pub(crate) fn all(mut self) -> String {
         self.programs = None;
@@ -103,13 +103,13 @@ impl Terminal {
             match self.screen.recv_timeout(PATIENCE) {
                 Ok(more) => self.seen += &String::from_utf8_lossy(&more),
                 Err(RecvTimeoutError::Disconnected) => return self.seen,
-                Err(RecvTimeoutError::Timeout) => panic!("somebody keeps the terminal"),
+                Err(RecvTimeoutError::Timeout) => panic!("a process keeps the terminal open"),
             }
         }
     }
 }
 
-/// The lines on the screen after all that was shown. A sequence that no test expects stays as it is.
+/// Returns the lines on the screen after all that was shown. An unknown control sequence is left as it is.
 pub(crate) fn left(shown: &str) -> Vec<String> {
     const SEQUENCES: [&str; 3] = ["\x1b[J", "\x1b[?7l", "\x1b[?7h"];
     let mut lines = vec![Vec::new()];
@@ -118,7 +118,7 @@ pub(crate) fn left(shown: &str) -> Vec<String> {
     while let Some(next) = rest.chars().next() {
         let line = lines.last_mut().expect("there is one");
         if let Some(sequence) = SEQUENCES.into_iter().find(|it| rest.starts_with(it)) {
-            // Below it there is nothing: the cursor only goes down.
+            // The cursor only moves down, so there is nothing below it.
             if sequence == SEQUENCES[0] {
                 line.truncate(column);
             }
@@ -144,9 +144,9 @@ pub(crate) fn left(shown: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// The screen itself, on which what is not erased stays.
+/// Tests the screen itself.
 #[test]
-fn what_is_not_erased_is_left() {
+fn the_screen_shows_what_is_not_erased() {
     assert_eq!(left("\r\x1b[J\x1b[?7lone\x1b[?7h\r\x1b[J"), [""; 0]);
     assert_eq!(left("\r\x1b[J\x1b[?7lone\x1b[?7h"), ["one"]);
     assert_eq!(left("long line\rone"), ["oneg line"]);

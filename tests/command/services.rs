@@ -1,5 +1,6 @@
-//! Services of systemd that notify it, as `docs/run.md` has them: under `locket run -F`, and under `locket run` with
-//! `NotifyAccess=all`. Stopped, the command gets the signal once although each process of the control group is sent it.
+//! systemd services that notify it, as in `docs/run.md`: under `locket run -F`, and under `locket run` with
+//! `NotifyAccess=all`. When such a service is stopped, systemd signals each process of its control group, and the command
+//! gets the signal once.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +8,7 @@ use std::process::Command;
 use crate::running::{LOCKET, has};
 use crate::support::Scratch;
 
-/// Says that it is ready, and counts how often it is asked to end.
+/// Reports that it is ready, and counts the signals that ask it to end.
 const SERVICE: &str = "#!/usr/bin/env python3
 import os, signal, socket, sys, time
 ended = []
@@ -19,11 +20,11 @@ while not ended:
 deadline = time.monotonic() + 0.3
 while time.monotonic() < deadline:
     time.sleep(0.001)
-with open(sys.argv[1], 'w') as told:
-    told.write('%d' % len(ended))
+with open(sys.argv[1], 'w') as output:
+    output.write('%d' % len(ended))
 ";
 
-/// A manager of a user's services, in namespaces of its own: what it has in /run is its own.
+/// A user manager of systemd in namespaces of its own, with a /run of its own.
 const MANAGER: &str = r#"
 [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/systemd ] || mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/user /run/home || exit 1
@@ -36,7 +37,7 @@ done
 [ -n "$2" ] || exit 0
 systemctl --user start "$2" 2>/dev/null && echo started
 systemctl --user stop "$2"
-cat "$1/told" 2>/dev/null
+cat "$1/output" 2>/dev/null
 kill $manager
 "#;
 
@@ -56,18 +57,19 @@ fn a_service_that_notifies_systemd_runs_under_a_lock() {
     }
     let scratch = Scratch::new();
     let path = |name: &str| scratch.join(name).display().to_string();
-    fs::create_dir(path("units")).expect("the directory is ours");
+    fs::create_dir(path("units")).expect("the directory should be writable");
     crate::running::make_script(&scratch.join("service"), SERVICE);
     let unit = |name: &str, lines: &str| {
-        fs::write(scratch.join("units").join(name), lines).expect("the directory is ours");
+        fs::write(scratch.join("units").join(name), lines)
+            .expect("the directory should be writable");
     };
     for target in ["basic.target", "shutdown.target", "default.target"] {
         unit(target, "[Unit]\nDescription=none\nDefaultDependencies=no\n");
     }
-    let (service, lock, told) = (path("service"), path("test.lock"), path("told"));
+    let (service, lock, output) = (path("service"), path("test.lock"), path("output"));
     let of = |options: &str, more: &str| {
         format!(
-            "[Service]\nType=notify\nTimeoutStartSec=2\n{more}ExecStart={LOCKET} run {options} {lock} {service} {told}\n"
+            "[Service]\nType=notify\nTimeoutStartSec=2\n{more}ExecStart={LOCKET} run {options} {lock} {service} {output}\n"
         )
     };
     unit("become.service", &of("-F", ""));
@@ -78,11 +80,11 @@ fn a_service_that_notifies_systemd_runs_under_a_lock() {
         return;
     }
     for service in ["become.service", "all.service"] {
-        let _ = fs::remove_file(&told);
+        let _ = fs::remove_file(&output);
         assert_eq!(managed(&scratch, service).as_deref(), Some("started\n1"), "{service}");
     }
-    // The check itself: without either, what the command says is not listened to.
-    let _ = fs::remove_file(&told);
-    let told = managed(&scratch, "main.service").expect("there is a manager");
-    assert!(!told.contains("started"), "{told}");
+    // Without either option systemd does not accept the command's notification.
+    let _ = fs::remove_file(&output);
+    let output = managed(&scratch, "main.service").expect("there is a manager");
+    assert!(!output.contains("started"), "{output}");
 }

@@ -1,8 +1,8 @@
-//! The line of a wait, where it is not alone:
+//! The line of a wait at a terminal that others use too:
 //! - where other processes may write to the terminal (locket is not in the foreground, or the holder has the same
-//!   terminal), lines that stay;
-//! - in a window that is too narrow, the path loses its middle and the holder is named;
-//! - when the window was made narrower, nothing is left.
+//!   terminal), lines are not erased;
+//! - if the window is too narrow, the path is shortened in the middle, and the holder is still shown;
+//! - if the window was made narrower, nothing of the line remains.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::running::{HOLD, LOCKET, Running, has};
 use crate::screen::{Terminal, left};
 use crate::support::{Scratch, until, until_waiting};
 
-/// Runs a shell's script in a session at the terminal, and returns what is shown until the word "over.".
+/// Runs a script of a shell in a session at the terminal. Returns what is shown until the word "over.".
 #[track_caller]
 fn shown_in_session(path: &Path, shell: &[&str], script: &str) -> String {
     let mut terminal = Terminal::new();
@@ -24,14 +24,14 @@ fn shown_in_session(path: &Path, shell: &[&str], script: &str) -> String {
     terminal.until_shown("locket: waiting for ");
     terminal.press("\n");
     terminal.until_shown("over.");
-    session.wait().expect("it is our child");
+    session.wait().expect("it is a child of the test");
     terminal.all()
 }
 
-/// As the recipes of `make -j` do.
+/// The recipes of `make -j` share a terminal like this.
 #[test]
-fn beside_a_holder_at_the_same_terminal_lines_stay() {
-    let check = "beside_a_holder_at_the_same_terminal_lines_stay";
+fn lines_stay_if_the_holder_has_the_same_terminal() {
+    let check = "lines_stay_if_the_holder_has_the_same_terminal";
     if !has(check, "setsid", &["--version"]) || !has(check, "mkfifo", &["--version"]) {
         return;
     }
@@ -49,10 +49,10 @@ fn beside_a_holder_at_the_same_terminal_lines_stay() {
     assert!(shown.contains("locket: waiting for ") && !shown.contains('\x1b'), "{shown:?}");
 }
 
-/// timeout(1) moves itself and its command to the background.
+/// timeout(1) moves itself and its command to the background (`setpgid`).
 #[test]
-fn under_timeout_lines_stay() {
-    let check = "under_timeout_lines_stay";
+fn lines_stay_under_timeout() {
+    let check = "lines_stay_under_timeout";
     if !has(check, "setsid", &["--version"]) || !has(check, "timeout", &["1", "true"]) {
         return;
     }
@@ -65,8 +65,8 @@ fn under_timeout_lines_stay() {
 }
 
 #[test]
-fn a_line_that_is_too_long_names_the_holder() {
-    if !has("a_line_that_is_too_long_names_the_holder", "stty", &["--version"]) {
+fn a_shortened_line_keeps_the_holder() {
+    if !has("a_shortened_line_keeps_the_holder", "stty", &["--version"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -79,7 +79,7 @@ fn a_line_that_is_too_long_names_the_holder() {
     command.arg("run").arg(&path).arg("true").env("TERM", "xterm").stderr(terminal.side());
     let mut waiter = Running::start(&mut command);
     drop(command);
-    let end = format!(".lock: held by {}\x1b[?7h\r", holder.told());
+    let end = format!(".lock: held by {}\x1b[?7h\r", holder.display_name());
     terminal.until_shown(&end);
     holder.end();
     assert_eq!(waiter.wait().code(), Some(0));
@@ -90,11 +90,11 @@ fn a_line_that_is_too_long_names_the_holder() {
     assert_eq!(left(&shown), [""; 0]);
 }
 
-/// A terminal that wraps its lines anew when its window is narrowed: tmux. (When there is room on the screen, it
-/// scrolls the line off even so, out of reach. Here there is none.)
+/// tmux re-wraps lines when its window is narrowed. (If there is room on the screen, it also scrolls the line off, out of
+/// reach. Here there is none.)
 #[test]
-fn in_a_window_that_was_narrowed_nothing_is_left() {
-    let check = "in_a_window_that_was_narrowed_nothing_is_left";
+fn a_narrowed_window_has_no_remains_of_the_line() {
+    let check = "a_narrowed_window_has_no_remains_of_the_line";
     if !has(check, "tmux", &["-V"]) {
         return;
     }
@@ -124,9 +124,9 @@ fn in_a_window_that_was_narrowed_nothing_is_left() {
     assert!(screen.contains("20\nbefore\nran\n"), "{screen}");
 }
 
-/// A terminal of which the kernel does not say whose it is gets the line: nothing else writes there.
+/// At a terminal whose foreground group the kernel does not report, no other process is assumed to write.
 #[test]
-fn alone_at_its_terminal_the_line_changes() {
+fn the_line_changes_if_locket_is_alone_at_the_terminal() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);

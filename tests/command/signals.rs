@@ -1,12 +1,12 @@
 //! L15: a signal reaches the command once,
-//! - sent to locket alone, to its process group by another process or by the command, to each process of the control
-//!   group in any order, or as timeout(1) sends it: to locket, and then to the group;
-//! - whatever signal it is, real-time signals with their values;
-//! - to a command in a session of its own, too;
-//! - and from the first moment on.
+//! - sent to locket alone, to its process group by another process or by the command, to each process of the control group
+//!   in any order, or as timeout(1) sends it: to locket, and then to the group;
+//! - for each signal, and with the values of real-time signals;
+//! - also to a command in a session of its own;
+//! - at any moment, from the start on.
 //!
-//! An ignored signal stays ignored. Without the canary what the terminal and the command send is taken to have come to
-//! the command, and all else is passed on.
+//! An ignored signal stays ignored. Without the canary, locket assumes that a signal of the terminal or of the command has
+//! reached the command, and passes all others on.
 
 #![allow(unsafe_code)]
 
@@ -22,18 +22,18 @@ use crate::support::{PATIENCE, Scratch, until};
 
 const PEER: &str = env!("CARGO_BIN_EXE_locket-peer");
 
-/// Trials of each way to send a signal.
+/// The number of trials of each way to send a signal.
 const TRIALS: usize = if cfg!(feature = "stress") { 500 } else { 60 };
 
-/// `SI_USER` and `SI_QUEUE`: sent by kill(2), and with a value.
+/// `SI_USER` and `SI_QUEUE`: the signal was sent by kill(2), or by sigqueue(3) with a value.
 pub(crate) const KILLED: i32 = 0;
 pub(crate) const QUEUED: i32 = -1;
 
-/// A real-time signal with no other after it.
+/// A real-time signal that is sent last.
 pub(crate) const LAST: i32 = 60;
 
-/// Every signal that can be caught but SIGCHLD, of which each process has its own; of the real-time ones some. (As a C
-/// library numbers them; it keeps 32 and 33 for itself.)
+/// Returns every signal that can be caught, but SIGCHLD, which each process gets about its own children; and some of the
+/// real-time signals. (The C library reserves 32 and 33.)
 pub(crate) fn all_signals() -> impl Iterator<Item = i32> + Clone {
     let uncaught = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
     (1..=31).filter(move |it| !uncaught.contains(it)).chain([35, 40, 50])
@@ -43,7 +43,7 @@ fn standard_signals() -> impl Iterator<Item = i32> + Clone {
     all_signals().filter(|&number| number < 32)
 }
 
-/// A command under locket that tells the signals it gets.
+/// A command under locket that prints the signals that it gets.
 pub(crate) struct Counter {
     pub(crate) run: Running,
     pub(crate) command: u32,
@@ -58,12 +58,12 @@ impl Counter {
         let run = Running::start(&mut command);
         let ready = run.line();
         let command = ready.strip_prefix("ready ").and_then(|it| it.parse().ok());
-        let command = command.unwrap_or_else(|| panic!("what is {ready:?}?"));
+        let command = command.unwrap_or_else(|| panic!("unexpected line {ready:?}"));
         let canary = children(run.pid()).into_iter().find(|&child| child != command);
-        Self { run, command, canary: canary.expect("it is there before the command") }
+        Self { run, command, canary: canary.expect("the canary starts before the command") }
     }
 
-    /// The next signal that the command tells: its number, how it was sent, its value.
+    /// Returns the next signal that the command prints: its number, how it was sent, its value.
     #[track_caller]
     pub(crate) fn next(&self, what: &str) -> (i32, i32, usize) {
         let line = self.run.line_within(PATIENCE);
@@ -74,11 +74,11 @@ impl Counter {
                 code.try_into().expect("a code is a small number"),
                 value.try_into().expect("a value is not negative"),
             ),
-            _ => panic!("{what}: what is {line:?}?"),
+            _ => panic!("{what}: unexpected line {line:?}"),
         }
     }
 
-    /// Sends signals in this way, one after another: each arrives, and none twice.
+    /// Sends signals in this way, one after another. Each arrives, and none twice.
     #[track_caller]
     fn check(self, what: &str, send: impl Fn(&mut Self, i32)) {
         self.check_with(all_signals(), what, send);
@@ -91,7 +91,7 @@ impl Counter {
         what: &str,
         send: impl Fn(&mut Self, i32),
     ) {
-        // On a busy machine a walk over the processes may take longer than is promised for: then twice is allowed.
+        // On a busy machine the sending can take longer than the promise covers. Then a signal may come twice.
         let mut slow = vec![];
         for number in signals.cycle().take(TRIALS) {
             let start = Instant::now();
@@ -100,22 +100,22 @@ impl Counter {
             assert_eq!(self.next_but(&mut slow, number, what), number, "{what}");
             slow.extend(is_slow.then_some(number));
         }
-        // locket takes the last of the signals when it has dealt with all others.
+        // locket handles the last signal after all others.
         queue(self.run.pid(), LAST, 0);
-        assert_eq!(self.next_but(&mut slow, LAST, what), LAST, "{what}: one came twice");
+        assert_eq!(self.next_but(&mut slow, LAST, what), LAST, "{what}: a signal came twice");
         self.run.hang_up();
         assert_eq!(self.run.wait().code(), Some(0));
         let _ = self.run.rest();
     }
 
-    /// The next one. If it is not as expected, it may be the second of a slow walk.
+    /// Returns the next signal. Skips the second copy of one that was sent slowly.
     #[track_caller]
     fn next_but(&self, slow: &mut Vec<i32>, expected: i32, what: &str) -> i32 {
         loop {
-            let told = self.next(what).0;
-            match slow.iter().position(|&number| told != expected && number == told) {
+            let received = self.next(what).0;
+            match slow.iter().position(|&number| received != expected && number == received) {
                 Some(at) => slow.remove(at),
-                None => return told,
+                None => return received,
             };
         }
     }
@@ -123,17 +123,17 @@ impl Counter {
 
 pub(crate) fn kill(process: u32, number: i32) {
     // SAFETY: no memory is involved.
-    unsafe { libc::kill(process.try_into().expect("process ids are small"), number) };
+    unsafe { libc::kill(process.try_into().expect("a process id fits into i32"), number) };
 }
 
 pub(crate) fn kill_group(group: u32, number: i32) {
     // SAFETY: no memory is involved.
-    unsafe { libc::killpg(group.try_into().expect("process ids are small"), number) };
+    unsafe { libc::killpg(group.try_into().expect("a process id fits into i32"), number) };
 }
 
 pub(crate) fn queue(process: u32, number: i32, value: usize) {
     let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value) };
-    let process = process.try_into().expect("process ids are small");
+    let process = process.try_into().expect("a process id fits into i32");
     // SAFETY: the value is passed on and never used as a pointer.
     assert_eq!(unsafe { libc::sigqueue(process, number, value) }, 0, "signal {number}");
 }
@@ -181,7 +181,7 @@ fn l15_sent_to_each_process() {
     });
 }
 
-/// Of a real-time signal these would be two.
+/// Two copies of a real-time signal would be two signals, so only standard signals are sent.
 #[test]
 fn l15_sent_as_timeout_does() {
     let scratch = Scratch::new();
@@ -200,7 +200,7 @@ fn l15_sent_with_a_value() {
         queue(counter.run.pid(), number, value);
         assert_eq!(counter.next("sigqueue(locket)"), (number, QUEUED, value));
     }
-    // The system keeps each of a real-time signal, in their order.
+    // The kernel queues each copy of a real-time signal, and delivers them in order (signal(7)).
     for value in 1..=20 {
         queue(counter.run.pid(), 40, value);
     }
@@ -211,7 +211,7 @@ fn l15_sent_with_a_value() {
     assert_eq!(counter.run.wait().code(), Some(0));
 }
 
-/// Some come to the group and some to locket alone, at once. None is taken for another.
+/// Some signals go to the group and some to locket alone, at the same time. None is mistaken for another.
 #[test]
 fn l15_sent_with_values_to_locket_and_to_each() {
     let scratch = Scratch::new();
@@ -223,16 +223,16 @@ fn l15_sent_with_values_to_locket_and_to_each() {
         }
         queue(counter.run.pid(), 45, value + 2);
         kill(counter.run.pid(), 45);
-        let mut told = [(); 3].map(|()| counter.next("to locket and to each"));
-        told.sort_unstable();
-        assert_eq!(told, [(45, QUEUED, value + 1), (45, QUEUED, value + 2), (45, KILLED, 0)]);
+        let mut received = [(); 3].map(|()| counter.next("to locket and to each"));
+        received.sort_unstable();
+        assert_eq!(received, [(45, QUEUED, value + 1), (45, QUEUED, value + 2), (45, KILLED, 0)]);
     }
     counter.run.hang_up();
     assert_eq!(counter.run.wait().code(), Some(0));
     assert_eq!(counter.run.rest(), [""; 0]);
 }
 
-/// What goes to the group does not come to it, so locket passes it on.
+/// A signal to the group does not reach the command, so locket passes it on.
 #[test]
 fn l15_sent_to_a_command_in_a_session_of_its_own() {
     if !has("l15_sent_to_a_command_in_a_session_of_its_own", "setsid", &["--version"]) {
@@ -244,35 +244,35 @@ fn l15_sent_to_a_command_in_a_session_of_its_own() {
     start().check("setsid, kill(-group)", |it, number| kill_group(it.run.pid(), number));
 }
 
-/// A canary that was sent something alone does not take it for something that comes to locket later.
+/// A signal that was sent to the canary alone is not mistaken for one that is sent to locket later.
 #[test]
 fn l15_sent_to_the_canary_alone_before() {
     let scratch = Scratch::new();
     let counter = Counter::start(&scratch.lock_path(), &[], &[]);
     for number in [libc::SIGTERM, 40] {
         kill(counter.canary, number);
-        until("the canary has taken it", || pending(counter.canary) == 0);
-        // What comes to all of them does so in less than that.
+        until("the canary has handled it", || pending(counter.canary) == 0);
+        // Signals to all processes arrive within a shorter time.
         thread::sleep(Duration::from_millis(600));
         kill(counter.run.pid(), number);
         assert_eq!(counter.next("after the canary").0, number);
     }
 }
 
-/// A canary that was killed is missed, and all goes on.
+/// After the canary was killed, signals are passed on nevertheless.
 #[test]
 fn l15_sent_when_the_canary_was_killed() {
     let scratch = Scratch::new();
     let counter = Counter::start(&scratch.lock_path(), &[], &[]);
     kill(counter.canary, libc::SIGKILL);
-    until("it is reaped", || children(counter.run.pid()) == [counter.command]);
+    until("the canary is reaped", || children(counter.run.pid()) == [counter.command]);
     for number in all_signals() {
         kill(counter.run.pid(), number);
         assert_eq!(counter.next("without a canary").0, number);
     }
 }
 
-/// While all of them are stopped, a signal comes to locket alone.
+/// A signal is sent to locket alone while the whole group is stopped.
 #[test]
 fn l15_sent_to_a_stopped_group() {
     let scratch = Scratch::new();
@@ -280,12 +280,12 @@ fn l15_sent_to_a_stopped_group() {
     kill_group(counter.run.pid(), libc::SIGSTOP);
     kill(counter.run.pid(), libc::SIGTERM);
     kill(counter.run.pid(), libc::SIGCONT);
-    let mut told = [counter.next("stopped").0, counter.next("stopped").0];
-    told.sort_unstable();
-    assert_eq!(told, [libc::SIGTERM, libc::SIGCONT]);
+    let mut received = [counter.next("stopped").0, counter.next("stopped").0];
+    received.sort_unstable();
+    assert_eq!(received, [libc::SIGTERM, libc::SIGCONT]);
 }
 
-/// The signal is sent at a random moment, which may be before the command has begun, while it begins or after.
+/// The signal is sent at a random moment: before the command begins, while it begins, or after.
 #[test]
 fn l15_sent_while_the_command_begins() {
     let scratch = Scratch::new();
@@ -300,32 +300,32 @@ fn l15_sent_while_the_command_begins() {
             0 => kill(run.pid(), libc::SIGTERM),
             _ => kill_group(run.pid(), libc::SIGTERM),
         }
-        let mut told = vec![];
+        let mut received = vec![];
         while let Some(line) = run.maybe_line() {
             let is_signal = line.starts_with("15 ");
-            told.push(line);
+            received.push(line);
             if is_signal {
                 kill(run.pid(), libc::SIGUSR1);
-            } else if told.last().is_some_and(|line| line.starts_with("10 ")) {
+            } else if received.last().is_some_and(|line| line.starts_with("10 ")) {
                 run.hang_up();
             }
         }
         let status = run.wait();
-        match &told[..] {
-            // It ended locket before the command had begun, or the command before it could block it.
+        match &received[..] {
+            // The signal ended locket before the command began, or the command before it could block the signal.
             [] => assert_eq!(status.signal(), Some(libc::SIGTERM), "{turn}: {status}"),
             [ready, term, usr1] => {
-                assert!(ready.starts_with("ready "), "{turn}: {told:?}");
-                assert!(term.starts_with("15 ") && usr1.starts_with("10 "), "{turn}: {told:?}");
+                assert!(ready.starts_with("ready "), "{turn}: {received:?}");
+                assert!(term.starts_with("15 ") && usr1.starts_with("10 "), "{turn}: {received:?}");
                 assert_eq!(status.code(), Some(0), "{turn}");
             }
-            _ => panic!("{turn}: {told:?}"),
+            _ => panic!("{turn}: {received:?}"),
         }
     }
 }
 
-/// The command is its own witness then. What it has pending already is not sent to it once more: the caller blocks a
-/// real-time signal, of which the system keeps each.
+/// Before there is a canary, the pending signals of the command show whether it got the signal. The caller blocks a real-time
+/// signal, and the kernel queues each copy of it, so a second copy would be seen.
 #[test]
 fn l15_sent_before_the_canary_is_there() {
     let check = "l15_sent_before_the_canary_is_there";
@@ -360,18 +360,18 @@ fn l15_sent_before_the_canary_is_there() {
             name == "locket-command\n"
         };
         let mut locket = None;
-        until("locket is there", || {
+        until("locket has started", || {
             locket = children(run.pid()).into_iter().find(is_locket);
             locket.is_some()
         });
-        let locket = locket.expect("it is there");
-        until("the command stands at its gate", || !children(locket).is_empty());
+        let locket = locket.expect("it was found");
+        until("the command waits for its start", || !children(locket).is_empty());
         let command = children(locket)[0];
         kill(locket, 40);
         if sent_to_both {
             kill(command, 40);
         }
-        // On a busy machine the canary may be there by now: then this was no trial.
+        // On a busy machine the canary may have been started already. Then this was no trial.
         let in_time = children(locket) == [command];
         assert!(run.line().starts_with("ready "));
         assert!(run.line().starts_with("40 "));
@@ -396,7 +396,7 @@ fn an_ignored_signal_stays_ignored() {
     run.line();
     kill(run.pid(), libc::SIGHUP);
     kill_group(run.pid(), libc::SIGHUP);
-    // It is dealt with when a later one has come through.
+    // It has been handled when a later signal arrives.
     thread::sleep(Duration::from_millis(100));
     run.hang_up();
     assert_eq!(run.wait().code(), Some(4));

@@ -1,9 +1,9 @@
 //! `locket status`:
-//! - tells who holds a lock and who waits for it, to people and, as JSON, to programs;
-//! - exits with 0 if somebody holds it, with 1 if nobody does, and otherwise says what is wrong;
-//! - never touches the lock, nor makes a file;
-//! - as JSON, has the bytes of a path that is no text, and no control character, of either kind or of direction;
-//! - has colours for a terminal whose user wants them, and nothing from a file's name.
+//! - reports the holders and waiters of a lock, as text, and as JSON for programs;
+//! - exits with 0 if the lock is held, with 1 if it is not, and otherwise with an error;
+//! - never touches the lock, and creates no file;
+//! - as JSON, contains the bytes of a path that is not text, and no control characters, of either kind or of direction;
+//! - uses colours on a terminal whose user wants them, and prints no control characters of a file name.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -23,25 +23,25 @@ fn locket_status() -> assert_cmd::Command {
     command
 }
 
-/// What is said of a file, and the code.
+/// Returns the answer about a file, and the exit code.
 #[track_caller]
-fn told(options: &[&str], path: &Path) -> (String, Option<i32>) {
+fn answer(options: &[&str], path: &Path) -> (String, Option<i32>) {
     let output = locket_status().args(options).arg(path).output().expect("it should run");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    (String::from_utf8(output.stdout).expect("it is text"), output.status.code())
+    (String::from_utf8(output.stdout).expect("it should be UTF-8"), output.status.code())
 }
 
 #[track_caller]
 fn parsed(options: &[&str], path: &Path) -> Value {
-    serde_json::from_str(&told(&[&["--json"], options].concat(), path).0).expect("it is JSON")
+    serde_json::from_str(&answer(&[&["--json"], options].concat(), path).0).expect("it is JSON")
 }
 
-/// The code for a lock that no process holds. In a container, "free" is more than the system knows.
+/// Returns the exit code for a lock without a holder. In a container, locket cannot know that the lock is free.
 fn free() -> i32 {
     if is_container() { 71 } else { 1 }
 }
 
-/// The words of a line; of a command the first.
+/// Returns the words of a line, but only the first word of a command.
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
@@ -52,31 +52,31 @@ fn a_free_lock() {
     let path = scratch.lock_path();
     let shown = path.display().to_string();
     let missing = scratch.join("nosuch/x.lock");
-    assert_eq!(told(&[], &path), (format!("{shown}: free (no such file)\n"), Some(1)));
+    assert_eq!(answer(&[], &path), (format!("{shown}: free (no such file)\n"), Some(1)));
     assert_eq!(
-        told(&[], &missing),
+        answer(&[], &missing),
         (format!("{}: free (no such file)\n", missing.display()), Some(1))
     );
     let json = &parsed(&[], &path)["locks"][0];
     assert_eq!((&json["exists"], &json["state"]), (&false.into(), &"free".into()));
-    assert!(!path.exists(), "it was only asked about");
+    assert!(!path.exists(), "status should create no file");
 
-    fs::write(&path, "precious").expect("the directory is ours");
+    fs::write(&path, "precious").expect("the directory should be writable");
     let (state, json) = if is_container() {
         ("free as far as this container can tell", "unknown")
     } else {
         ("free", "free")
     };
     let code = free();
-    assert_eq!(told(&[], &path), (format!("{shown}: {state}\n"), Some(code)));
-    assert_eq!(told(&["--quiet"], &path), (String::new(), Some(code)));
+    assert_eq!(answer(&[], &path), (format!("{shown}: {state}\n"), Some(code)));
+    assert_eq!(answer(&["--quiet"], &path), (String::new(), Some(code)));
     assert_eq!(parsed(&[], &path)["locks"][0]["state"], json);
     assert_eq!(parsed(&[], &path)["locks"][0]["exists"], true);
-    assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+    assert_eq!(fs::read(&path).expect("it should exist"), b"precious");
 }
 
 #[test]
-fn who_holds_it_and_who_waits() {
+fn holders_and_waiters_are_listed() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -86,7 +86,7 @@ fn who_holds_it_and_who_waits() {
         until_waiting(waiter.pid(), &path, 1);
         waiter
     });
-    let (text, code) = told(&[], &path);
+    let (text, code) = answer(&[], &path);
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = text.lines().collect();
     let [heading, titles, held, first, second] = lines[..] else { panic!("{text}") };
@@ -94,18 +94,18 @@ fn who_holds_it_and_who_waits() {
     assert_eq!(words(titles), ["MODE", "PID", "USER", "RUNNING", "COMMAND"]);
     let pid = holder.pid().to_string();
     assert_eq!(words(held)[..3], ["held", "exclusive", &pid]);
-    // As much as there is room for.
+    // A long command line is truncated, so only its beginning is compared.
     let command = format!("{LOCKET} run {} -- sh -c ", path.display());
     assert!(held.contains(&command.chars().take(60).collect::<String>()), "{held}");
     for (line, mode, waiter) in [(first, "exclusive", &waiters[0]), (second, "shared", &waiters[1])]
     {
         assert_eq!(words(line)[..3], ["waiting", mode, &waiter.pid().to_string()]);
     }
-    assert_eq!(told(&["-q"], &path), (String::new(), Some(0)));
+    assert_eq!(answer(&["-q"], &path), (String::new(), Some(0)));
 }
 
 #[test]
-fn the_same_as_json() {
+fn holders_and_waiters_are_listed_as_json() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
@@ -135,14 +135,14 @@ fn the_same_as_json() {
     assert_eq!((&waiting["pid"], &waiting["mode"]), (&waiter.pid().into(), &"shared".into()));
 }
 
-/// What is documented is there, whether there is something to say or not.
+/// All documented keys are present, with a value or without.
 #[test]
 fn the_shape_of_the_json_is_as_documented() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _holder = Running::holder(&path);
     let help = locket_status().arg("--help").output().expect("it should run").stdout;
-    let help = String::from_utf8(help).expect("it is text");
+    let help = String::from_utf8(help).expect("it should be UTF-8");
     let keys = |value: &Value| -> Vec<String> {
         value.as_object().expect("it is an object").keys().cloned().collect()
     };
@@ -161,30 +161,30 @@ fn the_shape_of_the_json_is_as_documented() {
 }
 
 #[test]
-fn shared_holders_are_all_told() {
+fn all_shared_holders_are_listed() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let readers = [(); 2].map(|()| Running::holder_with(&path, &["-s"]));
-    let (text, code) = told(&[], &path);
+    let (text, code) = answer(&[], &path);
     assert_eq!(code, Some(0));
     for reader in &readers {
         let pid = reader.pid().to_string();
         let its = |line: &&str| words(line)[..3] == ["held", "shared", &pid];
         assert_eq!(text.lines().skip(2).filter(its).count(), 1, "{text}");
     }
-    // Nobody was in their way, nor they in anybody's.
+    // Another shared hold is granted beside them.
     locket_run().arg("-sn").arg(&path).arg("true").assert().code(0);
 }
 
-/// Holders come and go under its eyes, and none of them meets anybody.
+/// `status` neither opens nor locks the file.
 #[test]
-fn nobody_is_disturbed() {
-    if !has("nobody_is_disturbed", "strace", &["-qq", "true"]) {
+fn status_never_touches_the_lock() {
+    if !has("status_never_touches_the_lock", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    fs::write(&path, "").expect("the directory is ours");
+    fs::write(&path, "").expect("the directory should be writable");
     let calls = |arguments: &[&str]| {
         let log = scratch.join("log");
         let mut run = Command::new("strace");
@@ -193,25 +193,25 @@ fn nobody_is_disturbed() {
         run.status().expect("strace should run");
         let log = fs::read_to_string(log).expect("strace should have written it");
         let shown = path.to_string_lossy();
-        // To look at a file is not to open it.
+        // O_PATH does not open the file itself (open(2)).
         let opened = |line: &&str| line.contains(&*shown) && !line.contains("O_PATH");
         log.lines().filter(|line| line.contains("flock(") || opened(line)).count()
     };
-    let shown = path.to_str().expect("it is text");
+    let shown = path.to_str().expect("it should be UTF-8");
     assert_eq!(calls(&["status", shown]), 0);
-    // The check itself.
+    // The check must see the calls of `wait`.
     assert_ne!(calls(&["wait", shown]), 0);
 }
 
 #[test]
-fn several_files_are_held_if_one_is() {
+fn the_exit_code_of_several_files_is_0_if_one_is_held() {
     let scratch = Scratch::new();
     let (free, path) = (scratch.join("free.lock"), scratch.lock_path());
     let holder = Running::holder(&path);
     let mut status = locket_status();
     let output = status.current_dir(scratch.path()).args(["free.lock", "test.lock"]).output();
     let output = output.expect("it should run");
-    let text = String::from_utf8(output.stdout).expect("it is text");
+    let text = String::from_utf8(output.stdout).expect("it should be UTF-8");
     assert_eq!(output.status.code(), Some(0));
     assert!(text.starts_with("free.lock: free (no such file)\ntest.lock: held\n"), "{text}");
     holder.end();
@@ -219,7 +219,7 @@ fn several_files_are_held_if_one_is() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
+fn an_unreachable_file_is_66_and_the_others_are_reported() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _holder = Running::holder(&path);
@@ -228,29 +228,34 @@ fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
     assert_eq!(output.status.code(), Some(66));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.starts_with(&format!("locket: cannot look at {}: ", below.display())), "{text}");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.starts_with(&format!("{}: held\n", path.display())), "{told}");
-    // Quiet or not.
+    let output = String::from_utf8_lossy(&output.stdout);
+    assert!(output.starts_with(&format!("{}: held\n", path.display())), "{output}");
+    // With `-q` and without.
     let quiet = locket_status().arg("-q").arg(&below).output().expect("it should run");
     assert_eq!((quiet.status.code(), quiet.stderr.is_empty()), (Some(66), false));
 }
 
-/// Whoever may not open the file may still ask.
+/// A user who may not open the file may still query it.
 #[test]
-fn an_unreadable_file_is_told_of() {
+fn status_works_on_an_unreadable_file() {
     use std::os::unix::fs::PermissionsExt;
-    if !crate::support::has_mounted_root("an_unreadable_file_is_told_of") {
+    if !crate::support::has_mounted_root("status_works_on_an_unreadable_file") {
         return;
     }
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let launcher = if is_root() { &powerless[..] } else { &["env"] };
-    if !has("an_unreadable_file_is_told_of", launcher[0], &[&launcher[1..], &["true"]].concat()) {
+    if !has(
+        "status_works_on_an_unreadable_file",
+        launcher[0],
+        &[&launcher[1..], &["true"]].concat(),
+    ) {
         return;
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000))
+        .expect("it should be possible in the test directory");
     let asked = |task: &[&str]| {
         let mut run = Command::new(launcher[0]);
         run.args(&launcher[1..]).arg(LOCKET).args(task).arg(&path);
@@ -260,7 +265,7 @@ fn an_unreadable_file_is_told_of() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("  {}  ", holder.pid())), "{text}");
-    // The check itself: it may not be opened.
+    // The check itself: the file cannot be opened.
     assert_eq!(asked(&["wait", "-n"]).status.code(), Some(66));
 }
 
@@ -268,7 +273,7 @@ fn an_unreadable_file_is_told_of() {
 fn all_locks_in_use() {
     let scratch = Scratch::new();
     let (path, free) = (scratch.lock_path(), scratch.join("free.lock"));
-    fs::write(&free, "").expect("the directory is ours");
+    fs::write(&free, "").expect("the directory should be writable");
     let holder = Running::holder(&path);
     let listed = || {
         let output = locket_status().args(["--all", "--json"]).output().expect("it should run");
@@ -292,14 +297,14 @@ fn all_locks_in_use() {
     assert!(!listed().iter().any(|lock| is(lock, &path)));
 }
 
-/// What a terminal is shown of a free lock.
+/// Returns what a terminal shows about a free lock.
 #[track_caller]
 fn shown(kind: &str, no_colour: Option<&str>, file: &str) -> String {
     let scratch = Scratch::new();
     let terminal = Terminal::new();
     let mut command = Command::new(LOCKET);
     command.args(["status", file]).current_dir(scratch.path()).stdout(terminal.side());
-    // Whatever else has a say in it, the terminals of continuous integration among them.
+    // Other variables that influence colours, also the one of continuous integration.
     for other in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(other);
     }
@@ -311,7 +316,7 @@ fn shown(kind: &str, no_colour: Option<&str>, file: &str) -> String {
 }
 
 #[test]
-fn colours_are_for_a_terminal_whose_user_wants_them() {
+fn colours_need_a_terminal_and_no_no_color() {
     let plain = "x.lock: free (no such file)\r\n";
     assert_eq!(
         shown("xterm", None, "x.lock"),
@@ -322,19 +327,19 @@ fn colours_are_for_a_terminal_whose_user_wants_them() {
 }
 
 #[test]
-fn a_name_cannot_write_on_the_screen() {
+fn a_file_name_cannot_write_on_the_screen() {
     assert!(shown("xterm", None, "a\n\x1b[31mb").starts_with(r"a\n\u{1b}[31mb: "));
 }
 
 #[test]
-fn a_system_that_does_not_tell_is_71() {
-    if !has("a_system_that_does_not_tell_is_71", "strace", &["-qq", "true"]) {
+fn a_failed_query_is_71() {
+    if !has("a_failed_query_is_71", "strace", &["-qq", "true"]) {
         return;
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    fs::write(&path, "").expect("the directory is ours");
-    let shown = path.to_str().expect("it is text");
+    fs::write(&path, "").expect("the directory should be writable");
+    let shown = path.to_str().expect("it should be UTF-8");
     let asked = |inject: &str, question: &str| {
         let mut run = Command::new("strace");
         run.args(["-f", "-qq", "-o", "/dev/null", "-P", "/proc/locks", "-e", inject]);
@@ -351,7 +356,7 @@ fn a_system_that_does_not_tell_is_71() {
     let (code, text) = asked(refused, "--all");
     assert_eq!(code, Some(71), "{text}");
     assert!(text.starts_with("locket: cannot tell which locks are in use: "), "{text}");
-    // Nothing injected, nothing refused.
+    // Without an injection no error occurs.
     assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(free()));
 }
 
@@ -364,7 +369,7 @@ fn json_has_bytes_and_no_control_characters() {
     let holder = Running::holder(&path);
     let output = Command::new(LOCKET).args(["status", "--json"]).arg(&path).output();
     let output = output.expect("it should run").stdout;
-    let text = String::from_utf8(output).expect("it is text");
+    let text = String::from_utf8(output).expect("it should be UTF-8");
     let is_plain =
         |c: char| c == '\n' || !(c.is_control() || "\u{202e}\u{200b}\u{e0041}".contains(c));
     assert!(text.chars().all(is_plain), "{text:?}");

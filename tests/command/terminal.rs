@@ -1,8 +1,7 @@
 //! At a terminal:
-//! - a wait is told in a line that says for what, for how long and for whom, and is gone when the wait
-//!   is over, by whatever end;
-//! - a terminal that cannot erase gets lines that stay; one that is somebody else's is left alone;
-//! - Ctrl-C reaches the command once, and ends locket only with it.
+//! - a wait is shown in a line with the path, the time and the holder, and the line is erased when the wait ends in any way;
+//! - a terminal that cannot erase gets lines that stay; a terminal is not opened as a lock file;
+//! - Ctrl-C reaches the command once, and ends locket only together with the command.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -16,7 +15,7 @@ use crate::running::{HOLD, LOCKET, Running, has, is_free, pending, pid};
 use crate::screen::{Terminal, left};
 use crate::support::{Scratch, until, until_waiting};
 
-/// Somebody who waits, at this terminal and of this kind.
+/// Returns a waiter at this terminal, with this value of `TERM`.
 fn waiter(terminal: &Terminal, kind: &str, options: &[&str], path: &Path) -> Command {
     let mut command = Command::new(LOCKET);
     command.arg("run").args(options).arg(path).args(["sh", "-c", HOLD]);
@@ -24,18 +23,18 @@ fn waiter(terminal: &Terminal, kind: &str, options: &[&str], path: &Path) -> Com
     command
 }
 
-/// What a line that changes begins with.
+/// The beginning of a line that changes.
 const DRAWN: &str = "\r\x1b[J\x1b[?7llocket: ";
 
 #[test]
-fn a_wait_is_a_line_that_changes_and_is_gone_in_the_end() {
+fn a_wait_shows_a_changing_line_and_erases_it() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in [&[][..], &["-w", "1h"], &["-o"], &["--verbose"]] {
         let holder = Running::holder(&path);
         let mut terminal = Terminal::new();
         let waiter = Running::start(&mut waiter(&terminal, "xterm", options, &path));
-        let end = format!("for {}: held by {}\x1b[?7h\r", path.display(), holder.told());
+        let end = format!("for {}: held by {}\x1b[?7h\r", path.display(), holder.display_name());
         terminal.until_seen("a line that changes", |seen| {
             let texts = seen.split(DRAWN).filter(|text| text.ends_with(&end));
             texts.collect::<BTreeSet<_>>().len() >= 3
@@ -53,7 +52,7 @@ fn a_wait_is_a_line_that_changes_and_is_gone_in_the_end() {
 }
 
 #[test]
-fn the_line_has_the_path_as_it_was_given_and_is_one_line() {
+fn the_line_shows_the_path_as_given_and_escaped() {
     let scratch = Scratch::new();
     let _holder = Running::holder(&scratch.join("a\n\x1b[2Jb"));
     let mut terminal = Terminal::new();
@@ -64,7 +63,7 @@ fn the_line_has_the_path_as_it_was_given_and_is_one_line() {
     drop(waiter);
 }
 
-/// What is left on a terminal when a command that is never run has ended.
+/// Returns what remains on a terminal after a command that could not run.
 #[track_caller]
 fn refused(kind: &str, options: &[&str], path: &Path) -> Vec<String> {
     let terminal = Terminal::new();
@@ -75,11 +74,11 @@ fn refused(kind: &str, options: &[&str], path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_a_wait_comes_to_is_left() {
+fn the_message_of_a_failed_wait_stays() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
-    let by = format!("by {}", holder.told());
+    let by = format!("by {}", holder.display_name());
     let shown = path.display();
     assert_eq!(refused("xterm", &["-n"], &path), [format!("locket: {shown} is held {by}")]);
     let late = format!("locket: cannot lock {shown} within 200ms: held {by}");
@@ -88,12 +87,12 @@ fn what_a_wait_comes_to_is_left() {
 }
 
 #[test]
-fn a_terminal_that_cannot_erase_gets_a_line_that_stays() {
+fn a_terminal_that_cannot_erase_gets_lasting_lines() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for kind in ["dumb", ""] {
         let holder = Running::holder(&path);
-        let by = format!(" for {}: held by {}", path.display(), holder.told());
+        let by = format!(" for {}: held by {}", path.display(), holder.display_name());
         let mut terminal = Terminal::new();
         let waiter = Running::start(&mut waiter(&terminal, kind, &[], &path));
         terminal.until_shown(&format!("{by}\r\n"));
@@ -106,7 +105,7 @@ fn a_terminal_that_cannot_erase_gets_a_line_that_stays() {
 }
 
 #[test]
-fn no_wait_says_nothing() {
+fn without_a_wait_nothing_is_shown() {
     let scratch = Scratch::new();
     let terminal = Terminal::new();
     let mut command = waiter(&terminal, "xterm", &["-w", "1h"], &scratch.lock_path());
@@ -115,7 +114,7 @@ fn no_wait_says_nothing() {
     assert_eq!(terminal.all(), "");
 }
 
-/// `locket run` as the first process of a terminal, with a signal as it is or ignored.
+/// Starts `locket run` as the first process of a session at a terminal, with this option for its signals.
 #[track_caller]
 fn at(terminal: &Terminal, signals: &str, options: &[&str], path: &Path) -> Session {
     let mut command = Command::new("setsid");
@@ -130,8 +129,8 @@ fn has_sessions(check: &str) -> bool {
 }
 
 #[test]
-fn who_ends_a_wait_leaves_no_line() {
-    if !has_sessions("who_ends_a_wait_leaves_no_line") {
+fn a_wait_ended_by_a_signal_leaves_no_line() {
+    if !has_sessions("a_wait_ended_by_a_signal_leaves_no_line") {
         return;
     }
     let scratch = Scratch::new();
@@ -145,7 +144,7 @@ fn who_ends_a_wait_leaves_no_line() {
         assert_eq!(session.ended().signal(), Some(Signal::SIGINT as i32));
         assert_eq!(left(&terminal.all()), [""; 0]);
     }
-    // By whoever ends it.
+    // By a signal of another process.
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         let mut terminal = Terminal::new();
         let mut waiter = Running::start(&mut waiter(&terminal, "xterm", &[], &path));
@@ -157,8 +156,8 @@ fn who_ends_a_wait_leaves_no_line() {
 }
 
 #[test]
-fn who_ignores_an_interrupt_waits_on() {
-    if !has_sessions("who_ignores_an_interrupt_waits_on") {
+fn a_waiter_that_ignores_interrupts_waits_on() {
+    if !has_sessions("a_waiter_that_ignores_interrupts_waits_on") {
         return;
     }
     let scratch = Scratch::new();
@@ -181,9 +180,9 @@ fn who_ignores_an_interrupt_waits_on() {
     assert_eq!(session.ended().code(), Some(0));
 }
 
-/// The mask and the actions are the command's as they were the caller's.
+/// The command has the signal mask and the actions of the caller.
 #[test]
-fn a_wait_at_a_terminal_leaves_the_signals_as_they_were() {
+fn a_wait_at_a_terminal_leaves_the_signals_unchanged() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let signals = |after_a_wait: bool| {
@@ -201,14 +200,15 @@ fn a_wait_at_a_terminal_leaves_the_signals_as_they_were() {
         run.rest().iter().map(|line| mask(line)).collect::<Vec<_>>()
     };
     let plain = Command::new("grep").args(["^Sig[BCI]", "/proc/self/status"]).output();
-    let plain = String::from_utf8(plain.expect("it should run").stdout).expect("it is text");
+    let plain =
+        String::from_utf8(plain.expect("it should run").stdout).expect("it should be UTF-8");
     let plain: Vec<u64> = plain.lines().map(mask).collect();
     assert_eq!(plain.len(), 3);
     assert_eq!(signals(false), plain);
     assert_eq!(signals(true), plain);
 }
 
-/// What is shown of a wait by a shell's job: one that has a group of its own, and the screen or not.
+/// Returns what a wait shows in a job of a shell: in the background, or in the foreground.
 #[track_caller]
 fn shown_by_a_job(in_background: bool) -> String {
     let scratch = Scratch::new();
@@ -223,7 +223,7 @@ fn shown_by_a_job(in_background: bool) -> String {
     let mut session = Session(command.spawn().expect("it should start"));
     drop(command);
     let lock = locket::lock_file(&path);
-    until("somebody waits", || lock.status().is_ok_and(|it| it.waiters.len() == 1));
+    until("the call waits", || lock.status().is_ok_and(|it| it.waiters.len() == 1));
     terminal.until_shown("locket: waiting ");
     holder.end();
     terminal.until_shown("ran.");
@@ -231,24 +231,24 @@ fn shown_by_a_job(in_background: bool) -> String {
     terminal.all()
 }
 
-/// Another job may write to the screen: what it wrote would be erased.
+/// Another job may write to the screen. Erasing the line would erase its text.
 #[test]
-fn in_the_background_a_wait_is_a_line_that_stays() {
-    if has_sessions("in_the_background_a_wait_is_a_line_that_stays") {
+fn a_wait_in_the_background_shows_lasting_lines() {
+    if has_sessions("a_wait_in_the_background_shows_lasting_lines") {
         let shown = shown_by_a_job(true);
         assert!(shown.contains("locket: waiting for ") && !shown.contains('\x1b'), "{shown:?}");
-        // The check itself.
+        // In the foreground the line changes.
         assert!(shown_by_a_job(false).contains(DRAWN));
     }
 }
 
-/// A terminal is a device, and not opened. The first process of a session that has no terminal would
-/// get it with the open, and be sent its Ctrl-C from then on.
+/// A terminal is a device, and locket does not open it. The first process of a session without a terminal would get it as its
+/// controlling terminal by the open, and would get SIGINT at its Ctrl-C from then on.
 #[test]
-fn a_terminal_is_no_lock_file() {
+fn a_terminal_cannot_be_locked() {
     const HAS_NONE: i32 = 33;
     const NO_INPUT: i32 = 66;
-    if !has_sessions("a_terminal_is_no_lock_file") {
+    if !has_sessions("a_terminal_cannot_be_locked") {
         return;
     }
     let terminal = Terminal::new();
@@ -262,18 +262,18 @@ fn a_terminal_is_no_lock_file() {
     assert_eq!(code(&lock), Some(NO_INPUT));
     let lock = format!("\"$0\" run \"$1\" true; {ask}");
     assert_eq!(code(&["sh", "-c", &lock, LOCKET, terminal.path()]), Some(HAS_NONE));
-    // The check itself.
+    // A program that opens the terminal gets it.
     assert_eq!(code(&["sh", "-c", &format!("exec 9<>$0; {ask}"), terminal.path()]), Some(0));
 }
 
-/// Counts the interrupts, and ends with their number when it is told to.
+/// Counts the interrupts. Ends with their number as its exit code.
 const COUNT: &str = "n=0; trap 'n=$((n + 1)); echo interrupt $n.' INT
     echo ready.
     while :; do read line; [ x$line = xend ] && exit $n; done";
 
 const TURNS: u16 = if cfg!(feature = "stress") { 500 } else { 21 };
 
-/// The first process of a terminal. It takes the others with it, when the test fails too.
+/// The first process of a session at a terminal. When it is dropped, it ends the others too.
 struct Session(Child);
 
 impl Drop for Session {
@@ -284,15 +284,17 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Its status, when it has ended by itself.
+    /// Waits until it has ended by itself. Returns its status.
     #[track_caller]
     fn ended(&mut self) -> ExitStatus {
-        until("the command ends", || self.0.try_wait().expect("it is our child").is_some());
-        self.0.wait().expect("it is our child")
+        until("the command should end", || {
+            self.0.try_wait().expect("it is a child of the test").is_some()
+        });
+        self.0.wait().expect("it is a child of the test")
     }
 }
 
-/// Presses Ctrl-C, or sends the signal to locket alone or to the group: one interrupt for each, no more.
+/// Presses Ctrl-C, or signals locket alone or the group. Each time the command gets one interrupt.
 #[track_caller]
 fn interrupt(options: &[&str]) {
     let scratch = Scratch::new();
@@ -306,21 +308,21 @@ fn interrupt(options: &[&str]) {
     drop(command);
     terminal.until_shown("ready.");
     for turn in 1..=TURNS {
-        // The shell may be about to read when the signal comes, and then looks at it only after that.
+        // The shell may be about to read when the signal comes. Then it runs the trap only after the read.
         match turn % 3 {
             0 => terminal.press("\x03\n"),
             way => {
-                // One that comes before the last has been taken is none for the system.
-                until("the last one has been taken", || pending(run.0.id()) == 0);
+                // A standard signal that is sent while the same one is pending is lost.
+                until("the last signal has been handled", || pending(run.0.id()) == 0);
                 let locket = pid(run.0.id());
                 let sent = if way == 1 {
                     kill(locket, Signal::SIGINT)
                 } else {
                     killpg(locket, Signal::SIGINT)
                 };
-                sent.expect("it is there");
-                // Not before it has been passed on.
-                until("the signal has come", || {
+                sent.expect("it should exist");
+                // The next key is pressed only after it has been passed on.
+                until("the command has got the signal", || {
                     terminal.press("\n");
                     terminal.has_shown(&format!("interrupt {turn}."))
                 });

@@ -1,5 +1,5 @@
-//! The tools that run commands, over locket and under it: their commands exclude each other, the lock is held while
-//! they run, and their status arrives.
+//! Tools that run commands, over locket and under it: their commands exclude each other, the lock is held while they run,
+//! and their exit status is passed on.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::running::{LOCKET, Running, has, is_free};
 use crate::support::Scratch;
 
-/// Two that are in at once meet at the directory that each makes and removes.
+/// Each command creates and removes a directory. Two commands at the same time collide there.
 const ALONE: &str = "mkdir inside && sleep 0.002 && rmdir inside";
 
 #[track_caller]
@@ -33,7 +33,7 @@ fn l1_commands_of_xargs_exclude_each_other() {
         let (code, text) = turns(&run);
         assert_eq!((code, &text[..]), (Some(0), ""));
     }
-    // The check itself.
+    // Without locket they collide.
     assert_eq!(turns("env").0, Some(123));
 }
 
@@ -46,16 +46,17 @@ fn l1_recipes_of_make_exclude_each_other() {
     let made = |run: &str| {
         let goals: Vec<String> = (0..30).map(|number| format!("t{number}")).collect();
         let makefile = format!("all: {}\nt%:\n\t@{run} sh -c '{ALONE}'\n", goals.join(" "));
-        std::fs::write(scratch.join("Makefile"), makefile).expect("the directory is ours");
+        std::fs::write(scratch.join("Makefile"), makefile)
+            .expect("the directory should be writable");
         run_in(&scratch, "make", &["-j6"])
     };
     let (code, text) = made(&format!("{LOCKET} run x.lock"));
     assert_eq!((code, &text[..]), (Some(0), ""));
-    // The check itself.
+    // Without locket they collide.
     assert_eq!(made("env").0, Some(2));
 }
 
-/// A program, whether it works here, and how it runs a shell's script.
+/// The words of a program, and how it runs a script of a shell.
 type Launcher = (&'static [&'static str], fn(&str) -> Vec<String>);
 
 fn words(words: &[&str], script: &str) -> Vec<String> {
@@ -83,18 +84,18 @@ const LAUNCHERS: [Launcher; 9] = [
 ];
 
 #[test]
-fn l15_under_a_tool_and_over_it_the_lock_is_held() {
+fn l15_the_lock_is_held_under_and_over_a_tool() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let script = "echo ready; read x; exit 7";
     for (works, launch) in LAUNCHERS {
-        let check = format!("l15_under_a_tool_and_over_it_the_lock_is_held ({})", works[0]);
+        let check = format!("l15_the_lock_is_held_under_and_over_a_tool ({})", works[0]);
         if !has(&check, works[0], &works[1..]) {
             continue;
         }
         let under = |script: &str| {
             let mut run = Command::new(LOCKET);
-            // The agent lives for some seconds longer than its command, and would keep the lock.
+            // The agent runs for some seconds after its command, and would keep the lock.
             let options = ["-o"].into_iter().filter(|_| works[0] == "ssh-agent");
             run.arg("run").args(options).arg(&path).args(launch(script));
             run
@@ -115,7 +116,7 @@ fn l15_under_a_tool_and_over_it_the_lock_is_held() {
 #[track_caller]
 fn held_while_it_runs(command: &mut Command, path: &Path, name: &str) {
     let mut run = Running::start(command);
-    // script(1) shows it as a terminal does.
+    // script(1) shows the output as a terminal does.
     assert_eq!(run.line().trim_end(), "ready", "{name}");
     assert!(!is_free(path), "{name}");
     run.tell("word");
@@ -124,10 +125,10 @@ fn held_while_it_runs(command: &mut Command, path: &Path, name: &str) {
     assert!(is_free(path), "{name}");
 }
 
-/// A server of tmux outlives the command that started it. It keeps the lock that it inherited, and not with `-o`.
+/// A tmux server outlives the command that started it. It keeps the lock that it inherited, but not with `-o`.
 #[test]
-fn a_server_keeps_the_lock_that_it_inherited() {
-    let check = "a_server_keeps_the_lock_that_it_inherited";
+fn a_server_keeps_the_inherited_lock() {
+    let check = "a_server_keeps_the_inherited_lock";
     if !has(check, "tmux", &["-V"]) {
         return;
     }
@@ -135,7 +136,7 @@ fn a_server_keeps_the_lock_that_it_inherited() {
     let path = scratch.lock_path();
     for (options, keeps) in [(&[][..], true), (&["-o"], false)] {
         let socket = scratch.join("tmux");
-        let socket = socket.to_str().expect("it is text");
+        let socket = socket.to_str().expect("it should be UTF-8");
         let mut run = Command::new(LOCKET);
         run.arg("run").args(options).arg(&path);
         run.args(["tmux", "-S", socket, "-f", "/dev/null", "new-session", "-d", "sleep 1000"]);

@@ -1,8 +1,8 @@
-//! L15: nothing that locket prints is waited for. With a standard error that is a full pipe which nothing drains, or a
-//! terminal that Ctrl-S has stopped:
-//! - a deadline is kept, a lock that is granted is used at once, the command starts, locket ends;
+//! L15: locket never waits for its output to be read. Standard error is a full pipe that no process reads, or a terminal
+//! that Ctrl-S has stopped:
+//! - a deadline is kept, an acquired lock is used immediately, the command starts, locket ends;
 //! - a signal ends the wait;
-//! - and the line that was on the screen is gone when that goes on.
+//! - and the line on the screen is erased when the terminal goes on.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::running::{HOLD, LOCKET, Running, is_free};
 use crate::screen::{Terminal, left};
 use crate::support::{Scratch, until_waiting};
 
-/// A pipe with no room in it. Nothing is read from the first end, which keeps the other from being broken.
+/// Returns a full pipe. The first end is not read, and must stay open so that writes do not fail with EPIPE.
 #[track_caller]
 fn full_pipe() -> (OwnedFd, OwnedFd) {
     let (read, write) = pipe2(OFlag::O_CLOEXEC).expect("there should be room for descriptors");
@@ -27,7 +27,7 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
     fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is a pipe");
     while write.write(&[0; 4096]).is_ok() {}
     while write.write(&[0]).is_ok() {}
-    // As a process gets it: a write that has no room waits.
+    // The flag is removed, so that a write to the full pipe blocks, as in an ordinary process.
     fcntl(&write, FcntlArg::F_SETFL(OFlag::empty())).expect("it is a pipe");
     (read, write.into())
 }
@@ -81,7 +81,7 @@ fn l15_a_full_pipe_delays_no_end() {
     assert_eq!(Running::start(&mut command).wait().code(), Some(127));
 }
 
-/// Errors of the arguments, and of what prints an answer.
+/// Errors about the arguments, and errors of the commands that print an answer.
 #[test]
 fn l15_a_full_pipe_delays_no_error() {
     let scratch = Scratch::new();
@@ -101,7 +101,7 @@ fn l15_a_full_pipe_delays_no_error() {
         (&["flock"], 64),
         (&["flock", "--nosuch"], 64),
     ] {
-        std::fs::write(scratch.join("f"), "").expect("the directory is ours");
+        std::fs::write(scratch.join("f"), "").expect("the directory should be writable");
         let (_read, write) = full_pipe();
         let mut command = Command::new(LOCKET);
         command.args(words).current_dir(scratch.path()).stderr(write);
@@ -123,7 +123,7 @@ fn l15_a_full_pipe_delays_no_signal() {
     }
 }
 
-/// A waiter whose line is on a screen that has been stopped.
+/// Starts a waiter whose line is on the screen, and stops the terminal.
 #[track_caller]
 fn waiter_at_stopped(terminal: &mut Terminal, options: &[&str], path: &Path) -> Running {
     let mut command = Command::new(LOCKET);
@@ -181,16 +181,16 @@ fn l15_a_stopped_terminal_delays_no_signal() {
     }
 }
 
-/// The checks themselves: a program that writes in the ordinary way is stuck.
+/// The checks themselves: an ordinary write to the full pipe blocks.
 #[test]
-fn an_ordinary_write_waits() {
+fn an_ordinary_write_blocks() {
     let (read, write) = full_pipe();
     let mut command = Command::new("sh");
     command.args(["-c", "echo before; echo text >&2; echo after"]).stderr(write);
     let run = Running::start(&mut command);
     drop(command);
     assert_eq!(run.line(), "before");
-    // Only when there is no reader any more.
+    // It goes on only when the reading end is closed.
     drop(read);
     let _ = run.maybe_line();
 }

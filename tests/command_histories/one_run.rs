@@ -1,4 +1,4 @@
-//! One `locket run`, and what it is in the history.
+//! One `locket run`, and its calls in the history.
 #![allow(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
@@ -17,13 +17,13 @@ use crate::clock;
 
 const PEER: &str = env!("CARGO_BIN_EXE_locket-peer");
 
-/// A run may wait for a minute, behind others that the machine has no time for.
+/// Upper bound of a run: it may wait for a minute behind others.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
 
-/// The status of a run that did not get the lock.
+/// The exit status of a run that did not get the lock.
 const CONTENDED: i32 = 75;
 
-/// How the lock is asked for.
+/// The options of a run, and what they mean.
 pub(super) struct Way {
     options: &'static [&'static str],
     mode: Mode,
@@ -66,7 +66,7 @@ impl Way {
 }
 
 fn nanoseconds(time: Duration) -> Time {
-    time.as_nanos().try_into().expect("it is short")
+    time.as_nanos().try_into().expect("it fits into 64 bits")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,42 +93,44 @@ pub(super) struct Sent {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    /// Of the run, in the history the number of its process.
+    /// The number of the run, which is the number of its process in the history.
     pub(super) number: u32,
-    /// Of [`WAYS`].
+    /// An index into [`WAYS`].
     pub(super) way: usize,
     pub(super) sent: Option<Sent>,
-    /// When the signal is sent: after the start of locket, or a quarter of it after that of the command.
+    /// The delay of the signal: this long after the start of locket, or a quarter of it after the start of the command.
     pub(super) after: Duration,
-    /// How long the command takes.
+    /// How long the command runs.
     pub(super) stays: Duration,
 }
 
-/// What the command said of itself.
+/// What the command reported.
 #[derive(Debug, Default)]
-struct Told {
+struct Report {
     pid: Option<i32>,
     begun: Option<Time>,
     ended: Option<Time>,
 }
 
-impl Told {
-    /// Whole lines alone: the command may be killed while it writes.
+impl Report {
+    /// Reads whole lines only: the command may be killed during a write.
     fn read(path: &Path) -> io::Result<Self> {
         let text = fs::read_to_string(path)?;
-        let mut told = Self::default();
+        let mut report = Self::default();
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             match *line.split(' ').collect::<Vec<_>>() {
-                ["in", pid, time] => (told.pid, told.begun) = (pid.parse().ok(), time.parse().ok()),
-                ["out", time] => told.ended = time.parse().ok(),
-                _ => return Err(io::Error::other(format!("what is {line:?}?"))),
+                ["in", pid, time] => {
+                    (report.pid, report.begun) = (pid.parse().ok(), time.parse().ok());
+                }
+                ["out", time] => report.ended = time.parse().ok(),
+                _ => return Err(io::Error::other(format!("unknown line {line:?}"))),
             }
         }
-        Ok(told)
+        Ok(report)
     }
 }
 
-/// Runs a command under the lock, and writes it down.
+/// Runs a command under the lock, and records it.
 pub(super) fn run(
     program: &Path,
     directory: &Path,
@@ -136,7 +138,7 @@ pub(super) fn run(
     runs: &Mutex<Runs>,
 ) -> io::Result<()> {
     let way = &WAYS[plan.way];
-    let path = directory.join(format!("told.{}", plan.number));
+    let path = directory.join(format!("report.{}", plan.number));
     let output = OpenOptions::new().create(true).append(true).open(&path)?;
     let mut command = Command::new(program);
     command.arg("run").args(way.options).arg("--quiet").arg(directory.join("lock"));
@@ -149,16 +151,16 @@ pub(super) fn run(
     };
     let status = end_of(&mut child, plan)?;
     if status.signal().is_some() {
-        // What locket leaves behind when it is killed holds the lock still.
+        // When locket is killed, the rest of its group still holds the lock.
         while group_is_there(child.id())? {
             thread::sleep(Duration::from_millis(1));
         }
     }
     let gone = clock::now();
-    let told = Told::read(&path)?;
+    let report = Report::read(&path)?;
     fs::remove_file(&path)?;
     let mut runs = runs.lock().expect("no thread panicked");
-    runs.note(plan, way, (called, sent, gone), &told, status);
+    runs.note(plan, way, (called, sent, gone), &report, status);
     Ok(())
 }
 
@@ -168,15 +170,15 @@ impl Runs {
         plan: &Plan,
         way: &Way,
         (called, sent, gone): (Time, Option<Time>, Time),
-        told: &Told,
+        report: &Report,
         status: ExitStatus,
     ) {
-        // When all of the group are killed the command may be the last, and without the lock.
+        // When the whole group is killed, the command may run on for a moment after the lock is free.
         let ended_by_kill =
             plan.sent.is_some_and(|it| (it.number, it.target) == (libc::SIGKILL, Target::Group));
         let last = sent.filter(|_| ended_by_kill).unwrap_or(gone);
-        let begun = told.begun.filter(|&at| at <= last);
-        let ended = told.ended.filter(|&at| at <= last);
+        let begun = report.begun.filter(|&at| at <= last);
+        let ended = report.ended.filter(|&at| at <= last);
 
         let expected = match (status.code(), status.signal(), plan.sent) {
             (Some(0), ..) => begun.is_some() && ended.is_some(),
@@ -185,7 +187,7 @@ impl Runs {
             _ => false,
         };
         if !expected {
-            self.problems.push(format!("{plan:?}, {:?}: {told:?}, {status}", way.options));
+            self.problems.push(format!("{plan:?}, {:?}: {report:?}, {status}", way.options));
         }
         if let (Some(sent), Some(_)) = (plan.sent, sent) {
             self.sent.insert((sent.number, sent.target));
@@ -228,14 +230,14 @@ impl Runs {
     }
 }
 
-/// Returns when it was sent, just before; `None` if all was over before.
-fn send(sent: Sent, child: &mut Child, told: &Path, after: Duration) -> io::Result<Option<Time>> {
-    let locket: i32 = child.id().try_into().expect("process ids are small");
+/// Sends the signal. Returns the time just before, or `None` if the run was over.
+fn send(sent: Sent, child: &mut Child, report: &Path, after: Duration) -> io::Result<Option<Time>> {
+    let locket: i32 = child.id().try_into().expect("a process id fits into i32");
     let process = match sent.target {
         Target::Locket => locket,
         Target::Group => -locket,
         Target::Holder | Target::Command => {
-            let Some(command) = command_of(child, told)? else { return Ok(None) };
+            let Some(command) = command_of(child, report)? else { return Ok(None) };
             if sent.target == Target::Command { command } else { locket }
         }
     };
@@ -248,10 +250,10 @@ fn send(sent: Sent, child: &mut Child, told: &Path, after: Duration) -> io::Resu
     Ok(kill(process, sent.number).then_some(now))
 }
 
-/// The process id of the command, when it has begun.
-fn command_of(child: &mut Child, told: &Path) -> io::Result<Option<i32>> {
+/// Waits until the command has begun. Returns its process id, or `None` if the run ended without it.
+fn command_of(child: &mut Child, report: &Path) -> io::Result<Option<i32>> {
     loop {
-        if let Some(pid) = Told::read(told)?.pid {
+        if let Some(pid) = Report::read(report)?.pid {
             return Ok(Some(pid));
         }
         if child.try_wait()?.is_some() {
@@ -261,17 +263,17 @@ fn command_of(child: &mut Child, told: &Path) -> io::Result<Option<i32>> {
     }
 }
 
-/// Is it still there? A negative process is a group.
+/// Sends a signal. Returns whether the process was there. A negative id is a process group.
 fn kill(process: i32, number: i32) -> bool {
     // SAFETY: no memory is involved.
     unsafe { libc::kill(process, number) == 0 }
 }
 
-/// What a signal has stopped is continued, as often as it takes.
+/// Waits for the end of locket. Continues what a stop signal has stopped, repeatedly.
 fn end_of(child: &mut Child, plan: &Plan) -> io::Result<ExitStatus> {
     let stopping = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     let is_stopped = plan.sent.is_some_and(|sent| stopping.contains(&sent.number));
-    let group = child.id().try_into().map(|pid: i32| -pid).expect("process ids are small");
+    let group = child.id().try_into().map(|pid: i32| -pid).expect("a process id fits into i32");
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -285,11 +287,11 @@ fn end_of(child: &mut Child, plan: &Plan) -> io::Result<ExitStatus> {
     }
 }
 
-/// Is a process of the group there? One that is not reaped yet has closed its files.
+/// Returns whether a process of the group still runs. A zombie has closed its files, so it does not count.
 fn group_is_there(group: u32) -> io::Result<bool> {
     for entry in fs::read_dir("/proc")? {
         let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else { continue };
-        // Behind the name, which may have anything in it: the state, the parent, the group.
+        // After the name, which may contain any character, come the state, the parent and the group (`proc_pid_stat(5)`).
         let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
         let fields: Vec<&str> = fields.split(' ').take(3).collect();
         let is_gone = matches!(fields[0], "Z" | "X");

@@ -1,7 +1,7 @@
-//! Makes the subjects that loom checks: the shipped source files, and copies with a bug each.
+//! Generates the subjects that loom checks: the shipped source files, and copies with one bug each.
 //!
-//! A bug is a textual edit of a shipped file. If the text is no longer there, the build fails:
-//! a seeded bug that has silently become correct code would check nothing.
+//! A bug is a textual edit of a shipped file. If the text does not stand there exactly once, the build fails. Otherwise a
+//! seeded bug could become correct code unnoticed.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::{env, fs};
 
 include!("src/mutations.rs");
 
-/// The files under test; they name each other, and the rest of the library, by `super::`.
+/// The files under test. They refer to each other, and to the rest of the library, by `super::`.
 const CHECKED: [&str; 6] = ["fork_count", "registry", "idle", "ledger", "acquire", "release"];
 
 fn main() {
@@ -26,14 +26,18 @@ fn main() {
         let text = fs::read_to_string(&path).expect("a checked file can be read");
         let changed_text = mutation.edits.iter().fold(text, |text, (from, to)| {
             let name = mutation.name;
-            assert_eq!(text.matches(from).count(), 1, "{name}: not there exactly once: {from}");
+            assert_eq!(
+                text.matches(from).count(),
+                1,
+                "{name}: does not stand there exactly once: {from}"
+            );
             text.replace(from, to)
         });
         let changed = Path::new(&out).join(mutation.name).with_extension("rs");
-        fs::write(&changed, changed_text).expect("OUT_DIR is ours");
+        fs::write(&changed, changed_text).expect("OUT_DIR should be writable");
         module(&mut subjects, mutation.name, &src, &changed, Some(mutation.file));
     }
-    fs::write(Path::new(&out).join("subjects.rs"), subjects).expect("OUT_DIR is ours");
+    fs::write(Path::new(&out).join("subjects.rs"), subjects).expect("OUT_DIR should be writable");
 }
 
 fn module(into: &mut String, name: &str, src: &Path, changed: &Path, which: Option<&str>) {

@@ -1,4 +1,4 @@
-//! The comparison, after every step, and the search for a story in which it fails.
+//! The comparison after every step, and the search for a sequence of steps that fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -12,66 +12,71 @@ use proptest::test_runner::{
 use proptest_state_machine::strategy::Sequential;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
-use super::here::Here;
+use super::in_process::InProcess;
+use super::ops::{Op, Response, Spelling, Step, Timeout};
 use super::peers::Peers;
-use super::place::Place;
 use super::reference::{Reference, Setting};
 use super::seeded::Broken;
-use super::story::{Deed, Patience, Spelling, Step, Told};
 use super::subject::Subject;
+use super::test_dir::TestDir;
 
-/// A story as it goes on: what happened so far, and to whom.
-pub(crate) struct Tale {
+/// The system under test in one run, and the lines of the report so far.
+pub(crate) struct Trace {
     subject: Box<dyn Subject>,
-    place: Place,
+    dir: TestDir,
     lines: Vec<String>,
 }
 
-impl Tale {
+impl Trace {
     fn new(setting: Setting) -> Self {
-        let honest: Box<dyn Subject> =
-            if setting.peers { Box::<Peers>::default() } else { Box::<Here>::default() };
+        let correct: Box<dyn Subject> =
+            if setting.peers { Box::<Peers>::default() } else { Box::<InProcess>::default() };
         let subject = match setting.broken_lock {
-            Some(bug) => Box::new(Broken::new(bug, honest)),
-            None => honest,
+            Some(bug) => Box::new(Broken::new(bug, correct)),
+            None => correct,
         };
-        Self { subject, place: Place::new(), lines: Vec::new() }
+        Self { subject, dir: TestDir::new(), lines: Vec::new() }
     }
 
-    fn act(&mut self, step: Step) -> Told {
+    fn act(&mut self, step: Step) -> Response {
         let start = Instant::now();
-        let told = match step.deed {
-            Deed::Change(change) => match self.place.change(change) {
-                Ok(()) => Told::Nothing,
-                Err(error) => Told::Trouble(error.to_string()),
+        let response = match step.op {
+            Op::Change(change) => match self.dir.change(change) {
+                Ok(()) => Response::Nothing,
+                Err(error) => Response::Unexpected(error.to_string()),
             },
-            _ => self.subject.act(&self.place, step),
+            _ => self.subject.act(&self.dir, step),
         };
-        on_time(step.deed, told, start.elapsed())
+        check_timeout(step.op, response, start.elapsed())
     }
 
-    fn tell(&mut self, what: &str, told: &Told, expected: &Told) -> Result<(), String> {
-        self.lines.push(format!("{what} -> {told}"));
-        if told == expected { Ok(()) } else { Err(format!("it should be: {expected}")) }
+    fn compare(
+        &mut self,
+        what: &str,
+        response: &Response,
+        expected: &Response,
+    ) -> Result<(), String> {
+        self.lines.push(format!("{what} -> {response}"));
+        if response == expected { Ok(()) } else { Err(format!("should be: {expected}")) }
     }
 
-    fn go_on(&mut self, step: Step, expected: &Reference) -> Result<(), String> {
-        let told = self.act(step);
-        self.tell(&format!("{step:?}"), &told, &expected.told)?;
-        for waiter in &expected.let_in {
-            let told = self.subject.end_of_wait(waiter);
-            let who = format!("process {}: the wait is over", waiter.process);
-            self.tell(&who, &told, &Told::Call(Outcome::Held))?;
+    fn step(&mut self, step: Step, expected: &Reference) -> Result<(), String> {
+        let response = self.act(step);
+        self.compare(&format!("{step:?}"), &response, &expected.response)?;
+        for waiter in &expected.admitted {
+            let response = self.subject.end_of_wait(waiter);
+            let event = format!("process {}: the wait is over", waiter.process);
+            self.compare(&event, &response, &Response::Call(Outcome::Held))?;
         }
         self.check_waiters(expected)?;
         self.check_states(expected)?;
-        self.place.check(expected)?;
+        self.dir.check(expected)?;
         self.check_descriptors(expected)
     }
 
     fn check_waiters(&mut self, expected: &Reference) -> Result<(), String> {
         for waiter in &expected.waiters {
-            if !self.subject.still_waits(&self.place, waiter) {
+            if !self.subject.still_waits(&self.dir, waiter) {
                 return Err(format!("process {} should still wait", waiter.process));
             }
         }
@@ -82,7 +87,7 @@ impl Tale {
         for process in 1..=expected.setting.processes() {
             for &via in Spelling::ALL {
                 let should = expected.state(process, via);
-                match self.subject.state(&self.place, process, via) {
+                match self.subject.state(&self.dir, process, via) {
                     Some(state) if state != should => {
                         return Err(format!(
                             "process {process}: the state via {via} is {state:?}, and should be {should:?}"
@@ -99,7 +104,7 @@ impl Tale {
     fn check_descriptors(&self, expected: &Reference) -> Result<(), String> {
         for (process, pid) in self.subject.processes() {
             let limit = expected.limit_of_descriptors(process);
-            let open = self.place.descriptors(pid);
+            let open = self.dir.descriptors(pid);
             if open > limit {
                 return Err(format!(
                     "process {process} has {open} descriptors open, and should have {limit} at most"
@@ -110,27 +115,33 @@ impl Tale {
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "nobody can look")]
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the descriptors of a process cannot be listed"
+    )]
     fn check_descriptors(&self, _: &Reference) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// Too early by the clock, or by the lock's own account: a machine may be so slow that what took no
-/// time at all seems to have taken its time.
-fn on_time(deed: Deed, told: Told, took: Duration) -> Told {
-    let Told::TimedOut(after) = told else { return told };
-    let least = match deed {
-        Deed::Acquire { patience: Patience::Millisecond, .. } => Duration::from_millis(1),
+/// Checks that a call did not time out too early, by the test's clock and by the lock's own account. Both count, because
+/// on a slow machine a call that returned too early can still have taken long enough.
+fn check_timeout(op: Op, response: Response, took: Duration) -> Response {
+    let Response::TimedOut(after) = response else { return response };
+    let least = match op {
+        Op::Acquire { timeout: Timeout::Millisecond, .. } => Duration::from_millis(1),
         _ => Duration::ZERO,
     };
     if took.min(after) < least {
-        return Told::Trouble(format!("timed out after {took:?}, or {after:?} as it says"));
+        return Response::Unexpected(format!(
+            "timed out after {took:?}, by its own account {after:?}"
+        ));
     }
-    Told::Call(Outcome::TimedOut)
+    Response::Call(Outcome::TimedOut)
 }
 
-impl StateMachineTest for Tale {
+impl StateMachineTest for Trace {
     type SystemUnderTest = Self;
     type Reference = Reference;
 
@@ -138,40 +149,40 @@ impl StateMachineTest for Tale {
         Self::new(start.setting)
     }
 
-    fn apply(mut tale: Self, expected: &Reference, step: Step) -> Self {
-        if let Err(complaint) = tale.go_on(step, expected) {
-            // Not `panic!`, which would print every story on the way to the shortest.
-            resume_unwind(Box::new(format!("{}\n=> {complaint}", tale.lines.join("\n"))));
+    fn apply(mut trace: Self, expected: &Reference, step: Step) -> Self {
+        if let Err(message) = trace.step(step, expected) {
+            // Not `panic!`, which would print every failing trace on the way to the shortest.
+            resume_unwind(Box::new(format!("{}\n=> {message}", trace.lines.join("\n"))));
         }
-        tale
+        trace
     }
 }
 
-/// A story that should not be.
+/// A trace that violates the specification.
 #[derive(Debug)]
-pub(crate) struct Conviction {
-    /// The steps with what they said, and what was wrong with the last.
+pub(crate) struct Violation {
+    /// The steps with their responses, and what is wrong with the last.
     pub(crate) report: String,
     pub(crate) steps: usize,
 }
 
-/// A new process is born with copies of all our descriptors, which it closes a moment later. Until
-/// then what this process unlocks by closing is still locked.
-static BIRTHS: RwLock<()> = RwLock::new(());
+/// Serializes the start of processes with the runs in this process. A child has copies of all descriptors until `execve`
+/// closes them. Until then a lock of this process that is released by `close` is still held.
+static SPAWNING: RwLock<()> = RwLock::new(());
 
-fn births_wait_for(setting: Setting) -> Option<RwLockReadGuard<'static, ()>> {
-    (!setting.peers).then(|| BIRTHS.read().unwrap_or_else(PoisonError::into_inner))
+fn block_spawning(setting: Setting) -> Option<RwLockReadGuard<'static, ()>> {
+    (!setting.peers).then(|| SPAWNING.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// No story is told in this process meanwhile.
+/// Starts a process while no run is in progress in this process.
 pub(crate) fn spawning<T>(spawn: impl FnOnce() -> T) -> T {
-    let _alone = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
     spawn()
 }
 
-type Stories = Sequential<Reference, Step, BoxedStrategy<Reference>, BoxedStrategy<Step>>;
+type Sequences = Sequential<Reference, Step, BoxedStrategy<Reference>, BoxedStrategy<Step>>;
 
-fn stories(setting: Setting) -> Stories {
+fn sequences(setting: Setting) -> Sequences {
     Sequential::new(
         (1..=24).into(),
         move || Just(Reference::new(setting)).boxed(),
@@ -181,45 +192,47 @@ fn stories(setting: Setting) -> Stories {
     )
 }
 
-/// Shows every step of so many stories, with the world before it and after it, to somebody who
-/// wants to know what stories there are. The lock plays no part.
-pub(crate) fn look_at(
+/// Calls `visit` with every step of so many random sequences, and with the states before and after it. The lock plays no
+/// part.
+pub(crate) fn visit_steps(
     setting: Setting,
     config: &Config,
-    mut look: impl FnMut(&Reference, Step, &Reference),
+    mut visit: impl FnMut(&Reference, Step, &Reference),
 ) {
     let (mut runner, cases) = (TestRunner::new(config.clone()), config.cases);
     for _ in 0..cases {
-        let story = stories(setting).new_tree(&mut runner).expect("there should be a story");
-        let (mut before, steps, _) = story.current();
+        let sequence =
+            sequences(setting).new_tree(&mut runner).expect("there should be a sequence");
+        let (mut before, steps, _) = sequence.current();
         for step in steps {
             let after = <Reference as ReferenceStateMachine>::apply(before.clone(), &step);
-            look(&before, step, &after);
+            visit(&before, step, &after);
             before = after;
         }
     }
 }
 
-/// Tells stories until one goes wrong, and makes that one short.
-pub(crate) fn convict(setting: Setting, config: &Config) -> Option<Conviction> {
-    let result = TestRunner::new(config.clone()).run(&stories(setting), |(start, steps, seen)| {
-        let _births = births_wait_for(setting);
-        Tale::test_sequential(config.clone(), start, steps, seen);
-        Ok::<(), TestCaseError>(())
-    });
+/// Runs random sequences until one fails, and shrinks that one.
+pub(crate) fn find_violation(setting: Setting, config: &Config) -> Option<Violation> {
+    let result =
+        TestRunner::new(config.clone()).run(&sequences(setting), |(start, steps, seen)| {
+            let _no_spawning = block_spawning(setting);
+            Trace::test_sequential(config.clone(), start, steps, seen);
+            Ok::<(), TestCaseError>(())
+        });
     match result {
         Ok(()) => None,
         Err(TestError::Fail(reason, (_, steps, _))) => {
-            let found = Conviction { report: reason.to_string(), steps: steps.len() };
+            let found = Violation { report: reason.to_string(), steps: steps.len() };
             Some(shorten(setting, steps).unwrap_or(found))
         }
-        Err(error) => panic!("no story could be made up: {error}"),
+        Err(error) => panic!("no sequence could be generated: {error}"),
     }
 }
 
-/// Leaves out a step, or two that belong together, as long as the story goes wrong without. Proptest
-/// tries each step alone, once, and before it makes the others simpler.
-fn shorten(setting: Setting, mut steps: Vec<Step>) -> Option<Conviction> {
+/// Removes one step, or two that belong together, as long as the trace still fails. Proptest tries each step alone, once,
+/// and before it simplifies the others.
+fn shorten(setting: Setting, mut steps: Vec<Step>) -> Option<Violation> {
     let mut shortest = None;
     loop {
         let one = (0..steps.len()).rev().map(|at| vec![at]);
@@ -229,31 +242,31 @@ fn shorten(setting: Setting, mut steps: Vec<Step>) -> Option<Conviction> {
             for at in left_out {
                 rest.remove(at);
             }
-            Some((complaint(setting, &rest)?, rest))
+            Some((run_steps(setting, &rest)?, rest))
         });
         let Some((report, rest)) = shorter else { return shortest };
-        shortest = Some(Conviction { report, steps: rest.len() });
+        shortest = Some(Violation { report, steps: rest.len() });
         steps = rest;
     }
 }
 
-fn complaint(setting: Setting, steps: &[Step]) -> Option<String> {
+fn run_steps(setting: Setting, steps: &[Step]) -> Option<String> {
     let start = Reference::new(setting);
     steps.iter().try_fold(start.clone(), |state, step| {
         Reference::preconditions(&state, step)
             .then(|| <Reference as ReferenceStateMachine>::apply(state, step))
     })?;
-    let _births = births_wait_for(setting);
-    let tell = || Tale::test_sequential(Config::default(), start, steps.to_vec(), None);
-    let panic = catch_unwind(AssertUnwindSafe(tell)).err()?;
+    let _no_spawning = block_spawning(setting);
+    let run = || Trace::test_sequential(Config::default(), start, steps.to_vec(), None);
+    let panic = catch_unwind(AssertUnwindSafe(run)).err()?;
     panic.downcast().ok().map(|text: Box<String>| *text)
 }
 
-/// `PROPTEST_CASES` stories, or as many as there is time for; the same ones for the same
-/// `PROPTEST_RNG_SEED`.
-pub(crate) fn acquit(setting: Setting, stories: u32, regressions: &'static str) {
+/// Asserts that `PROPTEST_CASES` sequences pass, or `cases` if that is not set. The same `PROPTEST_RNG_SEED` gives the
+/// same sequences.
+pub(crate) fn assert_passes(setting: Setting, sequences: u32, regressions: &'static str) {
     let config = Config::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { stories };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { sequences };
     let seed = match config.rng_seed {
         RngSeed::Fixed(seed) => seed,
         RngSeed::Random => rand::random(),
@@ -266,7 +279,7 @@ pub(crate) fn acquit(setting: Setting, stories: u32, regressions: &'static str) 
         max_shrink_iters: 2_000,
         ..config
     };
-    if let Some(Conviction { report, steps }) = convict(setting, &config) {
+    if let Some(Violation { report, steps }) = find_violation(setting, &config) {
         panic!("PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases}; {steps} steps:\n{report}");
     }
 }

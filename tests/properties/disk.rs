@@ -1,22 +1,22 @@
-//! The directory as the model sees it.
+//! The directory, as the reference machine records it.
 
 use std::collections::BTreeMap;
 
 use locket_model::spec::File;
 
-use super::story::{Change, Entry};
+use super::ops::{Change, Entry};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     File(File),
-    /// A symbolic link to `Other`, which itself is none: there are no loops.
+    /// A symbolic link to `Other`. `Other` is never a link, so there are no loops.
     Link,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) contents: &'static str,
-    /// `None`: as it was created.
+    /// `None`: the mode of a new file.
     pub(crate) mode: Option<u32>,
 }
 
@@ -42,7 +42,7 @@ impl Disk {
         self.entries.keys().filter_map(|&entry| Some((entry, self.file_at(entry)?)))
     }
 
-    /// What an open does that may create.
+    /// Records the effect of an open that creates a missing file.
     pub(crate) fn create_if_missing(&mut self, entry: Entry) {
         if self.file_at(entry).is_none() {
             let at = if self.entries.contains_key(&entry) { Entry::Other } else { entry };
@@ -56,13 +56,13 @@ impl Disk {
         self.entries.insert(entry, Node::File(file));
     }
 
-    /// Whether the system would do it, and do something by it.
+    /// Returns whether the system allows the change and it has an effect.
     pub(crate) fn allows(&self, change: Change) -> bool {
         let node = |entry| self.entries.get(&entry);
         let lock = node(Entry::Lock);
         match change {
             Change::Unlink(entry) => node(entry).is_some(),
-            // Renaming one name of a file to another name of it does nothing.
+            // `rename` between two names of one file does nothing (POSIX).
             Change::MoveAway => lock.is_some() && lock != node(Entry::Away),
             Change::MoveBack => node(Entry::Away).is_some() && lock != node(Entry::Away),
             Change::Replace | Change::BecomeLink => true,

@@ -1,30 +1,30 @@
-//! The lock in processes of their own.
+//! The lock in several real processes.
 
 use std::collections::BTreeMap;
 
 use locket_model::spec::{Mode, Outcome, Process, State};
 
-use super::place::Place;
+use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step, Timeout};
 use super::reference::Waiter;
-use super::story::{Deed, End, Keep, Patience, Slot, Spelling, Step, Told};
 use super::subject::Subject;
+use super::test_dir::TestDir;
 use crate::support::{Answer, Peer, until};
 
-/// The process of each number, made when it is first needed, and again after its death.
+/// The process of each number. It is started when it is first needed, and again after it was killed.
 #[derive(Default)]
 pub(crate) struct Peers(BTreeMap<Process, Member>);
 
 struct Member {
     peer: Peer,
-    /// By name. Those of one spelling differ in their options, and are dropped together.
+    /// The handles by name. Those of one spelling differ in their options, and are dropped together.
     handles: BTreeMap<String, Spelling>,
 }
 
 impl Member {
-    fn handle(&mut self, place: &Place, via: Spelling, options: &str) -> String {
+    fn handle(&mut self, dir: &TestDir, via: Spelling, options: &str) -> String {
         let name = format!("{via}/{}", options.replace(' ', "/"));
         if self.handles.insert(name.clone(), via).is_none() {
-            self.peer.handle(&name, place.path(via), options);
+            self.peer.handle(&name, dir.path(via), options);
         }
         name
     }
@@ -38,37 +38,37 @@ impl Member {
         });
     }
 
-    /// Leaves the call behind when it waits.
-    fn wait(&mut self, place: &Place, via: Spelling, call: &str) -> Told {
-        let inode = place.inode_at(via);
+    /// Starts a call. Returns when it waits or has ended.
+    fn wait(&mut self, dir: &TestDir, via: Spelling, call: &str) -> Response {
+        let inode = dir.inode_at(via);
         self.peer.ok(&format!("start wait {call}"));
         match self.queue(|_| true) {
-            None => told(&self.peer.wait("wait"), Outcome::Held),
-            queue if queue == inode => Told::Waits,
-            _ => Told::Trouble("waits for a file that the path does not name".into()),
+            None => response_of(&self.peer.wait("wait"), Outcome::Held),
+            queue if queue == inode => Response::Waits,
+            _ => Response::Unexpected("waits for a file to which the path does not lead".into()),
         }
     }
 
-    /// The file in whose queue the call is, as soon as it is in the right one; `None` if it is done.
+    /// Returns the file that the call waits for, as soon as that is the right one, or `None` if the call has ended.
     fn queue(&mut self, is_right: impl Fn(u64) -> bool) -> Option<u64> {
         let mut queue = None;
-        until("the call waits, or is done", || {
+        until("the call should wait or end", || {
             queue = queue_of(self.peer.pid());
             queue.is_some_and(&is_right) || self.peer.ok("poll wait") == "done"
         });
         queue.filter(|&inode| is_right(inode))
     }
 
-    fn end_guard(&mut self, slot: Slot, end: End) -> Told {
+    fn end_guard(&mut self, slot: Slot, end: End) -> Response {
         let verb = match end {
             End::Drop => "drop_guard",
             End::Release => "release_guard",
             End::Leak => "forget_guard",
         };
         let answer = self.peer.ask(&format!("{verb} {slot}"));
-        match told(&answer, Outcome::Released) {
-            Told::Call(Outcome::Released) if end != End::Release => Told::Nothing,
-            told => told,
+        match response_of(&answer, Outcome::Released) {
+            Response::Call(Outcome::Released) if end != End::Release => Response::Nothing,
+            response => response,
         }
     }
 }
@@ -83,53 +83,53 @@ impl Peers {
 }
 
 impl Subject for Peers {
-    fn act(&mut self, place: &Place, Step { process, deed }: Step) -> Told {
+    fn act(&mut self, dir: &TestDir, Step { process, op }: Step) -> Response {
         let member = self.member(process);
-        match deed {
-            Deed::Acquire { via, mode, keep, patience } => {
-                let (verb, timeout) = match patience {
-                    // Whatever timeout a handle has, a try has none.
-                    Patience::Try => ("try_", "60000"),
-                    Patience::Zero => ("", "0"),
-                    Patience::Millisecond => ("", "1"),
+        match op {
+            Op::Acquire { via, mode, kind, timeout } => {
+                let (verb, timeout) = match timeout {
+                    // A try ignores the timeout of its handle.
+                    Timeout::Try => ("try_", "60000"),
+                    Timeout::Zero => ("", "0"),
+                    Timeout::Millisecond => ("", "1"),
                 };
-                let handle = member.handle(place, via, &options(mode, timeout));
-                let call = format!("{verb}{}", acquisition(&handle, keep));
-                told(&member.peer.ask(&call), Outcome::Held)
+                let handle = member.handle(dir, via, &options(mode, timeout));
+                let call = format!("{verb}{}", acquisition(&handle, kind));
+                response_of(&member.peer.ask(&call), Outcome::Held)
             }
-            Deed::Wait { via, mode, keep, timed } => {
+            Op::Wait { via, mode, kind, timed } => {
                 let timeout = if timed { "60000" } else { "never" };
-                let handle = member.handle(place, via, &options(mode, timeout));
-                member.wait(place, via, &acquisition(&handle, keep))
+                let handle = member.handle(dir, via, &options(mode, timeout));
+                member.wait(dir, via, &acquisition(&handle, kind))
             }
-            Deed::Release { via } => {
-                let handle = member.handle(place, via, "");
-                told(&member.peer.ask(&format!("release {handle}")), Outcome::Released)
+            Op::Release { via } => {
+                let handle = member.handle(dir, via, "");
+                response_of(&member.peer.ask(&format!("release {handle}")), Outcome::Released)
             }
-            Deed::DropHandle { via } => {
+            Op::DropHandle { via } => {
                 member.drop_handles(via);
-                Told::Nothing
+                Response::Nothing
             }
-            Deed::EndGuard { slot, end } => member.end_guard(slot, end),
-            Deed::IsCurrent { slot } => {
+            Op::EndGuard { slot, end } => member.end_guard(slot, end),
+            Op::IsCurrent { slot } => {
                 let answer = member.peer.ask(&format!("is_current {slot}"));
                 match answer.outcome.as_deref() {
-                    Ok("true") => Told::Current(true),
-                    Ok("false") => Told::Current(false),
-                    _ => Told::Trouble(format!("{answer:?}")),
+                    Ok("true") => Response::Current(true),
+                    Ok("false") => Response::Current(false),
+                    _ => Response::Unexpected(format!("{answer:?}")),
                 }
             }
-            Deed::Kill => {
+            Op::Kill => {
                 self.0.remove(&process).into_iter().for_each(|member| member.peer.kill());
-                Told::Nothing
+                Response::Nothing
             }
-            Deed::Change(_) => Told::Trouble("nothing that a peer does".into()),
+            Op::Change(_) => Response::Unexpected("a peer does not change files".into()),
         }
     }
 
-    /// A handle made only to ask would keep alive what a dropped one leaves. And one of a path is
-    /// enough: that others tell the same is seen in one process.
-    fn state(&mut self, _: &Place, process: Process, via: Spelling) -> Option<State> {
+    /// Asks an existing handle only: a new one would kind a state alive that ends with the last handle. One handle of a path is
+    /// enough, because the test in one process compares the others.
+    fn state(&mut self, _: &TestDir, process: Process, via: Spelling) -> Option<State> {
         let member = self.0.get_mut(&process)?;
         let of_path = |(_, of): &(&String, &Spelling)| of.path() == via.path();
         let (name, _) = member.handles.iter().find(of_path).filter(|&(_, &of)| of == via)?;
@@ -142,12 +142,12 @@ impl Subject for Peers {
         })
     }
 
-    fn end_of_wait(&mut self, waiter: &Waiter) -> Told {
-        told(&self.member(waiter.process).peer.wait("wait"), Outcome::Held)
+    fn end_of_wait(&mut self, waiter: &Waiter) -> Response {
+        response_of(&self.member(waiter.process).peer.wait("wait"), Outcome::Held)
     }
 
-    fn still_waits(&mut self, place: &Place, waiter: &Waiter) -> bool {
-        let inode = place.inode(waiter.file);
+    fn still_waits(&mut self, dir: &TestDir, waiter: &Waiter) -> bool {
+        let inode = dir.inode(waiter.file);
         self.member(waiter.process).queue(|queue| Some(queue) == inode).is_some()
     }
 
@@ -161,23 +161,24 @@ fn options(mode: Mode, timeout: &str) -> String {
     format!("{shared}timeout={timeout}")
 }
 
-fn acquisition(handle: &str, keep: Keep) -> String {
-    match keep {
-        Keep::Kept => format!("acquire {handle}"),
-        Keep::Guard(slot) => format!("lock {handle} {slot}"),
+fn acquisition(handle: &str, kind: HoldKind) -> String {
+    match kind {
+        HoldKind::Unguarded => format!("acquire {handle}"),
+        HoldKind::Guard(slot) => format!("lock {handle} {slot}"),
     }
 }
 
-fn told(answer: &Answer, done: Outcome) -> Told {
+fn response_of(answer: &Answer, done: Outcome) -> Response {
     match answer.class() {
-        "ok" => Told::Call(done),
-        "timed_out" => Told::TimedOut(answer.took()),
-        "not_locked" => Told::Call(Outcome::NotLocked),
-        _ => Told::Trouble(format!("{answer:?}")),
+        "ok" => Response::Call(done),
+        "timed_out" => Response::TimedOut(answer.took()),
+        "not_locked" => Response::Call(Outcome::NotLocked),
+        _ => Response::Unexpected(format!("{answer:?}")),
     }
 }
 
-/// A waiter is an arrow in the kernel's list: `7: -> FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF`.
+/// Returns the inode for which a process waits, which has an arrow in `/proc/locks`:
+/// `7: -> FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF` (`proc_locks(5)`).
 fn queue_of(pid: u32) -> Option<u64> {
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {

@@ -1,32 +1,32 @@
-//! The specification as the machine that the lock is compared with. It decides nothing about
-//! locks: every grant, refusal and state is `World`'s.
+//! The reference machine: the specification in the form that the lock is compared with. It decides nothing about locks.
+//! Every grant, refusal and state comes from the model's `World`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Formatter};
 
 use locket_model::spec::{
-    Answer, File, Hold, HoldId, Mode, Op, Outcome, Path, Process, Stage, State, World,
+    self, Answer, File, Hold, HoldId, Mode, Outcome, Path, Process, Stage, State, World,
 };
 use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest_state_machine::ReferenceStateMachine;
 
-use super::choosing;
 use super::disk::Disk;
+use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step};
 use super::seeded::{BrokenLock, WrongSpec};
-use super::story::{Deed, End, Keep, Slot, Spelling, Step, Told};
+use super::strategy;
 
-/// Whom the story is about, and what is wrong with it on purpose.
+/// The system under test, and the bug that is seeded, if any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
-    /// Real processes of their own; otherwise the lock in this process.
+    /// Several real processes; otherwise the lock in the test's own process.
     pub(crate) peers: bool,
     pub(crate) wrong_spec: Option<WrongSpec>,
     pub(crate) broken_lock: Option<BrokenLock>,
 }
 
 impl Setting {
-    pub(crate) const HERE: Self = Self { peers: false, wrong_spec: None, broken_lock: None };
-    pub(crate) const PEERS: Self = Self { peers: true, ..Self::HERE };
+    pub(crate) const IN_PROCESS: Self = Self { peers: false, wrong_spec: None, broken_lock: None };
+    pub(crate) const PEERS: Self = Self { peers: true, ..Self::IN_PROCESS };
 
     pub(crate) fn processes(self) -> Process {
         if self.peers { 3 } else { 1 }
@@ -39,8 +39,8 @@ pub(crate) struct Waiter {
     pub(crate) process: Process,
     via: Spelling,
     mode: Mode,
-    keep: Keep,
-    /// The file in whose queue it is. The path may name another by now.
+    kind: HoldKind,
+    /// The file that it waits for. The path may lead to another by now.
     pub(crate) file: File,
 }
 
@@ -52,10 +52,10 @@ pub(crate) struct Reference {
     pub(crate) handles: BTreeSet<(Process, Spelling)>,
     pub(crate) guards: BTreeMap<(Process, Slot), HoldId>,
     pub(crate) waiters: Vec<Waiter>,
-    /// What the last step has to say.
-    pub(crate) told: Told,
-    /// Whom the last step let in.
-    pub(crate) let_in: Vec<Waiter>,
+    /// The response of the last step.
+    pub(crate) response: Response,
+    /// The waiters that the last step admitted.
+    pub(crate) admitted: Vec<Waiter>,
     newest: HoldId,
 }
 
@@ -68,8 +68,8 @@ impl Reference {
             handles: BTreeSet::new(),
             guards: BTreeMap::new(),
             waiters: Vec::new(),
-            told: Told::Nothing,
-            let_in: Vec::new(),
+            response: Response::Nothing,
+            admitted: Vec::new(),
             newest: 0,
         }
     }
@@ -84,20 +84,18 @@ impl Reference {
 
     pub(crate) fn state(&self, process: Process, via: Spelling) -> State {
         match self.world.state(process, self.path(via)) {
-            State::ReleasedError if self.is_wrong(WrongSpec::ForgetsReleasedError) => {
-                State::Unlocked
-            }
+            State::ReleasedError if self.is_wrong(WrongSpec::NoReleasedError) => State::Unlocked,
             state => state,
         }
     }
 
-    /// The strictest hold on a file.
+    /// Returns the strictest mode of the holds on a file.
     pub(crate) fn held(&self, file: File) -> Option<Mode> {
         self.world.holds().iter().filter(|hold| hold.file == file).map(|hold| hold.mode).min()
     }
 
-    /// One for each hold and each waiter, and an idle one for each path that somebody is interested
-    /// in (L13).
+    /// Returns the most descriptors that a process may have: one for each hold, one for each waiter, and an idle one for each
+    /// path with a handle or a hold (L13).
     #[cfg(target_os = "linux")]
     pub(crate) fn limit_of_descriptors(&self, process: Process) -> usize {
         let waiters = self.waiters.iter().filter(|waiter| waiter.process == process);
@@ -109,64 +107,65 @@ impl Reference {
         waiters.count() + holds.count() + paths.len()
     }
 
-    fn act(&mut self, Step { process, deed }: Step) -> Told {
-        match deed {
-            Deed::Acquire { via, mode, keep, .. } => {
-                Told::Call(self.acquire(process, via, mode, keep))
+    fn act(&mut self, Step { process, op }: Step) -> Response {
+        match op {
+            Op::Acquire { via, mode, kind, .. } => {
+                Response::Call(self.acquire(process, via, mode, kind))
             }
-            Deed::Release { via } => {
+            Op::Release { via } => {
                 self.make_handle(process, via);
-                Told::Call(self.release(process, self.path(via)))
+                Response::Call(self.release(process, self.path(via)))
             }
-            Deed::DropHandle { via } => {
+            Op::DropHandle { via } => {
                 self.drop_handle(process, via);
-                Told::Nothing
+                Response::Nothing
             }
-            Deed::EndGuard { slot, end } => {
+            Op::EndGuard { slot, end } => {
                 let outcome = self.guards.remove(&(process, slot)).and_then(|id| match end {
                     End::Leak => None,
                     End::Drop | End::Release => self.end_guard(process, id),
                 });
-                outcome.filter(|_| end == End::Release).map_or(Told::Nothing, Told::Call)
+                outcome.filter(|_| end == End::Release).map_or(Response::Nothing, Response::Call)
             }
-            Deed::IsCurrent { slot } => Told::Current(self.is_current(process, slot)),
-            Deed::Wait { via, mode, keep, .. } => {
+            Op::IsCurrent { slot } => Response::Current(self.is_current(process, slot)),
+            Op::Wait { via, mode, kind, .. } => {
                 self.make_handle(process, via);
-                let file = self.world.named(self.path(via)).expect("it is held, so it is there");
-                self.waiters.push(Waiter { process, via, mode, keep, file });
-                Told::Waits
+                let file = self.world.named(self.path(via)).expect("a held file exists");
+                self.waiters.push(Waiter { process, via, mode, kind, file });
+                Response::Waits
             }
-            Deed::Kill => {
+            Op::Kill => {
                 self.kill(process);
-                Told::Nothing
+                Response::Nothing
             }
-            Deed::Change(change) => {
+            Op::Change(change) => {
                 self.disk.change(change);
                 if !self.is_wrong(WrongSpec::ReplacedFileExcludes) {
-                    self.look_at_the_disk();
+                    self.update_names();
                 }
-                Told::Nothing
+                Response::Nothing
             }
         }
     }
 
-    fn acquire(&mut self, process: Process, via: Spelling, mode: Mode, keep: Keep) -> Outcome {
+    fn acquire(&mut self, process: Process, via: Spelling, mode: Mode, kind: HoldKind) -> Outcome {
         self.make_handle(process, via);
         self.open(via);
         self.newest += 1;
         let (path, id) = (self.path(via), self.newest);
         let shared = self.is_wrong(WrongSpec::SharedIsExclusive);
         let mode = if shared { Mode::Exclusive } else { mode };
-        let (world, outcome) = self.world.acquire(process, path, id, mode, keep == Keep::Kept);
+        let (world, outcome) =
+            self.world.acquire(process, path, id, mode, kind == HoldKind::Unguarded);
         self.world = world;
         if outcome == Outcome::Held {
-            self.hand_over(process, keep, id);
+            self.add_guard(process, kind, id);
         }
         outcome
     }
 
-    fn hand_over(&mut self, process: Process, keep: Keep, id: HoldId) {
-        if let Keep::Guard(slot) = keep {
+    fn add_guard(&mut self, process: Process, kind: HoldKind, id: HoldId) {
+        if let HoldKind::Guard(slot) = kind {
             self.guards.insert((process, slot), id);
         }
     }
@@ -200,7 +199,7 @@ impl Reference {
 
     fn make_handle(&mut self, process: Process, via: Spelling) {
         self.handles.insert((process, via));
-        self.world.apply(Op::FirstHandle { process, path: self.path(via) });
+        self.world.apply(spec::Op::FirstHandle { process, path: self.path(via) });
     }
 
     fn drop_handle(&mut self, process: Process, via: Spelling) {
@@ -208,14 +207,14 @@ impl Reference {
         let path = self.path(via);
         let is_last =
             !self.handles.iter().any(|&(of, via)| (of, self.path(via)) == (process, path));
-        if is_last && !self.is_wrong(WrongSpec::ErrorOutlivesHandles) {
-            self.world.apply(Op::LastHandle { process, path });
+        if is_last && !self.is_wrong(WrongSpec::ReleasedErrorOutlivesHandles) {
+            self.world.apply(spec::Op::LastHandle { process, path });
         }
     }
 
     fn kill(&mut self, process: Process) {
-        if !self.is_wrong(WrongSpec::TheDeadHoldOn) {
-            self.world.apply(Op::Crash { process });
+        if !self.is_wrong(WrongSpec::KilledProcessKeepsLock) {
+            self.world.apply(spec::Op::Crash { process });
         }
         self.handles.retain(|&(of, _)| of != process);
         self.guards.retain(|&(of, _), _| of != process);
@@ -225,29 +224,29 @@ impl Reference {
     fn open(&mut self, via: Spelling) {
         if self.world.named(self.path(via)).is_none() {
             self.disk.create_if_missing(via.entry());
-            self.look_at_the_disk();
+            self.update_names();
         }
     }
 
-    fn look_at_the_disk(&mut self) {
+    fn update_names(&mut self) {
         for &via in Spelling::ALL {
             let file = self.disk.file_at(via.entry());
-            self.world.apply(Op::SetFile { path: via.path(), file });
+            self.world.apply(spec::Op::SetFile { path: via.path(), file });
         }
     }
 
-    /// Lets in whoever can be: a waiter is granted the file it waits for, and moves on if that is
-    /// not what its path names (L9).
+    /// Admits the waiters whose file is free. A waiter that is granted a file to which its path does not lead moves to the
+    /// file there (L9).
     fn settle(&mut self) {
-        self.let_in.clear();
-        if self.is_wrong(WrongSpec::WaitersStayOut) {
+        self.admitted.clear();
+        if self.is_wrong(WrongSpec::WaitersNeverAdmitted) {
             return;
         }
         for mut waiter in std::mem::take(&mut self.waiters) {
             match self.admit(&mut waiter) {
                 Some(id) => {
-                    self.hand_over(waiter.process, waiter.keep, id);
-                    self.let_in.push(waiter);
+                    self.add_guard(waiter.process, waiter.kind, id);
+                    self.admitted.push(waiter);
                 }
                 None => self.waiters.push(waiter),
             }
@@ -255,27 +254,27 @@ impl Reference {
     }
 
     fn admit(&mut self, waiter: &mut Waiter) -> Option<HoldId> {
-        let Waiter { process, via, mode, keep, .. } = *waiter;
+        let Waiter { process, via, mode, kind, .. } = *waiter;
         self.newest += 1;
-        let (id, path, kept) = (self.newest, self.path(via), keep == Keep::Kept);
+        let (id, path, unguarded) = (self.newest, self.path(via), kind == HoldKind::Unguarded);
         loop {
             let (file, stage) = (waiter.file, Stage::Granted);
-            let hold = Hold { process, id, path, file, mode, unguarded: kept, stage, named: false };
-            if self.world.apply(Op::Lock { hold }) == Answer::Contended {
+            let hold = Hold { process, id, path, file, mode, unguarded, stage, named: false };
+            if self.world.apply(spec::Op::Lock { hold }) == Answer::Contended {
                 return None;
             }
             let is_named = self.world.named(path) == Some(file);
-            if is_named || self.is_wrong(WrongSpec::WaitersTakeTheOldFile) {
-                self.world.apply(Op::Record { process, id });
+            if is_named || self.is_wrong(WrongSpec::WaitersLockTheOldFile) {
+                self.world.apply(spec::Op::Record { process, id });
                 return Some(id);
             }
-            self.world.apply(Op::Unlock { process, id });
+            self.world.apply(spec::Op::Unlock { process, id });
             self.open(via);
             waiter.file = self.world.named(path)?;
         }
     }
 
-    /// A waiter alone, or several that read: who is first among others is the kernel's choice.
+    /// Returns whether a call may wait: alone, or with other readers. The order of other waiters is the kernel's choice.
     fn may_wait(&self, process: Process, via: Spelling, mode: Mode) -> bool {
         let mut waiting = self.waiters.iter().map(|waiter| waiter.mode).chain([mode]);
         let is_decided = self.waiters.is_empty() || waiting.all(|mode| mode == Mode::Shared);
@@ -284,10 +283,10 @@ impl Reference {
         is_decided && is_idle && is_held.is_some_and(|held| held.conflicts(mode))
     }
 
-    fn is_free(&self, process: Process, keep: Keep) -> bool {
-        let Keep::Guard(slot) = keep else { return true };
+    fn is_free(&self, process: Process, kind: HoldKind) -> bool {
+        let HoldKind::Guard(slot) = kind else { return true };
         let taken =
-            self.waiters.iter().any(|waiter| (waiter.process, waiter.keep) == (process, keep));
+            self.waiters.iter().any(|waiter| (waiter.process, waiter.kind) == (process, kind));
         !taken && !self.guards.contains_key(&(process, slot))
     }
 }
@@ -297,41 +296,41 @@ impl ReferenceStateMachine for Reference {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Self> {
-        Just(Self::new(Setting::HERE)).boxed()
+        Just(Self::new(Setting::IN_PROCESS)).boxed()
     }
 
     fn transitions(state: &Self) -> BoxedStrategy<Step> {
-        choosing::step(state)
+        strategy::step(state)
     }
 
-    fn preconditions(state: &Self, &Step { process, deed }: &Step) -> bool {
-        match deed {
-            Deed::Acquire { keep, .. } => state.is_free(process, keep),
-            Deed::Release { .. } => true,
-            Deed::DropHandle { via } => {
+    fn preconditions(state: &Self, &Step { process, op }: &Step) -> bool {
+        match op {
+            Op::Acquire { kind, .. } => state.is_free(process, kind),
+            Op::Release { .. } => true,
+            Op::DropHandle { via } => {
                 let waits = state.waiters.iter().any(|waiter| waiter.process == process);
                 !waits && state.handles.contains(&(process, via))
             }
-            Deed::EndGuard { slot, .. } | Deed::IsCurrent { slot } => {
+            Op::EndGuard { slot, .. } | Op::IsCurrent { slot } => {
                 state.guards.contains_key(&(process, slot))
             }
-            Deed::Wait { via, mode, keep, .. } => {
-                state.is_free(process, keep) && state.may_wait(process, via, mode)
+            Op::Wait { via, mode, kind, .. } => {
+                state.is_free(process, kind) && state.may_wait(process, via, mode)
             }
-            Deed::Kill => state.setting.peers,
-            // A directory entry that is not there cannot be changed.
-            Deed::Change(change) => cfg!(unix) && state.disk.allows(change),
+            Op::Kill => state.setting.peers,
+            // A missing directory entry cannot be changed.
+            Op::Change(change) => cfg!(unix) && state.disk.allows(change),
         }
     }
 
     fn apply(mut state: Self, &step: &Step) -> Self {
-        state.told = state.act(step);
+        state.response = state.act(step);
         state.settle();
         state
     }
 }
 
-/// What there is at the beginning of a story: nothing worth a line of it.
+/// Prints the setting only. It stands at the beginning of each failure, where the rest is not interesting.
 impl Debug for Reference {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.setting)

@@ -1,25 +1,25 @@
-//! What the checker asks of a lock.
+//! The interface of a lock under test.
 
 use locket_model::spec::{Process, State};
 
-use super::place::Place;
+use super::ops::{Response, Spelling, Step};
 use super::reference::Waiter;
-use super::story::{Spelling, Step, Told};
+use super::test_dir::TestDir;
 
 pub(crate) trait Subject {
-    /// Does a step that is not a change of the files.
-    fn act(&mut self, place: &Place, step: Step) -> Told;
+    /// Performs a step that is not a change of the files.
+    fn act(&mut self, dir: &TestDir, step: Step) -> Response;
 
-    /// What the process knows. `None` if it cannot be asked without a handle, and has none.
-    fn state(&mut self, place: &Place, process: Process, via: Spelling) -> Option<State>;
+    /// Returns the state. `None` if it can be read through a handle only, and there is none.
+    fn state(&mut self, dir: &TestDir, process: Process, via: Spelling) -> Option<State>;
 
-    /// How the wait ended that has to be over.
-    fn end_of_wait(&mut self, waiter: &Waiter) -> Told;
+    /// Waits for the end of a wait that must end now. Returns its response.
+    fn end_of_wait(&mut self, waiter: &Waiter) -> Response;
 
-    /// Does it still wait? Returns when it is in the kernel's queue for the file, or done.
-    fn still_waits(&mut self, place: &Place, waiter: &Waiter) -> bool;
+    /// Returns whether the call still waits, as soon as it is in the kernel's queue for the file, or has ended.
+    fn still_waits(&mut self, dir: &TestDir, waiter: &Waiter) -> bool;
 
-    /// The process ids, by number.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nobody can look there"))]
+    /// Returns the process ids, by number.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "used on Linux only"))]
     fn processes(&self) -> Vec<(Process, u32)>;
 }

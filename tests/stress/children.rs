@@ -1,8 +1,8 @@
-//! Children of `fork(2)`, born in the middle of what their parent's threads are doing (L11).
+//! Children of `fork(2)`, forked while the other threads of their parent use the lock (L11).
 //!
-//! A child inherits every descriptor, and of the threads the one that forked. What another thread
-//! held at that moment it cannot let go of: so it never waits without a timeout, and if its parent
-//! is killed, what the parent held may stay held as long as the child lives.
+//! A child inherits every descriptor, and of the threads only the one that called `fork`. It cannot release what another
+//! thread held at that moment. So a child never waits without a timeout. If its parent is killed, the parent's holds can
+//! last as long as the child.
 #![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,19 +15,19 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use super::clock;
 
-/// How a child's life ends.
+/// How a child ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ChildEnd {
     Exits,
-    /// By its parent, wherever it is then.
+    /// Killed by its parent, at any moment of its life.
     IsKilled,
 }
 
-/// As its parent knows it.
+/// A child, as its parent knows it.
 pub(crate) struct Child {
     process: u32,
     pid: Pid,
-    fate: Fate,
+    ending: ChildEnd,
 }
 
 pub(crate) enum End {
@@ -36,55 +36,55 @@ pub(crate) enum End {
     Otherwise(WaitStatus),
 }
 
-/// The processes that a round starts have smaller numbers.
+/// The first number of a child. The processes that a round starts itself have smaller numbers.
 const FIRST: u32 = 1 << 10;
 
-/// A number for the `nth` child of a thread, counted from 1, that nobody else has.
+/// Returns the number of the `nth` child (counted from 1) of a thread. No other process has this number.
 pub(crate) fn number(parent: u32, thread: u32, nth: u32) -> u32 {
     assert!(parent < FIRST && thread < 8 && nth < 1 << 19, "no number: {parent} {thread} {nth}");
     (nth << 3 | thread) << 10 | parent
 }
 
-/// `None` of a process that the round started.
+/// Returns the number of the parent, or `None` if the round itself started the process.
 pub(crate) fn parent_of(process: u32) -> Option<u32> {
     (process >= FIRST).then_some(process % FIRST)
 }
 
-/// `None` in the child, which has to [`live`] now.
-pub(crate) fn bear(process: u32, fate: Fate) -> Option<Child> {
-    // SAFETY: the child goes on in the image that it inherits, whose allocator survives a fork. It
-    // takes no lock that another thread may have had: its files and its numbers are its own, the
-    // lock is what is put to the test, and it leaves without cleaning up.
+/// Forks. Returns `None` in the child, which must call [`run_in_child`] next.
+pub(crate) fn fork_child(process: u32, ending: ChildEnd) -> Option<Child> {
+    // SAFETY: the child goes on in the image that it inherits, and the allocator of the C library survives a fork. The
+    // child takes no lock that another thread may have held: its log files and its numbers are its own, the lock file is
+    // the subject of the test, and the child exits without running exit handlers.
     match unsafe { fork() }.expect("there should be room for a child") {
-        ForkResult::Parent { child: pid } => Some(Child { process, pid, fate }),
+        ForkResult::Parent { child: pid } => Some(Child { process, pid, ending }),
         ForkResult::Child => None,
     }
 }
 
-/// The life of a child, from which nobody returns.
-pub(crate) fn live(life: impl FnOnce()) -> ! {
-    if catch_unwind(AssertUnwindSafe(life)).is_err() {
+/// Runs `script` in a child, and exits. Never returns.
+pub(crate) fn run_in_child(script: impl FnOnce()) -> ! {
+    if catch_unwind(AssertUnwindSafe(script)).is_err() {
         abort();
     }
-    // SAFETY: it only ends the process. Whatever else is done at an exit is for the parent to do.
+    // SAFETY: `_exit` only ends the process. The exit handlers are left to the parent.
     unsafe { libc::_exit(0) }
 }
 
 impl Child {
-    /// How it ended, if it has, or if that is due.
+    /// Returns how the child ended, or `None` if it still runs. Kills it first if that is how it has to end.
     pub(crate) fn end(&self) -> Option<End> {
         let after = clock::now();
-        let flag = match self.fate {
-            Fate::Exits => Some(WaitPidFlag::WNOHANG),
-            Fate::IsKilled => {
-                kill(self.pid, Signal::SIGKILL).expect("nobody has buried the child yet");
+        let flag = match self.ending {
+            ChildEnd::Exits => Some(WaitPidFlag::WNOHANG),
+            ChildEnd::IsKilled => {
+                kill(self.pid, Signal::SIGKILL).expect("the child is not reaped yet");
                 None
             }
         };
-        match waitpid(self.pid, flag).expect("nobody has buried the child yet") {
+        match waitpid(self.pid, flag).expect("the child is not reaped yet") {
             WaitStatus::StillAlive => None,
             WaitStatus::Exited(_, 0) => Some(End::Exited),
-            WaitStatus::Signaled(_, Signal::SIGKILL, _) if self.fate == Fate::IsKilled => {
+            WaitStatus::Signaled(_, Signal::SIGKILL, _) if self.ending == ChildEnd::IsKilled => {
                 let Self { process, .. } = *self;
                 Some(End::Killed(Kill { process, after, before: clock::now() }))
             }
@@ -94,7 +94,7 @@ impl Child {
 }
 
 #[test]
-fn numbers_are_given_once() {
+fn child_numbers_are_unique() {
     let mut numbers = std::collections::BTreeSet::new();
     for (parent, thread, nth) in [(1, 0, 1), (1, 0, 2), (1, 1, 1), (2, 0, 1), (1023, 7, 524_287)] {
         let number = number(parent, thread, nth);

@@ -1,14 +1,14 @@
-//! What the workers saw in the critical section, and what is wrong with it.
+//! What the workers saw in the critical section, and which of it shows a violation.
 //!
 //! ```text
-//! PROCESS THREAD counted FILE VALUE      an exclusive holder read this count, and wrote one more
-//! PROCESS THREAD found FILE NAME         somebody's witness was there
-//! PROCESS THREAD lost FILE NAME          its own witness was not, but this one
+//! PROCESS THREAD counted FILE VALUE      an exclusive holder read this count and wrote the next number
+//! PROCESS THREAD found FILE NAME         the witness of another thread was there
+//! PROCESS THREAD lost FILE NAME          its own witness was gone, and this one was there
 //! PROCESS THREAD changed FILE A B        a count changed under a shared hold
-//! PROCESS THREAD current | replaced      what a guard said of its file
-//! PROCESS THREAD missed MESSAGE          there was no directory for the lock file
-//! PROCESS THREAD born | ended            a child, and the whole of its life
-//! PROCESS THREAD failed MESSAGE          what must not happen
+//! PROCESS THREAD current | replaced      the answer of `Guard::is_current`
+//! PROCESS THREAD missed MESSAGE          the directory of the lock file did not exist
+//! PROCESS THREAD born | ended            the begin and the end of a child
+//! PROCESS THREAD failed MESSAGE          a violation, in words
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,15 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Evidence {
     pub(crate) problems: Vec<String>,
     pub(crate) counted: usize,
-    /// Witnesses of processes that were killed, as it has to be.
+    /// Witnesses that killed processes left behind, which is expected.
     pub(crate) left_by_killed: usize,
     pub(crate) current: usize,
     pub(crate) replaced: usize,
     pub(crate) missed: usize,
-    /// Children.
+    /// The children.
     pub(crate) born: BTreeSet<u32>,
     pub(crate) ended: usize,
-    /// Different files.
+    /// The number of different files.
     pub(crate) files: usize,
 }
 
@@ -39,25 +39,25 @@ pub(crate) fn examine(text: &str, killed: &BTreeSet<u32>) -> Evidence {
             evidence.problems.push(format!("no evidence: {line:?}"));
             continue;
         };
-        let who = format!("process {process} thread {thread}");
+        let reader = format!("process {process} thread {thread}");
         match *what {
             ["counted", file, value] => {
                 evidence.counted += 1;
                 files.insert(file);
-                if let Some(other) = counts.insert((file, value), who.clone()) {
+                if let Some(other) = counts.insert((file, value), reader.clone()) {
                     let text =
-                        format!("{who} and {other} both counted from {value} in file {file}");
+                        format!("{reader} and {other} both counted from {value} in file {file}");
                     evidence.problems.push(text);
                 }
             }
             ["found", _, name] if killed.contains(&maker(name)) => evidence.left_by_killed += 1,
             ["found", file, name] => {
-                let text =
-                    format!("{who} was in file {file} and found the witness of {name} there");
+                let text = format!("{reader} held file {file} and found the witness of {name}");
                 evidence.problems.push(text);
             }
             ["lost", file, name] => {
-                let text = format!("{who} was in file {file} and its witness gave way to {name}");
+                let text =
+                    format!("{reader} held file {file} and its witness was replaced by {name}");
                 evidence.problems.push(text);
             }
             ["current"] => evidence.current += 1,
@@ -65,15 +65,15 @@ pub(crate) fn examine(text: &str, killed: &BTreeSet<u32>) -> Evidence {
             ["missed", ..] => evidence.missed += 1,
             ["born"] => _ = process.parse().map(|process| evidence.born.insert(process)),
             ["ended"] => evidence.ended += 1,
-            _ => evidence.problems.push(format!("{who}: {}", what.join(" "))),
+            _ => evidence.problems.push(format!("{reader}: {}", what.join(" "))),
         }
     }
     evidence.files = files.len();
     evidence
 }
 
-/// The children whose lives were cut short.
-pub(crate) fn cut_short(text: &str) -> BTreeSet<u32> {
+/// Returns the children that began and did not end.
+pub(crate) fn unfinished(text: &str) -> BTreeSet<u32> {
     let mut lives = BTreeSet::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
@@ -86,14 +86,14 @@ pub(crate) fn cut_short(text: &str) -> BTreeSet<u32> {
     lives
 }
 
-/// The process of a witness, which is named PROCESS.THREAD.TIME; zero is none.
+/// Returns the process of a witness, which is named PROCESS.THREAD.TIME; zero if the name is none of that form.
 fn maker(name: &str) -> u32 {
     name.split('.').next().and_then(|process| process.parse().ok()).unwrap_or(0)
 }
 
-/// Every kind of evidence that there should not be is a problem, and no other.
+/// Each kind of evidence of a violation is reported as one problem, and no other kind is.
 #[test]
-fn evidence_is_told_from_evidence() {
+fn each_kind_of_violation_is_one_problem() {
     let text =
         "1 0 counted 7 0\n2 0 counted 7 1\n2 0 counted 8 1\n2 1 found 7 3.0.99\n1 0 current\n";
     let clean = examine(text, &BTreeSet::from([3]));
@@ -102,7 +102,7 @@ fn evidence_is_told_from_evidence() {
     let wrong = [
         "4 0 counted 7 1",
         "4 0 found 7 2.0.5",
-        "4 0 lost 7 nobody",
+        "4 0 lost 7 none",
         "4 0 changed 7 1 2",
         "4 0 failed so",
         "4",

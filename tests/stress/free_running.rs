@@ -1,4 +1,4 @@
-//! The lock under random programs, kills and stops; and under a file that never stays.
+//! The lock under random programs, kills and stops; and under a lock file that is moved all the time.
 
 use std::env;
 use std::fmt::Display;
@@ -8,38 +8,38 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::mistreatment::patience;
+use super::fault_injection::longest_delay;
+use super::layout::Layout;
 use super::round::{Round, Shape};
 use super::subject::Subject;
-use super::tally::Tally;
-use super::terrain::Terrain;
+use super::totals::Totals;
 
-/// What a run is worth at least, if nobody said how long it is to be.
+/// The least number of calls of a run without `LOCKET_STRESS`.
 const CALLS: usize = 100_000;
 
-/// Whatever is drawn at random has happened by then.
+/// Upper bound of the additional time until each random event has happened at least once.
 const LONGEST_MORE: Duration = Duration::from_secs(60);
 
-/// How long, if somebody said it.
+/// Returns the value of `LOCKET_STRESS`, if it is set.
 fn seconds() -> Option<Duration> {
     let seconds = env::var("LOCKET_STRESS").ok()?;
     Some(Duration::from_secs(seconds.parse().expect("LOCKET_STRESS in seconds")))
 }
 
-/// The next round's is one more.
+/// Returns the seed of the first round. Each round adds one.
 pub(crate) fn first_seed() -> u64 {
     let seed = env::var("LOCKET_STRESS_SEED").map(|it| it.parse().expect("a number for a seed"));
     seed.unwrap_or_else(|_| rand::rng().random_range(0..1 << 48))
 }
 
-/// Past the harness, which would keep it to itself.
+/// Writes to standard error directly, because the test harness captures `eprintln!`.
 pub(crate) fn say(text: impl Display) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 #[track_caller]
 pub(crate) fn assert_clean(round: &Round, seed: u64) {
-    assert!(round.is_clean(), "\nLOCKET_STRESS_SEED={seed}\n{}", round.story());
+    assert!(round.is_clean(), "\nLOCKET_STRESS_SEED={seed}\n{}", round.report());
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn l1_l2_l3_l5_l7_l11_free_running() {
     say(format_args!("free running: LOCKET_STRESS_SEED={first}"));
     let (lasts, calls) = seconds().map_or((Duration::from_secs(25), CALLS), |lasts| (lasts, 0));
     let start = Instant::now();
-    let mut tally = Tally::default();
+    let mut totals = Totals::default();
     for seed in first.. {
         let mut random = SmallRng::seed_from_u64(seed);
         let shape = Shape {
@@ -56,22 +56,22 @@ fn l1_l2_l3_l5_l7_l11_free_running() {
             threads: random.random_range(1..=4),
             lasts: Duration::from_secs(3),
             subject: Subject::Locket,
-            terrain: Terrain::Still,
-            mistreated: true,
+            layout: Layout::Fixed,
+            inject_faults: true,
             wrapper: &[],
         };
         let round = Round::play(seed, &shape);
         assert_clean(&round, seed);
-        tally.add(&round);
-        let is_enough = tally.calls >= calls && tally.has_everything();
+        totals.add(&round);
+        let is_enough = totals.calls >= calls && totals.is_complete();
         if start.elapsed() >= lasts && is_enough || start.elapsed() >= lasts + LONGEST_MORE {
             break;
         }
     }
-    say(format_args!("free running: {tally}"));
-    assert!(tally.has_everything(), "something did not happen: {tally}");
-    // Who has a deadline keeps it, and who has none is not forgotten.
-    assert!(tally.worst_lateness.max(tally.worst_wait) < patience(), "{tally}");
+    say(format_args!("free running: {totals}"));
+    assert!(totals.is_complete(), "an event did not happen: {totals}");
+    // A waiter with a deadline returns in time (L3), and one without a deadline gets the lock in the end (L4).
+    assert!(totals.worst_lateness.max(totals.worst_wait) < longest_delay(), "{totals}");
 }
 
 #[test]
@@ -79,22 +79,22 @@ fn l9_the_file_never_stays() {
     let first = first_seed();
     say(format_args!("moving file: LOCKET_STRESS_SEED={first}"));
     let (start, lasts) = (Instant::now(), seconds().unwrap_or(Duration::from_secs(6)));
-    let (mut tally, mut moves) = (Tally::default(), 0);
+    let (mut totals, mut moves) = (Totals::default(), 0);
     let (mut files, mut current, mut replaced, mut missed) = (0, 0, 0, 0);
     for seed in first.. {
         let shape = Shape {
             processes: 4,
-            // So that a process has one hold, whose file the kernel tells.
+            // With one thread a process has one hold, and the kernel's table shows its file.
             threads: 1,
             lasts: Duration::from_secs(3),
             subject: Subject::Locket,
-            terrain: Terrain::Moving,
-            mistreated: true,
+            layout: Layout::Moving,
+            inject_faults: true,
             wrapper: &[],
         };
         let round = Round::play(seed, &shape);
         assert_clean(&round, seed);
-        tally.add(&round);
+        totals.add(&round);
         moves += round.moves;
         files += round.evidence.files;
         current += round.evidence.current;
@@ -106,8 +106,8 @@ fn l9_the_file_never_stays() {
     }
     say(format_args!(
         "moving file: {moves} moves, {files} files, {current} guards current, {replaced} replaced, \
-         {missed} without a directory; {tally}"
+         {missed} without a directory; {totals}"
     ));
-    assert!([moves, files, current, replaced, tally.kills, tally.forks].iter().all(|&it| it > 0));
-    assert!(tally.worst_lateness.max(tally.worst_wait) < patience(), "{tally}");
+    assert!([moves, files, current, replaced, totals.kills, totals.forks].iter().all(|&it| it > 0));
+    assert!(totals.worst_lateness.max(totals.worst_wait) < longest_delay(), "{totals}");
 }

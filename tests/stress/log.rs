@@ -1,4 +1,4 @@
-//! What a thread writes down: its calls, and what it saw while it held the lock.
+//! The log of a thread: its calls, and what it saw while it held the lock.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -7,10 +7,9 @@ use std::io::Write;
 use locket_model::{Attempt, Call, Kill, Mode, Outcome, Return, Wait};
 
 use super::clock;
-use super::orders::Orders;
+use super::config::WorkerConfig;
 
-/// Files of one thread alone: what is written when a process is killed may be torn, but then it is
-/// the end of that file and nothing else.
+/// The files of one thread. If the process is killed during a write, only the last line of a file is torn.
 pub(crate) struct Log {
     process: u32,
     thread: u32,
@@ -19,11 +18,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(orders: &Orders, thread: u32) -> Self {
-        let process = orders.process;
+    pub(crate) fn new(config: &WorkerConfig, thread: u32) -> Self {
+        let process = config.process;
         let file = |kind: &str| {
-            let path = orders.directory.join(format!("log.{kind}.{process}.{thread}"));
-            OpenOptions::new().create(true).append(true).open(path).expect("the directory is ours")
+            let path = config.directory.join(format!("log.{kind}.{process}.{thread}"));
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("the directory should be writable")
         };
         Self { process, thread, calls: file("calls"), seen: file("seen") }
     }
@@ -82,12 +85,12 @@ impl Log {
         write(&mut self.calls, call);
     }
 
-    /// This thread's child.
+    /// Records that a child of this thread was killed.
     pub(crate) fn killed(&mut self, kill: Kill) {
         write(&mut self.calls, kill);
     }
 
-    /// See [`evidence`](super::evidence).
+    /// Records a line of [`evidence`](super::evidence).
     pub(crate) fn saw(&mut self, what: impl Display) {
         let line = format!("{} {} {what}", self.process, self.thread);
         write(&mut self.seen, line);

@@ -1,5 +1,4 @@
-//! Whatever can happen to the name of a lock file, again and again. A file that has lost the name
-//! never gets it back.
+//! Moves, replaces and deletes the lock file again and again. A file that has lost the name never gets it back.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -24,13 +23,13 @@ impl Mover {
         Self { random, directory: directory.into(), number: 0 }
     }
 
-    /// How often it was moved.
+    /// Returns the number of moves.
     pub(crate) fn move_until(&mut self, over: &AtomicBool) -> usize {
         let mut moves = 0;
         while !over.load(Ordering::Relaxed) {
             match self.once() {
                 Ok(()) => moves += 1,
-                // The file was not there: nobody has made it since the last time.
+                // The file was not there: no process has created it since the last move.
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}"),
             }
             thread::sleep(Duration::from_micros(self.random.random_range(0..2000)));

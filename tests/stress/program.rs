@@ -1,4 +1,4 @@
-//! What a thread is going to do: drawn from its seed alone, whatever comes of it.
+//! The turns of a thread. They are drawn from its seed alone and do not depend on results.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::children::{Fate, parent_of};
-use super::orders::Orders;
+use super::children::{ChildEnd, parent_of};
+use super::config::WorkerConfig;
+use super::layout::Layout;
 use super::subject::Subject;
-use super::terrain::Terrain;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub(crate) enum Timeout {
     Try,
     Timed(Duration),
     Forever,
@@ -20,7 +20,7 @@ pub(crate) enum Patience {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    AtOnce,
+    Immediate,
     Yield,
     Spin(Duration),
     Sleep(Duration),
@@ -29,7 +29,7 @@ pub(crate) enum Pace {
 impl Pace {
     pub(crate) fn pass(self) {
         match self {
-            Self::AtOnce => {}
+            Self::Immediate => {}
             Self::Yield => thread::yield_now(),
             Self::Spin(time) => {
                 let start = Instant::now();
@@ -42,131 +42,142 @@ impl Pace {
     }
 }
 
-/// How an acquisition asks.
+/// The options of an acquisition.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct Request {
     pub(crate) shared: bool,
-    pub(crate) patience: Patience,
-    /// By a handle of its own.
+    pub(crate) timeout: Timeout,
+    /// Use a new handle instead of the thread's own.
     pub(crate) fresh: bool,
     pub(crate) without_signals: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
-    /// A guard, perhaps a child that inherits it, evidence under it, and its end.
+    /// Acquire a guard, perhaps fork a child that inherits it, record evidence, release.
     Guarded {
         place: usize,
-        ask: Ask,
+        request: Request,
         hold: Pace,
-        child: Option<Fate>,
+        child: Option<ChildEnd>,
     },
-    /// The same with `acquire` and `release`.
-    Kept {
+    /// The same with `acquire` and `release`, without a guard.
+    Unguarded {
         place: usize,
-        ask: Ask,
+        request: Request,
         hold: Pace,
-        child: Option<Fate>,
+        child: Option<ChildEnd>,
     },
-    /// `acquire`, and somebody will release it.
-    WildAcquire {
+    /// `acquire` without a matching `release`: any thread may release it.
+    UnpairedAcquire {
         place: usize,
-        ask: Ask,
+        request: Request,
     },
-    WildRelease {
+    UnpairedRelease {
         place: usize,
     },
     Rest(Pace),
 }
 
-/// What a child does with its life.
+/// What a child does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Childhood {
-    /// Until it lets go of what it inherited.
+pub(crate) struct ChildScript {
+    /// Before it ends the hold that it inherited.
     pub(crate) before: Pace,
-    /// Without asking whether it may.
+    /// Drop the inherited guard instead of releasing it.
     pub(crate) drops: bool,
     pub(crate) after: Pace,
     pub(crate) turns: usize,
 }
 
-/// The turns of one thread, for ever.
+/// An endless sequence of turns of one thread.
 pub(crate) struct Program {
     random: SmallRng,
-    terrain: Terrain,
+    layout: Layout,
     subject: Subject,
-    is_childs: bool,
+    is_child: bool,
 }
 
-const WILD: usize = 4;
+const UNPAIRED: usize = 4;
 
 impl Program {
-    pub(crate) fn new(orders: &Orders, thread: u32) -> Self {
-        let thread = u64::from(orders.process) << 32 | u64::from(thread);
-        let random = SmallRng::seed_from_u64(orders.seed ^ thread.wrapping_mul(0x9e37_79b9));
-        let Orders { terrain, subject, process, .. } = *orders;
-        Self { random, terrain, subject, is_childs: parent_of(process).is_some() }
+    pub(crate) fn new(config: &WorkerConfig, thread: u32) -> Self {
+        let thread = u64::from(config.process) << 32 | u64::from(thread);
+        let random = SmallRng::seed_from_u64(config.seed ^ thread.wrapping_mul(0x9e37_79b9));
+        let WorkerConfig { layout, subject, process, .. } = *config;
+        Self { random, layout, subject, is_child: parent_of(process).is_some() }
     }
 
     pub(crate) fn turn(&mut self) -> Turn {
-        let (ask, child) = (self.ask(), self.child());
-        // A child takes a moment to come into the world.
+        let (request, child) = (self.request(), self.child());
+        // Forking a child takes a while.
         let hold = if child.is_some() { Pace::Sleep(self.micros(0..2000)) } else { self.pace() };
-        if self.terrain == Terrain::Moving {
-            return Turn::Guarded { place: 0, ask, hold, child };
+        if self.layout == Layout::Moving {
+            return Turn::Guarded { place: 0, request, hold, child };
         }
-        let place = self.random.random_range(0..WILD);
+        let place = self.random.random_range(0..UNPAIRED);
         let kind = self.random.random_range(0..100);
         if self.subject != Subject::Locket {
-            return Turn::Guarded { place: 0, ask: Ask { shared: false, ..ask }, hold, child };
+            return Turn::Guarded {
+                place: 0,
+                request: Request { shared: false, ..request },
+                hold,
+                child,
+            };
         }
         match kind {
-            0..60 => Turn::Guarded { place, ask, hold, child },
-            // A release ends the oldest hold there is: were it shared, perhaps another thread's.
-            60..75 => Turn::Kept { place, ask: Ask { shared: false, ..ask }, hold, child },
-            75..82 => Turn::WildAcquire { place: WILD, ask: ask.not_forever() },
-            82..90 => Turn::WildRelease { place: WILD },
-            90..95 => Turn::Guarded { place: WILD, ask: ask.not_forever(), hold, child },
+            0..60 => Turn::Guarded { place, request, hold, child },
+            // A release ends the oldest hold. Were that shared, it could be another thread's.
+            60..75 => Turn::Unguarded {
+                place,
+                request: Request { shared: false, ..request },
+                hold,
+                child,
+            },
+            75..82 => Turn::UnpairedAcquire { place: UNPAIRED, request: request.bounded() },
+            82..90 => Turn::UnpairedRelease { place: UNPAIRED },
+            90..95 => Turn::Guarded { place: UNPAIRED, request: request.bounded(), hold, child },
             _ => Turn::Rest(hold),
         }
     }
 
-    fn ask(&mut self) -> Ask {
-        let patience = match self.random.random_range(0..10) {
-            0..3 => Patience::Try,
-            3..7 => Patience::Timed(self.micros(0..10_000)),
-            _ => Patience::Forever,
+    fn request(&mut self) -> Request {
+        let timeout = match self.random.random_range(0..10) {
+            0..3 => Timeout::Try,
+            3..7 => Timeout::Timed(self.micros(0..10_000)),
+            _ => Timeout::Forever,
         };
-        let ask = Ask {
+        let request = Request {
             shared: self.random.random_ratio(1, 4),
-            patience,
+            timeout,
             fresh: self.random.random_ratio(1, 8),
             without_signals: self.random.random_ratio(1, 32),
         };
-        if self.is_childs { ask.not_forever() } else { ask }
+        if self.is_child { request.bounded() } else { request }
     }
 
-    fn child(&mut self) -> Option<Fate> {
-        let holds = self.subject.holds_a_child()?;
-        let is_born = self.random.random_ratio(1, holds) && !self.is_childs;
-        let fate = if self.random.random_ratio(1, 2) { Fate::Exits } else { Fate::IsKilled };
-        is_born.then_some(fate)
+    fn child(&mut self) -> Option<ChildEnd> {
+        let holds = self.subject.holds_per_child()?;
+        let is_born = self.random.random_ratio(1, holds) && !self.is_child;
+        let ending =
+            if self.random.random_ratio(1, 2) { ChildEnd::Exits } else { ChildEnd::IsKilled };
+        is_born.then_some(ending)
     }
 
-    pub(crate) fn childhood(&mut self) -> Childhood {
+    pub(crate) fn child_script(&mut self) -> ChildScript {
         let lingers = Pace::Sleep(self.micros(0..30_000));
         let (before, after) = match self.random.random_range(0..3) {
-            0 => (lingers, Pace::AtOnce),
-            1 => (Pace::AtOnce, lingers),
-            _ => (Pace::AtOnce, Pace::AtOnce),
+            0 => (lingers, Pace::Immediate),
+            1 => (Pace::Immediate, lingers),
+            _ => (Pace::Immediate, Pace::Immediate),
         };
         let (drops, turns) = (self.random.random(), self.random.random_range(0..8));
-        Childhood { before, drops, after, turns }
+        ChildScript { before, drops, after, turns }
     }
 
     fn pace(&mut self) -> Pace {
         match self.random.random_range(0..100) {
-            0..50 => Pace::AtOnce,
+            0..50 => Pace::Immediate,
             50..75 => Pace::Yield,
             75..97 => Pace::Spin(self.micros(0..50)),
             _ => Pace::Sleep(self.micros(0..1000)),
@@ -178,31 +189,31 @@ impl Program {
     }
 }
 
-impl Ask {
-    /// Where a hold may last as long as its process, nobody waits for its end.
-    fn not_forever(self) -> Self {
-        let patience = match self.patience {
-            Patience::Forever => Patience::Try,
-            patience => patience,
+impl Request {
+    /// Replaces an untimed wait. Where a hold can last as long as its process, a thread must not wait for its end.
+    fn bounded(self) -> Self {
+        let timeout = match self.timeout {
+            Timeout::Forever => Timeout::Try,
+            timeout => timeout,
         };
-        Self { patience, ..self }
+        Self { timeout, ..self }
     }
 }
 
-/// The same seed, the same turns: and not those of another thread, process or seed.
+/// The same seed gives the same turns; another seed, process or thread gives others.
 #[test]
-fn a_seed_is_a_program() {
+fn a_seed_determines_the_turns() {
     let turns = |seed, process, thread| {
-        let orders = Orders {
+        let config = WorkerConfig {
             process,
             threads: 2,
             seed,
             until: 0,
             subject: Subject::Locket,
-            terrain: Terrain::Still,
+            layout: Layout::Fixed,
             directory: std::path::PathBuf::new(),
         };
-        let mut program = Program::new(&orders, thread);
+        let mut program = Program::new(&config, thread);
         (0..100).map(|_| format!("{:?}", program.turn())).collect::<Vec<_>>()
     };
     assert_eq!(turns(1, 1, 0), turns(1, 1, 0));

@@ -1,4 +1,4 @@
-//! What is put to the test: the lock; and for the harness's own test, locks that are none.
+//! The lock under test, and, for the tests of the harness, locks that do not lock.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,20 +10,20 @@ use locket::{Guard, Lock, LockError, lock_file};
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
 
-use super::program::{Ask, Patience};
+use super::program::{Request, Timeout};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Locket,
-    /// Says that it locks.
+    /// Reports success and locks nothing.
     Nothing,
-    /// Locks, and takes its file away when it is done.
+    /// Locks, and deletes its file on release.
     Unlinking,
-    /// The other kind of lock that Unix has, which threads of one process share.
+    /// `fcntl(2)` locks, which belong to the process: the threads of a process do not exclude each other.
     Posix,
-    /// Unlocks in a child what its parent holds.
+    /// A child unlocks what its parent holds.
     Freeing,
-    /// Locks for itself alone, and says "held" for no reason, too.
+    /// Locks correctly, but reports contention at times although the lock is free.
     Refusing,
 }
 
@@ -39,8 +39,8 @@ impl Subject {
     pub(crate) const ALL: [Self; 6] =
         [Self::Locket, Self::Nothing, Self::Unlinking, Self::Posix, Self::Freeing, Self::Refusing];
 
-    /// How many of its holds it takes for one to see a child born; `None` if its processes have none.
-    pub(crate) fn holds_a_child(self) -> Option<u32> {
+    /// Returns `n` if one in `n` holds forks a child, and `None` if none does.
+    pub(crate) fn holds_per_child(self) -> Option<u32> {
         match self {
             Self::Locket => Some(24),
             Self::Freeing => Some(8),
@@ -48,48 +48,48 @@ impl Subject {
         }
     }
 
-    /// `None`: it was held by somebody else, at the deadline too.
-    pub(crate) fn lock(self, lock: &Lock, ask: Ask) -> Result<Option<Hold>, LockError> {
+    /// Acquires. Returns `None` if the lock was held, at the deadline too.
+    pub(crate) fn lock(self, lock: &Lock, request: Request) -> Result<Option<Hold>, LockError> {
         let path = lock.path();
         match self {
             Self::Locket => answer(lock.lock().map(Hold::Guard)),
             Self::Nothing => Ok(Some(Hold::Nothing)),
             Self::Unlinking => {
-                let hold = attempt_by_deadline(path, ask, try_flock);
+                let hold = attempt_by_deadline(path, request, try_flock);
                 Ok(hold?.map(|file| Hold::Unlinking(file, path.into())))
             }
-            Self::Freeing => Ok(attempt_by_deadline(path, ask, try_flock)?.map(Hold::Freeing)),
+            Self::Freeing => Ok(attempt_by_deadline(path, request, try_flock)?.map(Hold::Freeing)),
             Self::Posix => {
-                let hold = attempt_by_deadline(path, ask, |file| {
+                let hold = attempt_by_deadline(path, request, |file| {
                     fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
                 });
                 Ok(hold?.map(Hold::File))
             }
             Self::Refusing => {
-                let refuses = matches!(ask.patience, Patience::Try) && ask.fresh;
+                let refuses = matches!(request.timeout, Timeout::Try) && request.fresh;
                 if refuses { Ok(None) } else { answer(lock.lock().map(Hold::Guard)) }
             }
         }
     }
 }
 
-/// A handle with the options of this acquisition.
-pub(crate) fn handle(known: &Lock, ask: Ask) -> Lock {
-    let lock = if ask.fresh { lock_file(known.path()) } else { known.clone() };
-    let lock = if ask.shared { lock.shared() } else { lock };
-    let lock = if ask.without_signals {
+/// Returns a handle with the options of this acquisition.
+pub(crate) fn handle(known: &Lock, request: Request) -> Lock {
+    let lock = if request.fresh { lock_file(known.path()) } else { known.clone() };
+    let lock = if request.shared { lock.shared() } else { lock };
+    let lock = if request.without_signals {
         lock.use_signals(false).retry_period(Duration::from_millis(1))
     } else {
         lock
     };
-    match ask.patience {
-        Patience::Try => lock.timeout(Duration::ZERO),
-        Patience::Timed(timeout) => lock.timeout(timeout),
-        Patience::Forever => lock,
+    match request.timeout {
+        Timeout::Try => lock.timeout(Duration::ZERO),
+        Timeout::Timed(timeout) => lock.timeout(timeout),
+        Timeout::Forever => lock,
     }
 }
 
-/// Contention is no error here.
+/// Turns contention into `None`.
 pub(crate) fn answer<T>(result: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -98,19 +98,19 @@ pub(crate) fn answer<T>(result: Result<T, LockError>) -> Result<Option<T>, LockE
     }
 }
 
-/// The attempts of a lock that is none: nobody minds how it waits.
+/// Retries until the deadline. This serves broken locks alone, so it may poll.
 fn attempt_by_deadline(
     path: &Path,
-    ask: Ask,
+    request: Request,
     attempt: impl Fn(&File) -> Result<(), Errno>,
 ) -> Result<Option<File>, LockError> {
     let start = Instant::now();
-    let timeout = match ask.patience {
-        Patience::Try => Some(Duration::ZERO),
-        Patience::Timed(timeout) => Some(timeout),
-        Patience::Forever => None,
+    let timeout = match request.timeout {
+        Timeout::Try => Some(Duration::ZERO),
+        Timeout::Timed(timeout) => Some(timeout),
+        Timeout::Forever => None,
     };
-    // Opened once, as programs do that do not think of the file's name again.
+    // Opened once, as by a program that does not check whether the name still leads to the file.
     let file = open(path).expect("the lock file can be made");
     loop {
         let last = timeout.is_some_and(|timeout| start.elapsed() >= timeout);
@@ -139,7 +139,7 @@ impl Hold {
         match self {
             Self::Guard(guard) => guard.release()?,
             Self::Unlinking(file, path) => {
-                // Somebody else may have been faster.
+                // Another process may have deleted it.
                 let _ = fs::remove_file(path);
                 drop(file);
             }

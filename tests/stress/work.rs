@@ -1,6 +1,6 @@
-//! A worker: its threads take turns until the time is over.
+//! A worker: its threads take turns until the end of the round.
 
-mod childhood;
+mod child_script;
 
 use std::io;
 use std::path::Path;
@@ -10,36 +10,36 @@ use std::time::Duration;
 use locket::{Lock, LockError, State, lock_file};
 use locket_model::{Mode, Outcome};
 
-use super::children::{self, Child, Fate};
+use super::children::{self, Child, ChildEnd};
 use super::clock;
-use super::held;
+use super::config::WorkerConfig;
+use super::critical_section;
+use super::layout::{Layout, Place, inode};
 use super::log::Log;
-use super::orders::Orders;
-use super::program::{Ask, Pace, Patience, Program, Turn};
+use super::program::{Pace, Program, Request, Timeout, Turn};
 use super::subject::{Hold, answer, handle};
-use super::terrain::{Place, Terrain, inode};
 
-pub(crate) fn work(orders: &Orders) {
-    let places = orders.terrain.places(&orders.directory);
+pub(crate) fn work(config: &WorkerConfig) {
+    let places = config.layout.places(&config.directory);
     thread::scope(|scope| {
-        for thread in 0..orders.threads {
+        for thread in 0..config.threads {
             let places = &places;
-            scope.spawn(move || Worker::new(orders, places, thread).work());
+            scope.spawn(move || Worker::new(config, places, thread).work());
         }
     });
-    // What is held for the process ends with it, but here by calls that the log tells of.
-    Worker::new(orders, &places, orders.threads).release_the_wild();
+    // A process end would release the unguarded holds too. They are released by calls here, so that the log shows them.
+    Worker::new(config, &places, config.threads).release_unpaired();
 }
 
 struct Worker<'a> {
-    orders: &'a Orders,
+    config: &'a WorkerConfig,
     places: &'a [Place],
     handles: Vec<Lock>,
     program: Program,
     log: Log,
     thread: u32,
     guards: u64,
-    /// Those that live, and how many there were.
+    /// The children that live.
     children: Vec<Child>,
     born: u32,
 }
@@ -47,13 +47,13 @@ struct Worker<'a> {
 type Tried<T> = Result<Option<T>, LockError>;
 
 impl<'a> Worker<'a> {
-    fn new(orders: &'a Orders, places: &'a [Place], thread: u32) -> Self {
+    fn new(config: &'a WorkerConfig, places: &'a [Place], thread: u32) -> Self {
         Self {
-            orders,
+            config,
             places,
             handles: places.iter().map(|place| lock_file(&place.path)).collect(),
-            program: Program::new(orders, thread),
-            log: Log::new(orders, thread),
+            program: Program::new(config, thread),
+            log: Log::new(config, thread),
             thread,
             guards: 0,
             children: vec![],
@@ -62,59 +62,63 @@ impl<'a> Worker<'a> {
     }
 
     fn work(mut self) {
-        while clock::now() < self.orders.until {
-            self.look_after_children();
+        while clock::now() < self.config.until {
+            self.reap_children();
             self.turn();
         }
         while !self.children.is_empty() {
-            self.look_after_children();
+            self.reap_children();
             thread::sleep(Duration::from_millis(1));
         }
     }
 
     fn turn(&mut self) {
         match self.program.turn() {
-            Turn::Guarded { place, ask, hold, child } => self.guarded(place, ask, hold, child),
-            Turn::Kept { place, ask, hold, child } => self.kept(place, ask, hold, child),
-            Turn::WildAcquire { place, ask } => _ = self.acquire(place, ask),
-            Turn::WildRelease { place } => _ = self.release(place),
+            Turn::Guarded { place, request, hold, child } => {
+                self.guarded(place, request, hold, child);
+            }
+            Turn::Unguarded { place, request, hold, child } => {
+                self.unguarded(place, request, hold, child);
+            }
+            Turn::UnpairedAcquire { place, request } => _ = self.acquire(place, request),
+            Turn::UnpairedRelease { place } => _ = self.release(place),
             Turn::Rest(pace) => pace.pass(),
         }
     }
 
-    fn release_the_wild(&mut self) {
-        for (number, _) in self.places.iter().enumerate().filter(|(_, place)| place.is_wild) {
+    fn release_unpaired(&mut self) {
+        for (number, _) in self.places.iter().enumerate().filter(|(_, place)| place.is_unpaired) {
             while self.release(number) == Outcome::Released {}
         }
     }
 
-    fn guarded(&mut self, number: usize, ask: Ask, hold: Pace, child: Option<Fate>) {
+    fn guarded(&mut self, number: usize, request: Request, hold: Pace, child: Option<ChildEnd>) {
         let guard = u64::from(self.thread) << 32 | self.guards;
         self.guards += 1;
         let place = &self.places[number];
         let id = (path_number(number), place.file, Some(guard));
-        let lock = handle(&self.handles[number], ask);
-        let subject = self.orders.subject;
-        let moves = self.orders.terrain == Terrain::Moving;
+        let lock = handle(&self.handles[number], request);
+        let subject = self.config.subject;
+        let moves = self.config.layout == Layout::Moving;
         let (tried, file) = self.log.acquire(
             id,
-            request(ask),
+            mode_and_timeout(request),
             || {
-                let tried = subject.lock(&lock, ask);
+                let tried = subject.lock(&lock, request);
                 let is_held = moves && matches!(tried, Ok(Some(_)));
-                (tried, if is_held { held::file_in_kernel() } else { place.file })
+                (tried, if is_held { critical_section::locked_file() } else { place.file })
             },
             |(tried, file)| (*file, outcome_of(tried)),
         );
         let Some(got) = self.got(tried) else { return };
-        if let Some(me) = self.bears(child) {
-            children::live(|| self.grow_up(me, Some(got)));
+        if let Some(me) = self.fork_child(child) {
+            children::run_in_child(|| self.run_child(me, Some(got)));
         }
         match file {
             Some(file) => {
-                self.evidence(number, file, ask, hold);
+                self.evidence(number, file, request, hold);
                 if moves {
-                    self.ask_guard(&place.path, &got, file);
+                    self.check_is_current(&place.path, &got, file);
                 }
             }
             None => self.log.saw("failed the kernel shows no lock, or more than one"),
@@ -126,31 +130,33 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn kept(&mut self, number: usize, ask: Ask, hold: Pace, child: Option<Fate>) {
-        if !self.acquire(number, ask) {
+    fn unguarded(&mut self, number: usize, request: Request, hold: Pace, child: Option<ChildEnd>) {
+        if !self.acquire(number, request) {
             return;
         }
-        if let Some(me) = self.bears(child) {
-            children::live(|| self.grow_up(me, None));
+        if let Some(me) = self.fork_child(child) {
+            children::run_in_child(|| self.run_child(me, None));
         }
         if let Some(file) = self.places[number].file {
             let state = self.handles[number].state();
             if state != State::HeldExclusive {
                 self.log.saw(format_args!("failed it is held, and the state is {state:?}"));
             }
-            self.evidence(number, file, ask, hold);
+            self.evidence(number, file, request, hold);
         }
         if self.release(number) != Outcome::Released {
             self.log.saw("failed to release what was held");
         }
     }
 
-    /// Is it held now?
-    fn acquire(&mut self, number: usize, ask: Ask) -> bool {
-        let lock = handle(&self.handles[number], ask);
+    /// Returns whether the lock is held now.
+    fn acquire(&mut self, number: usize, request: Request) -> bool {
+        let lock = handle(&self.handles[number], request);
         let id = (path_number(number), self.places[number].file, None);
         let acquire = || answer(lock.acquire());
-        let tried = self.log.acquire(id, request(ask), acquire, |tried| (None, outcome_of(tried)));
+        let tried = self
+            .log
+            .acquire(id, mode_and_timeout(request), acquire, |tried| (None, outcome_of(tried)));
         self.got(tried).is_some()
     }
 
@@ -162,8 +168,8 @@ impl<'a> Worker<'a> {
 
     fn got<T>(&mut self, tried: Tried<T>) -> Option<T> {
         tried.unwrap_or_else(|error| {
-            // A moving directory is not there at times.
-            let moves = self.orders.terrain == Terrain::Moving;
+            // A moving directory does not exist at times.
+            let moves = self.config.layout == Layout::Moving;
             let text = error.to_string();
             let is_missing = io::Error::from(error).kind() == io::ErrorKind::NotFound;
             let word = if moves && is_missing { "missed" } else { "failed" };
@@ -172,29 +178,33 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn evidence(&mut self, number: usize, file: u64, ask: Ask, hold: Pace) {
-        let Orders { process, directory, .. } = self.orders;
-        if self.places[number].is_wild {
-            // Guards are proof even there, but the holds beside them are not.
+    fn evidence(&mut self, number: usize, file: u64, request: Request, hold: Pace) {
+        let WorkerConfig { process, directory, .. } = self.config;
+        if self.places[number].is_unpaired {
+            // A guard is certain even here, but unguarded holds beside it are not.
             hold.pass();
-        } else if ask.shared {
-            held::beside_others(directory, file, hold, &mut self.log);
+        } else if request.shared {
+            critical_section::check_shared(directory, file, hold, &mut self.log);
         } else {
             let me = format!("{process}.{}.{}", self.thread, clock::now());
-            held::alone(directory, file, &me, hold, &mut self.log);
+            critical_section::check_exclusive(directory, file, &me, hold, &mut self.log);
         }
     }
 
-    /// The name never comes back to a file that has lost it: so what it names before and after
-    /// the question bounds the answer.
-    fn ask_guard(&mut self, path: &Path, held: &Hold, file: u64) {
-        let Some(guard) = held.guard() else { return };
+    /// Checks `Guard::is_current`. A file that has lost the name never gets it back, so a look before and a look after the call
+    /// bound its answer.
+    fn check_is_current(&mut self, path: &Path, hold: &Hold, file: u64) {
+        let Some(guard) = hold.guard() else { return };
         let before = inode(path) == Some(file);
         let current = guard.is_current();
         let after = inode(path) == Some(file);
         match current {
-            Ok(true) if !before => self.log.saw("failed the guard trusts a file without the name"),
-            Ok(false) if after => self.log.saw("failed the guard mistrusts a file with the name"),
+            Ok(true) if !before => {
+                self.log.saw("failed is_current is true of a file without the name");
+            }
+            Ok(false) if after => {
+                self.log.saw("failed is_current is false of a file with the name");
+            }
             Ok(current) => self.log.saw(if current { "current" } else { "replaced" }),
             Err(error) => self.log.saw(format_args!("failed {error}")),
         }
@@ -205,14 +215,16 @@ fn path_number(number: usize) -> u32 {
     u32::try_from(number).expect("there are few")
 }
 
-/// The mode, and the timeout in nanoseconds.
-fn request(ask: Ask) -> (Mode, Option<u64>) {
-    let timeout = match ask.patience {
-        Patience::Try => Some(0),
-        Patience::Timed(timeout) => Some(timeout.as_nanos().try_into().expect("it is short")),
-        Patience::Forever => None,
+/// Returns the mode, and the timeout in nanoseconds.
+fn mode_and_timeout(request: Request) -> (Mode, Option<u64>) {
+    let timeout = match request.timeout {
+        Timeout::Try => Some(0),
+        Timeout::Timed(timeout) => {
+            Some(timeout.as_nanos().try_into().expect("it fits into 64 bits"))
+        }
+        Timeout::Forever => None,
     };
-    (if ask.shared { Mode::Shared } else { Mode::Exclusive }, timeout)
+    (if request.shared { Mode::Shared } else { Mode::Exclusive }, timeout)
 }
 
 fn outcome_of<T>(tried: &Tried<T>) -> Outcome {

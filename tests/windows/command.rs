@@ -1,12 +1,12 @@
-//! The command where the system does not tell who holds a lock:
-//! - `locket status` says that it cannot know, and not that nobody does;
-//! - `locket wait` and a refused `locket run` know that somebody does, and name nobody.
+//! The command on Windows, where the system does not report lock holders:
+//! - `locket status` says that the holders are unknown, and not that the lock is free;
+//! - `locket wait` and a refused `locket run` report a holder without a name.
 
 use std::path::Path;
 
 use crate::support::{Outcome, PATIENCE, Scratch};
 
-/// The code, and all that was said.
+/// Runs locket. Returns the exit code and the output, standard error included.
 fn locket(arguments: &[&str], path: &Path) -> Result<(Option<i32>, String), std::io::Error> {
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_locket-command"));
     let output = command.args(arguments).arg(path).timeout(PATIENCE).output()?;
@@ -26,7 +26,7 @@ fn l12_status_does_not_guess() -> Outcome {
 }
 
 #[test]
-fn wait_tells_whether_it_is_free() -> Outcome {
+fn wait_reports_whether_the_lock_is_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     assert_eq!(locket(&["wait", "-n"], &path)?, (Some(0), String::new()));

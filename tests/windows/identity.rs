@@ -1,72 +1,74 @@
-//! - L9: a hold is on the file that the path names at the moment of acquisition, whatever becomes
-//!   of the one that was there before.
+//! - L9: a hold is on the file to which the path leads at the moment of acquisition, whatever happens to an earlier file.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use locket::{Action, LockError, State, lock_file};
+use locket::{Action, State, lock_file};
 
 use crate::support::{Outcome, Peer, Scratch};
 use crate::system::is_real_windows;
 
-struct Fate {
+struct Replacement {
     name: &'static str,
-    befall: fn(&Path) -> io::Result<()>,
-    /// Why Wine cannot show it.
+    apply: fn(&Path) -> io::Result<()>,
+    /// Why Wine cannot do it.
     wine: Option<&'static str>,
 }
 
-/// What may happen to a lock file behind everybody's back.
-const FATES: [Fate; 4] = [
-    Fate {
+/// What another program can do to a lock file.
+const REPLACEMENTS: [Replacement; 4] = [
+    Replacement {
         name: "renamed away",
-        befall: |path| fs::rename(path, path.with_extension("old")),
+        apply: |path| fs::rename(path, path.with_extension("old")),
         wine: None,
     },
-    Fate {
-        name: "renamed away and made anew",
-        befall: |path| {
+    Replacement {
+        name: "renamed away and created again",
+        apply: |path| {
             fs::rename(path, path.with_extension("old"))?;
             File::create_new(path).map(drop)
         },
         wine: None,
     },
-    Fate {
+    Replacement {
         name: "another renamed over it",
-        befall: |path| {
+        apply: |path| {
             File::create_new(path.with_extension("new"))?;
             fs::rename(path.with_extension("new"), path)
         },
         wine: Some("Wine renames nothing over an open file"),
     },
-    Fate {
+    Replacement {
         name: "deleted",
-        befall: |path| fs::remove_file(path),
+        apply: |path| fs::remove_file(path),
         wine: Some("Wine keeps the name of an open file"),
     },
 ];
 
-fn for_every_fate(check: &str, mut body: impl FnMut(&Scratch, &dyn Fn()) -> Outcome) -> Outcome {
-    for Fate { name, befall, wine } in FATES {
+fn for_every_replacement(
+    check: &str,
+    mut body: impl FnMut(&Scratch, &dyn Fn()) -> Outcome,
+) -> Outcome {
+    for Replacement { name, apply, wine } in REPLACEMENTS {
         if wine.is_some_and(|wine| !is_real_windows(&format!("{check} ({name})"), wine)) {
             continue;
         }
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        body(&scratch, &|| befall(&path).unwrap_or_else(|error| panic!("{name}: {error}")))
+        body(&scratch, &|| apply(&path).unwrap_or_else(|error| panic!("{name}: {error}")))
             .map_err(|error| format!("{name}: {error}"))?;
-        eprintln!("{name}: ok"); // Shown if the next one fails.
+        eprintln!("{name}: ok"); // Printed if the next replacement fails.
     }
     Ok(())
 }
 
 #[test]
-fn l9_the_guard_tells() -> Outcome {
-    for_every_fate("l9_the_guard_tells", |scratch, befall| {
+fn l9_a_guard_reports_a_replaced_file() -> Outcome {
+    for_every_replacement("l9_a_guard_reports_a_replaced_file", |scratch, replace| {
         let guard = scratch.lock().lock()?;
         assert!(guard.is_current()?);
-        befall();
+        replace();
         assert!(!guard.is_current()?);
         assert_eq!(scratch.lock().state(), State::HeldExclusive, "it is still held");
         guard.release()?;
@@ -75,11 +77,11 @@ fn l9_the_guard_tells() -> Outcome {
 }
 
 #[test]
-fn l9_a_kept_descriptor_is_not_trusted() -> Outcome {
-    for_every_fate("l9_a_kept_descriptor_is_not_trusted", |scratch, befall| {
+fn l9_an_idle_handle_is_verified_before_reuse() -> Outcome {
+    for_every_replacement("l9_an_idle_handle_is_verified_before_reuse", |scratch, replace| {
         let lock = scratch.lock();
         lock.lock()?.release()?;
-        befall();
+        replace();
         let guard = lock.try_lock()?;
         assert!(guard.is_current()?);
         let mut other = Peer::with_handle("a", scratch.lock_path(), "");
@@ -91,8 +93,8 @@ fn l9_a_kept_descriptor_is_not_trusted() -> Outcome {
 }
 
 #[test]
-fn l9_a_waiter_moves_on() -> Outcome {
-    for_every_fate("l9_a_waiter_moves_on", |scratch, befall| {
+fn l9_a_waiter_moves_to_the_replacement_file() -> Outcome {
+    for_every_replacement("l9_a_waiter_moves_to_the_replacement_file", |scratch, replace| {
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
         let mut waiter = Peer::with_handle("a", &path, "");
@@ -100,11 +102,11 @@ fn l9_a_waiter_moves_on() -> Outcome {
         holder.ok("acquire a");
         waiter.start_waiting("w", "lock a g", &path);
         waiter.start_waiting("t", "lock timed h", &path);
-        befall();
+        replace();
         waiter.assert_waiting("w");
         waiter.assert_waiting("t");
         holder.ok("release a");
-        // They are two, and one waits for the other now.
+        // The two waiters exclude each other, so one of them waits for the other now.
         let first =
             if waiter_is_done(&mut waiter) { ["w", "g", "t", "h"] } else { ["t", "h", "w", "g"] };
         for pair in first.chunks(2) {
@@ -117,7 +119,7 @@ fn l9_a_waiter_moves_on() -> Outcome {
     })
 }
 
-/// Which of the two was first?
+/// Waits until a waiter has the lock. Returns whether that is the untimed one.
 fn waiter_is_done(waiter: &mut Peer) -> bool {
     let mut done = [false, false];
     crate::support::until("one of them has the lock", || {
@@ -127,17 +129,17 @@ fn waiter_is_done(waiter: &mut Peer) -> bool {
     done[0]
 }
 
-/// Whoever holds the old file for ever is in nobody's way for longer than the deadline.
+/// A holder that keeps the old file forever does not delay a timed waiter beyond its deadline.
 #[test]
-fn l9_the_deadline_finds_the_new_file() -> Outcome {
-    for_every_fate("l9_the_deadline_finds_the_new_file", |scratch, befall| {
+fn l9_a_timed_waiter_gets_the_replacement_file() -> Outcome {
+    for_every_replacement("l9_a_timed_waiter_gets_the_replacement_file", |scratch, replace| {
         let path = scratch.lock_path();
         let mut holder = Peer::with_handle("a", &path, "");
-        // Long enough for it to happen meanwhile, on a busy machine too.
+        // Long enough for the replacement to happen during the wait, on a busy machine too.
         let mut waiter = Peer::with_handle("a", &path, "timeout=3000");
         holder.ok("acquire a");
         waiter.start_waiting("w", "lock a g", &path);
-        befall();
+        replace();
         waiter.wait_ok("w");
         assert_eq!(waiter.ok("is_current g"), "true");
         Ok(())
@@ -145,7 +147,7 @@ fn l9_the_deadline_finds_the_new_file() -> Outcome {
 }
 
 #[test]
-fn l9_a_file_is_itself_wherever_it_has_been() -> Outcome {
+fn l9_a_file_renamed_away_and_back_is_current() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().lock()?;
@@ -161,7 +163,7 @@ fn l9_a_file_is_itself_wherever_it_has_been() -> Outcome {
 }
 
 #[test]
-fn l9_a_directory_in_its_place_is_no_lock_file() -> Outcome {
+fn l9_a_directory_in_place_of_the_file_is_an_error() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().lock()?;

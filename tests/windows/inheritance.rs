@@ -1,9 +1,9 @@
-//! - L11: children do not inherit a descriptor.
-//! - L12: what Windows cannot do, passing a hold on to children, is an error.
+//! - L11: children do not inherit the file.
+//! - L12: passing a hold on to a child is not supported on Windows, and is an error.
 
 use std::io::ErrorKind;
 
-use locket::{Action, LockError, State, lock_file};
+use locket::{Action, State, lock_file};
 
 use crate::support::{Outcome, Peer, Scratch, until};
 use crate::system::{is_alive, open};
@@ -12,9 +12,9 @@ use crate::system::{is_alive, open};
 fn l11_children_inherit_nothing() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    // The child waits for this lock, and so lives until it is released.
+    // The child waits for this lock, so it lives until the lock is released.
     let gate = scratch.join("gate.lock");
-    let closed = lock_file(&gate).lock()?;
+    let gate_lock = lock_file(&gate).lock()?;
 
     let mut peer = Peer::with_handle("a", &path, "");
     peer.ok("lock a g");
@@ -23,17 +23,17 @@ fn l11_children_inherit_nothing() -> Outcome {
     let child = child.parse().expect("a process id is a number");
     peer.kill();
 
-    // Nobody else may have it open: only if nobody has it open already, this is granted.
-    until("the last descriptor is closed", || open(&path, 0).is_ok());
+    // Opening with a share mode of 0 succeeds only if no other handle is open.
+    until("the last handle is closed", || open(&path, 0).is_ok());
     scratch.lock().try_lock()?.release()?;
-    assert!(is_alive(child), "it would have nothing to inherit");
-    drop(closed);
+    assert!(is_alive(child), "the child should still run");
+    drop(gate_lock);
     until("the child ends", || !is_alive(child));
     Ok(())
 }
 
 #[test]
-fn l12_a_hold_cannot_be_bequeathed() -> Outcome {
+fn l12_inherit_on_exec_is_unsupported() -> Outcome {
     let scratch = Scratch::new();
     match scratch.lock().lock()?.inherit_on_exec() {
         Err(error) if error.action() == Action::Inherit => {

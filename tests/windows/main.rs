@@ -1,6 +1,6 @@
-//! What is different on Windows: one file a subject, which opens with the laws it checks.
+//! Tests of what differs on Windows. Each file has one subject, and opens with the laws that it checks.
 //!
-//! What Wine cannot show says `SKIPPED ...: real Windows only` there.
+//! A check that Wine cannot make prints `SKIPPED ...: real Windows only` there.
 #![cfg(windows)]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 

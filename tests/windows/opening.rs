@@ -1,5 +1,5 @@
-//! - L12: what is no lock file is an error that says so.
-//! - L1, L8: what can be read can be locked, and is created if it is missing.
+//! - L12: a path that cannot be a lock file is an error that says why.
+//! - L1, L8: a file that can be read can be locked, and a missing one is created.
 //! - L10: spellings of one path exclude each other.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::os::windows::fs::symlink_file;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use locket::{Action, LockError, lock_file};
+use locket::{Action, lock_file};
 
 use crate::support::{Outcome, Scratch, skip, until};
 use crate::system::is_real_windows;
@@ -25,13 +25,13 @@ fn assert_refused(path: impl AsRef<Path>, expected: Action, kind: ErrorKind) {
 }
 
 #[test]
-fn l12_a_directory_is_no_lock_file() {
+fn l12_a_directory_cannot_be_locked() {
     let scratch = Scratch::new();
     assert_refused(scratch.path(), Action::Open, ErrorKind::IsADirectory);
 }
 
 #[test]
-fn l12_a_missing_parent_is_not_made() {
+fn l12_a_missing_parent_is_not_created() {
     let scratch = Scratch::new();
     let parent = scratch.join("missing");
     assert_refused(parent.join("test.lock"), Action::Create, ErrorKind::NotFound);
@@ -39,30 +39,30 @@ fn l12_a_missing_parent_is_not_made() {
 }
 
 #[test]
-fn l12_paths_that_no_file_can_have() {
+fn l12_invalid_paths_are_errors() {
     assert_refused("", Action::Open, ErrorKind::InvalidInput);
     assert_refused("a\0b", Action::Open, ErrorKind::InvalidInput);
 }
 
-/// It can be opened, and has no bytes to lock.
+/// A device can be opened, but has no bytes to lock.
 #[test]
-fn l12_a_device_is_no_lock_file() {
+fn l12_a_device_cannot_be_locked() {
     for device in ["NUL", r"\\.\NUL"] {
-        let error = lock_file(device).try_lock().expect_err("it is no file");
+        let error = lock_file(device).try_lock().expect_err("a device is no file");
         assert!(error.action() == Action::Lock, "{error}");
     }
 }
 
-/// No waiting would help.
+/// Waiting cannot help, so the error comes immediately.
 #[test]
-fn l12_what_is_no_lock_file_is_not_waited_for() {
+fn l12_a_path_that_cannot_be_locked_is_not_retried() {
     let scratch = Scratch::new();
     let missing = scratch.join("missing").join("test.lock");
     for path in [scratch.path(), &missing, Path::new("NUL")] {
         let lock = lock_file(path);
         let waiter = thread::spawn(move || lock.lock().map(drop));
         until("the waiter gives up", || waiter.is_finished());
-        waiter.join().expect("no panic").expect_err("it is no lock file");
+        waiter.join().expect("no panic").expect_err("it cannot be a lock file");
     }
 }
 
@@ -112,7 +112,7 @@ fn spellings(scratch: &Scratch, path: &Path) -> Result<Vec<PathBuf>> {
     ])
 }
 
-/// More than the 260 characters that Windows was made for.
+/// Longer than 260 characters, the limit of `MAX_PATH`.
 #[test]
 fn l1_a_long_path_is_locked() -> Outcome {
     let scratch = Scratch::new();
@@ -129,8 +129,8 @@ fn l1_a_long_path_is_locked() -> Outcome {
 }
 
 #[test]
-fn l12_a_link_is_not_followed_on_request() -> Outcome {
-    let check = "l12_a_link_is_not_followed_on_request";
+fn l12_follow_links_false_rejects_a_link() -> Outcome {
+    let check = "l12_follow_links_false_rejects_a_link";
     if !is_real_windows(check, "Wine makes no symbolic links") {
         return Ok(());
     }

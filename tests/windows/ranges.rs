@@ -1,16 +1,15 @@
-//! - L1, L14: a hold is on every byte that the file can have, byte 0 among them; whoever locks one
-//!   of them excludes, and is excluded.
-//! - L8: what is locked can be opened by others all the same, even truncated, but not written.
+//! - L1, L14: a hold covers every byte that the file can have, byte 0 included. A lock on any of these bytes excludes
+//!   Locket, and is excluded by it.
+//! - L8: other programs can open a held file, even with truncation, but not write to it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 
-use locket::LockError;
 use windows_sys::Win32::Foundation::{ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION};
 use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
 
 use crate::support::{Outcome, Scratch};
-use crate::system::{ALL, finds_free, is, is_real_windows, lock, open};
+use crate::system::{ALL, can_lock, is, is_real_windows, lock, open};
 
 const FAR: u64 = 1 << 40;
 const LAST: u64 = u64::MAX - 1;
@@ -21,15 +20,15 @@ fn l14_every_byte_is_held() -> Outcome {
     let foreign = open(&scratch.lock_path(), ALL)?;
     for offset in [0, 1, FAR, LAST] {
         let guard = scratch.lock().lock()?;
-        assert!(!finds_free(&foreign, offset, 1), "byte {offset}");
+        assert!(!can_lock(&foreign, offset, 1), "byte {offset}");
         guard.release()?;
-        assert!(finds_free(&foreign, offset, 1), "byte {offset}");
+        assert!(can_lock(&foreign, offset, 1), "byte {offset}");
     }
     Ok(())
 }
 
 #[test]
-fn l14_any_byte_is_contention() -> Outcome {
+fn l14_a_lock_on_any_byte_is_contention() -> Outcome {
     let scratch = Scratch::new();
     for offset in [0, 1, FAR, LAST] {
         let foreign = open(&scratch.lock_path(), ALL)?;
@@ -44,9 +43,9 @@ fn l14_any_byte_is_contention() -> Outcome {
     Ok(())
 }
 
-/// As locket.py does before each attempt: `open(path, "wb")`.
+/// locket.py opens the file so before each attempt: `open(path, "wb")`.
 #[test]
-fn l14_a_holder_lets_others_open() -> Outcome {
+fn l14_other_programs_can_open_a_held_file() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _idle = scratch.lock();
@@ -55,17 +54,17 @@ fn l14_a_holder_lets_others_open() -> Outcome {
         File::create(&path)?;
         File::open(&path)?;
         open(&path, ALL)?;
-        // Only for reading do we have it open: so others may deny writing, but not reading.
+        // Locket has the file open for reading only. So others may deny writing, but not reading.
         open(&path, FILE_SHARE_READ)?;
-        let error = open(&path, 0).expect_err("we have it open");
+        let error = open(&path, 0).expect_err("Locket has it open");
         assert!(is(&error, ERROR_SHARING_VIOLATION), "{error}");
     }
     Ok(())
 }
 
 #[test]
-fn l8_contents_are_out_of_reach_while_held() -> Outcome {
-    let check = "l8_contents_are_out_of_reach_while_held";
+fn l8_a_held_file_cannot_be_read_or_written() -> Outcome {
+    let check = "l8_a_held_file_cannot_be_read_or_written";
     if !is_real_windows(check, "Wine's locks do not keep others from reading and writing") {
         return Ok(());
     }
@@ -75,15 +74,15 @@ fn l8_contents_are_out_of_reach_while_held() -> Outcome {
     let mut byte = [0];
 
     let held = scratch.lock().lock()?;
-    let error = open(&path, ALL)?.read(&mut byte).expect_err("nobody else reads");
+    let error = open(&path, ALL)?.read(&mut byte).expect_err("no other process reads");
     assert!(is(&error, ERROR_LOCK_VIOLATION), "{error}");
-    let error = open(&path, ALL)?.write(&byte).expect_err("nobody else writes");
+    let error = open(&path, ALL)?.write(&byte).expect_err("no other process writes");
     assert!(is(&error, ERROR_LOCK_VIOLATION), "{error}");
     held.release()?;
 
     let held = scratch.lock().shared().lock()?;
     assert_eq!(open(&path, ALL)?.read(&mut byte)?, 1);
-    let error = open(&path, ALL)?.write(&byte).expect_err("nobody writes");
+    let error = open(&path, ALL)?.write(&byte).expect_err("no other process writes");
     assert!(is(&error, ERROR_LOCK_VIOLATION), "{error}");
     held.release()?;
 

@@ -1,26 +1,24 @@
 //! - L14: locket.py 1.0.0 excludes, and is excluded.
-//! - L7: whoever of the two is killed leaves the lock free.
+//! - L7: when either of the two is killed, the lock is free.
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use locket::LockError;
-
 use crate::support::{Outcome, Peer, Scratch, skip, until};
 
 /// The Python that has the reference installed.
 const PYTHON: &str = "LOCKET_PYTHON";
 
-/// A process that uses the reference: `holder.py`.
+/// A process that runs the reference: `holder.py`.
 struct Reference {
     process: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Reference {
-    /// `None`, and the check is to be skipped, if there is no Python.
+    /// Starts it. Without a Python, reports the check as skipped and returns `None`.
     fn start(check: &str, path: &Path, timeout: &str) -> Option<Self> {
         let Some(python) = env::var_os(PYTHON) else {
             skip(check, &format!("locket.py: {PYTHON} names no Python that has it"));
@@ -38,13 +36,13 @@ impl Reference {
     }
 
     #[track_caller]
-    fn says(&mut self, expected: &str) {
+    fn expect_line(&mut self, expected: &str) {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("it should be text");
         assert_eq!(line.trim_end(), expected);
     }
 
-    fn go_on(&mut self) {
+    fn send_line(&mut self) {
         let input = self.process.stdin.as_mut().expect("it is piped");
         input.write_all(b"\n").expect("it should listen");
     }
@@ -64,7 +62,7 @@ fn l14_the_reference_excludes() -> Outcome {
     let Some(mut python) = Reference::start("l14_the_reference_excludes", &path, "0") else {
         return Ok(());
     };
-    python.says("held");
+    python.expect_line("held");
     for lock in [scratch.lock(), scratch.lock().shared()] {
         let error = lock.try_lock().expect_err("the reference holds it");
         assert!(error.is_contended(), "{error}");
@@ -72,8 +70,8 @@ fn l14_the_reference_excludes() -> Outcome {
     let mut waiter = Peer::with_handle("a", &path, "");
     waiter.handle("timed", &path, "timeout=600000");
     waiter.start_waiting("w", "acquire a", &path);
-    python.go_on();
-    python.says("released");
+    python.send_line();
+    python.expect_line("released");
     waiter.wait_ok("w");
     waiter.ok("release a");
     scratch.lock().try_lock()?.release()?;
@@ -87,14 +85,14 @@ fn l14_the_reference_is_excluded() -> Outcome {
     for lock in [scratch.lock(), scratch.lock().shared()] {
         let held = lock.lock()?;
         let check = "l14_the_reference_is_excluded";
-        let Some(mut hasty) = Reference::start(check, &path, "0.1") else { return Ok(()) };
-        hasty.says("timed out");
-        let Some(mut patient) = Reference::start(check, &path, "60") else { return Ok(()) };
+        let Some(mut short) = Reference::start(check, &path, "0.1") else { return Ok(()) };
+        short.expect_line("timed out");
+        let Some(mut long) = Reference::start(check, &path, "60") else { return Ok(()) };
         held.release()?;
-        patient.says("held");
+        long.expect_line("held");
         lock.try_lock().expect_err("the reference holds it");
-        patient.go_on();
-        patient.says("released");
+        long.send_line();
+        long.expect_line("released");
         lock.try_lock()?.release()?;
     }
     Ok(())
@@ -106,20 +104,20 @@ fn l7_a_killed_reference_leaves_the_lock_free() {
     let path = scratch.lock_path();
     let check = "l7_a_killed_reference_leaves_the_lock_free";
     let Some(mut python) = Reference::start(check, &path, "0") else { return };
-    python.says("held");
+    python.expect_line("held");
     scratch.lock().try_lock().expect_err("the reference holds it");
     drop(python);
     until("the lock is free", || scratch.lock().try_lock().is_ok());
 }
 
 #[test]
-fn l7_the_reference_gets_a_killed_holders_lock() {
+fn l7_the_reference_gets_the_lock_of_a_killed_holder() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peer = Peer::with_handle("a", &path, "");
     peer.ok("acquire a");
-    let check = "l7_the_reference_gets_a_killed_holders_lock";
+    let check = "l7_the_reference_gets_the_lock_of_a_killed_holder";
     let Some(mut python) = Reference::start(check, &path, "60") else { return };
     peer.kill();
-    python.says("held");
+    python.expect_line("held");
 }

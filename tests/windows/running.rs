@@ -1,6 +1,6 @@
-//! `locket run`: the same promises as on Unix (`tests/command/`), kept by other means.
+//! `locket run` keeps the same promises as on Unix (`tests/command/`), by other means.
 //!
-//! - L1, L7: whoever works under the lock does not outlive it, even if locket is killed.
+//! - L1, L7: a process that runs under the lock does not outlive it, even if locket is killed.
 //! - L11: the command inherits no descriptor of the lock.
 
 use std::path::Path;
@@ -19,10 +19,10 @@ fn locket_run() -> assert_cmd::Command {
     command
 }
 
-/// A command that holds the lock, and does what it is told.
+/// A command that holds the lock: a peer.
 #[track_caller]
 fn holder(path: &Path, options: &[&str]) -> Peer {
-    let path = path.to_str().expect("it is text");
+    let path = path.to_str().expect("it should be UTF-8");
     Peer::under(&[&[LOCKET, "run"], options, &[path, "--"]].concat())
 }
 
@@ -31,12 +31,12 @@ fn is_free(scratch: &Scratch) -> bool {
     match scratch.lock().try_lock() {
         Ok(guard) => guard.release().is_ok(),
         Err(error) if error.is_contended() => false,
-        Err(error) => panic!("neither free nor held: {error}"),
+        Err(error) => panic!("an error of another kind: {error}"),
     }
 }
 
 #[test]
-fn the_code_is_the_commands_own() {
+fn the_exit_code_is_that_of_the_command() {
     let scratch = Scratch::new();
     for options in BOTH_WAYS {
         for code in [0, 1, 64, 75, 259, -1] {
@@ -52,7 +52,7 @@ fn the_code_is_the_commands_own() {
 }
 
 #[test]
-fn each_failure_has_its_code() {
+fn each_failure_has_its_exit_code() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in BOTH_WAYS {
@@ -68,16 +68,16 @@ fn each_failure_has_its_code() {
         assert!(run(scratch.path(), "hostname", 66).contains("cannot open"));
         assert!(run(&path, "no-such-command", 127).contains("cannot run no-such-command: "));
         let plain = scratch.join("plain.exe");
-        std::fs::write(&plain, "no program").expect("the directory is ours");
-        let plain = plain.to_str().expect("it is text");
+        std::fs::write(&plain, "no program").expect("the directory should be writable");
+        let plain = plain.to_str().expect("it should be UTF-8");
         assert!(run(&path, plain, 126).contains("cannot run "));
-        assert!(is_free(&scratch), "what cannot be run holds no lock");
+        assert!(is_free(&scratch), "a command that cannot be run should hold no lock");
     }
     assert_cmd::Command::new(LOCKET).args(["run", "--nosuch"]).assert().code(64);
 }
 
 #[test]
-fn a_string_is_for_cmd() {
+fn a_string_is_run_by_cmd() {
     let scratch = Scratch::new();
     let run = |string: &str| locket_run().arg(scratch.lock_path()).args(["-c", string]).assert();
     run("echo one& echo two").code(0).stdout("one\r\ntwo\r\n");
@@ -85,7 +85,7 @@ fn a_string_is_for_cmd() {
 }
 
 #[test]
-fn l2_l3_contention_is_told() {
+fn l2_l3_contention_exits_with_75() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in BOTH_WAYS {
@@ -102,7 +102,7 @@ fn l2_l3_contention_is_told() {
 }
 
 #[test]
-fn l1_shared_holds_stand_beside_each_other() {
+fn l1_shared_holds_coexist() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _reader = holder(&path, &["-s"]);
@@ -110,7 +110,7 @@ fn l1_shared_holds_stand_beside_each_other() {
     locket_run().args(["-x", "-n"]).arg(&path).args(["cmd", "/c", "exit 3"]).assert().code(75);
 }
 
-/// A process of a peer's that waits for a lock, and so lives until that is free.
+/// Starts a process that waits for the lock `gate`, so it lives until that is free.
 #[track_caller]
 fn waiter_at(gate: &Path, peer: &mut Peer) -> u32 {
     let child = format!("spawn {} run {} cmd /c exit", word(LOCKET), word(gate));
@@ -118,17 +118,17 @@ fn waiter_at(gate: &Path, peer: &mut Peer) -> u32 {
 }
 
 #[test]
-fn l1_the_lock_is_held_as_long_as_what_the_command_started() -> Outcome {
+fn l1_a_process_left_running_keeps_the_lock() -> Outcome {
     let scratch = Scratch::new();
     let gate = scratch.join("gate.lock");
-    let closed = locket::lock_file(&gate).lock()?;
+    let gate_lock = locket::lock_file(&gate).lock()?;
     let mut command = holder(&scratch.lock_path(), &[]);
     let child = waiter_at(&gate, &mut command);
     command.hang_up();
     until("the command ends", || !is_alive(command.pid()));
     thread::sleep(Duration::from_millis(200));
-    assert!(!is_free(&scratch) && is_alive(child), "it was started under the lock");
-    closed.release()?;
+    assert!(!is_free(&scratch) && is_alive(child), "the child keeps the lock");
+    gate_lock.release()?;
     until("the lock is free", || is_free(&scratch));
     assert!(!is_alive(child));
     command.end();
@@ -136,28 +136,27 @@ fn l1_the_lock_is_held_as_long_as_what_the_command_started() -> Outcome {
 }
 
 #[test]
-fn l11_on_request_what_is_left_behind_does_not_keep_the_lock() -> Outcome {
+fn l11_with_close_a_process_left_running_does_not_keep_the_lock() -> Outcome {
     let scratch = Scratch::new();
     let gate = scratch.join("gate.lock");
-    let closed = locket::lock_file(&gate).lock()?;
+    let gate_lock = locket::lock_file(&gate).lock()?;
     let mut command = holder(&scratch.lock_path(), &["-o"]);
     let child = waiter_at(&gate, &mut command);
     command.end();
-    // Nobody else may have it open: only if nobody has it open already, this is granted.
-    assert!(open(&scratch.lock_path(), 0).is_ok(), "the last descriptor is closed");
-    assert!(is_alive(child), "it was left alone");
-    closed.release()?;
+    // Opening with a share mode of 0 succeeds only if no other handle is open.
+    assert!(open(&scratch.lock_path(), 0).is_ok(), "the last handle is closed");
+    assert!(is_alive(child), "the child should still run");
+    gate_lock.release()?;
     until("the child ends", || !is_alive(child));
     Ok(())
 }
 
-/// Nobody works on without the lock: neither the command, nor what it started, be it by another
-/// locket.
+/// No process goes on without the lock: not the command, and not its children, even under another locket.
 #[test]
-fn l7_who_kills_locket_ends_the_command() -> Outcome {
+fn l7_killing_locket_ends_the_command() -> Outcome {
     let scratch = Scratch::new();
     let gate = scratch.join("gate.lock");
-    let _closed = locket::lock_file(&gate).lock()?;
+    let _gate_lock = locket::lock_file(&gate).lock()?;
     for options in BOTH_WAYS {
         let mut command = holder(&scratch.lock_path(), options);
         let child = waiter_at(&gate, &mut command);
@@ -170,7 +169,7 @@ fn l7_who_kills_locket_ends_the_command() -> Outcome {
     Ok(())
 }
 
-/// The command takes no notice of it, and locket has to hold the lock for it.
+/// The command ignores Ctrl-Break, so locket must go on holding the lock.
 #[test]
 fn l1_locket_outlives_ctrl_c() -> Outcome {
     if !is_real_windows("l1_locket_outlives_ctrl_c", "Wine has no console without a terminal") {
@@ -181,7 +180,7 @@ fn l1_locket_outlives_ctrl_c() -> Outcome {
         let mut command = holder(&scratch.lock_path(), options);
         command.ok("ctrl_c ignore");
         press_ctrl_break(command.wrapper())?;
-        until("the command is told", || command.ok("ctrl_c seen") == "true");
+        until("the command gets Ctrl-Break", || command.ok("ctrl_c seen") == "true");
         assert!(!is_free(&scratch), "the command goes on");
         command.end();
     }

@@ -1,5 +1,5 @@
-//! - L12: somebody who keeps the file to himself is no contention, but an error of opening.
-//! - L3: it is one by the deadline only; until then he is waited for.
+//! - L12: a file that another program has opened without sharing is not contention, but an error of opening.
+//! - L3: a timed or untimed acquisition retries; at the deadline the error is returned.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,9 +23,9 @@ fn assert_not_opened<T>(outcome: Result<T, LockError>, code: u32) {
 }
 
 #[test]
-fn l12_a_file_kept_from_others_is_no_contention() -> Outcome {
+fn l12_a_sharing_violation_is_not_contention() -> Outcome {
     let scratch = Scratch::new();
-    let _alone = open(&scratch.lock_path(), 0)?;
+    let _exclusive = open(&scratch.lock_path(), 0)?;
     assert_not_opened(scratch.lock().try_lock(), ERROR_SHARING_VIOLATION);
     assert_not_opened(scratch.lock().shared().try_acquire(), ERROR_SHARING_VIOLATION);
     assert_eq!(scratch.lock().state(), State::Unlocked);
@@ -33,7 +33,7 @@ fn l12_a_file_kept_from_others_is_no_contention() -> Outcome {
 }
 
 #[test]
-fn l1_a_file_that_others_may_not_write_is_locked() -> Outcome {
+fn l1_a_file_that_denies_writing_can_be_locked() -> Outcome {
     let scratch = Scratch::new();
     let _reader = open(&scratch.lock_path(), FILE_SHARE_READ)?;
     let guard = scratch.lock().try_lock()?;
@@ -42,7 +42,7 @@ fn l1_a_file_that_others_may_not_write_is_locked() -> Outcome {
 }
 
 #[test]
-fn l9_a_file_that_others_may_not_write_is_told_apart() -> Outcome {
+fn l9_a_file_that_denies_writing_can_be_identified() -> Outcome {
     let scratch = Scratch::new();
     let guard = scratch.lock().try_lock()?;
     let _reader = open(&scratch.lock_path(), FILE_SHARE_READ)?;
@@ -52,35 +52,35 @@ fn l9_a_file_that_others_may_not_write_is_told_apart() -> Outcome {
 }
 
 #[test]
-fn l3_a_file_kept_from_others_is_waited_for() -> Outcome {
+fn l3_a_sharing_violation_is_retried() -> Outcome {
     let scratch = Scratch::new();
-    let alone = open(&scratch.lock_path(), 0)?;
-    waited_for(&scratch, || drop(alone))
+    let exclusive = open(&scratch.lock_path(), 0)?;
+    assert_waited_for(&scratch, || drop(exclusive))
 }
 
 #[test]
-fn l3_a_file_kept_from_others_is_an_error_at_the_deadline() -> Outcome {
+fn l3_a_sharing_violation_is_an_error_at_the_deadline() -> Outcome {
     let scratch = Scratch::new();
-    let _alone = open(&scratch.lock_path(), 0)?;
-    an_error_at_the_deadline(&scratch, ERROR_SHARING_VIOLATION);
+    let _exclusive = open(&scratch.lock_path(), 0)?;
+    assert_error_at_the_deadline(&scratch, ERROR_SHARING_VIOLATION);
     Ok(())
 }
 
 #[test]
-fn l3_a_file_that_is_being_deleted_is_waited_for() -> Outcome {
-    let check = "l3_a_file_that_is_being_deleted_is_waited_for";
+fn l3_a_file_that_is_being_deleted_is_retried() -> Outcome {
+    let check = "l3_a_file_that_is_being_deleted_is_retried";
     if !is_real_windows(check, "Wine lets such a file be opened") {
         return Ok(());
     }
     let scratch = Scratch::new();
-    let open_still = open(&scratch.lock_path(), ALL)?;
+    let still_open = open(&scratch.lock_path(), ALL)?;
     delete_at_last_close(&scratch.lock_path())?;
     assert_not_opened(scratch.lock().try_lock(), ERROR_DELETE_PENDING);
-    an_error_at_the_deadline(&scratch, ERROR_DELETE_PENDING);
-    waited_for(&scratch, || drop(open_still))
+    assert_error_at_the_deadline(&scratch, ERROR_DELETE_PENDING);
+    assert_waited_for(&scratch, || drop(still_open))
 }
 
-fn waited_for(scratch: &Scratch, end: impl FnOnce()) -> Outcome {
+fn assert_waited_for(scratch: &Scratch, end: impl FnOnce()) -> Outcome {
     let untimed = scratch.lock();
     let timed = scratch.lock().timeout(PATIENCE).retry_period(Duration::from_millis(1));
     let waiters = [untimed, timed].map(|lock| thread::spawn(move || lock.lock().map(drop)));
@@ -94,7 +94,7 @@ fn waited_for(scratch: &Scratch, end: impl FnOnce()) -> Outcome {
 }
 
 #[track_caller]
-fn an_error_at_the_deadline(scratch: &Scratch, code: u32) {
+fn assert_error_at_the_deadline(scratch: &Scratch, code: u32) {
     let timeout = Duration::from_millis(60);
     let start = Instant::now();
     assert_not_opened(scratch.lock().timeout(timeout).lock(), code);

@@ -1,4 +1,4 @@
-//! What the tests ask of Windows itself.
+//! Calls of the Windows API for the tests.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -22,7 +22,7 @@ use windows_sys::Win32::System::Threading::{
 
 use crate::support::skip;
 
-/// Whether a check can be made here. If not, it says so.
+/// Returns whether this is real Windows. If not, reports the check as skipped.
 pub(crate) fn is_real_windows(check: &str, wine: &str) -> bool {
     let system = std::env::var_os("SystemRoot").unwrap_or_else(|| r"C:\windows".into());
     let is_wine = Path::new(&system).join(r"system32\winecfg.exe").exists();
@@ -32,32 +32,32 @@ pub(crate) fn is_real_windows(check: &str, wine: &str) -> bool {
     !is_wine
 }
 
-/// Others may do everything.
+/// The share mode that allows everything.
 pub(crate) const ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
-/// Opens a file, to read and write, with what others may do meanwhile.
+/// Opens a file for reading and writing, with this share mode.
 pub(crate) fn open(path: &Path, share: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).share_mode(share).open(path)
 }
 
-/// Tries to lock some bytes, and lets them go: are they free?
-pub(crate) fn finds_free(file: &File, offset: u64, length: u64) -> bool {
+/// Returns whether some bytes can be locked. Unlocks them again.
+pub(crate) fn can_lock(file: &File, offset: u64, length: u64) -> bool {
     match lock(file, offset, length) {
         Ok(()) => {
             unlock(file, offset, length).expect("it is locked");
             true
         }
         Err(error) if is(&error, ERROR_LOCK_VIOLATION) => false,
-        Err(error) => panic!("neither free nor held: {error}"),
+        Err(error) => panic!("an error of another kind: {error}"),
     }
 }
 
 pub(crate) fn lock(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let flags = LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY;
     let mut at = overlapped(offset);
-    // SAFETY: the handle is open as long as the file is borrowed, and the call is done with `at`
-    // when it returns: the handle was not opened for overlapped use.
+    // SAFETY: the handle is open as long as the file is borrowed. The handle was not opened for overlapped use, so the call
+    // has finished with `at` when it returns.
     done(unsafe {
         LockFileEx(file.as_raw_handle(), flags, 0, low(length), high(length), &raw mut at)
     })
@@ -76,7 +76,7 @@ fn overlapped(offset: u64) -> OVERLAPPED {
     at
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "that is the point")]
+#[allow(clippy::cast_possible_truncation, reason = "the low half is wanted")]
 fn low(number: u64) -> u32 {
     number as u32
 }
@@ -85,8 +85,8 @@ fn high(number: u64) -> u32 {
     low(number >> 32)
 }
 
-/// Has a file deleted when the last descriptor is closed: until then it can be opened no more. (The
-/// other kind of deletion, std's, frees the name at once.)
+/// Marks a file for deletion when its last handle is closed. Until then it cannot be opened. (`std::fs::remove_file`
+/// uses the other kind of deletion, which frees the name immediately.)
 pub(crate) fn delete_at_last_close(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().access_mode(DELETE).open(path)?;
     let info = FILE_DISPOSITION_INFO { DeleteFile: true };
@@ -101,13 +101,13 @@ pub(crate) fn delete_at_last_close(path: &Path) -> io::Result<()> {
     })
 }
 
-/// Interrupts the system call in which a thread waits, if it is in one.
+/// Cancels the system call in which a thread waits, if it is in one.
 pub(crate) fn cancel<T>(thread: &JoinHandle<T>) {
     // SAFETY: the handle is open as long as the thread is borrowed.
     unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
 }
 
-/// Of the console's keys the one that only a process group may be told of.
+/// Sends Ctrl-Break, the only console event that can be sent to one process group.
 pub(crate) fn press_ctrl_break(group: u32) -> io::Result<()> {
     // SAFETY: no memory is involved.
     done(unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, group) })
@@ -129,7 +129,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 fn process(pid: u32, access: u32) -> io::Result<OwnedHandle> {
-    // SAFETY: no memory is involved, and a handle that is not null is open, and ours.
+    // SAFETY: no memory is involved. A handle that is not null is open, and owned by this process.
     unsafe {
         let handle = OpenProcess(access, 0, pid);
         if handle.is_null() {

@@ -1,5 +1,5 @@
-//! - L4: a timed waiter tries again and again, at first sooner than every `retry_period`.
-//! - L12: a cancelled system call is not seen by the caller.
+//! - L4: a timed waiter retries, at first more often than every `retry_period`.
+//! - L12: the caller does not see a cancelled system call.
 //! - L13: nothing is left behind.
 
 use std::thread;
@@ -12,7 +12,7 @@ use crate::system::{cancel, handles_of, is_real_windows, open};
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// A waiter that slept for a whole `retry_period` would not be here in time.
+/// A waiter that slept for a whole `retry_period` would not return in time.
 #[test]
 fn l4_the_first_retries_come_sooner() {
     let scratch = Scratch::new();
@@ -25,7 +25,7 @@ fn l4_the_first_retries_come_sooner() {
     waiter.wait_ok("w");
 }
 
-/// ... nor one whose last pause went beyond the deadline.
+/// A waiter whose last pause went beyond the deadline would not return in time.
 #[test]
 fn l3_the_last_pause_ends_at_the_deadline() {
     let scratch = Scratch::new();
@@ -39,8 +39,8 @@ fn l3_the_last_pause_ends_at_the_deadline() {
 }
 
 #[test]
-fn l12_a_cancelled_wait_goes_on() -> Outcome {
-    let check = "l12_a_cancelled_wait_goes_on";
+fn l12_a_cancelled_system_call_does_not_end_the_wait() -> Outcome {
+    let check = "l12_a_cancelled_system_call_does_not_end_the_wait";
     if !is_real_windows(check, "Wine cannot cancel the wait for a lock") {
         return Ok(());
     }
@@ -59,7 +59,7 @@ fn l12_a_cancelled_wait_goes_on() -> Outcome {
     Ok(())
 }
 
-/// All outcomes there are, with handles that are called `HANDLES`.
+/// Steps with every possible outcome, by the handles `HANDLES`.
 const TURN: &str = "lock a g ; is_current g ; drop_guard g ; acquire a ; release a ; \
     attempt lock held h ; attempt lock missing h ; attempt lock directory h";
 const HANDLES: [&str; 4] = ["a", "held", "missing", "directory"];
@@ -73,8 +73,8 @@ fn peer_of_all_outcomes(scratch: &Scratch) -> Peer {
 }
 
 #[test]
-fn l13_no_handles_are_left() -> Outcome {
-    let check = "l13_no_handles_are_left";
+fn l13_no_handles_are_left_open() -> Outcome {
+    let check = "l13_no_handles_are_left_open";
     if !is_real_windows(check, "Wine does not count handles") {
         return Ok(());
     }
@@ -86,7 +86,7 @@ fn l13_no_handles_are_left() -> Outcome {
     peer.ok(&format!("repeat 100 {TURN}"));
     assert_eq!(handles_of(peer.pid())?, before);
 
-    // The counting counts.
+    // The count of handles does change with an open one.
     for name in ["one", "two"] {
         peer.handle(name, scratch.join(name), "");
         peer.ok(&format!("acquire {name}"));
@@ -95,7 +95,7 @@ fn l13_no_handles_are_left() -> Outcome {
     Ok(())
 }
 
-/// Only if nobody has it open already, somebody may have it for himself.
+/// Opening with a share mode of 0 succeeds only if no other handle is open.
 #[test]
 fn l13_the_last_handle_closes_the_file() -> Outcome {
     let scratch = Scratch::new();
@@ -104,7 +104,7 @@ fn l13_the_last_handle_closes_the_file() -> Outcome {
     let mut peer = peer_of_all_outcomes(&scratch);
     peer.ok(&format!("repeat 10 {TURN}"));
     drop(held);
-    assert!(!is_closed("test.lock") && !is_closed("held.lock"), "one is kept for reuse");
+    assert!(!is_closed("test.lock") && !is_closed("held.lock"), "an idle handle is kept for reuse");
     for handle in HANDLES {
         peer.ok(&format!("drop_handle {handle}"));
     }

@@ -1,7 +1,7 @@
-//! Every way in which the model lets a scenario end, found by trying every order of its steps.
+//! All histories that the model allows for a scenario, found by a search over every order of its steps.
 //!
-//! What is compared is a [`History`]. Where loom sees one that is not here, the code is wrong;
-//! where one is here that loom never sees, the test has looked at less than it claims.
+//! The result is a set of [`History`]. If loom sees a history that is not in it, the code is wrong. If loom never sees one
+//! that is in it, the test has covered less than it claims.
 
 use std::collections::BTreeSet;
 
@@ -9,41 +9,41 @@ use locket_model::spec::{self, Answer, HoldId, Op, Outcome, Stage, World};
 
 use crate::options::Mode;
 use crate::os::{Kernel, PATH};
-use crate::program::{Patience, Step};
+use crate::program::{Step, Wait};
 use crate::scenario::{Actor, History, Scenario};
 
-/// Where an actor is within its current step.
+/// The progress of an actor within its current step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Start,
-    /// Has the file open.
+    /// The file is open.
     Opened(u64),
-    /// Has been told that the file is locked, at or after its deadline.
+    /// The kernel has reported at or after the deadline that the file is locked.
     Contended(u64),
     Granted(u64, HoldId),
-    /// Has seen that the path names its file.
+    /// The path was found to name the file.
     Checked(HoldId),
     Taken(HoldId),
     Lowered(HoldId),
-    /// Was not allowed to unlock.
+    /// The kernel has refused to unlock.
     Refused(HoldId),
-    /// Has closed the descriptor instead.
+    /// The file has been closed after the refused unlock.
     Closed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Progress {
     next: usize,
     phase: Phase,
     has_handle: bool,
     guards: Vec<HoldId>,
 }
 
-/// The whole scenario at one moment.
+/// One state of the whole scenario.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment {
+struct ScenarioState {
     world: World,
-    places: Vec<Place>,
+    progress: Vec<Progress>,
     dead: BTreeSet<u32>,
     outcomes: Vec<Vec<Option<Outcome>>>,
     trace: Vec<(Op, Answer)>,
@@ -54,66 +54,66 @@ struct Moment {
 
 pub(crate) fn histories(scenario: &Scenario) -> BTreeSet<History> {
     let actors = &scenario.actors;
-    let place = Place { next: 0, phase: Phase::Start, has_handle: false, guards: Vec::new() };
-    let start = Moment {
+    let progress = Progress { next: 0, phase: Phase::Start, has_handle: false, guards: Vec::new() };
+    let start = ScenarioState {
         world: World::default(),
-        places: vec![place; actors.len()],
+        progress: vec![progress; actors.len()],
         dead: BTreeSet::new(),
         outcomes: vec![Vec::new(); actors.len()],
         trace: Vec::new(),
         files: 0,
         attempts: 0,
-        refusals: u32::from(scenario.kernel == Kernel::RefusesUnlock),
+        refusals: u32::from(scenario.kernel == Kernel::FailsUnlock),
     };
     let (mut seen, mut todo) = (BTreeSet::from([start.clone()]), vec![start]);
     let mut ends = BTreeSet::new();
-    while let Some(moment) = todo.pop() {
-        let next: Vec<Moment> =
-            (0..actors.len()).flat_map(|who| moment.successors(who, &actors[who])).collect();
+    while let Some(state) = todo.pop() {
+        let next: Vec<ScenarioState> =
+            (0..actors.len()).flat_map(|index| state.successors(index, &actors[index])).collect();
         if next.is_empty() {
-            assert!(moment.is_over(actors), "the scenario deadlocks: {moment:?}");
-            ends.insert(History::new(scenario, moment.outcomes.clone(), &moment.trace));
+            assert!(state.is_over(actors), "the scenario deadlocks: {state:?}");
+            ends.insert(History::new(scenario, state.outcomes.clone(), &state.trace));
         }
-        todo.extend(next.into_iter().filter(|moment| seen.insert(moment.clone())));
+        todo.extend(next.into_iter().filter(|state| seen.insert(state.clone())));
     }
     ends
 }
 
-impl Moment {
+impl ScenarioState {
     fn is_over(&self, actors: &[Actor]) -> bool {
-        actors.iter().zip(&self.places).all(|(actor, place)| match actor {
+        actors.iter().zip(&self.progress).all(|(actor, progress)| match actor {
             Actor::Thread(process, steps) => {
-                self.dead.contains(process) || place.next == steps.len()
+                self.dead.contains(process) || progress.next == steps.len()
             }
-            _ => place.next == 1,
+            _ => progress.next == 1,
         })
     }
 
-    /// What one actor may do next.
-    fn successors(&self, who: usize, actor: &Actor) -> Vec<Self> {
-        let place = &self.places[who];
+    /// Returns the states to which one actor's next step can lead.
+    fn successors(&self, index: usize, actor: &Actor) -> Vec<Self> {
+        let progress = &self.progress[index];
         match actor {
             Actor::Thread(process, _) if self.dead.contains(process) => vec![],
-            Actor::Thread(process, steps) => match steps.get(place.next) {
-                Some(step) => self.thread(who, *process, *step),
+            Actor::Thread(process, steps) => match steps.get(progress.next) {
+                Some(step) => self.thread(index, *process, *step),
                 None => vec![],
             },
-            _ if place.next == 1 => vec![],
-            Actor::Unlink => vec![self.after(who, |next| next.name(None))],
-            Actor::Replace => vec![self.after(who, |next| {
+            _ if progress.next == 1 => vec![],
+            Actor::Unlink => vec![self.single_step(index, |next| next.name(None))],
+            Actor::Replace => vec![self.single_step(index, |next| {
                 next.create();
             })],
-            Actor::Crash(process) => vec![self.after(who, |next| {
+            Actor::Crash(process) => vec![self.single_step(index, |next| {
                 next.step(Op::Crash { process: *process });
                 next.dead.insert(*process);
             })],
         }
     }
 
-    /// A moment in which an actor outside the processes has had its one turn.
-    fn after(&self, who: usize, act: impl FnOnce(&mut Self)) -> Self {
+    /// Returns the state after the only step of an actor outside the processes.
+    fn single_step(&self, index: usize, act: impl FnOnce(&mut Self)) -> Self {
         let mut next = self.clone();
-        next.places[who].next = 1;
+        next.progress[index].next = 1;
         act(&mut next);
         next
     }
@@ -137,47 +137,47 @@ impl Moment {
         self.files
     }
 
-    fn thread(&self, who: usize, process: u32, step: Step) -> Vec<Self> {
+    fn thread(&self, index: usize, process: u32, step: Step) -> Vec<Self> {
         match step {
-            Step::Acquire(mode, patience) => self.acquire(who, process, mode, patience, true),
-            Step::Guard(mode, patience) => self.acquire(who, process, mode, patience, false),
-            Step::Release | Step::DropGuard => vec![self.release(who, process, step)],
-            Step::Downgrade => vec![self.downgrade(who, process)],
-            // What no lock is on is nothing to the model.
-            Step::GiveBack => vec![self.clone().ended(who, None)],
+            Step::Acquire(mode, wait) => self.acquire(index, process, mode, wait, true),
+            Step::Guard(mode, wait) => self.acquire(index, process, mode, wait, false),
+            Step::Release | Step::DropGuard => vec![self.release(index, process, step)],
+            Step::Downgrade => vec![self.downgrade(index, process)],
+            // No lock is on an idle file, so the model has no step for it.
+            Step::CloseIdle => vec![self.clone().finish_step(index, None)],
             Step::DropHandle => {
                 let mut next = self.clone();
-                next.places[who].has_handle = false;
+                next.progress[index].has_handle = false;
                 if !next.has_handles(process) {
                     next.step(Op::LastHandle { process, path: PATH });
                 }
-                vec![next.ended(who, None)]
+                vec![next.finish_step(index, None)]
             }
         }
     }
 
     fn has_handles(&self, process: u32) -> bool {
-        // Only scenarios with one process drop handles, so all places are its own.
+        // Only scenarios with one process drop handles, so all actors belong to that process.
         let _ = process;
-        self.places.iter().any(|place| place.has_handle)
+        self.progress.iter().any(|progress| progress.has_handle)
     }
 
-    fn ended(mut self, who: usize, outcome: Option<Outcome>) -> Self {
-        self.outcomes[who].push(outcome);
-        self.places[who].next += 1;
-        self.places[who].phase = Phase::Start;
+    fn finish_step(mut self, index: usize, outcome: Option<Outcome>) -> Self {
+        self.outcomes[index].push(outcome);
+        self.progress[index].next += 1;
+        self.progress[index].phase = Phase::Start;
         self
     }
 
-    fn at(mut self, who: usize, phase: Phase) -> Self {
-        self.places[who].phase = phase;
+    fn in_phase(mut self, index: usize, phase: Phase) -> Self {
+        self.progress[index].phase = phase;
         self
     }
 
-    fn with_handle(&self, who: usize, process: u32) -> Self {
+    fn with_handle(&self, index: usize, process: u32) -> Self {
         let mut next = self.clone();
-        if !next.places[who].has_handle {
-            next.places[who].has_handle = true;
+        if !next.progress[index].has_handle {
+            next.progress[index].has_handle = true;
             next.step(Op::FirstHandle { process, path: PATH });
         }
         next
@@ -185,18 +185,18 @@ impl Moment {
 
     fn acquire(
         &self,
-        who: usize,
+        index: usize,
         process: u32,
         mode: Mode,
-        patience: Patience,
-        kept: bool,
+        wait: Wait,
+        unguarded: bool,
     ) -> Vec<Self> {
         let named = self.world.named(PATH);
-        match self.places[who].phase {
+        match self.progress[index].phase {
             Phase::Start => {
-                let mut next = self.with_handle(who, process);
+                let mut next = self.with_handle(index, process);
                 let file = named.unwrap_or_else(|| next.create());
-                vec![next.at(who, Phase::Opened(file))]
+                vec![next.in_phase(index, Phase::Opened(file))]
             }
             Phase::Opened(file) => {
                 let mut next = self.clone();
@@ -207,108 +207,100 @@ impl Moment {
                     Mode::Shared => spec::Mode::Shared,
                 };
                 let (stage, path) = (Stage::Granted, PATH);
-                let hold = spec::Hold {
-                    process,
-                    id,
-                    path,
-                    file,
-                    mode,
-                    unguarded: kept,
-                    stage,
-                    named: false,
-                };
+                let hold =
+                    spec::Hold { process, id, path, file, mode, unguarded, stage, named: false };
                 match next.step(Op::Lock { hold }) {
-                    Answer::Granted => vec![next.at(who, Phase::Granted(file, id))],
-                    _ if patience == Patience::ForEver => vec![],
-                    _ => vec![self.clone().at(who, Phase::Contended(file))],
+                    Answer::Granted => vec![next.in_phase(index, Phase::Granted(file, id))],
+                    _ if wait == Wait::Forever => vec![],
+                    _ => vec![self.clone().in_phase(index, Phase::Contended(file))],
                 }
             }
             Phase::Contended(file) if named == Some(file) => {
-                vec![self.clone().ended(who, Some(Outcome::TimedOut))]
+                vec![self.clone().finish_step(index, Some(Outcome::TimedOut))]
             }
-            Phase::Contended(_) => vec![self.clone().at(who, Phase::Start)],
+            Phase::Contended(_) => vec![self.clone().in_phase(index, Phase::Start)],
             Phase::Granted(file, id) if named == Some(file) => {
-                vec![self.clone().at(who, Phase::Checked(id))]
+                vec![self.clone().in_phase(index, Phase::Checked(id))]
             }
             Phase::Granted(_, id) => {
                 let mut next = self.clone();
                 next.step(Op::Unlock { process, id });
-                vec![next.at(who, Phase::Start)]
+                vec![next.in_phase(index, Phase::Start)]
             }
             Phase::Checked(id) => {
                 let mut next = self.clone();
                 next.step(Op::Record { process, id });
-                if !kept {
-                    next.places[who].guards.push(id);
+                if !unguarded {
+                    next.progress[index].guards.push(id);
                 }
-                vec![next.ended(who, Some(Outcome::Held))]
+                vec![next.finish_step(index, Some(Outcome::Held))]
             }
             phase => unreachable!("an acquisition is never {phase:?}"),
         }
     }
 
-    fn downgrade(&self, who: usize, process: u32) -> Self {
-        match self.places[who].phase {
+    fn downgrade(&self, index: usize, process: u32) -> Self {
+        match self.progress[index].phase {
             Phase::Start => {
-                let mut next = self.with_handle(who, process);
-                let Some(&id) = next.places[who].guards.first() else {
-                    return next.ended(who, None);
+                let mut next = self.with_handle(index, process);
+                let Some(&id) = next.progress[index].guards.first() else {
+                    return next.finish_step(index, None);
                 };
                 next.step(Op::Lower { process, id });
-                next.at(who, Phase::Lowered(id))
+                next.in_phase(index, Phase::Lowered(id))
             }
             Phase::Lowered(id) if self.refusals > 0 => {
                 let mut next = self.clone();
                 next.refusals -= 1;
                 next.step(Op::Restore { process, id });
-                next.ended(who, Some(Outcome::Failed))
+                next.finish_step(index, Some(Outcome::Failed))
             }
             Phase::Lowered(id) => {
                 let mut next = self.clone();
                 next.step(Op::Convert { process, id });
-                next.ended(who, Some(Outcome::Held))
+                next.finish_step(index, Some(Outcome::Held))
             }
             phase => unreachable!("a downgrade is never {phase:?}"),
         }
     }
 
-    fn release(&self, who: usize, process: u32, step: Step) -> Self {
-        match self.places[who].phase {
+    fn release(&self, index: usize, process: u32, step: Step) -> Self {
+        match self.progress[index].phase {
             Phase::Start if matches!(step, Step::DropGuard) => {
                 let mut next = self.clone();
-                if next.places[who].guards.is_empty() {
-                    return next.ended(who, None);
+                if next.progress[index].guards.is_empty() {
+                    return next.finish_step(index, None);
                 }
-                let id = next.places[who].guards.remove(0);
+                let id = next.progress[index].guards.remove(0);
                 next.step(Op::TakeGuard { process, id });
-                next.at(who, Phase::Taken(id))
+                next.in_phase(index, Phase::Taken(id))
             }
             Phase::Start => {
-                let mut next = self.with_handle(who, process);
+                let mut next = self.with_handle(index, process);
                 match next.step(Op::Take { process, path: PATH }) {
-                    Answer::Taken(id) => next.at(who, Phase::Taken(id)),
-                    _ => next.ended(who, Some(Outcome::NotLocked)),
+                    Answer::Taken(id) => next.in_phase(index, Phase::Taken(id)),
+                    _ => next.finish_step(index, Some(Outcome::NotLocked)),
                 }
             }
             Phase::Taken(id) if self.refusals > 0 => {
                 let mut next = self.clone();
                 next.refusals -= 1;
-                next.at(who, Phase::Refused(id))
+                next.in_phase(index, Phase::Refused(id))
             }
             Phase::Taken(id) => {
                 let mut next = self.clone();
                 next.step(Op::Unlock { process, id });
-                next.ended(who, Some(Outcome::Released))
+                next.finish_step(index, Some(Outcome::Released))
             }
             Phase::Refused(id) => {
                 let mut next = self.clone();
                 next.step(Op::Unlock { process, id });
-                next.at(who, Phase::Closed)
+                next.in_phase(index, Phase::Closed)
             }
             Phase::Closed => {
                 let mut next = self.clone();
                 next.step(Op::Refuse { process, path: PATH });
-                next.ended(who, Some(Outcome::Refused))
+                next.finish_step(index, Some(Outcome::Refused))
             }
             phase => unreachable!("a release is never {phase:?}"),
         }

@@ -1,21 +1,20 @@
-//! Which descriptors a fork has copied: the shipped count of forks, in every interleaving with the kernel's copy of the table
-//! of descriptors.
+//! The shipped count of forks, in every interleaving with the kernel's copying of the descriptor table.
 //!
-//! L7, L11: a descriptor that a child has a copy of is never taken for one that no child has.
+//! L7, L11: if a child has a copy of a descriptor, the count shows it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-/// The kernel's table of descriptors: one that may be open, and the children that have got a copy of it.
+/// The kernel's table of descriptors: one descriptor that may be open, and the number of children with a copy of it.
 #[derive(Default)]
 struct Table {
     is_open: bool,
     copies: usize,
 }
 
-/// Explores a thread that opens a descriptor, beside threads that fork once each.
+/// Explores a thread that opens a descriptor, with threads that fork once each.
 macro_rules! explore {
     ($subject:ident, $forkers:expr) => {{
         loom::model(|| {
@@ -41,38 +40,38 @@ macro_rules! explore {
             let seen = count.seen();
             table.lock().expect("no panic under it").is_open = true;
             let copies = table.lock().expect("no panic under it").copies;
-            assert!(copies == 0 || count.happened_since(seen), "a copy went unnoticed");
+            assert!(copies == 0 || count.happened_since(seen), "a copy was not noticed");
             for forker in forkers {
                 forker.join().expect("no panic");
             }
-            // When all is over, no child has a copy of what is opened next.
-            assert!(!count.happened_since(count.seen()), "a fork that is over is seen forever");
+            // After all forks, no child gets a copy of the file that is opened next.
+            assert!(!count.happened_since(count.seen()), "a fork that has ended is still reported");
         });
     }};
 }
 
 #[test]
-fn l7_a_copy_is_noticed() {
+fn l7_every_copy_is_noticed() {
     explore!(shipped, 1);
     explore!(shipped, 2);
 }
 
-/// The check is checked: each bug lets a copy go unnoticed.
+/// Tests of the check itself: with each bug a copy is not noticed.
 macro_rules! seeded {
     ($($name:ident)*) => {$(
         #[test]
         fn $name() {
             let exploration = catch_unwind(AssertUnwindSafe(|| explore!($name, 1)));
-            let panic = exploration.expect_err("the bug went unnoticed");
-            let story = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let story = story.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            assert!(story.contains("a copy went unnoticed"), "{story}");
+            let panic = exploration.expect_err("the bug was not caught");
+            let report = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let report = report.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            assert!(report.contains("a copy was not noticed"), "{report}");
         }
     )*};
 }
 
 seeded! {
-    fork_counts_from_its_end
-    fork_that_goes_on_is_forgotten
-    fork_ends_before_it_is_looked_for
+    fork_counted_only_after_its_end
+    unfinished_fork_not_counted
+    finished_fork_not_counted
 }

@@ -1,21 +1,21 @@
 //! Locket's ledger and acquisition loop, as shipped, in every interleaving.
 //!
-//! The library's own source files are compiled here over loom's locks (`sync`) and a model kernel
-//! (`os`). Whatever a ledger or the kernel does is done in the formal model as well, in the same
-//! critical section (`oracle`), and must get the same answer; and what a scenario can end like in
-//! all its interleavings must be just what the model allows (`allowed`).
+//! The library's own source files are compiled here over loom's locks (`sync`) and a model kernel (`os`). Each action of a
+//! ledger or of the kernel is also a step of the formal model, taken in the same critical section (`oracle`). The model
+//! must give the same answer. The set of all outcomes of a scenario must be exactly the set that the model allows
+//! (`allowed`).
 //!
 //! Several *processes* are several registries over one kernel.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `scenario` | programs of a few threads, and all their interleavings by loom |
-//! | `allowed` | all the ways in which the model lets a scenario end |
-//! | `oracle` | the model in step with the code |
-//! | `sync`, `os`, `report` | what the library's files are compiled over |
+//! | `scenario` | a few threads with their steps; loom runs all their interleavings |
+//! | `allowed` | all outcomes that the model allows for a scenario |
+//! | `oracle` | the model, stepped with the code |
+//! | `sync`, `os`, `report` | replacements of library modules |
 //! | `mutations` | bugs in the shipped files: `build.rs` makes a subject of each |
-//! | `forks` | which descriptors a fork has copied |
-//! | `laws`, `seeded` | the tests: the shipped code is right, each seeded bug is caught |
+//! | `forks` | the count of forks |
+//! | `laws`, `seeded` | the tests: the shipped code passes, each seeded bug is caught |
 #![cfg(test)]
 
 mod allowed;

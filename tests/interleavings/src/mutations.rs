@@ -1,7 +1,7 @@
-// Bugs to seed in the shipped files, as edits of their text. This file is a part of `build.rs`
-// too, so it names nothing outside itself.
+// Bugs to seed in the shipped files, as edits of their text. `build.rs` includes this file too, so it refers to no
+// other module.
 
-/// One bug: texts in a file, each of which is there once, and what stands there instead.
+/// One bug: texts that stand in a file exactly once each, and their replacements.
 pub(crate) struct Mutation {
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
@@ -10,7 +10,7 @@ pub(crate) struct Mutation {
 
 pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
-        name: "fork_counts_from_its_end",
+        name: "fork_counted_only_after_its_end",
         file: "fork_count",
         edits: &[
             ("        self.begun.fetch_add(1, AcqRel);\n", ""),
@@ -21,12 +21,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         ],
     },
     Mutation {
-        name: "fork_that_goes_on_is_forgotten",
+        name: "unfinished_fork_not_counted",
         file: "fork_count",
         edits: &[("(begun == ended).then_some(begun)", "(begun >= ended).then_some(begun)")],
     },
     Mutation {
-        name: "fork_ends_before_it_is_looked_for",
+        name: "finished_fork_not_counted",
         file: "fork_count",
         edits: &[(
             "seen.0 != Some(self.begun.load(Acquire))",
@@ -52,7 +52,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         ],
     },
     Mutation {
-        name: "sleeps_without_looking",
+        name: "waits_without_checking_identity",
         file: "acquire",
         edits: &[
             ("(false, _) => return", "(false, _) if granted || last => return"),
@@ -68,12 +68,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "no_last_attempt",
+        name: "no_attempt_at_the_deadline",
         file: "acquire",
         edits: &[("(true, false) if last", "(true, false) if last || deadline.has_passed()")],
     },
     Mutation {
-        name: "wait_taken_for_granted",
+        name: "woken_waiter_counts_as_granted",
         file: "acquire",
         edits: &[(
             "WaitOutcome::Woken => last = deadline.has_passed(),",
@@ -81,7 +81,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "deadline_anew_for_each_file",
+        name: "deadline_restarts_for_each_file",
         file: "acquire",
         edits: &[(
             "        let is_current = |granted: bool| {",
@@ -89,7 +89,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "released_before_it_is_taken",
+        name: "unlocked_before_removed_from_the_ledger",
         file: "release",
         edits: &[(
             "    ledger.remove(hold.mode);\n    end(ledger, hold)",
@@ -97,12 +97,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "refusal_not_recorded",
+        name: "failed_unlock_not_recorded",
         file: "release",
         edits: &[("            ledger.fail_release();", "")],
     },
     Mutation {
-        name: "refused_descriptor_reused",
+        name: "file_reused_after_a_failed_unlock",
         file: "release",
         edits: &[(
             "            drop(hold); // Closed, so unlocked: the hold ends nevertheless (L6).",
@@ -110,7 +110,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "unlock_forgotten",
+        name: "unlock_skipped",
         file: "release",
         edits: &[(
             "    match retry_on_intr(&Deadline::Passed, || Os::unlock(&hold.file)) {",
@@ -126,12 +126,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "error_forgotten",
+        name: "released_error_not_set",
         file: "ledger",
         edits: &[("if self == Self::UNLOCKED { Self::RELEASED_ERROR } else { self }", "self")],
     },
     Mutation {
-        name: "error_remembered_too_long",
+        name: "released_error_not_cleared",
         file: "ledger",
         edits: &[(
             "            if self == Self::RELEASED_ERROR { Self::UNLOCKED } else { self };",
@@ -147,17 +147,17 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "newest_kept_hold_first",
+        name: "release_ends_the_newest_hold",
         file: "ledger",
         edits: &[("unguarded.pop_front()", "unguarded.pop_back()")],
     },
     Mutation {
-        name: "surplus_descriptor_left_open",
+        name: "surplus_file_leaked",
         file: "ledger",
         edits: &[("let _surplus = self.idle.put(file);", "std::mem::forget(self.idle.put(file));")],
     },
     Mutation {
-        name: "downgraded_before_it_is_lowered",
+        name: "downgraded_before_the_ledger_records_it",
         file: "release",
         edits: &[
             ("    ledger.begin_downgrade();\n", ""),
@@ -168,7 +168,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         ],
     },
     Mutation {
-        name: "refused_downgrade_forgets_the_hold",
+        name: "failed_downgrade_removes_the_hold",
         file: "ledger",
         edits: &[(
             "counts.remove(Mode::Shared).add(Mode::Exclusive)",
@@ -176,7 +176,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "idle_descriptor_left_to_a_dismissed_ledger",
+        name: "idle_file_kept_after_revocation",
         file: "ledger",
         edits: &[("            drop(self.idle.take());", "")],
     },
@@ -186,7 +186,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         edits: &[("        self.by_path.insert(spelling, &ledger);", "        let _ = spelling;")],
     },
     Mutation {
-        name: "entered_in_two_steps",
+        name: "hold_added_in_two_steps",
         file: "ledger",
         edits: &[(
             "        let mut unguarded = ledger.unguarded.lock();\n        ledger.add(&hold);",
@@ -194,7 +194,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "left_in_two_steps",
+        name: "hold_removed_in_two_steps",
         file: "ledger",
         edits: &[(
             "self.counts.update(|counts| counts.remove(mode));",
@@ -202,7 +202,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "kept_hold_dies_with_the_last_handle",
+        name: "unguarded_hold_ends_with_the_last_handle",
         file: "ledger",
         edits: &[
             ("    _ledger: Arc<Ledger>,", "    _ledger: super::sync::Weak<Ledger>,"),

@@ -1,5 +1,5 @@
-//! The formal model, stepped along with the code: what the kernel or a ledger does is done in the
-//! model too, inside the same critical section, and must get the same answer.
+//! The formal model, stepped with the code. Each action of the kernel or of a ledger is taken in the model too, inside the
+//! same critical section. The model must give the same answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use locket_model::spec::{Answer, Op, State, World};
 
 thread_local! {
-    /// What the model and the code have done so far in this execution. Not one of loom's: all
-    /// threads of an execution are one thread to the system, and other tests have others.
+    /// What the model and the code have done so far in this execution. It is a thread-local of std, not of loom: all threads
+    /// of an execution run on one thread of the system, and other tests run on other threads.
     static ORACLE: RefCell<Oracle> = RefCell::default();
 }
 
@@ -22,7 +22,7 @@ struct Oracle {
 }
 
 loom::thread_local! {
-    /// The step that the next critical section of a ledger takes, and what it must answer.
+    /// The step that the next critical section of a ledger takes, and the model's answer.
     static ANNOUNCED: Cell<Option<Op>> = Cell::new(None);
     static ANSWER: Cell<Option<Answer>> = Cell::new(None);
 }
@@ -35,7 +35,7 @@ pub(crate) fn begin() {
     with(|oracle| *oracle = Oracle::default());
 }
 
-/// Takes a step in the model.
+/// Takes a step in the model. Returns its answer.
 pub(crate) fn step(op: Op) -> Answer {
     with(|oracle| {
         if process_of(op).is_some_and(|process| oracle.dead.contains(&process)) {
@@ -51,13 +51,13 @@ pub(crate) fn step(op: Op) -> Answer {
         }
         oracle.trace.push((op, answer));
         if let Answer::NotEnabled(why) = answer {
-            blame(oracle, why);
+            record_violation(oracle, why);
         }
         answer
     })
 }
 
-/// Takes a step in the model, which must answer what the code did.
+/// Takes a step in the model. Records a violation if its answer is not the code's.
 pub(crate) fn expect(op: Op, answer: Answer) {
     let expected = step(op);
     if expected != answer {
@@ -65,12 +65,12 @@ pub(crate) fn expect(op: Op, answer: Answer) {
     }
 }
 
-/// The next critical section of a ledger on this thread is this step.
+/// Announces the step that the next critical section of a ledger on this thread takes.
 pub(crate) fn announce(op: Op) {
     ANNOUNCED.with(|announced| announced.set(Some(op)));
 }
 
-/// At the end of a critical section: the step that was announced for it, if any.
+/// Takes the announced step, if there is one. Called at the end of a critical section.
 pub(crate) fn step_announced() {
     // While loom tears an execution down, its thread-locals are gone.
     let announced = ANNOUNCED.try_with(Cell::take).ok().flatten();
@@ -80,7 +80,7 @@ pub(crate) fn step_announced() {
     }
 }
 
-/// What the model answered to the step that this thread announced last.
+/// Returns the model's answer to the step that this thread announced last.
 pub(crate) fn announced_answer() -> Option<Answer> {
     ANSWER.with(Cell::take)
 }
@@ -89,22 +89,22 @@ pub(crate) fn is_dead(process: u32) -> bool {
     with(|oracle| oracle.dead.contains(&process))
 }
 
-/// Remembers the first thing that went wrong. The execution goes on, since a panic would unwind
-/// through locks that loom still needs; [`finish`] reports it.
+/// Records the first violation. The execution goes on, because a panic would unwind through locks that loom still needs.
+/// [`finish`] reports the violation.
 pub(crate) fn violation(why: &str) {
-    with(|oracle| blame(oracle, why));
+    with(|oracle| record_violation(oracle, why));
 }
 
-fn blame(oracle: &mut Oracle, why: &str) {
+fn record_violation(oracle: &mut Oracle, why: &str) {
     if oracle.violation.is_some() {
-        return; // The first thing to go wrong explains the rest.
+        return; // The first violation explains the later ones.
     }
     let steps = oracle.trace.iter().map(|(op, answer)| format!("{op:?} -> {answer:?}"));
-    let story = [format!("{why}; what happened:")].into_iter().chain(steps);
-    oracle.violation = Some(story.collect::<Vec<_>>().join("\n  "));
+    let report = [format!("{why}; what happened:")].into_iter().chain(steps);
+    oracle.violation = Some(report.collect::<Vec<_>>().join("\n  "));
 }
 
-/// A handle goes, perhaps the last.
+/// Records that a handle was dropped, perhaps the last.
 pub(crate) fn handle_dropped(process: u32, path: u32) {
     let last = with(|oracle| {
         let handles = oracle.handles.entry((process, path)).or_default();
@@ -116,22 +116,22 @@ pub(crate) fn handle_dropped(process: u32, path: u32) {
     }
 }
 
-/// What the model says of a process's lock.
+/// Returns the state of a process's lock according to the model.
 pub(crate) fn state(process: u32, path: u32) -> State {
     with(|oracle| oracle.world.state(process, path))
 }
 
-/// How many locks the model's system has granted to a process.
+/// Returns the number of locks that the model's kernel has granted to a process.
 pub(crate) fn holds(process: u32) -> usize {
     with(|oracle| oracle.world.holds().iter().filter(|hold| hold.process == process).count())
 }
 
-/// What has happened so far.
+/// Returns the steps so far.
 pub(crate) fn trace() -> Vec<(Op, Answer)> {
     with(|oracle| oracle.trace.clone())
 }
 
-/// The end of an execution: the story of what went wrong, if anything did.
+/// Ends an execution. Returns the report of the first violation, if there was one.
 pub(crate) fn finish() -> Result<(), String> {
     with(|oracle| oracle.violation.take().map_or(Ok(()), Err))
 }

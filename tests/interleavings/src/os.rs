@@ -1,6 +1,6 @@
-//! The library's `os`, over a model kernel: processes, descriptors, files and one path.
+//! The library's `os` over a model kernel: processes, open files, files and one path.
 //!
-//! Each call is one critical section of the kernel's, and steps the model there.
+//! Each call is one critical section of the kernel, and steps the model there.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -22,26 +22,26 @@ use platform::{
     Clock, Observed, Opened, OsError, Platform, PlatformFile, PlatformPath, WaitOutcome,
 };
 
-/// The one path of the model.
+/// The only path of the model.
 pub(crate) const PATH: u32 = 0;
 
-/// How a kernel can be wrong, or merely unkind.
+/// The behaviour of the kernel: correct, inconvenient, or wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kernel {
     #[default]
     Sound,
-    /// Refuses the first unlock; the close that follows unlocks all the same.
-    RefusesUnlock,
+    /// Refuses the first unlock. The close that follows unlocks nevertheless.
+    FailsUnlock,
     /// Every wait is interrupted once before it blocks.
     Interrupts,
-    /// Seeded: an unlock wakes nobody.
+    /// Seeded bug: an unlock wakes no waiter.
     LosesWakeUp,
-    /// Seeded: locks are granted whoever holds them.
-    Lies,
-    /// Seeded: an unlock says that it has, and has not.
-    KeepsOnUnlock,
-    /// Seeded: shared locks are taken for exclusive ones.
-    KnowsNoShared,
+    /// Seeded bug: grants a lock that another process holds.
+    GrantsHeldLocks,
+    /// Seeded bug: an unlock reports success and does nothing.
+    IgnoresUnlock,
+    /// Seeded bug: treats shared locks as exclusive.
+    NoSharedLocks,
 }
 
 #[derive(Debug)]
@@ -78,17 +78,17 @@ impl System {
         call(&mut self.state.lock().expect("no thread of the model panics in the kernel"))
     }
 
-    /// Somebody unlinks the file; the next open creates another.
+    /// Unlinks the file. The next open creates another.
     pub(crate) fn unlink(&self) {
         self.enter(|state| state.name(None));
     }
 
-    /// Somebody puts another file in its place.
+    /// Replaces the file by another.
     pub(crate) fn replace(&self) {
         self.enter(State::create);
     }
 
-    /// A process dies: the system closes what it had open.
+    /// Ends a process: the kernel closes its files.
     pub(crate) fn crash(&self, process: u32) {
         self.enter(|state| {
             for slot in &mut state.descriptors {
@@ -124,12 +124,12 @@ impl State {
         self.files
     }
 
-    /// Grants the lock if it is free. The model is asked the same question.
-    fn grant(&mut self, kernel: Kernel, file: &OpenFile, mode: Mode, say_no: bool) -> bool {
-        let mode = as_spec(mode);
-        let seen = if kernel == Kernel::KnowsNoShared { spec::Mode::Exclusive } else { mode };
+    /// Grants the lock if it is free, and asks the model the same. A refusal is a step of the model if `may_refuse`.
+    fn grant(&mut self, kernel: Kernel, file: &OpenFile, mode: Mode, may_refuse: bool) -> bool {
+        let mode = to_spec(mode);
+        let seen = if kernel == Kernel::NoSharedLocks { spec::Mode::Exclusive } else { mode };
         let Some(inode) = self.open(file).map(|open| open.file) else { return false };
-        let free = kernel == Kernel::Lies
+        let free = kernel == Kernel::GrantsHeldLocks
             || !self.descriptors.iter().enumerate().any(|(at, other)| {
                 other.is_some_and(|other| {
                     at != file.at
@@ -137,7 +137,7 @@ impl State {
                         && other.lock.is_some_and(|(theirs, _)| theirs.conflicts(seen))
                 })
             });
-        if !free && !say_no {
+        if !free && !may_refuse {
             return false;
         }
         self.attempts += 1;
@@ -148,21 +148,21 @@ impl State {
             path: PATH,
             file: inode,
             mode,
-            unguarded: crate::program::keeps(),
+            unguarded: crate::program::is_unguarded(),
             stage: spec::Stage::Granted,
             named: false,
         };
         oracle::expect(Op::Lock { hold }, if free { Answer::Granted } else { Answer::Contended });
         if free {
-            crate::program::granted(id);
+            crate::program::record_grant(id);
             self.descriptors[file.at].as_mut().expect("it is open").lock = Some((seen, id));
         }
         free
     }
 
-    /// Whether the kernel refuses this call: the first one, if it refuses any.
+    /// Returns whether the kernel refuses this call. Only the first one is refused.
     fn refuses(&mut self, kernel: Kernel) -> bool {
-        let refuses = kernel == Kernel::RefusesUnlock && self.refusals == 0;
+        let refuses = kernel == Kernel::FailsUnlock && self.refusals == 0;
         self.refusals += u32::from(refuses);
         refuses
     }
@@ -172,14 +172,14 @@ impl State {
     }
 }
 
-fn as_spec(mode: Mode) -> spec::Mode {
+fn to_spec(mode: Mode) -> spec::Mode {
     match mode {
         Mode::Exclusive => spec::Mode::Exclusive,
         Mode::Shared => spec::Mode::Shared,
     }
 }
 
-/// A path as seen from one process.
+/// A path, as seen from one process.
 #[derive(Clone, Debug)]
 pub(crate) struct LockPath {
     pub(crate) system: Arc<System>,
@@ -188,8 +188,8 @@ pub(crate) struct LockPath {
 }
 
 impl LockPath {
-    /// A dead process makes no more calls: its threads leave each of them by an error.
-    fn alive(&self, action: Action) -> Result<(), OsError> {
+    /// Fails if the process is dead, so that its threads leave each call by an error.
+    fn check_alive(&self, action: Action) -> Result<(), OsError> {
         if oracle::is_dead(self.process) {
             return Err(action.failed(std::io::Error::other("the process is dead")));
         }
@@ -207,7 +207,7 @@ impl PlatformPath for LockPath {
     }
 }
 
-/// In the model no process forks, and no host closes descriptors.
+/// An open file. In the model no process forks, and no host closes descriptors.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     path: LockPath,
@@ -219,7 +219,7 @@ impl PlatformFile for OpenFile {}
 impl Drop for OpenFile {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            return; // loom has given this execution up.
+            return; // loom has abandoned this execution.
         }
         self.path.system.enter(|state| {
             if let Some(Open { process, lock: Some((_, id)), .. }) =
@@ -233,10 +233,10 @@ impl Drop for OpenFile {
 }
 
 loom::thread_local! {
-    static LOOKS: Cell<u32> = Cell::new(0);
+    static READS: Cell<u32> = Cell::new(0);
 }
 
-/// The model kernel. Files are never missing, and can be read and written alike.
+/// The model kernel. Its files always exist or can be created, and can be read and written.
 pub(crate) enum Os {}
 
 impl Platform for Os {
@@ -250,7 +250,7 @@ impl Platform for Os {
         _: Access,
         _: Option<&mut dyn Observed>,
     ) -> Result<Opened<OpenFile>, OsError> {
-        path.alive(Action::Open)?;
+        path.check_alive(Action::Open)?;
         path.system.enter(|state| {
             let file = state.named.unwrap_or_else(|| state.create());
             state.descriptors.push(Some(Open { process: path.process, file, lock: None }));
@@ -260,24 +260,24 @@ impl Platform for Os {
     }
 
     fn try_lock(file: &OpenFile, mode: Mode) -> Result<bool, OsError> {
-        file.path.alive(Action::Lock)?;
-        crate::program::attempts();
+        file.path.check_alive(Action::Lock)?;
+        crate::program::record_attempt();
         let system = &file.path.system;
         Ok(system.enter(|state| state.grant(system.kernel, file, mode, true)))
     }
 
-    /// A wait whose deadline is the next look at the clock ends without a grant; any other ends with
-    /// one, or because the process died.
+    /// Ends without a grant if the next read of the clock is past the deadline. Otherwise ends with a grant, or because the
+    /// process died.
     fn wait(
         file: &OpenFile,
         options: &Options,
         deadline: &Deadline,
         _: Option<&mut dyn Observed>,
     ) -> Result<WaitOutcome, OsError> {
-        file.path.alive(Action::Lock)?;
+        file.path.check_alive(Action::Lock)?;
         let system = &file.path.system;
         if !crate::program::has_found_current() {
-            oracle::violation("sleeps without having looked whether the path names the file");
+            oracle::violation("waits without having checked whether the path names the file");
         }
         if let Some(left) = deadline.remaining() {
             if !left.is_zero() && Instant::has_passed() {
@@ -300,32 +300,32 @@ impl Platform for Os {
             state = system.freed.wait(state).expect("no thread of the model panics in the kernel");
         }
         drop(state);
-        file.path.alive(Action::Lock).map(|()| WaitOutcome::Woken)
+        file.path.check_alive(Action::Lock).map(|()| WaitOutcome::Woken)
     }
 
     fn is_current(path: &LockPath, file: &OpenFile, _: bool) -> Result<bool, OsError> {
-        path.alive(Action::Verify)?;
+        path.check_alive(Action::Verify)?;
         let current = path.system.enter(|state| {
             let named = state.named;
             state.open(file).is_some_and(|open| Some(open.file) == named)
         });
         if current {
-            crate::program::found_current();
+            crate::program::record_current();
         }
         Ok(current)
     }
 
     fn unlock(file: &OpenFile) -> Result<(), OsError> {
-        file.path.alive(Action::Unlock)?;
+        file.path.check_alive(Action::Unlock)?;
         let (system, process) = (&file.path.system, file.path.process);
         let refused = system.enter(|state| {
             if state.refuses(system.kernel) {
                 return true;
             }
-            let keeps = system.kernel == Kernel::KeepsOnUnlock;
+            let ignores = system.kernel == Kernel::IgnoresUnlock;
             if let Some(open) = state.open(file) {
                 match open.lock {
-                    Some(_) if keeps => {}
+                    Some(_) if ignores => {}
                     Some((_, id)) => {
                         open.lock = None;
                         oracle::step(Op::Unlock { process, id });
@@ -344,9 +344,9 @@ impl Platform for Os {
         Ok(())
     }
 
-    /// In one step, as local file systems do it.
+    /// Converts in one step, as local file systems do.
     fn downgrade(file: &OpenFile) -> Result<bool, OsError> {
-        file.path.alive(Action::Lock)?;
+        file.path.check_alive(Action::Lock)?;
         let (system, process) = (&file.path.system, file.path.process);
         let refused = system.enter(|state| {
             if state.refuses(system.kernel) {
@@ -372,15 +372,15 @@ impl Platform for Os {
         Ok(true)
     }
 
-    /// The library is explored without it.
+    /// Not reached: no scenario executes a program.
     fn inherit_on_exec(_: &OpenFile) -> Result<(), OsError> {
         unreachable!("no scenario executes a program")
     }
 
-    /// Early at a thread's first two looks, when it makes a ledger and begins to acquire, and late from
-    /// then on: every ledger finds its first burst over, and yields once.
+    /// Returns an early time at a thread's first two reads, when it creates a ledger and begins to acquire, and a late time
+    /// from then on. So every ledger finds its first burst over, and yields once.
     fn clock(_: Clock) -> usize {
-        let before = LOOKS.with(|looks| looks.replace(looks.get() + 1));
+        let before = READS.with(|reads| reads.replace(reads.get() + 1));
         if before < 2 { 0 } else { 3_600_000_000 }
     }
 }

@@ -1,4 +1,4 @@
-//! What one thread does, and what it is to the model while it does it.
+//! The steps of a thread, and how they are announced to the model.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -15,57 +15,57 @@ use crate::sync::{Arc, Instant};
 
 /// How long an acquisition waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Patience {
-    ForEver,
+pub(crate) enum Wait {
+    Forever,
     /// A timeout of zero.
     Try,
-    /// A timeout, which is over at this look at the clock: the first is the call's own.
+    /// A timeout that is over at this read of the clock. The first read is the call's own.
     Until(u32),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     /// `Lock::acquire`.
-    Acquire(Mode, Patience),
+    Acquire(Mode, Wait),
     /// `Lock::release`.
     Release,
     /// `Lock::lock`.
-    Guard(Mode, Patience),
+    Guard(Mode, Wait),
     /// The downgrade of the oldest guard, which is exclusive.
     Downgrade,
     /// The drop of the oldest guard.
     DropGuard,
-    /// The drop of the thread's handle. The next step makes another.
+    /// The drop of the thread's handle. The next step creates another.
     DropHandle,
-    /// The process has no descriptors left: the idle ones are closed.
-    GiveBack,
+    /// All idle files of the process are closed, as when it has no descriptors left.
+    CloseIdle,
 }
 
 loom::thread_local! {
-    static KEEPS: Cell<bool> = Cell::new(false);
+    static IS_UNGUARDED: Cell<bool> = Cell::new(false);
     static GRANTED: Cell<u64> = Cell::new(0);
-    /// Was the last attempt made at or after the deadline, and has the path been found to name its
-    /// file since? Only then is there a reason to say "timed out" (L3, L9).
+    /// Whether the last attempt was made at or after the deadline, and whether the path was found to name its file since.
+    /// "Timed out" is correct only if both are true (L3, L9).
     static LAST_ATTEMPT: Cell<(bool, bool)> = Cell::new((false, false));
 }
 
-/// This thread makes an attempt.
-pub(crate) fn attempts() {
+/// Records an attempt of this thread.
+pub(crate) fn record_attempt() {
     LAST_ATTEMPT.with(|last| last.set((Instant::has_passed(), false)));
 }
 
-/// The path names the file of this thread's last attempt.
-pub(crate) fn found_current() {
+/// Records that the path names the file of this thread's last attempt.
+pub(crate) fn record_current() {
     LAST_ATTEMPT.with(|last| last.set((last.get().0, true)));
 }
 
-/// Is this thread's acquisition an `acquire`?
-pub(crate) fn keeps() -> bool {
-    KEEPS.with(Cell::get)
+/// Returns whether this thread's acquisition is an `acquire`, without a guard.
+pub(crate) fn is_unguarded() -> bool {
+    IS_UNGUARDED.with(Cell::get)
 }
 
-/// The kernel's word to this thread: the model knows its hold by this number.
-pub(crate) fn granted(id: u64) {
+/// Records the number by which the model knows this thread's hold.
+pub(crate) fn record_grant(id: u64) {
     GRANTED.with(|granted| granted.set(id));
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Thread<S: Subject> {
     guards: Vec<(u64, S::Hold)>,
 }
 
-/// Has the path been found to name this thread's file since its last attempt?
+/// Returns whether the path was found to name this thread's file since its last attempt.
 pub(crate) fn has_found_current() -> bool {
     LAST_ATTEMPT.with(Cell::get).1
 }
@@ -91,8 +91,8 @@ impl<S: Subject> Thread<S> {
 
     pub(crate) fn run(&mut self, step: Step) -> Option<Outcome> {
         let outcome = match step {
-            Step::Acquire(mode, patience) => self.acquire(mode, patience, true),
-            Step::Guard(mode, patience) => self.acquire(mode, patience, false),
+            Step::Acquire(mode, wait) => self.acquire(mode, wait, true),
+            Step::Guard(mode, wait) => self.acquire(mode, wait, false),
             Step::Release => {
                 let ledger = self.handle();
                 oracle::announce(Op::Take { process: self.process, path: PATH });
@@ -120,7 +120,7 @@ impl<S: Subject> Thread<S> {
                 self.drop_handle();
                 return None;
             }
-            Step::GiveBack => {
+            Step::CloseIdle => {
                 S::close_all(&self.registry);
                 return None;
             }
@@ -128,14 +128,14 @@ impl<S: Subject> Thread<S> {
         Some(outcome)
     }
 
-    fn acquire(&mut self, mode: Mode, patience: Patience, kept: bool) -> Outcome {
+    fn acquire(&mut self, mode: Mode, wait: Wait, unguarded: bool) -> Outcome {
         let ledger = self.handle();
-        KEEPS.with(|keeps| keeps.set(kept));
-        let timeout = match patience {
-            Patience::ForEver => None,
-            Patience::Try => Some(Duration::ZERO),
-            Patience::Until(looks) => {
-                Instant::plan(looks);
+        IS_UNGUARDED.with(|it| it.set(unguarded));
+        let timeout = match wait {
+            Wait::Forever => None,
+            Wait::Try => Some(Duration::ZERO),
+            Wait::Until(reads) => {
+                Instant::plan(reads);
                 Some(Duration::from_secs(1))
             }
         };
@@ -144,7 +144,7 @@ impl<S: Subject> Thread<S> {
             Ok(hold) => hold,
             Err(error) if error.is_contended() => {
                 let (at_deadline, current) = LAST_ATTEMPT.with(Cell::get);
-                if !at_deadline && patience != Patience::Try {
+                if !at_deadline && wait != Wait::Try {
                     oracle::violation("timed out without an attempt at the deadline");
                 }
                 if !current {
@@ -156,7 +156,7 @@ impl<S: Subject> Thread<S> {
         };
         let (process, id) = (self.process, GRANTED.with(Cell::get));
         oracle::announce(Op::Record { process, id });
-        if kept {
+        if unguarded {
             S::add_unguarded(&ledger, hold);
         } else {
             S::add(&ledger, &hold);
@@ -182,7 +182,7 @@ impl<S: Subject> Thread<S> {
         outcome
     }
 
-    /// This thread's handle; made when there is none.
+    /// Returns this thread's handle. Creates it if there is none.
     fn handle(&mut self) -> Arc<S::Ledger> {
         let handle = self.handle.take().unwrap_or_else(|| {
             let path = LockPath {
@@ -199,19 +199,19 @@ impl<S: Subject> Thread<S> {
 
     pub(crate) fn drop_handle(&mut self) {
         if let Some(handle) = self.handle.take() {
-            // An `Arc` is nothing that loom sees: this is, to whoever looks the path up.
+            // loom does not see the drop of an `Arc`. It sees the registry's lock, which a thread that looks the path up takes.
             S::touch(&self.registry);
             oracle::handle_dropped(self.process, PATH);
             drop(handle);
         }
     }
 
-    /// As `mem::forget` of each guard that is left would.
+    /// Leaks each guard that is left, like `mem::forget`.
     pub(crate) fn leak_guards(self) {
         std::mem::forget(self.guards);
     }
 
-    /// What the ledger says now, by a handle of its own.
+    /// Returns the state of the ledger, read through a handle.
     pub(crate) fn state(&mut self) -> locket_model::spec::State {
         S::state(&self.handle())
     }

@@ -1,4 +1,4 @@
-//! The library's `report`, which tells nothing: no scenario looks at holders or hints.
+//! A `report` without information: no scenario asks for holders or hints.
 
 #[path = "../../../src/report/escape.rs"]
 mod escape;

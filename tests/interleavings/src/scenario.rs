@@ -1,4 +1,4 @@
-//! A few threads with their programs, and every way in which they can meet.
+//! A few threads with their steps, in every interleaving.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,19 +13,18 @@ use crate::program::{Step, Thread};
 use crate::subject::Subject;
 use crate::sync::Arc;
 
-/// How often the system may take a thread's turn away where it would not have to. Seeded bugs have
-/// survived a bound of 2.
+/// How often the scheduler may switch away from a thread that could go on. With a bound of 2 some seeded bugs are missed.
 const PREEMPTIONS: usize = 3;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Actor {
-    /// A thread of a process. Two of one process share a registry.
+    /// A thread of a process. Threads of one process share a registry.
     Thread(u32, Vec<Step>),
-    /// Somebody unlinks the file.
+    /// Unlinks the file.
     Unlink,
-    /// Somebody replaces the file.
+    /// Replaces the file by another.
     Replace,
-    /// A process is killed.
+    /// Kills a process.
     Crash(u32),
 }
 
@@ -35,17 +34,17 @@ pub(crate) struct Scenario {
     pub(crate) actors: Vec<Actor>,
 }
 
-/// How a scenario went. Of a process that is killed nothing is told: anything may have come of it.
+/// The outcome of a scenario. It contains nothing of a killed process, because its last step has no certain outcome.
 ///
-/// Only what happens at one place has an order: loom does not tell two executions apart that
-/// differ in the order of steps which have nothing to do with each other.
+/// Only events at one place are ordered. loom does not distinguish executions that differ only in the order of
+/// independent steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct History {
-    /// What each step of each thread came to.
+    /// The outcome of each step of each thread.
     pub(crate) outcomes: Vec<Vec<Option<Outcome>>>,
-    /// Whose acquisitions the system granted, in its order.
+    /// The processes of the granted acquisitions, in the kernel's order.
     pub(crate) grants: Vec<u32>,
-    /// What happened to each process's ledger, in its order.
+    /// The events of each process's ledger, in its order.
     pub(crate) ledgers: BTreeMap<u32, Vec<&'static str>>,
 }
 
@@ -78,7 +77,7 @@ impl History {
                     }
                     continue;
                 }
-                Op::Record { process, .. } => (process, "entered"),
+                Op::Record { process, .. } => (process, "added"),
                 Op::Take { process, .. } | Op::TakeGuard { process, .. } => (process, "taken"),
                 Op::Refuse { process, .. } => (process, "refused"),
                 Op::Lower { process, .. } => (process, "lowered"),
@@ -111,10 +110,10 @@ impl Scenario {
         self.actors.iter().any(|actor| matches!(actor, Actor::Crash(killed) if *killed == process))
     }
 
-    fn gives_back(&self, process: u32) -> bool {
-        let gives_back = |step: &Step| matches!(step, Step::GiveBack);
+    fn closes_idle(&self, process: u32) -> bool {
+        let closes_idle = |step: &Step| matches!(step, Step::CloseIdle);
         self.actors.iter().any(|actor| {
-            matches!(actor, Actor::Thread(of, steps) if *of == process && steps.iter().any(gives_back))
+            matches!(actor, Actor::Thread(of, steps) if *of == process && steps.iter().any(closes_idle))
         })
     }
 
@@ -126,12 +125,12 @@ impl Scenario {
         self.actors.iter().filter_map(process).collect()
     }
 
-    /// Runs every interleaving; panics at the first in which code and model differ.
+    /// Runs every interleaving. Panics at the first difference between code and model.
     pub(crate) fn explore<S: Subject>(&self) -> Explored {
         self.explore_counting::<S>(&std::sync::Arc::default())
     }
 
-    /// The same, for whoever wants to know after how many executions it panicked.
+    /// The same, and counts the executions, so that a test knows the number after a panic.
     pub(crate) fn explore_counting<S: Subject>(
         &self,
         executions: &std::sync::Arc<AtomicUsize>,
@@ -144,7 +143,7 @@ impl Scenario {
         builder.check(move || {
             count.fetch_add(1, Ordering::Relaxed);
             let history = scenario.execute::<S>();
-            seen.lock().expect("nobody panics while it is locked").insert(history);
+            seen.lock().expect("no thread panics while it holds the lock").insert(history);
         });
         let histories = std::mem::take(&mut *histories.lock().expect("as above"));
         Explored { executions: executions.load(Ordering::Relaxed), histories }
@@ -174,7 +173,7 @@ impl Scenario {
                 thread::spawn(move || act::<S>(&actor, &system, registry))
             })
             .collect();
-        // Guards and handles live on until everything has been compared.
+        // Guards and handles live until everything has been compared.
         let mut threads = Vec::new();
         let mut outcomes = Vec::new();
         for handle in spawned {
@@ -183,11 +182,11 @@ impl Scenario {
             outcomes.push(results);
         }
         let history = History::new(self, outcomes, &oracle::trace());
-        self.compare_the_end::<S>(&system, &registry, threads);
+        self.compare_final_states::<S>(&system, &registry, threads);
         history
     }
 
-    fn compare_the_end<S: Subject>(
+    fn compare_final_states<S: Subject>(
         &self,
         system: &Arc<System>,
         registry: &dyn Fn(u32) -> Arc<S::Registry>,
@@ -204,14 +203,12 @@ impl Scenario {
             if open != holds && open != holds + 1 {
                 oracle::violation(&format!("{open} descriptors are open for {holds} holds (L13)"));
             }
-            // What the pool does not know of, it could not give back (L13).
-            if self.gives_back(process) {
+            // A registry that does not know an idle file could not close it (L13).
+            if self.closes_idle(process) {
                 S::close_all(&registry(process));
                 let open = system.open_descriptors(process);
                 if open != holds {
-                    oracle::violation(&format!(
-                        "{open} descriptors are not given back, {holds} holds"
-                    ));
+                    oracle::violation(&format!("{open} idle files were not closed, {holds} holds"));
                 }
             }
             observer.drop_handle();
@@ -220,8 +217,8 @@ impl Scenario {
             thread.drop_handle();
             thread.leak_guards();
         }
-        // With the last handle the idle descriptor goes, unless a kept hold keeps its ledger; what
-        // is held stays (L13).
+        // With the last handle the idle file is closed, unless an unguarded hold keeps the ledger alive. Held files stay open
+        // (L13).
         for process in self.processes().into_iter().filter(|process| !oracle::is_dead(*process)) {
             let (open, holds) = (system.open_descriptors(process), oracle::holds(process));
             if open != holds && (holds == 0 || open != holds + 1) {
@@ -230,8 +227,8 @@ impl Scenario {
                 ));
             }
         }
-        if let Err(story) = oracle::finish() {
-            panic!("{story}");
+        if let Err(report) = oracle::finish() {
+            panic!("{report}");
         }
     }
 }
@@ -250,7 +247,7 @@ fn act<S: Subject>(
         (Actor::Unlink, _) => system.unlink(),
         (Actor::Replace, _) => system.replace(),
         (Actor::Crash(process), _) => system.crash(*process),
-        (Actor::Thread(..), None) => unreachable!("a thread comes with its process's registry"),
+        (Actor::Thread(..), None) => unreachable!("a thread has its process's registry"),
     }
     (None, Vec::new())
 }

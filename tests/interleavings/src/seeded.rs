@@ -1,5 +1,4 @@
-//! The checkers are checked: each seeded bug, in the model kernel or in the shipped code, is
-//! caught, by the law that it breaks.
+//! Tests of the checkers: each seeded bug, in the model kernel or in the shipped code, is caught by the law that it breaks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,16 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::options::Mode::{Exclusive, Shared};
 use crate::os::Kernel;
-use crate::program::Patience::{ForEver, Try, Until};
 use crate::program::Step::{
-    self, Acquire, Downgrade, DropGuard, DropHandle, GiveBack, Guard, Release,
+    self, Acquire, CloseIdle, Downgrade, DropGuard, DropHandle, Guard, Release,
 };
+use crate::program::Wait::{Forever, Try, Until};
 use crate::scenario::{Actor, Scenario};
 use crate::subject::Subject;
 use crate::subjects;
 
-const TURN: [Step; 2] = [Acquire(Exclusive, ForEver), Release];
-const GUARDED: [Step; 2] = [Guard(Exclusive, ForEver), DropGuard];
+const TURN: [Step; 2] = [Acquire(Exclusive, Forever), Release];
+const GUARDED: [Step; 2] = [Guard(Exclusive, Forever), DropGuard];
 
 fn threads(programs: &[(u32, &[Step])]) -> Vec<Actor> {
     programs.iter().map(|(process, steps)| Actor::Thread(*process, steps.to_vec())).collect()
@@ -27,33 +26,33 @@ fn with(mut actors: Vec<Actor>, other: Actor) -> Vec<Actor> {
     actors
 }
 
-/// Explores until something goes wrong, which must be this.
-fn caught<S: Subject>(name: &str, scenario: &Scenario, verdict: &str) {
+/// Explores until a violation, which must contain `verdict`.
+fn assert_caught<S: Subject>(name: &str, scenario: &Scenario, verdict: &str) {
     let executions = Arc::new(AtomicUsize::new(0));
     let exploration =
         catch_unwind(AssertUnwindSafe(|| scenario.explore_counting::<S>(&executions)));
     let count = executions.load(Ordering::Relaxed);
-    let Err(panic) = exploration else { panic!("{name} went unnoticed in {count} executions") };
-    let story = panic
+    let Err(panic) = exploration else { panic!("{name} was not caught in {count} executions") };
+    let report = panic
         .downcast_ref::<String>()
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
         .unwrap_or_default();
-    assert!(story.contains(verdict), "{name} was caught, but not by {verdict:?}: {story}");
+    assert!(report.contains(verdict), "{name} was caught, but not by {verdict:?}: {report}");
     println!("{name}: {verdict:?} after {count} executions");
 }
 
-/// A test for each bug: in which code, in which scenario, and what catches it.
+/// One test for each bug: the code, the scenario, and the violation that must be reported.
 macro_rules! seeded {
     ($($name:ident on $kernel:ident: $actors:expr => $verdict:literal;)*) => {$(
         #[test]
         fn $name() {
             let scenario = Scenario::new($actors).on(Kernel::$kernel);
-            caught::<seeded!(@code $kernel $name)>(stringify!($name), &scenario, $verdict);
+            assert_caught::<seeded!(@code $kernel $name)>(stringify!($name), &scenario, $verdict);
         }
     )*};
     (@code Sound $name:ident) => { subjects::$name::Code };
-    (@code RefusesUnlock $name:ident) => { subjects::$name::Code };
+    (@code FailsUnlock $name:ident) => { subjects::$name::Code };
     (@code $kernel:ident $name:ident) => { subjects::shipped::Code };
 }
 
@@ -61,14 +60,14 @@ seeded! {
     kernel_loses_a_wake_up on LosesWakeUp:
         threads(&[(1, &TURN), (2, &TURN)])
         => "deadlock";
-    kernel_lies on Lies:
+    kernel_grants_a_held_lock on GrantsHeldLocks:
         threads(&[(1, &TURN), (2, &TURN)])
         => "the code answered Granted, the model Contended";
-    kernel_keeps_the_lock_on_unlock on KeepsOnUnlock:
-        threads(&[(1, &[Acquire(Exclusive, ForEver), Release, Acquire(Exclusive, Try)])])
+    kernel_ignores_an_unlock on IgnoresUnlock:
+        threads(&[(1, &[Acquire(Exclusive, Forever), Release, Acquire(Exclusive, Try)])])
         => "the code answered Granted, the model Contended";
-    kernel_knows_no_shared on KnowsNoShared:
-        threads(&[(1, &[Guard(Shared, ForEver)]), (2, &[Guard(Shared, Try)])])
+    kernel_treats_shared_as_exclusive on NoSharedLocks:
+        threads(&[(1, &[Guard(Shared, Forever)]), (2, &[Guard(Shared, Try)])])
         => "the code answered Contended, the model Granted";
 
     identity_not_checked on Sound:
@@ -77,77 +76,77 @@ seeded! {
     timed_out_on_a_replaced_file on Sound:
         with(threads(&[(1, &[Guard(Exclusive, Try)]), (2, &[Guard(Exclusive, Try)])]), Actor::Unlink)
         => "timed out on a file that the path may not name";
-    sleeps_without_looking on Sound:
+    waits_without_checking_identity on Sound:
         with(threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)]), Actor::Replace)
-        => "sleeps without having looked whether the path names the file";
+        => "waits without having checked whether the path names the file";
     identity_not_checked_after_a_wait on Sound:
         with(threads(&[(1, &GUARDED), (2, &GUARDED)]), Actor::Replace)
         => "records a hold on a file that the path does not name";
-    no_last_attempt on Sound:
+    no_attempt_at_the_deadline on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(2)), DropGuard]), (2, &GUARDED)])
         => "timed out without an attempt at the deadline";
-    wait_taken_for_granted on Sound:
+    woken_waiter_counts_as_granted on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)])
         => "records a hold that the kernel has not granted";
-    deadline_anew_for_each_file on Sound:
+    deadline_restarts_for_each_file on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(2)), DropGuard]), (2, &GUARDED)])
         => "waits on although its deadline has passed";
 
-    released_before_it_is_taken on Sound:
+    unlocked_before_removed_from_the_ledger on Sound:
         threads(&[(1, &GUARDED)])
         => "unlocks a hold that is in the ledger or does not exist";
-    refusal_not_recorded on RefusesUnlock:
+    failed_unlock_not_recorded on FailsUnlock:
         threads(&[(1, &TURN)])
         => "a release ended with Refused";
-    refused_descriptor_reused on RefusesUnlock:
-        threads(&[(1, &[Acquire(Exclusive, ForEver), Release, Acquire(Exclusive, Try)])])
+    file_reused_after_a_failed_unlock on FailsUnlock:
+        threads(&[(1, &[Acquire(Exclusive, Forever), Release, Acquire(Exclusive, Try)])])
         => "the code answered Granted, the model Contended";
-    unlock_forgotten on Sound:
-        threads(&[(1, &[Acquire(Exclusive, ForEver), Release, Acquire(Exclusive, Try)])])
+    unlock_skipped on Sound:
+        threads(&[(1, &[Acquire(Exclusive, Forever), Release, Acquire(Exclusive, Try)])])
         => "the code answered Granted, the model Contended";
 
     guard_released_by_release on Sound:
-        threads(&[(1, &[Guard(Exclusive, ForEver)]), (1, &[Release])])
+        threads(&[(1, &[Guard(Exclusive, Forever)]), (1, &[Release])])
         => "the ledger says ReleasedError, the model HeldExclusive";
-    error_forgotten on Sound:
+    released_error_not_set on Sound:
         threads(&[(1, &[Release])])
         => "the ledger says Unlocked, the model ReleasedError";
-    error_remembered_too_long on Sound:
-        threads(&[(1, &[Release, Acquire(Exclusive, ForEver), Release])])
+    released_error_not_cleared on Sound:
+        threads(&[(1, &[Release, Acquire(Exclusive, Forever), Release])])
         => "the ledger says ReleasedError, the model Unlocked";
     shared_counted_as_exclusive on Sound:
-        threads(&[(1, &[Guard(Shared, ForEver)])])
+        threads(&[(1, &[Guard(Shared, Forever)])])
         => "the ledger says HeldExclusive, the model HeldShared(1)";
-    newest_kept_hold_first on Sound:
-        threads(&[(1, &[Acquire(Shared, ForEver), Acquire(Shared, ForEver), Release])])
+    release_ends_the_newest_hold on Sound:
+        threads(&[(1, &[Acquire(Shared, Forever), Acquire(Shared, Forever), Release])])
         => "unlocks a hold that is in the ledger or does not exist";
-    entered_in_two_steps on Sound:
+    hold_added_in_two_steps on Sound:
         threads(&[(1, &TURN), (1, &[Release])])
         => "a release ended with NotLocked after Some(Taken";
-    left_in_two_steps on Sound:
-        threads(&[(1, &[Guard(Shared, ForEver), DropGuard]), (1, &[Guard(Shared, ForEver), DropGuard])])
+    hold_removed_in_two_steps on Sound:
+        threads(&[(1, &[Guard(Shared, Forever), DropGuard]), (1, &[Guard(Shared, Forever), DropGuard])])
         => "the ledger says HeldShared(1), the model Unlocked";
-    surplus_descriptor_left_open on Sound:
-        threads(&[(1, &[Guard(Shared, ForEver), Guard(Shared, ForEver), DropGuard, DropGuard])])
+    surplus_file_leaked on Sound:
+        threads(&[(1, &[Guard(Shared, Forever), Guard(Shared, Forever), DropGuard, DropGuard])])
         => "2 descriptors are open for 0 holds";
-    downgraded_before_it_is_lowered on Sound:
-        threads(&[(1, &[Guard(Exclusive, ForEver), Downgrade])])
+    downgraded_before_the_ledger_records_it on Sound:
+        threads(&[(1, &[Guard(Exclusive, Forever), Downgrade])])
         => "converts a lock that the ledger records as exclusive";
-    refused_downgrade_forgets_the_hold on RefusesUnlock:
-        threads(&[(1, &[Guard(Exclusive, ForEver), Downgrade])])
+    failed_downgrade_removes_the_hold on FailsUnlock:
+        threads(&[(1, &[Guard(Exclusive, Forever), Downgrade])])
         => "the ledger says Unlocked, the model HeldExclusive";
-    idle_descriptor_left_to_a_dismissed_ledger on Sound:
-        threads(&[(1, &GUARDED), (1, &[GiveBack])])
-        => "descriptors are not given back";
-    kept_hold_dies_with_the_last_handle on Sound:
-        threads(&[(1, &[Acquire(Exclusive, ForEver), DropHandle, Release])])
+    idle_file_kept_after_revocation on Sound:
+        threads(&[(1, &GUARDED), (1, &[CloseIdle])])
+        => "idle files were not closed";
+    unguarded_hold_ends_with_the_last_handle on Sound:
+        threads(&[(1, &[Acquire(Exclusive, Forever), DropHandle, Release])])
         => "unlocks a hold that is in the ledger or does not exist";
     two_ledgers_of_one_path on Sound:
-        threads(&[(1, &[Acquire(Exclusive, ForEver), DropHandle, Release])])
+        threads(&[(1, &[Acquire(Exclusive, Forever), DropHandle, Release])])
         => "a release ended with NotLocked after Some(Taken";
 }
 
-/// A bug that no test names would be seeded in vain.
+/// Each mutation is named by a test. Otherwise it would check nothing.
 #[test]
 fn every_mutation_has_a_test() {
     let (tests, of_forks) = (include_str!("seeded.rs"), include_str!("forks.rs"));

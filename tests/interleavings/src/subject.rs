@@ -1,4 +1,4 @@
-//! The shipped code, or a copy with a bug: what a scenario does with it.
+//! The code under test: as shipped, or a copy with a bug.
 
 use locket_model::spec::State;
 
@@ -13,9 +13,9 @@ pub(crate) trait Subject: 'static {
     type Hold: Send;
 
     fn registry() -> Self::Registry;
-    /// Locks it, and no more.
+    /// Locks the registry and unlocks it again.
     fn touch(registry: &Self::Registry);
-    /// Closes all idle descriptors.
+    /// Closes all idle files.
     fn close_all(registry: &Self::Registry);
     fn ledger(registry: &Self::Registry, path: LockPath) -> Arc<Self::Ledger>;
     fn acquire(ledger: &Arc<Self::Ledger>, options: &Options) -> Result<Self::Hold, LockError>;
@@ -27,7 +27,7 @@ pub(crate) trait Subject: 'static {
     fn state(ledger: &Self::Ledger) -> State;
 }
 
-/// Implements [`Subject`] in a module that has the library's five files.
+/// Implements [`Subject`] in a module that contains the files under test.
 #[macro_export]
 macro_rules! subject {
     () => {

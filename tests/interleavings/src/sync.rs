@@ -1,5 +1,4 @@
-//! The library's `sync`, with loom's locks, a clock that follows a plan, and the model's eye in
-//! every critical section.
+//! The library's `sync` with loom's locks, a planned clock, and a step of the model in every critical section.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -10,7 +9,7 @@ pub(crate) use std::sync::{Arc, Weak};
 
 use crate::oracle;
 
-/// loom's, except that the end of a critical section is where its step happens in the model.
+/// loom's mutex. The announced step is taken in the model at the end of the critical section.
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -45,7 +44,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// One atomic step is where a step of the model's happens, too.
+/// An atomic cell. The announced step is taken in the model at each update.
 #[derive(Debug)]
 pub(crate) struct AtomicState<T>(loom::sync::Mutex<T>);
 
@@ -65,7 +64,7 @@ impl<T: Copy> AtomicState<T> {
     }
 }
 
-/// No step of the model's happens here: what is in it holds no lock.
+/// An atomic cell without a step of the model: its content holds no lock.
 #[derive(Debug)]
 pub(crate) struct AtomicBox<T>(loom::sync::Mutex<Option<Box<T>>>);
 
@@ -83,32 +82,32 @@ impl<T> AtomicBox<T> {
     }
 }
 
-/// The plan of this thread's clock: how many looks from now is it past every deadline?
+/// A time on this thread's clock, whose plan says at which read it is past every deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(Duration);
 
 loom::thread_local! {
-    static LOOKS: Cell<u32> = Cell::new(u32::MAX);
+    static READS: Cell<u32> = Cell::new(u32::MAX);
 }
 
 impl Instant {
-    /// From now on, the `looks`-th look at this thread's clock is past every deadline.
-    pub(crate) fn plan(looks: u32) {
-        LOOKS.with(|left| left.set(looks));
+    /// From now on, the `reads`-th read of this thread's clock is past every deadline.
+    pub(crate) fn plan(reads: u32) {
+        READS.with(|left| left.set(reads));
     }
 
-    /// Will the next look be past the deadline? Then a wait for it ends without a grant.
+    /// Returns whether the next read is past the deadline. A wait then ends without a grant.
     pub(crate) fn passes_next() -> bool {
-        LOOKS.with(Cell::get) <= 1
+        READS.with(Cell::get) <= 1
     }
 
-    /// Has a look at the clock been past the deadline?
+    /// Returns whether a read of the clock has been past the deadline.
     pub(crate) fn has_passed() -> bool {
-        LOOKS.with(Cell::get) == 0
+        READS.with(Cell::get) == 0
     }
 
     pub(crate) fn now() -> Self {
-        LOOKS.with(|left| {
+        READS.with(|left| {
             let next = left.get().saturating_sub(1);
             left.set(next);
             Self(if next == 0 { Duration::from_secs(3600) } else { Duration::ZERO })

@@ -1,7 +1,7 @@
-//! What is done in the critical section: evidence that needs no clock, and that no lock can fake.
+//! What a thread does in the critical section: evidence that needs no clock, and does not depend on the lock.
 //!
-//! A *witness* is a symbolic link to its maker's name: made at one stroke, only if there is none. A
-//! *count* is read, and then written as one more.
+//! A *witness* is a symbolic link whose target is the name of its maker. Creating it is atomic, and fails if one is there
+//! (`symlink(2)`, EEXIST). A *count* is a number that is read, and then written as one more.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use super::log::Log;
 use super::program::Pace;
 
-/// Of an exclusive hold of this file.
-pub(crate) fn alone(directory: &Path, file: u64, me: &str, hold: Pace, log: &mut Log) {
+/// Records evidence under an exclusive hold of this file.
+pub(crate) fn check_exclusive(directory: &Path, file: u64, me: &str, hold: Pace, log: &mut Log) {
     let witness = witness_of(directory, file);
     while let Err(error) = symlink(me, &witness) {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
-        // That of a process that was killed here; or somebody is here.
+        // Either the witness of a process that was killed here, or of another holder.
         if let Some(other) = name_in(&witness) {
             log.saw(format_args!("found {file} {other}"));
         }
@@ -30,17 +30,17 @@ pub(crate) fn alone(directory: &Path, file: u64, me: &str, hold: Pace, log: &mut
     log.saw(format_args!("counted {file} {value}"));
     match name_in(&witness) {
         Some(name) if name == me => {}
-        other => log.saw(format_args!("lost {file} {}", other.as_deref().unwrap_or("nobody"))),
+        other => log.saw(format_args!("lost {file} {}", other.as_deref().unwrap_or("none"))),
     }
     let _ = fs::remove_file(&witness);
 }
 
-/// Of a shared one.
-pub(crate) fn beside_others(directory: &Path, file: u64, hold: Pace, log: &mut Log) {
+/// Records evidence under a shared hold of this file.
+pub(crate) fn check_shared(directory: &Path, file: u64, hold: Pace, log: &mut Log) {
     let witness = witness_of(directory, file);
     let count = count_of(directory, file);
     let before = read(&count);
-    for moment in [Pace::AtOnce, hold] {
+    for moment in [Pace::Immediate, hold] {
         moment.pass();
         if let Some(other) = name_in(&witness) {
             log.saw(format_args!("found {file} {other}"));
@@ -64,21 +64,21 @@ fn count_of(directory: &Path, file: u64) -> File {
     let path = directory.join(format!("count.{file}"));
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.open(path).expect("the directory is ours")
+    options.open(path).expect("the directory should be writable")
 }
 
 fn read(count: &File) -> u64 {
     let mut bytes = [0; 8];
-    // Before the first count it is empty.
+    // Before the first count the file is empty.
     let _ = count.read_exact_at(&mut bytes, 0);
     u64::from_le_bytes(bytes)
 }
 
-/// The file whose lock this process holds, by the kernel's own account; it must be just one.
-pub(crate) fn file_in_kernel() -> Option<u64> {
+/// Returns the file whose lock this process holds, as the kernel reports it. `None` if there is not exactly one.
+pub(crate) fn locked_file() -> Option<u64> {
     let mut held = vec![];
     for entry in fs::read_dir("/proc/self/fdinfo").ok()?.flatten() {
-        // The descriptor of the directory itself is gone by now.
+        // The descriptor of the directory itself is closed by now.
         let info = fs::read_to_string(entry.path()).unwrap_or_default();
         for line in info.lines().filter(|line| line.contains("FLOCK")) {
             let file = line.split_whitespace().find(|word| word.matches(':').count() == 2)?;

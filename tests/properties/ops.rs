@@ -1,21 +1,21 @@
-//! What may happen, in words: a list of steps reads as a story.
+//! The operations, and how a trace prints them.
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::time::Duration;
 
 use locket_model::spec::{Mode, Outcome, Path, Process};
 
-/// A way to name a lock file. Those that are one absolute path share one state (L10).
+/// A way to write the path of the lock file. Spellings of one absolute path share one state (L10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spelling {
     Plain,
     Dotted,
     Relative,
-    /// `sub/../test.lock`, which the system walks, and which is another path: not on Windows.
+    /// `sub/../test.lock`. On Unix the system resolves it, and it is another path; on Windows it is the same.
     Upward,
     #[cfg(unix)]
     Symlink,
-    /// A name of its own, which may come to be one of the same file.
+    /// A separate name, which can become a name of the same file.
     #[cfg(unix)]
     HardLink,
 }
@@ -32,7 +32,7 @@ impl Spelling {
         Self::HardLink,
     ];
 
-    /// The absolute path's number in the model.
+    /// Returns the absolute path's number in the model.
     pub(crate) fn path(self) -> Path {
         match self {
             Self::Upward if cfg!(unix) => 1,
@@ -44,7 +44,7 @@ impl Spelling {
         }
     }
 
-    /// The name in the directory that it leads to.
+    /// Returns the directory entry that it leads to.
     pub(crate) fn entry(self) -> Entry {
         match self {
             #[cfg(unix)]
@@ -54,7 +54,7 @@ impl Spelling {
     }
 }
 
-/// A name in the directory.
+/// A directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Entry {
     Lock,
@@ -62,7 +62,7 @@ pub(crate) enum Entry {
     Away,
 }
 
-/// What is done to the files behind everybody's back.
+/// A change of the files by another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Unlink(Entry),
@@ -95,18 +95,18 @@ impl Change {
     ];
 }
 
-/// Where a hold goes: to the process, or to a guard.
+/// The kind of a hold: the process's, or a guard's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
-    Kept,
+pub(crate) enum HoldKind {
+    Unguarded,
     Guard(Slot),
 }
 
-/// A guard's name.
+/// The name of a guard.
 pub(crate) type Slot = char;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum Timeout {
     /// `try_lock` or `try_acquire`.
     Try,
     Zero,
@@ -122,12 +122,12 @@ pub(crate) enum End {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Op {
     Acquire {
         via: Spelling,
         mode: Mode,
-        keep: Keep,
-        patience: Patience,
+        kind: HoldKind,
+        timeout: Timeout,
     },
     Release {
         via: Spelling,
@@ -142,66 +142,66 @@ pub(crate) enum Deed {
     IsCurrent {
         slot: Slot,
     },
-    /// An acquisition that has to wait, and goes on waiting while other things happen.
+    /// An acquisition that must wait. It waits on while other steps happen.
     Wait {
         via: Spelling,
         mode: Mode,
-        keep: Keep,
+        kind: HoldKind,
         timed: bool,
     },
-    /// `kill -9`. The number is the next process's.
+    /// `kill -9`. The next process gets the number.
     Kill,
-    /// Nobody's in particular.
+    /// By no process in particular.
     Change(Change),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) process: Process,
-    pub(crate) deed: Deed,
+    pub(crate) op: Op,
 }
 
-/// What a step says.
+/// The response to a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Response {
     Nothing,
     Call(Outcome),
-    /// A call timed out, after so long by its own account.
+    /// A call timed out after this time, by its own account.
     TimedOut(Duration),
     Current(bool),
     Waits,
-    /// Something that no law allows here.
-    Trouble(String),
+    /// A response that no law allows here.
+    Unexpected(String),
 }
 
 impl Debug for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if !matches!(self.deed, Deed::Change(_)) {
+        if !matches!(self.op, Op::Change(_)) {
             write!(f, "process {}: ", self.process)?;
         }
-        match self.deed {
-            Deed::Acquire { via, mode, keep, patience } => {
-                let timeout = match patience {
-                    Patience::Try => "try once",
-                    Patience::Zero => "timeout 0",
-                    Patience::Millisecond => "timeout 1 ms",
+        match self.op {
+            Op::Acquire { via, mode, kind, timeout } => {
+                let timeout = match timeout {
+                    Timeout::Try => "try once",
+                    Timeout::Zero => "timeout 0",
+                    Timeout::Millisecond => "timeout 1 ms",
                 };
-                write!(f, "{keep} {} via {via}, {timeout}", word(mode))
+                write!(f, "{kind} {} via {via}, {timeout}", word(mode))
             }
-            Deed::Wait { via, mode, keep, timed } => {
+            Op::Wait { via, mode, kind, timed } => {
                 let timeout = if timed { "timeout 60 s" } else { "no timeout" };
-                write!(f, "{keep} {} via {via}, {timeout}", word(mode))
+                write!(f, "{kind} {} via {via}, {timeout}", word(mode))
             }
-            Deed::Release { via } => write!(f, "release via {via}"),
-            Deed::DropHandle { via } => write!(f, "drop the handle {via}"),
-            Deed::EndGuard { slot, end } => match end {
+            Op::Release { via } => write!(f, "release via {via}"),
+            Op::DropHandle { via } => write!(f, "drop the handle {via}"),
+            Op::EndGuard { slot, end } => match end {
                 End::Drop => write!(f, "drop guard {slot}"),
                 End::Release => write!(f, "release guard {slot}"),
                 End::Leak => write!(f, "leak guard {slot}"),
             },
-            Deed::IsCurrent { slot } => write!(f, "is guard {slot} current?"),
-            Deed::Kill => f.write_str("kill -9"),
-            Deed::Change(change) => write!(f, "{change}"),
+            Op::IsCurrent { slot } => write!(f, "is guard {slot} current?"),
+            Op::Kill => f.write_str("kill -9"),
+            Op::Change(change) => write!(f, "{change}"),
         }
     }
 }
@@ -228,10 +228,10 @@ impl Display for Spelling {
     }
 }
 
-impl Display for Keep {
+impl Display for HoldKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kept => f.write_str("acquire"),
+            Self::Unguarded => f.write_str("acquire"),
             Self::Guard(slot) => write!(f, "lock with guard {slot},"),
         }
     }
@@ -252,7 +252,7 @@ impl Display for Change {
         match self {
             Self::Unlink(entry) => write!(f, "{entry} is unlinked"),
             Self::MoveAway => f.write_str("the file is renamed away"),
-            Self::MoveBack => f.write_str("what was renamed away comes back"),
+            Self::MoveBack => f.write_str("the file is renamed back"),
             Self::Replace => f.write_str("a new file is renamed over it"),
             Self::BecomeLink => f.write_str("a link to the other name is renamed over it"),
             Self::HardLink => f.write_str("the other name becomes a hard link to it"),
@@ -262,7 +262,7 @@ impl Display for Change {
     }
 }
 
-impl Display for Told {
+impl Display for Response {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("done"),
@@ -278,7 +278,7 @@ impl Display for Told {
             Self::Current(true) => f.write_str("current"),
             Self::Current(false) => f.write_str("replaced"),
             Self::Waits => f.write_str("waits"),
-            Self::Trouble(text) => f.write_str(text),
+            Self::Unexpected(text) => f.write_str(text),
         }
     }
 }

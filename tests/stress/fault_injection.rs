@@ -1,8 +1,7 @@
-//! Kills workers, with and without their children, one by one and all at once, and stops them for a
-//! while.
+//! Fault injection: kills workers, with and without their children, one by one and all together, and stops them for a while.
 //!
-//! Whoever has lost its parent is ours to bury: a killed worker's holds may last as long as the last
-//! of its children (L11), so it counts as gone when they are.
+//! The test process is a subreaper (`PR_SET_CHILD_SUBREAPER`): it reaps the children of killed workers. A killed worker's
+//! holds can last as long as the last of its children (L11), so a worker counts as dead only when its children are.
 
 use std::process::{Child, Command};
 use std::thread;
@@ -21,47 +20,51 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use locket_model::Kill;
 
 use super::clock;
-use super::orders::Orders;
+use super::config::WorkerConfig;
 use super::support::{PATIENCE, until};
 
 /// The workers of a round, each in a process group of its own with its children.
 pub(crate) struct Crowd {
-    orders: Orders,
+    config: WorkerConfig,
     wrapper: &'static [&'static str],
     workers: Vec<(u32, Child)>,
     pub(crate) kills: Vec<Kill>,
-    /// How many of them had children who lived on.
+    /// The number of killed workers with children that lived on.
     pub(crate) orphaned: usize,
     pub(crate) stops: usize,
 }
 
 impl Crowd {
-    pub(crate) fn start(orders: Orders, wrapper: &'static [&'static str], count: u32) -> Self {
-        set_child_subreaper(true).expect("whoever asks may bury orphans");
+    pub(crate) fn start(
+        config: WorkerConfig,
+        wrapper: &'static [&'static str],
+        count: u32,
+    ) -> Self {
+        set_child_subreaper(true).expect("any process may become a subreaper");
         let mut crowd =
-            Self { orders, wrapper, workers: vec![], kills: vec![], orphaned: 0, stops: 0 };
+            Self { config, wrapper, workers: vec![], kills: vec![], orphaned: 0, stops: 0 };
         for _ in 0..count {
             crowd.add();
         }
         crowd
     }
 
-    /// How many there have been so far.
+    /// Returns the number of processes started so far.
     pub(crate) fn processes(&self) -> u32 {
-        self.orders.process
+        self.config.process
     }
 
     fn add(&mut self) {
-        self.orders.process += 1;
-        let mut command: Command = self.orders.command(self.wrapper);
-        // The harness of the worker has nothing to say, but what went wrong.
+        self.config.process += 1;
+        let mut command: Command = self.config.command(self.wrapper);
+        // The worker's own test harness prints nothing that is wanted. Failures go to standard error.
         command.stdout(std::process::Stdio::null()).process_group(0);
         let worker = command.spawn().expect("a worker should start");
-        self.workers.push((self.orders.process, worker));
+        self.workers.push((self.config.process, worker));
     }
 
-    /// Goes on until it is time to stop.
-    pub(crate) fn mistreat(&mut self, random: &mut SmallRng) {
+    /// Kills and stops workers until shortly before the end of the round.
+    pub(crate) fn inject_faults(&mut self, random: &mut SmallRng) {
         let count = self.workers.len();
         while self.is_time_for_more() {
             thread::sleep(Duration::from_millis(random.random_range(20..150)));
@@ -85,31 +88,31 @@ impl Crowd {
     }
 
     fn is_time_for_more(&self) -> bool {
-        clock::now() + 300_000_000 < self.orders.until
+        clock::now() + 300_000_000 < self.config.until
     }
 
-    /// Alone, or with its children.
+    /// Kills a worker alone (`kill`), or with its children (`killpg`).
     fn kill(&mut self, victim: usize, kill: impl Fn(Pid, Signal) -> nix::Result<()>) {
         let (process, worker) = self.workers.swap_remove(victim);
         let after = clock::now();
-        // An unburied child's id is its own, dead or alive.
-        kill(pid(&worker), Signal::SIGKILL).expect("the worker is our child");
-        self.bury(process, worker, after);
+        // The process id of an unreaped child is not reused.
+        kill(pid(&worker), Signal::SIGKILL).expect("the worker is a child of the test");
+        self.reap(process, worker, after);
     }
 
     fn kill_all(&mut self) {
         let after = clock::now();
         for (_, worker) in &self.workers {
-            killpg(pid(worker), Signal::SIGKILL).expect("the worker is our child");
+            killpg(pid(worker), Signal::SIGKILL).expect("the worker is a child of the test");
         }
         for (process, worker) in std::mem::take(&mut self.workers) {
-            self.bury(process, worker, after);
+            self.reap(process, worker, after);
         }
     }
 
-    fn bury(&mut self, process: u32, mut worker: Child, after: u64) {
-        let status = worker.wait().expect("the worker is our child");
-        self.orphaned += usize::from(bury_orphans(pid(&worker)));
+    fn reap(&mut self, process: u32, mut worker: Child, after: u64) {
+        let status = worker.wait().expect("the worker is a child of the test");
+        self.orphaned += usize::from(reap_orphans(pid(&worker)));
         if status.signal() == Some(9) {
             self.kills.push(Kill { process, after, before: clock::now() });
         } else {
@@ -119,21 +122,21 @@ impl Crowd {
 
     fn stop(&mut self, victim: usize, time: Duration) {
         let pid = pid(&self.workers[victim].1);
-        kill(pid, Signal::SIGSTOP).expect("the worker is our child");
+        kill(pid, Signal::SIGSTOP).expect("the worker is a child of the test");
         thread::sleep(time);
-        kill(pid, Signal::SIGCONT).expect("the worker is our child");
+        kill(pid, Signal::SIGCONT).expect("the worker is a child of the test");
         self.stops += 1;
     }
 
-    /// Waits for the end of all, which must come.
+    /// Waits until all workers have ended. Panics if one does not.
     pub(crate) fn end(&mut self) {
-        while clock::now() < self.orders.until {
+        while clock::now() < self.config.until {
             thread::sleep(Duration::from_millis(5));
         }
         for (process, worker) in &mut self.workers {
             let mut status = None;
-            until("a worker has waited for a free lock for too long", || {
-                status = worker.try_wait().expect("the worker is our child");
+            until("a worker should end after the round", || {
+                status = worker.try_wait().expect("the worker is a child of the test");
                 status.is_some()
             });
             assert!(status.is_some_and(|it| it.success()), "worker {process}: {status:?}");
@@ -143,7 +146,7 @@ impl Crowd {
 }
 
 impl Drop for Crowd {
-    /// A test that fails leaves nobody behind.
+    /// Kills all workers, so that a failed test leaves no process behind.
     fn drop(&mut self) {
         for (_, worker) in &mut self.workers {
             let _ = killpg(pid(worker), Signal::SIGKILL);
@@ -152,9 +155,9 @@ impl Drop for Crowd {
     }
 }
 
-/// Those whom a worker has left behind: they are ours since its end, and their own is near. Did any
-/// of them live on?
-fn bury_orphans(parent: Pid) -> bool {
+/// Reaps the children that a killed worker has left behind. The test process is their parent since the worker's end.
+/// Returns whether one of them lived on.
+fn reap_orphans(parent: Pid) -> bool {
     let group = Pid::from_raw(-parent.as_raw());
     let mut lived_on = false;
     until("the end of a child whose parent was killed", || {
@@ -174,10 +177,10 @@ fn bury_orphans(parent: Pid) -> bool {
 }
 
 fn pid(worker: &Child) -> Pid {
-    Pid::from_raw(worker.id().try_into().expect("process ids are small"))
+    Pid::from_raw(worker.id().try_into().expect("a process id fits into i32"))
 }
 
-/// Of everything that has to happen, in nanoseconds.
-pub(crate) fn patience() -> u64 {
-    PATIENCE.as_nanos().try_into().expect("it is short")
+/// Returns the upper bound of every delay, in nanoseconds.
+pub(crate) fn longest_delay() -> u64 {
+    PATIENCE.as_nanos().try_into().expect("it fits into 64 bits")
 }

@@ -1,31 +1,31 @@
-//! What a worker is told: by its environment, since its arguments are the test harness's.
+//! The configuration of a worker. It is passed in the environment, because the arguments belong to the test harness.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::layout::Layout;
 use super::subject::Subject;
-use super::terrain::Terrain;
 
-const ORDERS: &str = "LOCKET_WORKER";
+const CONFIG: &str = "LOCKET_WORKER";
 const DIRECTORY: &str = "LOCKET_WORKER_DIRECTORY";
 
 #[derive(Clone, Debug)]
-pub(crate) struct Orders {
-    /// A number that no other process of the round has had.
+pub(crate) struct WorkerConfig {
+    /// A number that no other process of the round has.
     pub(crate) process: u32,
     pub(crate) threads: u32,
     pub(crate) seed: u64,
-    /// On the clock of all processes.
+    /// The end of the run, on the clock that all processes share.
     pub(crate) until: u64,
     pub(crate) subject: Subject,
-    pub(crate) terrain: Terrain,
-    /// Of the round.
+    pub(crate) layout: Layout,
+    /// The directory of the round.
     pub(crate) directory: PathBuf,
 }
 
-impl Orders {
-    /// This program as a worker, perhaps under another one.
+impl WorkerConfig {
+    /// Returns the command that starts this program as a worker, under `wrapper` if that is not empty.
     pub(crate) fn command(&self, wrapper: &[&str]) -> Command {
         let program = env::current_exe().expect("the test knows its own program");
         let mut command = match wrapper.split_first() {
@@ -36,25 +36,25 @@ impl Orders {
                 command
             }
         };
-        let Self { process, threads, seed, until, subject, terrain, .. } = self;
-        let words = format!("{process} {threads} {seed} {until} {subject:?} {terrain:?}");
+        let Self { process, threads, seed, until, subject, layout, .. } = self;
+        let words = format!("{process} {threads} {seed} {until} {subject:?} {layout:?}");
         command.args(["--exact", "worker", "--ignored", "--nocapture", "--quiet"]);
-        command.env(ORDERS, words).env(DIRECTORY, &self.directory);
+        command.env(CONFIG, words).env(DIRECTORY, &self.directory);
         command
     }
 
-    /// `None` in a process that is no worker.
+    /// Returns the configuration of this process, or `None` if it is no worker.
     pub(crate) fn received() -> Option<Self> {
-        let words = env::var(ORDERS).ok()?;
+        let words = env::var(CONFIG).ok()?;
         let words: Vec<&str> = words.split(' ').collect();
-        let [process, threads, seed, until, subject, terrain] = words[..] else { return None };
+        let [process, threads, seed, until, subject, layout] = words[..] else { return None };
         Some(Self {
             process: process.parse().ok()?,
             threads: threads.parse().ok()?,
             seed: seed.parse().ok()?,
             until: until.parse().ok()?,
             subject: Subject::ALL.into_iter().find(|it| format!("{it:?}") == subject)?,
-            terrain: Terrain::ALL.into_iter().find(|it| format!("{it:?}") == terrain)?,
+            layout: Layout::ALL.into_iter().find(|it| format!("{it:?}") == layout)?,
             directory: env::var_os(DIRECTORY)?.into(),
         })
     }

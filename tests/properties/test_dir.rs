@@ -1,4 +1,4 @@
-//! The real directory, and what can be seen of the lock from outside.
+//! The real directory, and what another program sees of the lock.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,41 +10,42 @@ use locket_model::spec::{self, Mode};
 use tempfile::TempDir;
 
 use super::disk::Node;
+use super::ops::{Change, Entry, Spelling};
 use super::reference::Reference;
-use super::story::{Change, Entry, Spelling};
 
-pub(crate) struct Place {
+pub(crate) struct TestDir {
     dir: TempDir,
-    /// What the system makes of 0666.
+    /// The mode of a file that is created with 0666 under the process's umask.
     fresh_mode: u32,
-    /// A descriptor of the test's own for each file that matters, unlinked ones included.
+    /// A descriptor of the test for each file that has a name, a hold or a waiter, unlinked ones included.
     probes: BTreeMap<spec::File, File>,
 }
 
-/// The current directory of this test and of its peers, from which relative paths are short.
+/// Returns the current directory of the test and its peers, so that relative paths are short.
 fn home() -> &'static Path {
     static HOME: OnceLock<PathBuf> = OnceLock::new();
     HOME.get_or_init(|| {
-        std::env::set_current_dir(std::env::temp_dir()).expect("there should be a place for files");
-        std::env::current_dir().expect("it is there")
+        std::env::set_current_dir(std::env::temp_dir())
+            .expect("the temporary directory should exist");
+        std::env::current_dir().expect("it exists")
     })
 }
 
-impl Place {
+impl TestDir {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir_in(home()).expect("there should be room for a directory");
-        fs::create_dir(dir.path().join("sub")).expect("the directory is ours");
+        fs::create_dir(dir.path().join("sub")).expect("the directory should be writable");
         let fresh = dir.path().join("fresh");
-        File::create_new(&fresh).expect("the directory is ours");
-        let fresh_mode = mode(&fresh).expect("the file is there");
-        fs::remove_file(fresh).expect("the file is ours");
+        File::create_new(&fresh).expect("the directory should be writable");
+        let fresh_mode = mode(&fresh).expect("the file exists");
+        fs::remove_file(fresh).expect("the file should be removable");
         #[cfg(unix)]
         std::os::unix::fs::symlink(name(Entry::Lock), dir.path().join("symlink"))
-            .expect("the directory is ours");
+            .expect("the directory should be writable");
         Self { dir, fresh_mode, probes: BTreeMap::new() }
     }
 
-    /// The path as a handle is given it.
+    /// Returns the path of a handle.
     pub(crate) fn path(&self, via: Spelling) -> PathBuf {
         let lock = name(Entry::Lock);
         match via {
@@ -52,7 +53,7 @@ impl Place {
             Spelling::Dotted => self.dir.path().join(".").join(lock),
             Spelling::Relative => {
                 let dir = self.dir.path().strip_prefix(home());
-                dir.expect("it was made there").join(lock)
+                dir.expect("the directory is in it").join(lock)
             }
             Spelling::Upward => self.dir.path().join("sub").join("..").join(lock),
             #[cfg(unix)]
@@ -86,14 +87,14 @@ impl Place {
     }
 
     #[cfg(not(unix))]
-    #[allow(clippy::unused_self, reason = "nothing is changed there")]
+    #[allow(clippy::unused_self, reason = "the files are not changed on this platform")]
     pub(crate) fn change(&self, _: Change) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Compares the files with what they should be, and the locks on them with the holds.
+    /// Compares the files with the expected ones, and the locks on them with the holds.
     pub(crate) fn check(&mut self, expected: &Reference) -> Result<(), String> {
-        self.check_names(expected).map_err(|trouble| format!("the directory: {trouble}"))?;
+        self.check_entries(expected).map_err(|problem| format!("the directory: {problem}"))?;
         let failed = |what: &str, error: io::Error| format!("{what}: {error}");
         for (entry, file) in expected.disk.named_files() {
             let path = self.at(entry);
@@ -115,7 +116,7 @@ impl Place {
             let held = expected.held(file);
             if seen != held {
                 return Err(format!(
-                    "exclusion on file {file}: a probe says {}, it should be {}",
+                    "exclusion on file {file}: a probe sees {}, and should see {}",
                     word(seen),
                     word(held)
                 ));
@@ -124,8 +125,8 @@ impl Place {
         Ok(())
     }
 
-    /// Nothing is missing, and nothing left behind.
-    fn check_names(&self, expected: &Reference) -> Result<(), String> {
+    /// Checks that no entry of the directory is missing or left behind.
+    fn check_entries(&self, expected: &Reference) -> Result<(), String> {
         let listed = fs::read_dir(self.dir.path()).map_err(|error| error.to_string())?;
         let mut names = BTreeMap::new();
         for entry in listed.map_while(Result::ok) {
@@ -155,7 +156,7 @@ impl Place {
         same("inode", &inode(&fs::metadata(path)?), &inode(&probe.metadata()?))
     }
 
-    /// As the kernel's list of locks names it; a file may have lost its path.
+    /// Returns the inode number of a file, as `/proc/locks` shows it. The file may have no name.
     pub(crate) fn inode(&self, file: spec::File) -> Option<u64> {
         inode(&self.probes.get(&file)?.metadata().ok()?)
     }
@@ -164,7 +165,7 @@ impl Place {
         inode(&fs::metadata(self.path(via)).ok()?)
     }
 
-    /// How many descriptors of a process are on files of this place: the probes not counted.
+    /// Returns how many descriptors of a process are open on files of this directory, without the probes.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptors(&self, pid: u32) -> usize {
         let links = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process should be there");
@@ -202,7 +203,7 @@ fn open(path: &Path) -> io::Result<File> {
     read_write.or_else(|_| File::open(path))
 }
 
-/// What a program finds that knows nothing of Locket.
+/// Returns the lock on a file as a program without Locket sees it.
 fn probe_lock(probe: &File) -> io::Result<Option<Mode>> {
     let held = if try_lock(probe, Mode::Exclusive)? {
         None
@@ -263,12 +264,12 @@ fn mode(path: &Path) -> io::Result<u32> {
 }
 
 #[cfg(unix)]
-#[allow(clippy::unnecessary_wraps, reason = "not everywhere a file has one")]
+#[allow(clippy::unnecessary_wraps, reason = "not every platform has inode numbers")]
 fn inode(metadata: &fs::Metadata) -> Option<u64> {
     Some(std::os::unix::fs::MetadataExt::ino(metadata))
 }
 
-/// Here no file is ever replaced by another.
+/// Returns `None`: no file is replaced on this platform.
 #[cfg(not(unix))]
 fn inode(_: &fs::Metadata) -> Option<u64> {
     None
@@ -284,7 +285,7 @@ fn contents_of(text: &str) -> String {
     text.into()
 }
 
-/// What is locked cannot be read here, but measured.
+/// A locked file cannot be read on this platform, but its size can be read.
 #[cfg(not(unix))]
 fn contents(path: &Path) -> io::Result<u64> {
     Ok(fs::metadata(path)?.len())

@@ -1,4 +1,4 @@
-//! What a run did, for a person to see that it was not nothing.
+//! Counts what a run did, so that a person sees that it did enough.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -9,14 +9,14 @@ use locket_model::{Attempt, History, Mode, Outcome};
 use super::round::Round;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Totals {
     pub(crate) rounds: usize,
     pub(crate) processes: usize,
     pub(crate) calls: usize,
     pub(crate) holds: usize,
     pub(crate) shared: usize,
     pub(crate) timed_out: usize,
-    /// Acquisitions that were called while a guard surely held the file alone.
+    /// Acquisitions that were called while a guard certainly held the file exclusively.
     pub(crate) contended: usize,
     pub(crate) counted: usize,
     pub(crate) kills: usize,
@@ -31,10 +31,10 @@ pub(crate) struct Tally {
     pub(crate) worst_lateness: u64,
 }
 
-/// From the return of an acquisition to the call of its release.
+/// A time in which the lock is certainly held: from the return of an acquisition to the call of its release.
 type Sure = (u64, u64);
 
-impl Tally {
+impl Totals {
     pub(crate) fn add(&mut self, round: &Round) {
         let Round { history, verdict, evidence, .. } = round;
         self.rounds += 1;
@@ -58,8 +58,8 @@ impl Tally {
         self.worst_lateness = self.worst_lateness.max(lateness(history));
     }
 
-    /// Has all happened that the random programs and their mistreatment are there for?
-    pub(crate) fn has_everything(&self) -> bool {
+    /// Returns whether each event has happened that the random programs and the fault injection have to produce.
+    pub(crate) fn is_complete(&self) -> bool {
         let Self { contended, timed_out, shared, counted, killed_holders, killed_waiters, .. } =
             *self;
         let Self { kills, left_by_killed, stops, forks, killed_children, orphaned, .. } = *self;
@@ -69,7 +69,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rounds, processes, calls, holds, shared, timed_out, contended, .. } = self;
         let Self { counted, kills, killed_holders, killed_waiters, stops, .. } = self;
@@ -83,7 +83,7 @@ impl fmt::Display for Tally {
              {contended} met an exclusive holder, {timed_out} timed out; {counted} counted alone; \
              {kills} killed (of them {killed_holders} with a hold, {killed_waiters} in a wait; \
              {left} witnesses left), {stops} stopped; {forks} forked ({killed_children} of them killed, \
-             {orphaned} parents were survived by theirs); worst wait {wait:?}, worst lateness {late:?}"
+             {orphaned} killed parents had children that lived on); worst wait {wait:?}, worst lateness {late:?}"
         )
     }
 }
@@ -123,7 +123,7 @@ fn contended(history: &History) -> usize {
         .count()
 }
 
-/// How many processes were killed with a guard's hold, and how many in the middle of acquiring.
+/// Returns how many processes were killed with a guard's hold, and how many during an acquisition.
 fn killed(history: &History) -> (usize, usize) {
     let dead: BTreeSet<u32> = history.kills.iter().map(|kill| kill.process).collect();
     let (mut holds, mut waiting) = (BTreeSet::new(), BTreeSet::new());
@@ -146,7 +146,7 @@ fn killed(history: &History) -> (usize, usize) {
     (holders.len(), waiting.len())
 }
 
-/// Of the timed calls, how long after its deadline did the last one return?
+/// Returns the longest time from the deadline of a timed call to its return.
 fn lateness(history: &History) -> u64 {
     let late = |call: &locket_model::Call| match (call.attempt, call.returned) {
         (Attempt::Acquire { wait: locket_model::Wait::Until(deadline), .. }, Some(end)) => {

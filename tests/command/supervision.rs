@@ -1,7 +1,7 @@
-//! locket stays beside the command, which inherits the lock, or does not with `-o`:
-//! - the lock is held until the command has ended, and then free before locket ends;
-//! - signals that are sent to locket reach the command, and locket lives on until it has ended;
-//! - the command is reaped, and its status told, even if the caller ignores SIGCHLD.
+//! locket supervises the command, which inherits the lock, but not with `-o`:
+//! - the lock is held until the command has ended, and is free before locket ends;
+//! - signals that are sent to locket reach the command, and locket does not end before it;
+//! - locket reaps the command and returns its status, even if the caller ignores SIGCHLD.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -11,14 +11,15 @@ use nix::sys::signal::Signal;
 use crate::running::{LOCKET, Running, has, is_free};
 use crate::support::{Scratch, until};
 
-/// Says which signals come until one ends it, or locket is gone. (A signal ends `read` as the end of
-/// the input does.)
+/// Prints each signal that comes, until one ends the shell or locket has ended. (A signal ends `read` as the end of the input
+/// does.)
 const LISTEN: &str = "for s in HUP INT QUIT USR1 USR2 ALRM; do trap \"echo $s\" $s; done
     trap 'echo TERM; exit 3' TERM
     echo $$
     while read _ || kill -0 $PPID; do :; done";
 
-/// A shell started in the background ignores INT and QUIT and cannot be talked out of it.
+/// A shell that is started in the background ignores INT and QUIT, and cannot change that (POSIX, `trap`). So the signals
+/// are reset by `env --default-signal`.
 fn listener(path: &std::path::Path) -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal", LOCKET, "run", "-o"]).arg(path).args(["sh", "-c", LISTEN]);
@@ -63,10 +64,9 @@ fn signals_are_passed_on() {
     assert!(is_free(&path));
 }
 
-/// From the first moment on: the signal is sent as soon as locket has the lock, whether there is a
-/// command already or not.
+/// The signal is sent as soon as locket has the lock, whether the command runs already or not.
 #[test]
-fn an_early_signal_ends_both_or_reaches_the_command() {
+fn an_early_signal_reaches_the_command_or_ends_both() {
     if !has("an_early_signal_ends_both", "env", &["--default-signal", "true"]) {
         return;
     }
@@ -80,16 +80,16 @@ fn an_early_signal_ends_both_or_reaches_the_command() {
         run.signal(Signal::SIGTERM);
         let status = run.wait();
         assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
-        // The command had not begun, or it was ended as well: nothing keeps its output open.
+        // Either the command had not begun, or it has ended too: no process has its output open.
         run.rest();
         assert!(is_free(&path));
     }
 }
 
-/// With SIGCHLD ignored, the system keeps no status of a child.
+/// With SIGCHLD ignored, the system keeps no status of a child (wait(2)).
 #[test]
-fn a_status_is_told_even_if_the_caller_ignores_sigchld() {
-    let check = "a_status_is_told_even_if_the_caller_ignores_sigchld";
+fn the_status_is_known_even_if_the_caller_ignores_sigchld() {
+    let check = "the_status_is_known_even_if_the_caller_ignores_sigchld";
     if !has(check, "env", &["--ignore-signal=CHLD", "true"]) {
         return;
     }
@@ -101,7 +101,7 @@ fn a_status_is_told_even_if_the_caller_ignores_sigchld() {
     }
 }
 
-/// Not every first process of a container buries the orphans that it gets.
+/// The first process of a container need not reap the orphans that become its children.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_command_and_the_canary_are_reaped() {

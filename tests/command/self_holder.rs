@@ -1,6 +1,6 @@
-//! A holder that is this process itself, or near to it:
-//! - a locket that has inherited the locked descriptor does not wait for itself: 75, at once;
-//! - a holder that started this process is told at once, and waited for;
+//! Holders that are this process itself or its ancestors:
+//! - a locket that has inherited the locked descriptor does not wait for itself: 75, immediately;
+//! - a holder that started this process is reported immediately, and waited for;
 //! - a holder that is stopped is shown as stopped: in messages, in `status`, and as JSON;
 //! - `status` does not list itself.
 
@@ -15,7 +15,7 @@ use crate::support::{Scratch, until};
 fn an_inherited_lock_is_not_waited_for() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let shown = path.to_str().expect("it is text");
+    let shown = path.to_str().expect("it should be UTF-8");
     for (outer, inner) in [
         (&[][..], &["run"][..]),
         (&[], &["run", "-w", "1h"]),
@@ -34,11 +34,11 @@ fn an_inherited_lock_is_not_waited_for() {
         let said = format!("locket: {shown} is held by this process, which has inherited");
         assert!(text.starts_with(&said), "{outer:?} {inner:?}: {text}");
     }
-    // What does not exclude it is granted: shared beside shared.
+    // A lock that does not conflict is acquired: shared beside shared.
     let mut run = locket_run();
     run.arg("-s").arg(&path).args([LOCKET, "run", "-s", "-n"]).arg(&path).arg("true");
     run.assert().code(0);
-    // Nor is another file's lock taken for it.
+    // The lock of another file is not mistaken for it.
     let mut run = locket_run();
     run.arg(&path).args([LOCKET, "run", "-n"]).arg(scratch.join("other.lock")).arg("true");
     run.assert().code(0);
@@ -48,11 +48,11 @@ fn an_inherited_lock_is_not_waited_for() {
 }
 
 #[test]
-fn a_holder_that_started_this_process_is_told_at_once() {
+fn a_holder_that_started_this_process_is_reported_immediately() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let shown = path.to_str().expect("it is text");
-    // It is told away from a terminal, where a short wait is not; and the wait goes on until its deadline.
+    let shown = path.to_str().expect("it should be UTF-8");
+    // It is reported away from a terminal too, where a short wait is not. The wait goes on until its deadline.
     let mut run = Command::new("sh");
     let script = r#""$0" run -o "$1" "$0" run -w 700ms "$1" true 2>&1"#;
     let mut run = Running::start(run.args(["-c", script, LOCKET, shown]));
@@ -71,7 +71,7 @@ fn a_stopped_holder_is_shown_as_stopped() {
     let status = |options: &[&str]| {
         let mut status = Command::new(LOCKET);
         let output = status.arg("status").args(options).arg(&path).output();
-        String::from_utf8(output.expect("it should run").stdout).expect("it is text")
+        String::from_utf8(output.expect("it should run").stdout).expect("it should be UTF-8")
     };
     let json = |word: &str| format!("\"stopped\": {word}");
     assert!(!status(&[]).contains("(stopped)"));
@@ -94,12 +94,12 @@ fn status_does_not_list_itself() {
     }
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    // The process that took the lock has ended, and what it started has the descriptor.
+    // The process that acquired the lock has ended. The process that it started has the descriptor.
     let script = r#"exec 9>"$1"; flock 9; "$0" status "$1"; "$0" status --all | grep -c "$1""#;
     let mut run = Command::new("sh");
     run.args(["-c", r#"sh -c "$2" "$0" "$1" & wait; :"#, LOCKET]).arg(&path).arg(script);
     let run = Running::start(&mut run);
-    // The shell holds it, and is listed; locket is not.
+    // The shell holds the lock and is listed. locket is not.
     assert_eq!(run.line(), format!("{}: held", path.display()));
     let rest = run.rest().join("\n");
     assert!(!rest.contains("locket-command status"), "{rest}");
@@ -114,5 +114,5 @@ fn a_holder_under_locket_is_named_by_its_command() {
     let holder = Running::start(&mut command);
     holder.line();
     let refused = locket_run().arg("-n").arg(&path).arg("true").assert();
-    holder.assert_blamed(&refused.code(75), &format!("{} is", path.display()));
+    holder.assert_names_holder(&refused.code(75), &format!("{} is", path.display()));
 }

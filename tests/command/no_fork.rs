@@ -1,5 +1,5 @@
-//! - With `-F` locket becomes the command: it is the same process, and the lock is its descriptor's.
-//! - The lock is held while the command runs, and free when it has ended, however it ends.
+//! - With `-F` locket replaces itself by the command: the process is the same, and the lock belongs to its descriptor.
+//! - The lock is held while the command runs, and is free when it has ended in any way.
 
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
@@ -8,14 +8,14 @@ use std::process::Command;
 use crate::running::{HOLD, Running, has, is_free};
 use crate::support::{Scratch, until};
 
-/// Does the command have the process id of what was started?
+/// Returns whether the command has the process id of the process that was started.
 fn becomes(command: &mut Command) -> bool {
     let run = Running::start(command);
     run.line() == run.pid().to_string()
 }
 
 #[test]
-fn it_is_the_same_process() {
+fn the_command_has_the_process_id_of_locket() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let locket = || {
@@ -25,13 +25,13 @@ fn it_is_the_same_process() {
     };
     assert!(becomes(locket().arg("-F").arg(&path).args(["--", "sh", "-c", HOLD])));
     assert!(becomes(locket().arg("-F").arg(&path).args(["-c", HOLD]).env("SHELL", "/bin/sh")));
-    // The check itself, on those that stay.
+    // Without `-F` the check must fail.
     assert!(!becomes(locket().arg(&path).args(["--", "sh", "-c", HOLD])));
     assert!(!becomes(locket().arg("-o").arg(&path).args(["--", "sh", "-c", HOLD])));
 }
 
 #[test]
-fn the_lock_lives_as_long_as_the_command() {
+fn the_lock_is_held_until_the_command_ends() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     for options in [&[][..], &["-F"]] {
@@ -58,12 +58,12 @@ fn killing_the_command_frees_the_lock() {
 }
 
 #[test]
-fn a_waiter_that_is_killed_leaves_nothing() {
+fn a_killed_waiter_leaves_nothing_behind() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let holder = Running::holder(&path);
     for options in [&[][..], &["-w", "1h"], &["-F"]] {
-        let arguments = [options, &[path.to_str().expect("it is text"), "true"]].concat();
+        let arguments = [options, &[path.to_str().expect("it should be UTF-8"), "true"]].concat();
         let mut waiter = Running::locket(arguments);
         crate::support::until_waiting(waiter.pid(), &path, 1);
         waiter.signal(Signal::SIGTERM);
@@ -74,7 +74,7 @@ fn a_waiter_that_is_killed_leaves_nothing() {
     assert!(is_free(&path));
 }
 
-/// Stopped and continued, as any command.
+/// The command can be stopped and continued like any other.
 #[test]
 fn a_stopped_command_holds_the_lock() {
     if !has("a_stopped_command_holds_the_lock", "ps", &["-o", "state=", "-p", "1"]) {

@@ -1,4 +1,4 @@
-//! The lock files of a round, and the names they have.
+//! The lock files of a round, and their names.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::support::Outcome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Terrain {
-    /// Three files with five names, which stay where they are.
-    Still,
-    /// One name for one file after another.
+pub(crate) enum Layout {
+    /// Three files with five names, which do not move.
+    Fixed,
+    /// One name, which leads to one file after another.
     Moving,
 }
 
@@ -18,19 +18,19 @@ pub(crate) enum Terrain {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
-    /// Its file, if that is always the same one.
+    /// The number of its file, if that is always the same.
     pub(crate) file: Option<u64>,
-    /// Anybody may release anything here at any time, so that no hold is sure of its lock.
-    pub(crate) is_wild: bool,
+    /// Any thread may release any hold here at any time, so no hold is certain to last.
+    pub(crate) is_unpaired: bool,
 }
 
-impl Terrain {
-    pub(crate) const ALL: [Self; 2] = [Self::Still, Self::Moving];
+impl Layout {
+    pub(crate) const ALL: [Self; 2] = [Self::Fixed, Self::Moving];
 
     pub(crate) fn make(self, directory: &Path) -> Outcome {
         match self {
-            Self::Still => {
-                for file in ["one", "two", "wild"] {
+            Self::Fixed => {
+                for file in ["one", "two", "unpaired"] {
                     File::create_new(directory.join(file))?;
                 }
                 symlink("one", directory.join("symbolic"))?;
@@ -43,33 +43,33 @@ impl Terrain {
 
     pub(crate) fn places(self, directory: &Path) -> Vec<Place> {
         let names: &[&str] = match self {
-            Self::Still => &["one", "two", "symbolic", "hard", "wild"],
+            Self::Fixed => &["one", "two", "symbolic", "hard", "unpaired"],
             Self::Moving => &["moving/lock"],
         };
         let place = |name: &&str| {
             let path = directory.join(name);
             let file = match self {
-                // What unlinks its file is judged by the name, which is all that its user knows.
-                Self::Still => Some(number(directory, name)),
+                // A lock that unlinks its file is judged by the name, because its users know only that.
+                Self::Fixed => Some(number(directory, name)),
                 Self::Moving => None,
             };
-            Place { path, file, is_wild: *name == "wild" }
+            Place { path, file, is_unpaired: *name == "unpaired" }
         };
         names.iter().map(place).collect()
     }
 }
 
-/// The file is known by the first of its names.
+/// Returns the number of a file, which is that of the first of its names.
 fn number(directory: &Path, name: &str) -> u64 {
     match name {
         "one" | "symbolic" => 1,
         "two" | "hard" => 2,
-        "wild" => 3,
+        "unpaired" => 3,
         _ => unreachable!("{name} is not in {}", directory.display()),
     }
 }
 
-/// Of the file that a path names now.
+/// Returns the inode number of the file that a path names now.
 pub(crate) fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|file| file.ino())
 }
