@@ -104,10 +104,10 @@ seed first_pause_is_the_longest lib::os::windows::pauses::tests::they_grow_up_to
     'longest.min(Self::FIRST)' 'longest'
 seed bequeaths_in_vain windows::inheritance::l12_a_hold_cannot_be_bequeathed $os \
     'Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))' '{ let _ = text; Ok(()) }'
-seed command_outlives_locket windows::running::l7_who_kills_locket_ends_the_command src/bin/locket/windows/leash.rs \
+seed command_outlives_locket windows::running::l7_who_kills_locket_ends_the_command src/bin/locket/windows.rs \
     'ExtendedLimitInfo::new().limit_kill_on_job_close()' '&ExtendedLimitInfo::new()'
-seed waits_for_the_command_only windows::running::l1_the_lock_is_held_as_long_as_what_the_command_started src/bin/locket/windows/leash.rs \
-    'while self.others()? {' 'while self.others()? && false {'
-seed takes_what_is_left_along windows::running::l11_on_request_what_is_left_behind_does_not_keep_the_lock src/bin/locket/windows/leash.rs \
+seed waits_for_the_command_only windows::running::l1_the_lock_is_held_as_long_as_what_the_command_started src/bin/locket/windows.rs \
+    'while self.has_others()? {' 'while self.has_others()? && false {'
+seed takes_what_is_left_along windows::running::l11_on_request_what_is_left_behind_does_not_keep_the_lock src/bin/locket/windows.rs \
     'Ok(self.0.set_extended_limit_info(&ExtendedLimitInfo::new())?)' 'Ok(())'
 }

@@ -72,7 +72,7 @@ fn l10_status_tells_of_a_lock_below_a_closed_directory() {
     let Some(place) = Place::new(check) else { return };
     // The counter-proof: by its whole path it is closed.
     let whole = place.scratch.join("closed/open/a.lock");
-    place.assert_says(&format!("\"$0\" status {}", whole.display()), &["cannot look at"], 66);
+    place.assert_says(&format!("\"$0\" status {}", whole.display()), &["cannot query"], 66);
     place.assert_says(r#""$0" status a.lock"#, &["a.lock: free (no such file)"], 1);
     place.assert_says(r#""$0" run a.lock "$0" status a.lock"#, &["a.lock: held"], 0);
     let free = if is_container() { 71 } else { 1 };
@@ -88,7 +88,7 @@ fn l10_status_tells_of_a_lock_below_a_closed_directory() {
 fn an_inherited_lock_below_a_closed_directory_is_not_waited_for() {
     let check = "an_inherited_lock_below_a_closed_directory_is_not_waited_for";
     let Some(place) = Place::new(check) else { return };
-    let said = ["is held by this process, which has inherited its descriptor"];
+    let said = ["is held by this process itself, through its inherited descriptor"];
     place.assert_says(r#""$0" run a.lock "$0" run a.lock true"#, &said, 75);
     place.assert_says(r#""$0" run a.lock "$0" run -w 1h ./a.lock true"#, &said, 75);
     place.assert_says(r#""$0" run -s a.lock "$0" run a.lock true"#, &said, 75);

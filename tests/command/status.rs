@@ -227,7 +227,7 @@ fn what_cannot_be_looked_at_is_66_and_the_others_are_told() {
     let output = locket_status().arg(&below).arg(&path).output().expect("it should run");
     assert_eq!(output.status.code(), Some(66));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.starts_with(&format!("locket: cannot look at {}: ", below.display())), "{text}");
+    assert!(text.starts_with(&format!("locket: cannot query {}: ", below.display())), "{text}");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.starts_with(&format!("{}: held\n", path.display())), "{told}");
     // Quiet or not.
