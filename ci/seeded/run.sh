@@ -33,18 +33,18 @@ seed canary_is_not_asked command::signals::l15_sent_to_the_group $unix/supervise
 seed canary_is_not_asked_again command::signals::l15_sent_to_each_process $unix/supervise.rs \
     'Answer::NotReceived if start.elapsed() < ask_for(signal) => pause(),' \
     'Answer::NotReceived if start.elapsed() < ask_for(signal) => return false,'
-seed signals_are_kept_to_itself command::signals::l15_sent_to_locket $unix/supervise.rs \
+seed signals_are_not_passed_on command::signals::l15_sent_to_locket $unix/supervise.rs \
     '} else if !is_discarded(signal) {' '} else if !is_discarded(signal) && false {'
 seed signals_of_the_group_are_taken_for_the_commands \
     command::signals::l15_sent_to_a_command_in_a_session_of_its_own $unix/supervise.rs \
     'getpgid(Some(Pid::from_raw(self.command))) != Ok(getpgrp())' 'false'
-seed early_signals_are_passed_on_blindly command::signals::l15_sent_before_the_canary_is_there $unix/supervise.rs \
+seed early_signals_are_passed_on_without_asking command::signals::l15_sent_before_the_canary_is_there $unix/supervise.rs \
     'let mut has_received = command.has_received(signal.number);
             while' 'let mut has_received = false;
             while false &&'
 seed values_are_lost command::signals::l15_sent_with_a_value $unix/os.rs \
     'if self.code < 0 && self.code != libc::SI_TKILL {' 'if self.code < 0 && self.code != libc::SI_TKILL && false {'
-seed ignored_sigchld_costs_the_status command::beside::a_status_is_told_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
+seed ignored_sigchld_loses_the_status command::beside::a_status_is_told_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
     '    os::reset_action(libc::SIGCHLD);' ''
 seed held_back_lock_is_passed_on command::inheritance::the_locked_descriptor_is_the_only_one $unix/supervise.rs \
     '        (Inheritance::NotInherited, _) => Passing::Unchanged,' '        (Inheritance::NotInherited, hold) => Passing::Copy(hold.as_fd()),'
@@ -52,12 +52,12 @@ seed end_by_signal_is_128_and_more command::exit_codes::a_signal_that_ends_the_c
     'End::Signal(number) => end_by(number),' 'End::Signal(number) => 128 + number,'
 seed writes_a_core command::exit_codes::locket_writes_no_core $unix/command.rs \
     '        disable_core_dump();' '        let _ = disable_core_dump;'
-seed full_standard_error_is_waited_for command::unread::l15_a_full_pipe_delays_no_deadline $unix/stdio.rs \
+seed full_standard_error_blocks command::unread::l15_a_full_pipe_delays_no_deadline $unix/stdio.rs \
     'if !has_room && when_full == WhenFull::Discard {' 'if !has_room && when_full == WhenFull::Discard {
         write_blocking(stream, &text);'
-seed stop_of_the_terminal_stops_the_command_alone command::jobs::a_stopped_job_is_continued_in_the_foreground \
+seed terminal_stop_stops_the_command_only command::jobs::a_stopped_job_is_continued_in_the_foreground \
     $unix/supervise.rs '        os::raise_default(by_terminal);' '        let _ = by_terminal;'
-seed stopped_by_sigstop_in_the_end_is_no_stopped_job \
+seed command_that_stops_itself_is_no_stopped_job \
     command::jobs::a_command_that_cleans_up_before_it_stops_is_a_stopped_job $unix/supervise.rs \
     'Some(libc::SIGSTOP) if self.is_asked_to_stop => libc::SIGTSTP,' ''
 seed first_process_reaps_its_command_only command::jobs::the_first_process_of_a_container_reaps_orphans \

@@ -1,12 +1,11 @@
-# What is Windows' own, under Wine. Sourced by ci/seeded.sh.
+# Bugs in the code for Windows, tested under Wine. Sourced by ci/seeded.sh.
 
 source ci/wine.sh
 
 title=Windows
 described_in=tests/windows/README.md
 
-# The program of the tests: `lib::` is the library, `windows::` the one of that name, and anything else a module of the
-# laws.
+# Prints the test program: `lib::` is the library, `windows::` the program of that name, anything else a module of `laws`.
 program_of() {
     case $1 in
     lib::*) echo --lib "${1#lib::}" ;;

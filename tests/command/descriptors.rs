@@ -99,8 +99,7 @@ fn a_descriptor_that_is_not_open_is_66() {
     for command in ["lock", "unlock"] {
         let (code, output, said) = script(&format!("$L {command} 77"));
         assert_eq!((code, &output[..]), (Some(66), ""));
-        let expected =
-            "locket: descriptor 77 is not open here: open it first in the script, as exec 77>FILE\n";
+        let expected = "locket: descriptor 77 is not open here: open it first in the script, as exec 77>FILE\n";
         assert_eq!(said, expected);
     }
 }

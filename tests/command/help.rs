@@ -109,7 +109,8 @@ fn what_needs_no_advice_works() {
 /// The real minute. At a terminal, and with a limit, nothing is said of it.
 #[test]
 fn a_wait_without_a_limit_is_told_how_to_set_one_after_a_minute() {
-    const LINE: &str = "locket: this wait has no limit: -w 10m limits it to ten minutes, -n fails immediately";
+    const LINE: &str =
+        "locket: this wait has no limit: -w 10m limits it to ten minutes, -n fails immediately";
     const MINUTE: Duration = Duration::from_secs(60);
 
     let scratch = Scratch::new();

@@ -344,10 +344,7 @@ fn a_system_that_does_not_tell_is_71() {
     let refused = "inject=openat,open:error=EACCES";
     let (code, text) = asked(refused, shown);
     assert_eq!(code, Some(71), "{text}");
-    assert!(
-        text.starts_with(&format!("locket: cannot look up the holders of {shown}: ")),
-        "{text}"
-    );
+    assert!(text.starts_with(&format!("locket: cannot query the holders of {shown}: ")), "{text}");
     let (code, text) = asked(refused, "--all");
     assert_eq!(code, Some(71), "{text}");
     assert!(text.starts_with("locket: cannot tell which locks are in use: "), "{text}");

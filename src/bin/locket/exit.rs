@@ -89,7 +89,7 @@ pub(crate) fn help(codes: Codes) -> String {
     format!("Exit codes:{}", lines.concat())
 }
 
-/// Why locket exits with a status of its own and not with that of a command.
+/// A failure of locket itself: its exit status, and the message.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: i32,
@@ -112,7 +112,7 @@ impl From<LockError> for Failure {
 }
 
 impl Failure {
-    /// A program that was not started.
+    /// Returns the failure of a program that was not started.
     pub(crate) fn start(program: &OsStr, error: &io::Error) -> Self {
         let name = program.to_string_lossy();
         let is_missing = error.kind() == io::ErrorKind::NotFound;
@@ -128,12 +128,12 @@ impl Failure {
         Self { code, text: format!("cannot run {name}: {error}") }
     }
 
-    /// An answer that was not written.
+    /// Returns the failure of an answer that was not written.
     pub(crate) fn output(error: &io::Error) -> Self {
         Self { code: IO_ERROR, text: format!("cannot write the answer: {error}") }
     }
 
-    /// A system call that failed. The action completes "cannot ...".
+    /// Returns the failure of a system call. The action completes "cannot ...".
     pub(crate) fn system(action: &str, error: &io::Error) -> Self {
         Self { code: OS_ERROR, text: format!("cannot {action}: {error}") }
     }

@@ -24,9 +24,9 @@
 //! | `unix/command_lines` | reads command lines of other processes in a child |
 //! | `unix/os`, `unix/os/*` | all unsafe code |
 //!
-//! `main` calls `args`, then one function of `commands`, `status`, `flock` or `manual`. A file imports only files below it:
-//! commands, then `acquire` and `wait_report`, then `output`, then the platform, then `platform`, `processes` and `exit`.
-//! Paths of imports begin with `crate::`.
+//! `main` calls `args`, and then one function of `commands`, `status`, `flock` or `manual`. These import `acquire`, which imports
+//! `wait_report`, then come `args`, `output`, `unix` or `windows`, and last `platform`, `processes` and `exit`. There is no circle
+//! of imports: the platform does not print, but gets a function for it. Every path begins with `crate::`.
 
 // With glibc the process begins in `unix/os/entry.rs`, which calls `main`.
 #![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]

@@ -48,7 +48,8 @@ pub(crate) trait Platform {
 
     /// Returns the command lines of these processes, without those that cannot be read.
     ///
-    /// Legal before [`Self::run`]: on Unix a child process reads them. It takes about one second at most.
+    /// Legal while no other code waits for children of this process: on Unix a child process reads them. It takes about one
+    /// second at most.
     fn command_lines(pids: &[u32]) -> CommandLines;
 }
 

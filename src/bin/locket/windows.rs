@@ -68,7 +68,7 @@ impl Platform for System {
         thread::Builder::new().spawn(run)
     }
 
-    /// A thread writes, and the caller stops waiting for it after a second: nothing tells beforehand whether there is room.
+    /// A thread writes, and the caller stops waiting for it after a second.
     fn write_stderr(text: String) {
         const TIMEOUT: Duration = Duration::from_secs(1);
         let (sender, receiver) = mpsc::sync_channel(1);
@@ -81,12 +81,12 @@ impl Platform for System {
         }
     }
 
-    /// A closed standard output is not told apart from an open one.
+    /// A closed standard output is not detected on Windows.
     fn check_stdout() -> io::Result<()> {
         Ok(())
     }
 
-    /// Windows has no command lines of other processes in its documented interfaces.
+    /// Command lines of other processes are not read on Windows.
     fn command_lines(_: &[u32]) -> CommandLines {
         HashMap::new()
     }

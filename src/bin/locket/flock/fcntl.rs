@@ -92,7 +92,7 @@ impl InterruptTimer {
         let mut this = Self { timer: None, action, mask };
         let event = SigEvent::new(SigevNotify::SigevSignal { signal: SIGNAL, si_value: 0 });
         let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, event)?;
-        // A time of zero disarms a timer (timer_settime(2)).
+        // A time of zero disarms a timer (`timer_settime(2)`).
         let first =
             remaining.max(Duration::from_nanos(1)).min(Duration::from_secs(i32::MAX as u64));
         let schedule = Expiration::IntervalDelayed(first.into(), REPEAT.into());

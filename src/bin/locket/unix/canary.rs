@@ -1,5 +1,6 @@
-//! The canary: a child process of locket in the process group and the control group of locket and the command. As the bird in
-//! a mine, it is there to be exposed to what its neighbours are exposed to. It does two things.
+//! The canary: a child process of locket in the process group and the control group of locket and the command. It is
+//! named after the canary of a coal mine: it is exposed to the same signals as the command, and shows which have arrived. It
+//! does two things.
 //!
 //! - It keeps a copy of the lock's descriptor until the command has ended, in case locket is killed.
 //! - It answers whether it has received a signal that locket has received. If it has, the signal was sent to the group, and
@@ -66,7 +67,7 @@ pub(super) enum Answer {
 pub(super) struct Task<'a> {
     pub(super) lock: BorrowedFd<'a>,
     pub(super) command: pid_t,
-    /// A descriptor that becomes readable when the command has ended, if the system has one (pidfd_open(2)).
+    /// A descriptor that becomes readable when the command has ended, if the system has one (`pidfd_open(2)`).
     pub(super) end_of_command: Option<OwnedFd>,
     /// The words of the command that are in locket's command line, each with a NUL at its end.
     pub(super) words: &'a [u8],

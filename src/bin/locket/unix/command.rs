@@ -200,7 +200,7 @@ pub(super) fn bit(number: c_int) -> u64 {
 
 /// Ends this process by the signal. Shells rely on that: after Ctrl-C a loop ends only if its command was ended by SIGINT.
 /// Returns the status that means the same if this is the first process of a container, which its own signals do not end
-/// (pid_namespaces(7)).
+/// (`pid_namespaces(7)`).
 fn end_by(number: c_int) -> i32 {
     if process::id() != 1 {
         disable_core_dump();

@@ -302,8 +302,8 @@ impl Words {
         Self { _strings: strings, pointers }
     }
 
-    /// Becomes the command, which is searched for in `PATH`. Returns the error number if that fails. Legal after a fork: the
-    /// C library's `execvp` allocates on the stack only.
+    /// Becomes the command, which is searched for in `PATH`. Returns the error number if that fails. Legal after a fork: if
+    /// the C library's `execvp` allocates, it does so on the stack.
     pub(super) fn exec(&self) -> c_int {
         // SAFETY: the pointers are to strings that live as long as `self`, and end with a null.
         unsafe { libc::execvp(self.pointers[0], self.pointers.as_ptr()) };

@@ -178,7 +178,7 @@ const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Si
 const OVER: Signal = Signal::SIGVTALRM;
 
 /// Erases the status line when a signal ends this process, and ends this process also if it is the first one of a container,
-/// for which the kernel discards the signal (pid_namespaces(7)).
+/// for which the kernel discards the signal (`pid_namespaces(7)`).
 ///
 /// A thread waits for the signals, which are blocked and not handled: their actions stay as the caller has set them, and are
 /// inherited by the command.

@@ -117,7 +117,7 @@ fn missing_canary_message(error: &io::Error) -> String {
     )
 }
 
-/// Returns a descriptor that becomes readable when the process has ended, if the system has one (pidfd_open(2)).
+/// Returns a descriptor that becomes readable when the process has ended, if the system has one (`pidfd_open(2)`).
 #[cfg(target_os = "linux")]
 fn end_descriptor(process: pid_t) -> Option<std::os::fd::OwnedFd> {
     let process = rustix::process::Pid::from_raw(process)?;
