@@ -155,7 +155,7 @@ impl AcquireRequest<'_> {
             holders.as_ref().map_or_else(|| "another process".into(), ToString::to_string);
         match self.wait.timeout() {
             None | Some(Duration::ZERO) => {
-                print_message(format_args!("{path} is held by {holders}"))
+                print_message(format_args!("{path} is held by {holders}"));
             }
             Some(timeout) => {
                 print_message((self.timeout_message)(&path, timeout) + ": held by " + &holders);
