@@ -22,7 +22,7 @@ crate=$work/filelocket-$version
 cd "$crate"
 
 # What it needs, and no more.
-needed='src/.*\.rs|examples/quickstart\.rs|docs/[a-z-]+\.md|(README|CHANGELOG)\.md|LICENSE-(MIT|APACHE)|'
+needed='src/.*\.rs|examples/quickstart\.rs|docs/[A-Za-z-]+\.md|(README|CHANGELOG|ARCHITECTURE|CONTRIBUTING|SECURITY)\.md|LICENSE-(MIT|APACHE)|'
 needed+='Cargo\.(toml|toml\.orig|lock)|\.cargo_vcs_info\.json'
 others=$(find . -type f -printf '%P\n' | grep -vxE "$needed" || true)
 [[ -z $others ]] || fail "these files are not needed: $others"
