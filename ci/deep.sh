@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for every push: larger models, more threads under loom, bugs seeded in `locket run` and in what is
-# Windows' own, servers and hosts that fail, the packages of a release. Run before a release.
+# The checks that take too long for every push: larger models, more threads under loom, bugs seeded in `locket run` and in the
+# code for Windows, servers and hosts that fail, the packages of a release. Run before a release.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Seeds bugs in `locket run` and expects its tests to fail. See ci/seeded.sh.
+# Checks that the tests of `locket run` find bugs in it. See ci/seeded.sh.
 #
 #   ci/run-seeded.sh [NAME]...
 exec "$(dirname "${BASH_SOURCE[0]}")/seeded.sh" run "$@"

@@ -1,12 +1,11 @@
-# What is Windows' own, under Wine. Sourced by ci/seeded.sh.
+# Bugs in the code for Windows, tested under Wine. Sourced by ci/seeded.sh.
 
 source ci/wine.sh
 
 title=Windows
 described_in=tests/windows/README.md
 
-# The program of the tests: `lib::` is the library, `windows::` the one of that name, and anything else a module of the
-# laws.
+# Prints the test program: `lib::` is the library, `windows::` the program of that name, anything else a module of `laws`.
 program_of() {
     case $1 in
     lib::*) echo --lib "${1#lib::}" ;;
@@ -104,10 +103,10 @@ seed first_pause_is_the_longest lib::os::windows::pauses::tests::they_grow_up_to
     'longest.min(Self::FIRST)' 'longest'
 seed bequeaths_in_vain windows::inheritance::l12_inherit_on_exec_is_unsupported $os \
     'Err(Action::Inherit.failed(io::Error::new(io::ErrorKind::Unsupported, text)))' '{ let _ = text; Ok(()) }'
-seed command_outlives_locket windows::running::l7_killing_locket_ends_the_command src/bin/locket/windows/leash.rs \
+seed command_outlives_locket windows::running::l7_killing_locket_ends_the_command src/bin/locket/windows.rs \
     'ExtendedLimitInfo::new().limit_kill_on_job_close()' '&ExtendedLimitInfo::new()'
-seed waits_for_the_command_only windows::running::l1_a_process_left_running_keeps_the_lock src/bin/locket/windows/leash.rs \
-    'while self.others()? {' 'while self.others()? && false {'
-seed takes_what_is_left_along windows::running::l11_with_close_a_process_left_running_does_not_keep_the_lock src/bin/locket/windows/leash.rs \
+seed waits_for_the_command_only windows::running::l1_a_process_left_running_keeps_the_lock src/bin/locket/windows.rs \
+    'while self.has_others()? {' 'while self.has_others()? && false {'
+seed takes_what_is_left_along windows::running::l11_with_close_a_process_left_running_does_not_keep_the_lock src/bin/locket/windows.rs \
     'Ok(self.0.set_extended_limit_info(&ExtendedLimitInfo::new())?)' 'Ok(())'
 }

@@ -76,7 +76,7 @@ fn l10_status_works_below_a_closed_directory() {
     let Some(directory) = ClosedDirectory::new(check) else { return };
     // By its absolute path it cannot be reached.
     let whole = directory.scratch.join("closed/open/a.lock");
-    directory.assert_says(&format!("\"$0\" status {}", whole.display()), &["cannot look at"], 66);
+    directory.assert_says(&format!("\"$0\" status {}", whole.display()), &["cannot query"], 66);
     directory.assert_says(r#""$0" status a.lock"#, &["a.lock: free (no such file)"], 1);
     directory.assert_says(r#""$0" run a.lock "$0" status a.lock"#, &["a.lock: held"], 0);
     let free = if is_container() { 71 } else { 1 };
@@ -92,7 +92,7 @@ fn l10_status_works_below_a_closed_directory() {
 fn an_inherited_lock_below_a_closed_directory_is_not_waited_for() {
     let check = "an_inherited_lock_below_a_closed_directory_is_not_waited_for";
     let Some(directory) = ClosedDirectory::new(check) else { return };
-    let said = ["is held by this process, which has inherited its descriptor"];
+    let said = ["is held by this process itself, through its inherited descriptor"];
     directory.assert_says(r#""$0" run a.lock "$0" run a.lock true"#, &said, 75);
     directory.assert_says(r#""$0" run a.lock "$0" run -w 1h ./a.lock true"#, &said, 75);
     directory.assert_says(r#""$0" run -s a.lock "$0" run a.lock true"#, &said, 75);

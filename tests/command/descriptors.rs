@@ -88,7 +88,7 @@ fn a_wait_for_a_descriptor_sleeps_in_the_kernel() {
 fn another_descriptor_of_the_same_script_is_not_waited_for() {
     let (code, _, said) = script("exec 8>f 9>f; $L lock 8; $L lock 9");
     assert_eq!(code, Some(75));
-    assert!(said.contains("inherited its descriptor (8): to wait would take forever"), "{said}");
+    assert!(said.contains("through its inherited descriptor 8: a wait would never end"), "{said}");
     // A lock that does not conflict is acquired.
     let (code, said, _) =
         script("exec 8>f 9>f; $L lock -s 8; $L lock -s 9; $L unlock 8; $L lock -n 9; echo $?");
@@ -100,8 +100,7 @@ fn a_descriptor_that_is_not_open_is_66() {
     for command in ["lock", "unlock"] {
         let (code, output, said) = script(&format!("$L {command} 77"));
         assert_eq!((code, &output[..]), (Some(66), ""));
-        let expected =
-            "locket: descriptor 77 is not open here: a script opens it first, as exec 77>FILE\n";
+        let expected = "locket: descriptor 77 is not open here: open it first in the script, as exec 77>FILE\n";
         assert_eq!(said, expected);
     }
 }

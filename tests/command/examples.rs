@@ -97,7 +97,7 @@ const CASES: [Case; 27] = [
         0,
         "the manual is in ",
     ),
-    ("man", "To read one at once", Typed, None, 0, "locket-run(1)"),
+    ("man", "To read one without installing it", Typed, None, 0, "locket-run(1)"),
 ];
 
 /// Returns the headings and the texts of the examples of a page.
@@ -204,7 +204,7 @@ fn every_example_of_the_manual_works() {
         for (_, _, kind, held, code, expected) in cases {
             let needs = match (kind, &heading[..]) {
                 (Makefile, _) => Some(("make", "--version")),
-                (_, "To read one at once") => Some(("man", "--version")),
+                (_, "To read one without installing it") => Some(("man", "--version")),
                 _ => None,
             };
             let check = format!("every_example_of_the_manual_works ({heading})");

@@ -58,7 +58,7 @@ fn each_message_has_a_hint() {
         (
             &["run", "-w", "-5", "f", "ls"],
             64,
-            "a time is not negative: 5 is as long, 0 is one attempt",
+            "a time cannot be negative: 5 waits that long, 0 makes one attempt",
         ),
         (&["run", "-w", "5min", "f", "ls"], 64, "write 5m"),
         (
@@ -66,22 +66,22 @@ fn each_message_has_a_hint() {
             64,
             "expected seconds, as 10 or 0.5, or a time as 500ms, 10s, 2m, 1h, 1d",
         ),
-        (&["run", "", "ls"], 64, "the path is empty: is there a variable without a value?"),
-        (&["wait", ""], 64, "the path is empty: is there a variable without a value?"),
-        (&["status", ""], 64, "the path is empty: is there a variable without a value?"),
+        (&["run", "", "ls"], 64, "the path is empty: check for a variable that is not set"),
+        (&["wait", ""], 64, "the path is empty: check for a variable that is not set"),
+        (&["status", ""], 64, "the path is empty: check for a variable that is not set"),
         (
             &["run", "fifo", "ls"],
             66,
-            "it is a FIFO: to open it may release a process that waits at its other end: lock a file beside it, ",
+            "it is a FIFO: to open it may release a process that waits at its other end: lock a regular file beside it, ",
         ),
         (
             &["run", "/dev/null", "ls"],
             66,
-            "lock a file that stands for it; what flock(1) does with it does `locket flock`",
+            "lock a regular file in place of the device, or use `locket flock`, which locks the device as flock(1) does",
         ),
-        (&["run", "dangling", "ls"], 66, "/nodir/x, and there is no directory "),
-        (&["run", "new/", "ls"], 66, "a slash at the end is for directories: make one (mkdir "),
-        (&["run", "reg/", "ls"], 66, "only the name of a directory may have a slash at its end: "),
+        (&["run", "dangling", "ls"], 66, "/nodir/x, and the directory "),
+        (&["run", "new/", "ls"], 66, "a trailing slash names a directory: create it (mkdir "),
+        (&["run", "reg/", "ls"], 66, "a trailing slash names a directory, and "),
         (&["run", "nodir/f", "ls"], 66, "there is no directory "),
     ] {
         let said = said_of(words, code);
@@ -109,7 +109,8 @@ fn paths_without_a_hint_work() {
 /// Waits the real minute. At a terminal, and with a timeout, there is no such line.
 #[test]
 fn after_a_minute_an_unlimited_wait_explains_timeouts() {
-    const LINE: &str = "locket: this wait has no limit: with -w 10m locket gives up after ten minutes, with -n at once";
+    const LINE: &str =
+        "locket: this wait has no limit: -w 10m limits it to ten minutes, -n fails immediately";
     const MINUTE: Duration = Duration::from_secs(60);
 
     let scratch = Scratch::new();

@@ -31,7 +31,7 @@ fn an_inherited_lock_is_not_waited_for() {
         let output = output.expect("it should run");
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(75), "{outer:?} {inner:?}: {text}");
-        let said = format!("locket: {shown} is held by this process, which has inherited");
+        let said = format!("locket: {shown} is held by this process itself, through its inherited");
         assert!(text.starts_with(&said), "{outer:?} {inner:?}: {text}");
     }
     // A lock that does not conflict is acquired: shared beside shared.

@@ -227,7 +227,7 @@ fn an_unreachable_file_is_66_and_the_others_are_reported() {
     let output = locket_status().arg(&below).arg(&path).output().expect("it should run");
     assert_eq!(output.status.code(), Some(66));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.starts_with(&format!("locket: cannot look at {}: ", below.display())), "{text}");
+    assert!(text.starts_with(&format!("locket: cannot query {}: ", below.display())), "{text}");
     let output = String::from_utf8_lossy(&output.stdout);
     assert!(output.starts_with(&format!("{}: held\n", path.display())), "{output}");
     // With `-q` and without.
@@ -349,10 +349,7 @@ fn a_failed_query_is_71() {
     let refused = "inject=openat,open:error=EACCES";
     let (code, text) = asked(refused, shown);
     assert_eq!(code, Some(71), "{text}");
-    assert!(
-        text.starts_with(&format!("locket: cannot look up the holders of {shown}: ")),
-        "{text}"
-    );
+    assert!(text.starts_with(&format!("locket: cannot query the holders of {shown}: ")), "{text}");
     let (code, text) = asked(refused, "--all");
     assert_eq!(code, Some(71), "{text}");
     assert!(text.starts_with("locket: cannot tell which locks are in use: "), "{text}");

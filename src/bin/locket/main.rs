@@ -1,83 +1,91 @@
 //! The command `locket`: a lock for shell scripts.
 //!
-//! `main` → `args` → one of
-//! - `run` → `take` (the lock, by one deadline; `report` tells of the wait) → `unix` or `windows`
-//!   (the command under it),
-//! - `wait` → `take`,
-//! - `lock` → `take` (a descriptor of the shell's), and `unlock`,
-//! - `status` (who holds it),
-//! - `flock`, which is also what is done under the name `flock`: flock(1), without `take`,
-//! - `completions` and `man`, both made of `args`.
+//! | file | what it does |
+//! |---|---|
+//! | `args`, `args/acquire` | describe and parse the command line |
+//! | `args/suggestions` | usage errors that say what to type instead |
+//! | `commands` | `locket run`, `wait`, `lock` and `unlock` |
+//! | `acquire` | acquires a lock with one deadline |
+//! | `wait_report` | prints the progress of a wait |
+//! | `status`, `status/query` | `locket status` |
+//! | `flock`, `flock/*` | `locket flock`: flock(1), also if locket is called by that name |
+//! | `manual` | `locket man` and `locket completions` |
+//! | `output` | standard output, messages on standard error |
+//! | `processes` | what `/proc` has of processes, names of holders |
+//! | `duration` | durations in options and messages |
+//! | `exit` | exit statuses, and the failures that end with one |
+//! | `platform` | what the command needs of the system, as a trait; the lock and the program that it passes |
+//! | `unix`, `windows` | implement it; `system` is the one of this platform |
+//! | `unix/supervise` | `locket run` beside its command: signals, stops, the end |
+//! | `unix/command` | the child that becomes the command, and how it ended |
+//! | `unix/canary`, `unix/seen_signals` | the process that keeps the lock and witnesses signals |
+//! | `unix/status_line` | the line on the terminal during a wait |
+//! | `unix/stdio` | writes that do not wait for a reader |
+//! | `unix/command_lines` | reads command lines of other processes in a child |
+//! | `unix/os`, `unix/os/*` | all unsafe code |
 //!
-//! `exit` says which status means what, `voice` is all that is said on standard error.
+//! `main` calls `args`, and then one function of `commands`, `status`, `flock` or `manual`. These import `acquire`, which imports
+//! `wait_report`, then come `args`, `output`, `unix` or `windows`, and last `platform`, `processes` and `exit`. There is no circle
+//! of imports: the platform does not print, but gets a function for it. Every path begins with `crate::`.
 
-// It begins in `unix/os/entry.rs` there, which calls `main`.
+// With glibc the process begins in `unix/os/entry.rs`, which calls `main`.
 #![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
 
-mod advice;
+mod acquire;
 mod args;
-mod completions;
-mod examples;
+mod commands;
+mod duration;
 mod exit;
 #[cfg(unix)]
 mod flock;
-mod held_by;
-mod hold;
-mod inherited;
-mod interpreter;
-mod limit;
-#[cfg(unix)]
-mod lock;
-mod man;
-mod other;
+mod manual;
 mod output;
-// The library has it too.
+// The library has the same file: both escape the same characters.
 #[path = "../../report/escape.rs"]
 mod escape;
-mod program;
-mod report;
-mod run;
-mod span;
+mod platform;
+mod processes;
 mod status;
-mod take;
-mod timeout;
 #[cfg(unix)]
 mod unix;
-mod voice;
-mod wait;
+mod wait_report;
 #[cfg(windows)]
 mod windows;
 
 use std::process;
 
-use args::{Args, Task};
-use exit::Failure;
-use output::print_coloured;
+#[cfg(unix)]
+use crate::unix as system;
+#[cfg(windows)]
+use crate::windows as system;
+
+use crate::args::{Args, Task};
+use crate::exit::Failure;
+use crate::output::{print_coloured, print_failure, print_usage_error};
 
 fn main() {
     process::exit(match Args::of_process() {
-        Ok(Args { task }) => perform(&task).unwrap_or_else(|failure| voice::fail(&failure)),
-        // What is wrong with the arguments.
-        Err(answer) if answer.use_stderr() => voice::refuse(answer),
-        // Help, or a version.
+        Ok(Args { task }) => perform(&task).unwrap_or_else(|failure| print_failure(&failure)),
+        Err(error) if error.use_stderr() => print_usage_error(error),
+        // `--help` or `--version`.
         Err(answer) => print_coloured(&answer.render().ansi().to_string())
-            .map_or_else(|failure| voice::fail(&failure), |()| exit::DONE),
+            .map_or_else(|failure| print_failure(&failure), |()| exit::SUCCESS),
     });
 }
 
-/// Returns the status to exit with; never, where this process becomes a command.
+/// Returns the status to exit with. Does not return if this process becomes a command.
 fn perform(task: &Task) -> Result<i32, Failure> {
     match task {
-        Task::Run(options) => run::run(options),
-        Task::Wait(options) => wait::wait(options),
+        Task::Run(options) => commands::run(options),
+        Task::Wait(options) => commands::wait(options),
         Task::Status(options) => status::status(options),
         #[cfg(unix)]
-        Task::Lock(options) => lock::lock(options),
+        Task::Lock(options) => commands::lock(options),
         #[cfg(unix)]
-        Task::Unlock(options) => lock::unlock(options),
+        Task::Unlock(options) => commands::unlock(options),
         #[cfg(unix)]
         Task::Flock(options) => Ok(flock::flock(options.words.iter().cloned())),
-        Task::Completions(options) => completions::completions(options),
-        Task::Man(options) => man::man(options),
+        Task::Completions(options) => manual::completions(options),
+        Task::Man(options) => manual::man(options),
     }
 }

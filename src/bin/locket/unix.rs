@@ -1,63 +1,79 @@
-//! The command under the lock, on Unix: beside this process, or in place of it. And the terminal during the wait.
+//! The platform seam on Unix: the command beside this process, or in place of it, and the terminal during a wait.
+//!
+//! Besides the functions of [`Platform`] it has those for the commands that only Unix has.
 
 mod canary;
 mod command;
 mod command_lines;
-mod disguise;
-mod ended;
-#[cfg(target_os = "linux")]
-mod interrupter;
-mod leaving;
-mod live;
 mod os;
-mod replace;
-mod seen;
-mod stderr;
-mod subject;
+mod seen_signals;
+mod status_line;
+mod stdio;
 mod supervise;
 
 use std::env;
 use std::ffi::{OsString, c_int};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::thread::JoinHandle;
 
-use super::exit::Failure;
-use super::hold::Hold;
-use super::program::{Inheritance, Program};
+use crate::exit::Failure;
+use crate::platform::{CommandLines, Hold, Inheritance, Platform, Program};
 
-pub(crate) use command_lines::{CommandLines, command_lines};
 #[cfg(target_os = "linux")]
-pub(crate) use interrupter::Interrupter;
-pub(crate) use leaving::Leaving;
-pub(crate) use live::LiveLine;
-pub(crate) use stderr::{NoRoom, spawn_deaf, write, write_out};
-pub(crate) use subject::{lock_directory, lock_inherited, lock_what_is_named};
+pub(crate) use os::{SignalAction, restore_action, set_empty_handler};
 
-/// Runs the program beside this process, and returns its status when it has ended.
-pub(crate) fn run(
-    hold: Hold,
-    program: Program<'_>,
-    inheritance: Inheritance,
-) -> Result<i32, Failure> {
-    let arguments = arguments(program);
-    match supervise::run(hold, program, &arguments, inheritance) {
-        Ok(ended) => Ok(ended.in_turn()),
-        Err(error) => Err(Failure::of_start(&arguments[0], &error)),
+/// Unix.
+#[derive(Debug)]
+pub(crate) struct System;
+
+impl Platform for System {
+    type StatusLine = status_line::TerminalLine;
+    type ClearOnExit = status_line::ClearOnExit;
+
+    fn run(
+        hold: Hold,
+        program: Program<'_>,
+        inheritance: Inheritance,
+        warn: fn(&str),
+    ) -> Result<i32, Failure> {
+        let arguments = arguments(program);
+        match supervise::run(hold, program, &arguments, inheritance, warn) {
+            Ok(ended) => Ok(ended.exit_likewise()),
+            Err(error) => Err(Failure::start(&arguments[0], &error)),
+        }
+    }
+
+    fn spawn_without_signals(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+        stdio::spawn_without_signals(run)
+    }
+
+    fn write_stderr(text: String) {
+        stdio::write_stderr(text, stdio::WhenFull::Discard);
+    }
+
+    /// std, and `unix/os/entry.rs`, open /dev/null in place of a closed standard stream, so a write would succeed.
+    fn check_stdout() -> io::Result<()> {
+        os::borrow_inherited(libc::STDOUT_FILENO).map(drop)
+    }
+
+    fn command_lines(pids: &[u32]) -> CommandLines {
+        command_lines::command_lines(pids)
     }
 }
 
-/// The same, with a status as that of flock(1).
+/// Runs the program as [`Platform::run`] does, with an exit status as that of flock(1).
 pub(crate) fn run_as_flock(
     hold: Hold,
     program: Program<'_>,
     inheritance: Inheritance,
+    warn: fn(&str),
 ) -> io::Result<i32> {
-    Ok(supervise::run(hold, program, &arguments(program), inheritance)?.as_flock())
+    Ok(supervise::run(hold, program, &arguments(program), inheritance, warn)?.exit_as_flock())
 }
 
-/// Becomes the program, which inherits the lock. Returns only if that cannot be done.
-pub(crate) fn become_it(
+/// Becomes the program, which inherits the lock. Returns only if that fails; the lock ends with this process then.
+pub(crate) fn become_program(
     hold: Hold,
     program: Program<'_>,
     inheritance: Inheritance,
@@ -67,26 +83,26 @@ pub(crate) fn become_it(
         Inheritance::As(number) => {
             if !os::duplicate_as(hold.as_fd(), number) {
                 let error = io::Error::last_os_error();
-                return Err(Failure::of_system(&format!("make descriptor {number}"), &error));
+                return Err(Failure::system(&format!("create descriptor {number}"), &error));
             }
-            hold.leave();
+            hold.leak();
         }
-        Inheritance::Inherited | Inheritance::KeptBack => {
-            pass_on(hold).map_err(|error| Failure::of_system("pass the lock on", &error))?;
+        Inheritance::Inherited | Inheritance::NotInherited => {
+            pass_on(hold).map_err(|error| Failure::system("pass the lock on", &error))?;
         }
     }
-    // Failed, and the lock ends with this process.
-    let Err(error) = replace::replace(&arguments);
-    Err(Failure::of_start(&arguments[0], &error))
+    let Err(error) = command::replace_process(&arguments);
+    Err(Failure::start(&arguments[0], &error))
 }
 
-/// The same; fails as flock(1) does.
-pub(crate) fn become_it_as_flock(hold: Hold, program: Program<'_>) -> io::Result<i32> {
+/// Becomes the program as flock(1) does. Returns only if that fails.
+pub(crate) fn become_program_as_flock(hold: Hold, program: Program<'_>) -> io::Result<i32> {
     pass_on(hold)?;
-    os::reset(libc::SIGCHLD);
-    replace::replace(&arguments(program)).map(|never| match never {})
+    os::reset_action(libc::SIGCHLD);
+    command::replace_process(&arguments(program)).map(|never| match never {})
 }
 
+/// Lets the next program of this process inherit the lock.
 fn pass_on(hold: Hold) -> io::Result<()> {
     match hold {
         Hold::File(guard) => Ok(guard.inherit_on_exec()?),
@@ -98,23 +114,18 @@ fn pass_on(hold: Hold) -> io::Result<()> {
     }
 }
 
-/// Does the path name the file that the descriptor is open on? As far as the system tells: what it does not tell is no
-/// reason to give up a lock.
-pub(crate) fn is_current(fd: impl AsFd, path: &Path) -> bool {
-    let Ok(opened) = rustix::fs::fstat(fd) else { return true };
-    match rustix::fs::stat(path) {
-        Ok(named) => (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino),
-        Err(error) => error != rustix::io::Errno::NOENT,
-    }
-}
-
 /// Borrows the descriptor with this number that this process has inherited.
-pub(crate) fn inherited(number: c_int) -> io::Result<BorrowedFd<'static>> {
-    os::inherited(number)
+pub(crate) fn borrow_inherited(number: c_int) -> io::Result<BorrowedFd<'static>> {
+    os::borrow_inherited(number)
 }
 
-/// Runs a function in which the modes of new files are as they are asked for. The umask is the process's: no other
-/// thread creates files.
+/// Writes to standard output in one call. The text is discarded if the reader does not read.
+pub(crate) fn write_stdout(text: String) {
+    stdio::write_stdout(text);
+}
+
+/// Runs a function while the umask is zero, so that new files have exactly the mode that is asked for. The umask belongs to
+/// the process: legal while no other thread creates files.
 pub(crate) fn without_umask<T>(run: impl FnOnce() -> T) -> T {
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     let answer = run();
@@ -122,7 +133,7 @@ pub(crate) fn without_umask<T>(run: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// As execvp(3) and flock(1) do it: `$SHELL -c STRING`.
+/// Returns the arguments that execvp(3) gets. A string is run by `$SHELL -c`, as flock(1) does.
 pub(crate) fn arguments(program: Program<'_>) -> Vec<OsString> {
     match program {
         Program::Arguments(arguments) => arguments.to_vec(),

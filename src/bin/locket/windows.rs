@@ -1,66 +1,101 @@
-//! The command under the lock, on Windows: always beside this process, which cannot become another
-//! one, nor give its lock away. A wait is told in lines that stay.
-
-mod leash;
+//! The platform seam on Windows: the command is always beside this process, which can neither become another program nor pass
+//! its lock on. There is no status line: a wait prints lines that stay.
 
 use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::os::windows::process::CommandExt;
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use locket::LockStatus;
+use win32job::{ExtendedLimitInfo, JobError};
 
-use super::exit::Failure;
-use super::hold::Hold;
-use super::program::{Inheritance, Program};
-use leash::Leash;
+use crate::exit::Failure;
+use crate::platform::{self, CommandLines, Hold, Inheritance, Platform, Program};
 
-/// Holds the lock until the program has ended, or that and whatever it started, as if they could inherit it.
-pub(crate) fn run(
-    hold: Hold,
-    program: Program<'_>,
-    inheritance: Inheritance,
-) -> Result<i32, Failure> {
-    run_on_leash(program, |leash| match inheritance {
-        Inheritance::Inherited => {
-            leash.wait_until_alone().map_err(|e| Failure::of_system("learn who is left", &e))?;
-            drop(hold);
-            Ok(())
+/// Windows.
+#[derive(Debug)]
+pub(crate) struct System;
+
+impl Platform for System {
+    type StatusLine = NoStatusLine;
+    type ClearOnExit = NoClearOnExit;
+
+    /// Holds the lock until the program has exited, or until all processes that it started have, as if they inherited it.
+    ///
+    /// If this process is killed before, the system ends all processes of the job: no process runs without the lock.
+    fn run(
+        hold: Hold,
+        program: Program<'_>,
+        inheritance: Inheritance,
+        _warn: fn(&str),
+    ) -> Result<i32, Failure> {
+        let job = Job::enter()
+            .map_err(|error| Failure::system("create a job object for the command", &error))?;
+        ignore_ctrl_c().map_err(|error| Failure::system("handle Ctrl-C", &error))?;
+
+        let mut command = command(program);
+        let status =
+            command.status().map_err(|error| Failure::start(command.get_program(), &error))?;
+        match inheritance {
+            Inheritance::Inherited => {
+                let waited = job.wait_until_alone();
+                waited.map_err(|error| {
+                    Failure::system("wait for the processes that the command started", &error)
+                })?;
+                drop(hold);
+            }
+            // The processes that the program left running go on without the lock.
+            Inheritance::NotInherited => {
+                drop(hold);
+                job.release().map_err(|error| {
+                    Failure::system("release the processes that the command started", &error)
+                })?;
+            }
         }
-        // What the program left behind goes on.
-        Inheritance::KeptBack => {
-            drop(hold);
-            leash.take_off().map_err(|e| Failure::of_system("let go of what is left", &e))
+        status.code().ok_or_else(|| {
+            let error = io::ErrorKind::InvalidData.into();
+            Failure::system("get the exit code of the command", &error)
+        })
+    }
+
+    fn spawn_without_signals(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().spawn(run)
+    }
+
+    /// A thread writes, and the caller stops waiting for it after a second.
+    fn write_stderr(text: String) {
+        const TIMEOUT: Duration = Duration::from_secs(1);
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let thread = Self::spawn_without_signals(move || {
+            let _ = anstream::stderr().write_all(text.as_bytes());
+            let _ = sender.send(());
+        });
+        if thread.is_ok() {
+            let _ = receiver.recv_timeout(TIMEOUT);
         }
-    })
+    }
+
+    /// A closed standard output is not detected on Windows.
+    fn check_stdout() -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Command lines of other processes are not read on Windows.
+    fn command_lines(_: &[u32]) -> CommandLines {
+        HashMap::new()
+    }
 }
 
-/// Returns the program's exit code after `at_end`. If this process is killed before, the system ends
-/// all that runs under the lock: nobody works on without it.
-fn run_on_leash(
-    program: Program<'_>,
-    at_end: impl FnOnce(&Leash) -> Result<(), Failure>,
-) -> Result<i32, Failure> {
-    let leash = Leash::put_on().map_err(|e| Failure::of_system("tie the command to locket", &e))?;
-    outlive_ctrl_c().map_err(|e| Failure::of_system("handle Ctrl-C", &e))?;
-
-    let mut command = command(program);
-    let ended =
-        command.status().map_err(|error| Failure::of_start(command.get_program(), &error))?;
-    at_end(&leash)?;
-    ended.code().ok_or_else(|| {
-        Failure::of_system("learn how the command ended", &std::io::ErrorKind::InvalidData.into())
-    })
-}
-
-/// The console tells everybody who is in it. Whether the command ends is the command's to decide.
-fn outlive_ctrl_c() -> std::io::Result<()> {
-    ctrlc::set_handler(|| {}).map_err(std::io::Error::other)
+/// Keeps Ctrl-C from ending this process. The console sends it to all of its processes, and the command decides whether it
+/// ends.
+fn ignore_ctrl_c() -> io::Result<()> {
+    ctrlc::set_handler(|| {}).map_err(io::Error::other)
 }
 
 fn command(program: Program<'_>) -> Command {
@@ -71,9 +106,9 @@ fn command(program: Program<'_>) -> Command {
             command
         }
         Program::Shell(string) => {
-            // With /s, cmd takes off the outer quotes and leaves everything within as it is.
+            // With /s, cmd removes the outer quotes and leaves everything between them as it is (`cmd /?`).
             let shell = env::var_os("COMSPEC").unwrap_or_else(|| "cmd.exe".into());
-            let mut quoted = std::ffi::OsString::from("\"");
+            let mut quoted = OsString::from("\"");
             quoted.push(string);
             quoted.push("\"");
             let mut command = Command::new(shell);
@@ -83,71 +118,81 @@ fn command(program: Program<'_>) -> Command {
     }
 }
 
-/// A line that nobody could erase if Ctrl-C ended this process is better not drawn.
-#[derive(Debug)]
-pub(crate) enum LiveLine {}
+/// The time between two queries of the processes in the job. A job sends no message when all processes but one have exited.
+const QUERY_EVERY: Duration = Duration::from_millis(50);
 
-impl LiveLine {
-    pub(crate) fn of_terminal() -> Option<Self> {
+/// A job object with this process, all processes that it starts from now on, and those that they start. When its last handle
+/// is closed, the system ends them; it closes the handle of this process when the process ends, however that happens. The
+/// handle must not be closed before: that would end this process too.
+#[derive(Debug)]
+struct Job(ManuallyDrop<win32job::Job>);
+
+impl Job {
+    /// Creates the job and puts this process into it. Called before the command is started, so the command is never outside.
+    fn enter() -> io::Result<Self> {
+        let job = win32job::Job::create_with_limit_info(
+            ExtendedLimitInfo::new().limit_kill_on_job_close(),
+        )?;
+        let job = Self(ManuallyDrop::new(job));
+        job.0.assign_current_process()?;
+        Ok(job)
+    }
+
+    /// Waits until this process is the only one in the job.
+    fn wait_until_alone(&self) -> io::Result<()> {
+        while self.has_others()? {
+            thread::sleep(QUERY_EVERY);
+        }
+        Ok(())
+    }
+
+    fn has_others(&self) -> Result<bool, JobError> {
+        let this = process::id() as usize;
+        let processes = self.0.query_process_id_list()?;
+        Ok(processes.into_iter().any(|process| process != this))
+    }
+
+    /// Lets the other processes of the job go on after the end of this process.
+    fn release(&self) -> io::Result<()> {
+        Ok(self.0.set_extended_limit_info(&ExtendedLimitInfo::new())?)
+    }
+}
+
+/// There is no status line: it could not be erased when Ctrl-C ends this process.
+#[derive(Debug)]
+pub(crate) enum NoStatusLine {}
+
+impl platform::StatusLine for NoStatusLine {
+    fn for_terminal() -> Option<Self> {
         None
     }
 
-    pub(crate) fn is_alone(_: &LockStatus) -> bool {
+    fn is_only_writer(_: &LockStatus) -> bool {
         false
     }
 
-    pub(crate) fn draw(&self, _: &[&str; 3]) {
+    fn draw(&self, _: &[&str; 3]) {
         match *self {}
     }
 
-    pub(crate) fn clear(&self) {
+    fn clear(&self) {
         match *self {}
     }
 
-    pub(crate) fn end(&self) {
+    fn finish(&self) {
         match *self {}
     }
 }
 
-pub(crate) enum Leaving {}
+/// Nothing is erased, since there is no status line.
+pub(crate) enum NoClearOnExit {}
 
-impl Leaving {
-    pub(crate) fn tidy(line: Option<Arc<LiveLine>>) -> Option<Self> {
+impl platform::ClearOnExit<NoStatusLine> for NoClearOnExit {
+    fn start(line: Option<Arc<NoStatusLine>>) -> Option<Self> {
         line.map(|line| match *line {})
     }
 
-    pub(crate) fn end(self) {
+    fn end(self) {
         match self {}
     }
-}
-
-/// What becomes of a text for which there is no room: here it is lost with this process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum NoRoom {
-    Lose,
-}
-
-/// Writes to standard error. A reader that does not read is not waited for.
-pub(crate) fn write(text: String, _: NoRoom) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let (tell, told) = mpsc::sync_channel(1);
-    let thread = spawn_deaf(move || {
-        let _ = anstream::stderr().write_all(text.as_bytes());
-        let _ = tell.send(());
-    });
-    if thread.is_ok() {
-        let _ = told.recv_timeout(PATIENCE);
-    }
-}
-
-/// The words of command lines, by process ids.
-pub(crate) type CommandLines = HashMap<u32, Vec<OsString>>;
-
-/// The system does not tell.
-pub(crate) fn command_lines(_: &[u32]) -> CommandLines {
-    CommandLines::new()
-}
-
-pub(crate) fn spawn_deaf(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().spawn(run)
 }

@@ -1,14 +1,14 @@
-//! The command line of flock(1), util-linux 2.42, as `getopt_long(3)` reads it: options end at the first word that is
-//! none, short ones may be bundled, long ones abbreviated.
+//! The command line of flock(1), util-linux 2.42, as `getopt_long(3)` parses it: options end at the first word that is not
+//! one, short options may be bundled, long options may be abbreviated.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::super::exit;
-use super::numbers::{self, Wrong};
-use super::strerror;
+use crate::exit;
+use crate::flock::numbers::{self, NumberError};
+use crate::flock::text::strerror;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -17,7 +17,7 @@ pub(super) enum Operation {
     Unlock,
 }
 
-/// The bytes that `--fcntl` locks. A length of zero is up to the end, however the file grows.
+/// The bytes that `--fcntl` locks. A length of zero reaches to the end of the file, also when it grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) start: i64,
@@ -30,8 +30,9 @@ pub(super) enum Target {
     Path(OsString),
 }
 
+/// What runs under the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Job {
+pub(super) enum Command {
     None,
     Words(Vec<OsString>),
     Shell(OsString),
@@ -41,36 +42,51 @@ pub(super) enum Job {
 #[allow(clippy::struct_excessive_bools, reason = "each is an option on the command line")]
 pub(super) struct Options {
     pub(super) operation: Operation,
-    /// `None` is forever, zero one attempt.
+    /// `None` is forever, zero is one attempt.
     pub(super) timeout: Option<Duration>,
     pub(super) conflict_exit_code: u8,
     pub(super) close: bool,
     pub(super) no_fork: bool,
     pub(super) verbose: bool,
-    /// Set by `--fcntl`, and by what implies it.
+    /// Set by `--fcntl`, and by the options that imply it.
     pub(super) fcntl: Option<Range>,
     pub(super) target: Target,
-    pub(super) job: Job,
+    pub(super) command: Command,
 }
 
+impl Options {
+    /// Returns whether the lock is not waited for.
+    pub(super) fn is_one_attempt(&self) -> bool {
+        self.timeout == Some(Duration::ZERO)
+    }
+}
+
+/// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum Invocation {
     Lock(Options),
     Help,
     Version,
 }
 
-/// What is wrong with the arguments.
+/// An error in the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Misuse {
+pub(super) struct UsageError {
     pub(super) text: String,
     pub(super) code: i32,
-    /// Is `--help` pointed at?
-    pub(super) points_at_help: bool,
+    /// Whether the message mentions `--help`.
+    pub(super) mentions_help: bool,
 }
 
+impl UsageError {
+    fn with_help(self) -> Self {
+        Self { mentions_help: true, ..self }
+    }
+}
+
+/// An option.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
+enum Opt {
     Shared,
     Exclusive,
     Unlock,
@@ -88,7 +104,7 @@ enum Name {
     Version,
 }
 
-impl Name {
+impl Opt {
     const LONG: [(&str, Self); 17] = [
         ("shared", Self::Shared),
         ("exclusive", Self::Exclusive),
@@ -125,7 +141,7 @@ impl Name {
         })
     }
 
-    /// A name in full, or a beginning that all names that have it agree about.
+    /// Returns the option of a full name, or of a beginning that belongs to one option alone.
     fn long(text: &[u8]) -> Option<Self> {
         let mut found = None;
         for (name, option) in Self::LONG {
@@ -150,7 +166,7 @@ impl Name {
     }
 }
 
-/// What the options have said so far.
+/// The options parsed so far.
 #[allow(clippy::struct_excessive_bools, reason = "each is an option on the command line")]
 struct Parser {
     words: VecDeque<OsString>,
@@ -163,11 +179,12 @@ struct Parser {
     verbose: bool,
     fcntl: Option<Range>,
     fd: Option<c_int>,
-    /// `-c`, where an option may stand.
+    /// `-c` in the place of an option.
     command_option: Option<OsString>,
 }
 
-pub(super) fn parse(words: impl Iterator<Item = OsString>) -> Result<Line, Misuse> {
+/// Parses the words after the name of the program.
+pub(super) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut parser = Parser {
         words: words.collect(),
         operation: Operation::Exclusive,
@@ -182,7 +199,7 @@ pub(super) fn parse(words: impl Iterator<Item = OsString>) -> Result<Line, Misus
         command_option: None,
     };
     if parser.words.is_empty() {
-        return Err(misuse("not enough arguments", true));
+        return Err(usage_error("not enough arguments").with_help());
     }
     loop {
         match parser.words.front().map(|word| word.as_bytes()) {
@@ -194,16 +211,16 @@ pub(super) fn parse(words: impl Iterator<Item = OsString>) -> Result<Line, Misus
             _ => break,
         }
         let Some(word) = parser.words.pop_front() else { break };
-        if let Some(line) = parser.option(&word)? {
-            return Ok(line);
+        if let Some(invocation) = parser.parse_word(&word)? {
+            return Ok(invocation);
         }
     }
-    parser.finish().map(Line::Lock)
+    parser.finish().map(Invocation::Lock)
 }
 
 impl Parser {
-    /// Returns the whole answer where the option is one.
-    fn option(&mut self, word: &OsStr) -> Result<Option<Line>, Misuse> {
+    /// Parses a word with options. Returns the invocation if one of them decides it.
+    fn parse_word(&mut self, word: &OsStr) -> Result<Option<Invocation>, UsageError> {
         if is_command_option(word) {
             self.command_option = Some(word.into());
             return Ok(None);
@@ -211,17 +228,17 @@ impl Parser {
         if let Some(long) = word.as_bytes().strip_prefix(b"--") {
             let at = long.iter().position(|&byte| byte == b'=');
             let (name, value) = at.map_or((long, None), |at| (&long[..at], Some(&long[at + 1..])));
-            let option = Name::long(name).filter(|it| it.takes_value() || value.is_none());
+            let option = Opt::long(name).filter(|it| it.takes_value() || value.is_none());
             let option = option.ok_or_else(|| unrecognized(word))?;
             return self.set(option, value.map(OsStr::from_bytes), word);
         }
         let mut letters = &word.as_bytes()[1..];
         while let Some((&letter, rest)) = letters.split_first() {
-            let option = Name::short(letter).ok_or_else(|| unrecognized(word))?;
+            let option = Opt::short(letter).ok_or_else(|| unrecognized(word))?;
             letters = if option.takes_value() { &[] } else { rest };
             let value = Some(rest).filter(|rest| option.takes_value() && !rest.is_empty());
-            if let Some(line) = self.set(option, value.map(OsStr::from_bytes), word)? {
-                return Ok(Some(line));
+            if let Some(invocation) = self.set(option, value.map(OsStr::from_bytes), word)? {
+                return Ok(Some(invocation));
             }
         }
         Ok(None)
@@ -229,84 +246,88 @@ impl Parser {
 
     fn set(
         &mut self,
-        option: Name,
+        option: Opt,
         value: Option<&OsStr>,
         word: &OsStr,
-    ) -> Result<Option<Line>, Misuse> {
+    ) -> Result<Option<Invocation>, UsageError> {
         let value = match value {
             Some(value) => value.into(),
             None if option.takes_value() => self.words.pop_front().ok_or_else(|| {
-                misuse(format!("option '{}' requires an argument", word.to_string_lossy()), true)
+                let text = format!("option '{}' requires an argument", word.to_string_lossy());
+                usage_error(text).with_help()
             })?,
             None => OsString::new(),
         };
-        let wrong = |what: &'static str| move |wrong: Wrong| misuse(wrong.said_of(what), false);
+        let named =
+            |problem: &'static str| move |error: NumberError| usage_error(error.message(problem));
         match option {
-            Name::Shared => self.operation = Operation::Shared,
-            Name::Exclusive => self.operation = Operation::Exclusive,
-            Name::Unlock => self.operation = Operation::Unlock,
-            Name::Nonblock => self.is_nonblocking = true,
-            Name::Timeout => {
-                let time = numbers::time(&value).map_err(|wrong| match wrong.error() {
-                    // A time before now: flock finds out when it sets its timer.
-                    Some(error) => Misuse {
-                        text: format!("cannot set up timer: {}", strerror(error)),
-                        code: exit::REFUSED,
-                        points_at_help: false,
-                    },
-                    None => misuse(wrong.said_of("invalid timeout"), false),
-                })?;
+            Opt::Shared => self.operation = Operation::Shared,
+            Opt::Exclusive => self.operation = Operation::Exclusive,
+            Opt::Unlock => self.operation = Operation::Unlock,
+            Opt::Nonblock => self.is_nonblocking = true,
+            Opt::Timeout => {
+                let time =
+                    numbers::parse_seconds(&value).map_err(|error| match error.number() {
+                        // A negative time: flock(1) fails when it sets its timer.
+                        Some(number) => UsageError {
+                            text: format!("cannot set up timer: {}", strerror(number)),
+                            code: exit::OS_ERROR,
+                            mentions_help: false,
+                        },
+                        None => usage_error(error.message("invalid timeout")),
+                    })?;
                 self.timeout = Some(time);
             }
-            Name::ConflictExitCode => {
-                let what = wrong("invalid exit code (allowed values: 0-255)");
-                self.conflict_exit_code = numbers::whole(&value).map_err(what)?;
+            Opt::ConflictExitCode => {
+                let error = named("invalid exit code (allowed values: 0-255)");
+                self.conflict_exit_code = numbers::parse_integer(&value).map_err(error)?;
             }
-            Name::Close => self.close = true,
-            Name::NoFork => self.no_fork = true,
-            Name::Verbose => self.verbose = true,
-            Name::Fcntl => self.fcntl = Some(self.fcntl.unwrap_or_default()),
-            Name::Start => {
-                let start = numbers::size(&value).map_err(wrong("invalid as start offset"))?;
+            Opt::Close => self.close = true,
+            Opt::NoFork => self.no_fork = true,
+            Opt::Verbose => self.verbose = true,
+            Opt::Fcntl => self.fcntl = Some(self.fcntl.unwrap_or_default()),
+            Opt::Start => {
+                let error = named("invalid as start offset");
+                let start = numbers::parse_size(&value).map_err(error)?;
                 self.fcntl = Some(Range { start, ..self.fcntl.unwrap_or_default() });
             }
-            Name::Length => {
-                let what = wrong("invalid as length of lock range");
-                let length = numbers::size(&value).map_err(what)?;
+            Opt::Length => {
+                let error = named("invalid as length of lock range");
+                let length = numbers::parse_size(&value).map_err(error)?;
                 self.fcntl = Some(Range { length, ..self.fcntl.unwrap_or_default() });
             }
-            Name::Fd => self.fd = Some(descriptor(&value)?),
-            Name::Help => return Ok(Some(Line::Help)),
-            Name::Version => return Ok(Some(Line::Version)),
+            Opt::Fd => self.fd = Some(descriptor(&value)?),
+            Opt::Help => return Ok(Some(Invocation::Help)),
+            Opt::Version => return Ok(Some(Invocation::Version)),
         }
         Ok(None)
     }
 
-    /// What stands after the options: FILE and a command, NUMBER, or after `--fd` a command.
-    fn finish(mut self) -> Result<Options, Misuse> {
+    /// Parses the words after the options: FILE and a command; NUMBER; after `--fd` a command.
+    fn finish(mut self) -> Result<Options, UsageError> {
         if self.no_fork && self.close {
-            return Err(misuse("the --no-fork and --close options are incompatible", false));
+            return Err(usage_error("the --no-fork and --close options are incompatible"));
         }
-        let missing = || misuse("missing file descriptor, file or directory", false);
-        let (target, job) = match (self.command_option.take(), self.fd) {
+        let missing = || usage_error("missing file descriptor, file or directory");
+        let (target, command) = match (self.command_option.take(), self.fd) {
             (Some(option), fd) => {
-                let job = Job::Shell(only(self.words, &option)?);
-                (Target::Descriptor(fd.ok_or_else(missing)?), job)
+                let command = Command::Shell(only_word(self.words, &option)?);
+                (Target::Descriptor(fd.ok_or_else(missing)?), command)
             }
             (None, Some(_)) if self.words.is_empty() => {
-                return Err(misuse("missing command", false));
+                return Err(usage_error("missing command"));
             }
-            (None, Some(fd)) => (Target::Descriptor(fd), Job::Words(self.words.into())),
+            (None, Some(fd)) => (Target::Descriptor(fd), Command::Words(self.words.into())),
             (None, None) => {
                 let first = self.words.pop_front().ok_or_else(missing)?;
                 match self.words.front() {
-                    None => (Target::Descriptor(descriptor(&first)?), Job::None),
+                    None => (Target::Descriptor(descriptor(&first)?), Command::None),
                     Some(word) if is_command_option(word) => {
                         let option = word.clone();
                         self.words.pop_front();
-                        (Target::Path(first), Job::Shell(only(self.words, &option)?))
+                        (Target::Path(first), Command::Shell(only_word(self.words, &option)?))
                     }
-                    Some(_) => (Target::Path(first), Job::Words(self.words.into())),
+                    Some(_) => (Target::Path(first), Command::Words(self.words.into())),
                 }
             }
         };
@@ -324,7 +345,7 @@ impl Parser {
             verbose: self.verbose,
             fcntl: self.fcntl,
             target,
-            job,
+            command,
         })
     }
 }
@@ -333,24 +354,24 @@ fn is_command_option(word: &OsStr) -> bool {
     word == "-c" || word == "--command"
 }
 
-/// The one word that follows `-c`.
-fn only(words: VecDeque<OsString>, option: &OsStr) -> Result<OsString, Misuse> {
+/// Returns the word after `-c`, which must be the last one.
+fn only_word(words: VecDeque<OsString>, option: &OsStr) -> Result<OsString, UsageError> {
     let [word] = <[OsString; 1]>::try_from(Vec::from(words)).map_err(|_| {
         let text = format!("{} requires exactly one command argument", option.to_string_lossy());
-        misuse(text, false)
+        usage_error(text)
     })?;
     Ok(word)
 }
 
-fn descriptor(text: &OsStr) -> Result<c_int, Misuse> {
-    numbers::whole(text)
-        .map_err(|wrong: Wrong| misuse(wrong.said_of("invalid file descriptor"), false))
+fn descriptor(text: &OsStr) -> Result<c_int, UsageError> {
+    numbers::parse_integer(text)
+        .map_err(|error: NumberError| usage_error(error.message("invalid file descriptor")))
 }
 
-fn unrecognized(word: &OsStr) -> Misuse {
-    misuse(format!("unrecognized option '{}'", word.to_string_lossy()), true)
+fn unrecognized(word: &OsStr) -> UsageError {
+    usage_error(format!("unrecognized option '{}'", word.to_string_lossy())).with_help()
 }
 
-fn misuse(text: impl Into<String>, points_at_help: bool) -> Misuse {
-    Misuse { text: text.into(), code: exit::USAGE, points_at_help }
+fn usage_error(text: impl Into<String>) -> UsageError {
+    UsageError { text: text.into(), code: exit::USAGE, mentions_help: false }
 }

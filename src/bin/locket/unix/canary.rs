@@ -1,16 +1,17 @@
-//! The canary: a child of locket's that stands beside the command, in the same process group and the same control
-//! group, and does two things.
+//! The canary: a child process of locket in the process group and the control group of locket and the command. It is
+//! named after the canary of a coal mine: it is exposed to the same signals as the command, and shows which have arrived. It
+//! does two things.
 //!
 //! - It keeps a copy of the lock's descriptor until the command has ended, in case locket is killed.
-//! - It tells whether a signal that locket got was sent to others too. What comes to the canary as well was sent to
-//!   the group, so the command has it already; what does not was sent to locket alone, and is to be passed on. No
-//!   field of a signal tells that: `si_code` is the same for a process and a group, and a terminal that hangs up
-//!   signals the first process of the session alone.
+//! - It answers whether it has received a signal that locket has received. If it has, the signal was sent to the group, and
+//!   the command has received it already. If not, the signal was sent to locket alone, and locket passes it on. No field of a
+//!   signal tells the difference: `si_code` is the same for a process and a group (sigaction(2)), and a terminal that hangs
+//!   up signals the session leader alone.
 //!
-//! It blocks all signals, has its own name, so that `pkill locket` misses it, and keeps the words of the command in
-//! its command line, so that `pkill -f` of one of them hits it as it hits locket and the command.
+//! It blocks all signals. Its name is not that of locket, so `pkill locket` does not match it. Its command line has the words
+//! of the command, so `pkill -f` with one of them matches it, as it matches locket and the command.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -19,129 +20,132 @@ use libc::pid_t;
 use nix::unistd::{Pid, getpgid};
 use rustix::process::{WaitOptions, waitpid};
 
-use super::super::other;
-use super::disguise;
-use super::ended::bit;
-use super::os::{self, Received, Signals};
-use super::seen::{Seen, SeenSignal};
+use crate::processes;
+use crate::unix::command::bit;
+use crate::unix::os::{self, Received, Signals};
+use crate::unix::seen_signals::{SeenSignal, SeenSignals};
 
-/// How much earlier than locket the canary may have got a signal that was sent to both, and how much later: a walk
-/// over the processes of a control group takes some time. In microseconds.
-pub(super) const APART: u64 = 20_000;
+/// The time in microseconds between the moments at which the canary and locket receive a signal that was sent to both: a
+/// sender that goes over the processes of a control group takes some time.
+pub(super) const SKEW_MAX: u64 = 20_000;
 
-/// How long an answer may take before the canary is looked at, which may be stopped. In milliseconds.
-const PROMPT: c_int = 20;
+/// The time in milliseconds after which locket checks whether the canary is stopped.
+const FIRST_TIMEOUT: c_int = 20;
 
-/// A canary that says nothing for so long is kept from running: by a debugger, or a frozen control group (cgroups(7)). In
-/// milliseconds.
-const SILENCE: c_int = 1000;
+/// The further time in milliseconds after which a canary that does not answer is kept from running, by a debugger or in a
+/// frozen control group (cgroups(7)).
+const SECOND_TIMEOUT: c_int = 1000;
 
-/// What a terminal stops processes with.
+/// The signals with which a terminal stops processes.
 pub(super) const STOPPING: [c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-/// locket's end.
+/// The canary, as locket has it.
 #[derive(Debug)]
 pub(super) struct Canary {
     pid: pid_t,
     channel: UnixStream,
-    /// The answer to the last question has not come. There is one question at a time, so a canary that is kept from
-    /// running never has the channel full.
-    owes_answer: bool,
-    /// What stops processes and had come to it when it was continued, which discarded that (signal(7)): a bit for each.
+    /// Whether the answer to the last question is outstanding. There is one question at a time, so the channel of a canary
+    /// that is kept from running never fills up.
+    is_answer_pending: bool,
+    /// The stop signals that the canary had received when it was continued, a bit for each. A SIGCONT discards pending stop
+    /// signals (signal(7)).
     discarded: u64,
 }
 
-/// What the canary says of a signal.
+/// The canary's answer about a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Witness {
-    HasIt,
-    HasItNot,
-    /// It is kept from running.
+pub(super) enum Answer {
+    Received,
+    NotReceived,
+    /// The canary is kept from running.
     Silent,
-    /// It was killed.
+    /// The canary was killed.
     Gone,
 }
 
-/// What the canary watches over.
-pub(super) struct Charge<'a> {
+/// What the canary needs.
+pub(super) struct Task<'a> {
     pub(super) lock: BorrowedFd<'a>,
     pub(super) command: pid_t,
-    /// A descriptor that can be read when the command has ended, where the system has such a thing.
+    /// A descriptor that becomes readable when the command has ended, if the system has one (`pidfd_open(2)`).
     pub(super) end_of_command: Option<OwnedFd>,
-    /// The command's words, as far as locket has them in its command line; each with a NUL at its end.
+    /// The words of the command that are in locket's command line, each with a NUL at its end.
     pub(super) words: &'a [u8],
 }
 
 impl Canary {
-    /// All signals are blocked already.
-    pub(super) fn start(charge: &Charge<'_>) -> io::Result<Self> {
-        let (ours, channel) = UnixStream::pair()?;
-        let mut seen = Seen::new();
-        let pid = os::fork(|| stand_beside(channel.as_raw_fd(), charge, &mut seen))?;
-        Ok(Self { pid, channel: ours, owes_answer: false, discarded: 0 })
+    /// Starts the canary. The caller has blocked all signals.
+    pub(super) fn start(task: &Task<'_>) -> io::Result<Self> {
+        let (channel, canary_channel) = UnixStream::pair()?;
+        let mut seen = SeenSignals::new();
+        let pid = os::fork(|| canary_main(canary_channel.as_raw_fd(), task, &mut seen))?;
+        Ok(Self { pid, channel, is_answer_pending: false, discarded: 0 })
     }
 
     pub(super) fn pid(&self) -> pid_t {
         self.pid
     }
 
-    /// Ends it, and waits until its copy of the lock's descriptor is closed.
+    /// Kills the canary, and waits until its copy of the lock's descriptor is closed.
     pub(super) fn kill(self) {
         os::kill(self.pid, libc::SIGKILL);
         let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return };
         let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
     }
 
-    /// Asks whether it got the signal too, at this time (microseconds) or later. It forgets the signal.
+    /// Asks whether the canary has received the signal too, at this time (microseconds) or later. The canary forgets the
+    /// signal.
     ///
-    /// A canary that was stopped (by SIGSTOP: it blocks all others) is continued. One that is kept from running in another
-    /// way is waited for once, for a second.
-    pub(super) fn ask(&mut self, signal: &Received, since: u64) -> Witness {
-        if self.owes_answer {
-            // To a question that was given up.
-            let missed = self.answer(signal, &[0]);
-            if matches!(missed, Witness::Silent | Witness::Gone) {
-                return missed;
+    /// A canary that is stopped (by SIGSTOP: it blocks all other signals) is continued. A canary that is kept from running in
+    /// another way is waited for once, for a second.
+    pub(super) fn ask(&mut self, signal: &Received, since: u64) -> Answer {
+        if self.is_answer_pending {
+            // The answer to a question whose wait was given up.
+            let late = self.receive_answer(signal, &[0]);
+            if matches!(late, Answer::Silent | Answer::Gone) {
+                return late;
             }
         }
         let Received { number, code, sender, value, .. } = *signal;
         let question = to_bytes(&SeenSignal { number, code, sender, value, at: since });
         if !os::write(self.channel.as_raw_fd(), &question) {
-            return Witness::Gone;
+            return Answer::Gone;
         }
-        self.owes_answer = true;
-        let answer = self.answer(signal, &[PROMPT, SILENCE]);
+        self.is_answer_pending = true;
+        let answer = self.receive_answer(signal, &[FIRST_TIMEOUT, SECOND_TIMEOUT]);
         let was_discarded = self.discarded & bit(number) != 0;
         self.discarded &= !bit(number);
-        if was_discarded { Witness::HasIt } else { answer }
+        if was_discarded { Answer::Received } else { answer }
     }
 
-    /// Waits for so many milliseconds, and then for so many more.
-    fn answer(&mut self, signal: &Received, patience: &[c_int]) -> Witness {
+    /// Waits for an answer for each of these times, in milliseconds, and continues a stopped canary between them.
+    fn receive_answer(&mut self, signal: &Received, timeouts: &[c_int]) -> Answer {
         let channel = self.channel.as_raw_fd();
-        for &milliseconds in patience {
+        for &milliseconds in timeouts {
             if os::wait_readable([channel], milliseconds) == [true] {
                 let mut answer = [0];
                 if !os::read(channel, &mut answer) {
-                    return Witness::Gone;
+                    return Answer::Gone;
                 }
-                self.owes_answer = false;
-                return if answer == [0] { Witness::HasItNot } else { Witness::HasIt };
+                self.is_answer_pending = false;
+                return if answer == [0] { Answer::NotReceived } else { Answer::Received };
             }
-            self.go_on_if_stopped(signal);
+            self.continue_if_stopped(signal);
         }
-        Witness::Silent
+        Answer::Silent
     }
 
-    fn go_on_if_stopped(&mut self, asked_about: &Received) {
+    /// Continues the canary if it is stopped, and notes the stop signals that this discards. A stop signal counts as received
+    /// by the canary only if locket has received it too.
+    fn continue_if_stopped(&mut self, asked_about: &Received) {
         let pid = self.pid.unsigned_abs();
-        if !other::is_stopped(pid) {
+        if !processes::is_stopped(pid) {
             return;
         }
-        let (has_it, here) = (other::pending(pid), Signals::pending());
+        let (in_canary, in_locket) = (processes::pending(pid), Signals::pending());
         for number in STOPPING {
-            let came = number == asked_about.number || here.contains(number);
-            if came && has_it & bit(number) != 0 {
+            let is_received = number == asked_about.number || in_locket.contains(number);
+            if is_received && in_canary & bit(number) != 0 {
                 self.discarded |= bit(number);
             }
         }
@@ -149,11 +153,16 @@ impl Canary {
     }
 }
 
-/// A question: a signal, at this time or later.
-const QUESTION: usize = 28;
+/// The size of a question: a signal, and since when it may have been received.
+///
+/// | bytes | field |
+/// |---|---|
+/// | 0-3, 4-7, 8-11 | `number`, `code`, `sender` |
+/// | 12-19, 20-27 | `value`, `at` |
+const QUESTION_SIZE: usize = 28;
 
-fn to_bytes(signal: &SeenSignal) -> [u8; QUESTION] {
-    let mut bytes = [0; QUESTION];
+fn to_bytes(signal: &SeenSignal) -> [u8; QUESTION_SIZE] {
+    let mut bytes = [0; QUESTION_SIZE];
     let (small, large) = bytes.split_at_mut(12);
     for (bytes, number) in
         small.chunks_exact_mut(4).zip([signal.number, signal.code, signal.sender])
@@ -166,7 +175,7 @@ fn to_bytes(signal: &SeenSignal) -> [u8; QUESTION] {
     bytes
 }
 
-fn from_bytes(bytes: &[u8; QUESTION]) -> SeenSignal {
+fn from_bytes(bytes: &[u8; QUESTION_SIZE]) -> SeenSignal {
     let small = |at| c_int::from_ne_bytes(copied(bytes, at));
     let large = |at| u64::from_ne_bytes(copied(bytes, at));
     SeenSignal {
@@ -184,39 +193,39 @@ fn copied<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     copied
 }
 
-/// What the canary does, in a process of its own: system calls alone.
-fn stand_beside(channel: RawFd, charge: &Charge<'_>, seen: &mut Seen) -> c_int {
-    let end = charge.end_of_command.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-    // The standard streams among the others: what reads locket's output would wait for the canary too.
-    close_all_but(&[channel, end, charge.lock.as_raw_fd()]);
-    disguise::put_on(c"canary", charge.words);
-    // A file system is not kept busy.
+/// The canary process: system calls only.
+fn canary_main(channel: RawFd, task: &Task<'_>, seen: &mut SeenSignals) -> c_int {
+    let end = task.end_of_command.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    // The standard streams are closed too: a reader of locket's output would wait for the canary's end.
+    close_all_except(&[channel, end, task.lock.as_raw_fd()]);
+    set_command_line(c"canary", task.words);
+    // The file system of the working directory can be unmounted.
     let _ = rustix::process::chdir(c"/");
     let signals = Signals::all();
-    let sent = os::signals_as_descriptor(signals);
+    let signal_fd = os::signal_descriptor(signals);
     loop {
-        let [_, asked] = os::wait_readable([sent, channel], -1);
-        take_all(signals, seen);
-        if !asked {
+        let [_, is_asked] = os::wait_readable([signal_fd, channel], -1);
+        collect(signals, seen);
+        if !is_asked {
             continue;
         }
-        let mut question = [0; QUESTION];
+        let mut question = [0; QUESTION_SIZE];
         if !os::read(channel, &mut question) {
             break;
         }
-        // What was sent before the question was asked has come by now.
-        take_all(signals, seen);
-        let has_it = seen.forget(&from_bytes(&question));
-        if !os::write(channel, &[has_it.into()]) {
+        // A signal that was sent before the question was asked is pending by now.
+        collect(signals, seen);
+        let is_received = seen.remove(&from_bytes(&question));
+        if !os::write(channel, &[is_received.into()]) {
             break;
         }
     }
-    // locket is gone: it was killed, for it kills the canary before it ends.
-    wait_for_end(charge.command, end);
+    // locket was killed: it kills the canary before it ends in any other way.
+    wait_for_end(task.command, end);
     libc::EXIT_SUCCESS
 }
 
-fn close_all_but(kept: &[RawFd]) {
+fn close_all_except(kept: &[RawFd]) {
     let mut first: RawFd = 0;
     loop {
         let next = kept.iter().copied().filter(|&it| it >= first).min();
@@ -227,21 +236,54 @@ fn close_all_but(kept: &[RawFd]) {
 }
 
 fn wait_for_end(command: pid_t, end: RawFd) {
-    const LOOK_EVERY: c_int = 50; // Milliseconds.
+    const CHECK_EVERY: c_int = 50; // Milliseconds.
     if end >= 0 {
         while os::wait_readable([end], -1) == [false] {}
         return;
     }
-    // Before Linux 5.3, and elsewhere.
+    // Before Linux 5.3, and on other systems, there is no such descriptor.
     while getpgid(Some(Pid::from_raw(command))).is_ok() {
-        os::wait_readable([-1], LOOK_EVERY);
+        os::wait_readable([-1], CHECK_EVERY);
     }
 }
 
-fn take_all(signals: Signals, seen: &mut Seen) {
-    while let Some(Received { number, code, sender, value, .. }) = signals.take() {
+/// Moves the pending signals to the list of those that locket may ask about.
+fn collect(signals: Signals, seen: &mut SeenSignals) {
+    while let Some(Received { number, code, sender, value, .. }) = signals.try_wait() {
         seen.add(SeenSignal { number, code, sender, value, at: os::now() });
     }
+}
+
+/// Gives the process a name, and a command line that begins with the name and ends with these words. Each word has a NUL at
+/// its end. System calls only.
+#[cfg(target_os = "linux")]
+fn set_command_line(name: &CStr, words: &[u8]) {
+    let _ = nix::sys::prctl::set_name(name);
+    if let Some(area) = argument_area() {
+        os::overwrite_arguments(&area, name.to_bytes_with_nul(), words);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_command_line(_name: &CStr, _words: &[u8]) {}
+
+/// Returns the addresses of this process's command line: `arg_start` and `arg_end` of `proc_pid_stat(5)`.
+#[cfg(target_os = "linux")]
+fn argument_area() -> Option<std::ops::Range<usize>> {
+    use rustix::fs::{Mode, OFlags};
+
+    const START: usize = 48;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(c"/proc/self/stat", flags, Mode::empty()).ok()?;
+    let mut buffer = [0; 1024];
+    let count = rustix::io::read(&file, &mut buffer).ok()?;
+    let stat = buffer.get(..count)?;
+    // The third field follows the name, which is in parentheses and may contain any character.
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
+    let mut words = stat.get(after_name..)?.split(|&byte| byte == b' ').skip(START - 3);
+    let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<usize>().ok();
+    let area = number()?..number()?;
+    (area.start > 0 && area.start < area.end).then_some(area)
 }
 
 #[cfg(test)]

@@ -1,40 +1,44 @@
-//! The command under locket: a child that waits at a gate until locket is ready for its signals, and then becomes
-//! the command.
+//! The command under the lock: how it is started, how it ended, and how locket ends likewise.
 //!
-//! At the gate it blocks all signals, so it can tell which of those that came to locket meanwhile have come to it
-//! as well.
+//! It is a child that waits at a gate until locket is ready to pass signals on, and then becomes the command. At the gate it
+//! blocks all signals, so it can tell which of the signals that locket received meanwhile it has received too.
 
+use std::convert::Infallible;
 use std::ffi::{CString, OsString, c_int};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process;
 
 use libc::pid_t;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, WaitStatus, setrlimit};
 
-use super::os::{self, Signals, Words};
+use crate::unix::os::{self, Signals, Words};
 
-/// A message to the child: a signal that is asked about, or this.
+/// The message that opens the gate. Any other message is the number of a signal, and asks whether it is pending.
 const GO: u8 = 0;
 
-/// What the command gets of the lock's descriptor.
+/// What happens to the lock's descriptor in the child.
 #[derive(Clone, Copy)]
 pub(super) enum Passing<'a> {
-    /// What it inherits anyway.
-    AsItIs,
-    /// A copy.
+    /// Nothing: the child has what it inherits anyway.
+    Unchanged,
+    /// The command gets a copy.
     Copy(BorrowedFd<'a>),
-    /// A copy with this number.
+    /// The command gets a copy with this number.
     As(BorrowedFd<'a>, RawFd),
-    /// Not this one, which it would inherit.
+    /// This descriptor, which the command would inherit, is closed.
     Close(RawFd),
 }
 
-/// The words of a command, ready for the child, which cannot allocate.
+/// The words of a command, prepared for the child, which cannot allocate (signal-safety(7)).
 pub(super) struct Prepared {
     words: Words,
-    /// What runs it if it turns out to be a script without a `#!` line: to the system that is no program, but to
-    /// every shell. Not every C library's `execvp` does that.
+    /// The words that run it as a script without a `#!` line, for which exec fails with `ENOEXEC`. Shells run such a script,
+    /// and not every C library's `execvp` does.
     script: Words,
 }
 
@@ -48,7 +52,7 @@ impl Prepared {
     }
 }
 
-/// The child, and the gate that it stands at.
+/// The child, and locket's end of the gate.
 #[derive(Debug)]
 pub(super) struct Command {
     pid: pid_t,
@@ -56,16 +60,15 @@ pub(super) struct Command {
 }
 
 impl Command {
-    /// All signals are blocked; the command gets the mask that there was before. It inherits the lock as
-    /// `passing` says.
+    /// Starts the child. The caller has blocked all signals; the command gets the mask from before.
     pub(super) fn start(
         prepared: &Prepared,
         mask: Signals,
         passing: Passing<'_>,
     ) -> io::Result<Self> {
-        let (gate, childs) = UnixStream::pair()?;
-        let (ours, childs_end) = (gate.as_raw_fd(), childs.as_raw_fd());
-        let pid = os::fork(|| become_it(prepared, mask, passing, [ours, childs_end]))?;
+        let (gate, child_gate) = UnixStream::pair()?;
+        let ends = [gate.as_raw_fd(), child_gate.as_raw_fd()];
+        let pid = os::fork(|| child_main(prepared, mask, passing, ends))?;
         Ok(Self { pid, gate })
     }
 
@@ -73,8 +76,8 @@ impl Command {
         self.pid
     }
 
-    /// Has it been sent this signal, too? Before it may go.
-    pub(super) fn has_been_sent(&self, number: c_int) -> bool {
+    /// Returns whether the child has received this signal too. Legal before [`Self::open_gate`].
+    pub(super) fn has_received(&self, number: c_int) -> bool {
         let question = u8::try_from(number).unwrap_or(GO);
         let mut answer = [0];
         question != GO
@@ -83,13 +86,14 @@ impl Command {
             && answer != [0]
     }
 
-    pub(super) fn may_go(&self) {
-        // If it is gone already, its end tells how that came.
+    /// Lets the child become the command.
+    pub(super) fn open_gate(&self) {
+        // If the child has ended already, its status tells why.
         os::write(self.gate.as_raw_fd(), &[GO]);
     }
 
-    /// Why it did not become the command, if that is so. After its end.
-    pub(super) fn error(mut self) -> Option<io::Error> {
+    /// Returns why the child did not become the command, if it did not. Legal after its end.
+    pub(super) fn exec_error(mut self) -> Option<io::Error> {
         let mut error = [0; size_of::<c_int>()];
         self.gate.set_nonblocking(true).ok()?;
         self.gate.read_exact(&mut error).ok()?;
@@ -97,20 +101,20 @@ impl Command {
     }
 }
 
-/// What the child does: system calls alone. Both ends of the gate are closed when it becomes the command.
-fn become_it(
+/// The child: system calls only. Both ends of the gate are closed when it becomes the command.
+fn child_main(
     prepared: &Prepared,
     mask: Signals,
     passing: Passing<'_>,
-    [other, mut gate]: [RawFd; 2],
+    [parent_gate, mut gate]: [RawFd; 2],
 ) -> c_int {
-    // Else it would not see that locket is gone.
-    os::close(other);
+    // While it is open, the child would not see locket's end.
+    os::close(parent_gate);
     let is_passed = match passing {
-        Passing::AsItIs => true,
+        Passing::Unchanged => true,
         Passing::Copy(lock) => os::duplicate_for_exec(lock),
         Passing::As(lock, number) => {
-            gate = os::move_away(gate, number);
+            gate = os::move_descriptor(gate, number);
             os::duplicate_as(lock, number)
         }
         Passing::Close(number) => {
@@ -119,27 +123,111 @@ fn become_it(
         }
     };
     if !is_passed {
-        return fail(gate, os::last_error());
+        return send_error(gate, os::last_error());
     }
     let mut message = [GO];
     loop {
         if !os::read(gate, &mut message) {
-            return libc::EXIT_FAILURE; // locket was killed, and the command has not begun.
+            return libc::EXIT_FAILURE; // locket was killed before the command began.
         }
         match message {
             [GO] => break,
             [number] => os::write(gate, &[Signals::pending().contains(number.into()).into()]),
         };
     }
-    // SIGPIPE: Rust ignores it before `main`, without a note of what it was.
-    os::reset(libc::SIGPIPE);
+    // std ignores SIGPIPE before `main`, and does not keep the action from before.
+    os::reset_action(libc::SIGPIPE);
     mask.set_mask();
     let error = prepared.words.exec();
     let error = if error == libc::ENOEXEC { prepared.script.exec() } else { error };
-    fail(gate, error)
+    send_error(gate, error)
 }
 
-fn fail(gate: RawFd, error: c_int) -> c_int {
+fn send_error(gate: RawFd, error: c_int) -> c_int {
     os::write(gate, &error.to_ne_bytes());
     libc::EXIT_FAILURE
+}
+
+/// Becomes a command. Returns only if that fails.
+///
+/// The command gets the streams, the signal mask and the ignored signals that locket got, except for SIGPIPE, which is at its
+/// default: std ignores it before `main`, and does not keep the action from before.
+pub(super) fn replace_process(arguments: &[OsString]) -> io::Result<Infallible> {
+    exec(arguments).or_else(|error| {
+        if error.raw_os_error() != Some(Errno::NOEXEC.raw_os_error()) {
+            return Err(error);
+        }
+        // A script without a `#!` line. Shells run it, and not every C library's execvp(3) does.
+        let shell = ["/bin/sh", "-c", r#"exec "$0" "$@""#].map(OsString::from);
+        exec(&[&shell, arguments].concat())
+    })
+}
+
+fn exec(arguments: &[OsString]) -> io::Result<Infallible> {
+    Err(process::Command::new(&arguments[0]).args(&arguments[1..]).exec())
+}
+
+/// How the command ended.
+pub(super) struct Ended {
+    pub(super) end: End,
+    /// The signals that locket received meanwhile, a bit for each.
+    pub(super) received: u64,
+}
+
+impl Ended {
+    /// Ends this process as the command ended, or returns the status to exit with.
+    pub(super) fn exit_likewise(&self) -> i32 {
+        match self.end {
+            End::Exit(code) => code,
+            End::Signal(number) => end_by(number),
+        }
+    }
+
+    /// Ends this process as flock(1) does, or returns the status to exit with. flock(1) ends by a signal only if it received
+    /// that signal too, from a terminal for instance.
+    pub(super) fn exit_as_flock(&self) -> i32 {
+        match self.end {
+            End::Signal(number) if self.received & bit(number) == 0 => 128 + number,
+            _ => self.exit_likewise(),
+        }
+    }
+}
+
+/// Returns the bit of a signal in a set of signals.
+pub(super) fn bit(number: c_int) -> u64 {
+    u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or_default()
+}
+
+/// Ends this process by the signal. Shells rely on that: after Ctrl-C a loop ends only if its command was ended by SIGINT.
+/// Returns the status that means the same if this is the first process of a container, which its own signals do not end
+/// (`pid_namespaces(7)`).
+fn end_by(number: c_int) -> i32 {
+    if process::id() != 1 {
+        disable_core_dump();
+        os::raise_default(number);
+    }
+    128 + number
+}
+
+/// Keeps a signal from writing a core dump of this process, to a file or to a program (core(5)).
+fn disable_core_dump() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
+/// An exit code, or the signal that ended the process.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    Exit(i32),
+    Signal(c_int),
+}
+
+/// Returns the end of a process from its wait status.
+pub(super) fn end_of_status(status: WaitStatus) -> End {
+    match (status.terminating_signal(), status.exit_status()) {
+        (Some(number), _) => End::Signal(number),
+        (None, code) => End::Exit(code.unwrap_or_default()),
+    }
 }

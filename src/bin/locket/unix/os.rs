@@ -1,9 +1,9 @@
-//! `fork`, `exec` and signals with their senders and values, which neither std nor rustix wraps. All unsafe
-//! code of the command stands here and in `os/`.
+//! `fork`, `exec` and signals with their senders and values, which neither std nor rustix wraps. All unsafe code of the
+//! command is in this file and in `os/`.
 //!
-//! What runs between `fork` and `exec`, or in the canary, may only make system calls: another thread of the parent
-//! may have held any lock, the allocator's among them, at the moment of the fork (signal-safety(7)). The functions
-//! that say "after a fork" keep to that.
+//! Code between `fork` and `exec`, and in the canary, may make system calls only: another thread of the parent may have held
+//! a mutex, that of the allocator for instance, at the moment of the fork (signal-safety(7)). A function whose documentation
+//! says "Legal after a fork" keeps to that.
 #![allow(unsafe_code)]
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -22,8 +22,8 @@ use std::ptr;
 use libc::{pid_t, sigset_t};
 
 pub(super) use descriptors::{
-    close, close_between, duplicate_as, duplicate_for_exec, inherited, move_away, open, read,
-    read_some, wait_readable, write,
+    borrow_inherited, close, close_between, duplicate_as, duplicate_for_exec, move_descriptor,
+    open, read, read_once, wait_readable, write,
 };
 
 /// A set of signals.
@@ -32,16 +32,16 @@ pub(super) struct Signals(sigset_t);
 
 impl Signals {
     pub(super) fn all() -> Self {
-        Self::made_by(|set| {
+        Self::filled_by(|set| {
             // SAFETY: the call fills the set that it is given.
             unsafe { libc::sigfillset(set) };
         })
     }
 
     pub(super) fn one(number: c_int) -> Self {
-        Self::made_by(|set| {
-            // SAFETY: the first call makes the set empty, the second changes it. A number that is no signal's is
-            // refused, and the set stays empty.
+        Self::filled_by(|set| {
+            // SAFETY: the first call empties the set, the second changes it. It fails for a number that is not that of a
+            // signal, and the set stays empty.
             unsafe {
                 libc::sigemptyset(set);
                 libc::sigaddset(set, number);
@@ -49,9 +49,9 @@ impl Signals {
         })
     }
 
-    /// The blocked signals that have been sent to this process or thread. May be called after a fork.
+    /// Returns the pending signals of this process and thread. Legal after a fork.
     pub(super) fn pending() -> Self {
-        Self::made_by(|set| {
+        Self::filled_by(|set| {
             // SAFETY: the set is empty if the call fails, and otherwise as the call left it.
             unsafe {
                 libc::sigemptyset(set);
@@ -60,9 +60,9 @@ impl Signals {
         })
     }
 
-    fn made_by(make: impl FnOnce(*mut sigset_t)) -> Self {
+    fn filled_by(fill: impl FnOnce(*mut sigset_t)) -> Self {
         let mut set = MaybeUninit::zeroed();
-        make(set.as_mut_ptr());
+        fill(set.as_mut_ptr());
         // SAFETY: a set is plain memory, which was zeroed before it was filled.
         Self(unsafe { set.assume_init() })
     }
@@ -72,37 +72,37 @@ impl Signals {
         unsafe { libc::sigismember(&raw const self.0, number) == 1 }
     }
 
-    /// Blocks them in this thread, and returns what was blocked before.
+    /// Blocks these signals in this thread, and returns the mask from before.
     pub(super) fn block(self) -> Self {
         self.change_mask(libc::SIG_BLOCK)
     }
 
-    /// Unblocks them in this thread. May be called after a fork.
+    /// Unblocks these signals in this thread. Legal after a fork.
     pub(super) fn unblock(self) {
         self.change_mask(libc::SIG_UNBLOCK);
     }
 
-    /// Blocks these in this thread, and no others. May be called after a fork.
+    /// Blocks exactly these signals in this thread. Legal after a fork.
     pub(super) fn set_mask(self) {
         self.change_mask(libc::SIG_SETMASK);
     }
 
-    /// It cannot fail: the way is one of the three, and the sets are there (`pthread_sigmask(3)`).
+    /// Cannot fail: `how` is valid, and so are the pointers (`pthread_sigmask(3)`).
     fn change_mask(self, how: c_int) -> Self {
-        Self::made_by(|before| {
+        Self::filled_by(|before| {
             // SAFETY: the call reads one set and fills the other.
             unsafe { libc::pthread_sigmask(how, &raw const self.0, before) };
         })
     }
 }
 
-/// A signal that was taken instead of delivered.
+/// A signal that was accepted instead of delivered.
 #[derive(Clone, Copy)]
 pub(super) struct Received {
     pub(super) number: c_int,
-    /// How it was sent: more than zero by the kernel, otherwise by a process (`si_code`).
+    /// How it was sent, `si_code`: greater than zero by the kernel, otherwise by a process.
     pub(super) code: c_int,
-    /// The process that sent it, if one did.
+    /// The process that sent it; zero if the kernel did.
     pub(super) sender: pid_t,
     /// The value that was sent with it.
     pub(super) value: u64,
@@ -118,7 +118,7 @@ impl Received {
 
 #[cfg(target_os = "linux")]
 impl Signals {
-    /// Waits for one of them, which is blocked. `None` if the process was stopped and continued meanwhile.
+    /// Waits for one of these signals, which are blocked. Returns `None` if the process was stopped and continued meanwhile.
     pub(super) fn wait(self) -> Option<Received> {
         let mut info = MaybeUninit::zeroed();
         // SAFETY: the call reads the set and fills `info`.
@@ -127,13 +127,13 @@ impl Signals {
         (number > 0).then(|| unsafe { Received::of(info.assume_init()) })
     }
 
-    /// Takes one of them that has been sent already. May be called after a fork.
-    pub(super) fn take(self) -> Option<Received> {
-        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    /// Accepts one of these signals if it is pending. Legal after a fork.
+    pub(super) fn try_wait(self) -> Option<Received> {
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let mut info = MaybeUninit::zeroed();
         // SAFETY: the call reads the set and the time, and fills `info`.
         let number =
-            unsafe { libc::sigtimedwait(&raw const self.0, info.as_mut_ptr(), &raw const at_once) };
+            unsafe { libc::sigtimedwait(&raw const self.0, info.as_mut_ptr(), &raw const zero) };
         // SAFETY: as in `wait`.
         (number > 0).then(|| unsafe { Received::of(info.assume_init()) })
     }
@@ -142,16 +142,16 @@ impl Signals {
 #[cfg(target_os = "linux")]
 impl Received {
     fn of(info: libc::siginfo_t) -> Self {
-        // SAFETY: both fields are plain numbers in the zeroed or filled union, meaningful or not.
+        // SAFETY: both fields are plain numbers in a union that is zeroed or filled; any value is valid.
         let (sender, value) = unsafe { (info.si_pid(), info.si_value().sival_ptr.addr() as u64) };
-        // The other members of the union have no sender.
+        // A signal of the kernel has no sender: another member of the union is set.
         let sender = if info.si_code > 0 { 0 } else { sender };
         Self { number: info.si_signo, code: info.si_code, sender, value, info }
     }
 
-    /// Sends it to another process, with its value and in the name of its sender if the kernel allows that.
+    /// Sends the signal to another process, with its value and its sender if the kernel allows that.
     pub(super) fn send_to(&self, process: pid_t) {
-        // As the kernel's own and `kill`'s it may not be passed off (rt_sigqueueinfo(2)).
+        // A process cannot pretend that the kernel or kill(2) sent a signal (rt_sigqueueinfo(2)).
         if self.code < 0 && self.code != libc::SI_TKILL {
             let info = &raw const self.info;
             // SAFETY: the call reads `info`.
@@ -165,17 +165,17 @@ impl Received {
     }
 }
 
-/// Neither sender nor value is known: macOS has `sigwait` only.
+/// The sender and the value are not known: macOS has `sigwait` only.
 #[cfg(not(target_os = "linux"))]
 impl Signals {
     pub(super) fn wait(self) -> Option<Received> {
         let mut number = 0;
         // SAFETY: the call reads the set and fills the number.
-        let refused = unsafe { libc::sigwait(&raw const self.0, &raw mut number) };
-        (refused == 0).then_some(Received { number, code: 0, sender: 0, value: 0 })
+        let error = unsafe { libc::sigwait(&raw const self.0, &raw mut number) };
+        (error == 0).then_some(Received { number, code: 0, sender: 0, value: 0 })
     }
 
-    pub(super) fn take(self) -> Option<Received> {
+    pub(super) fn try_wait(self) -> Option<Received> {
         let pending = Self::pending();
         let number = (1..32).find(|&it| self.contains(it) && pending.contains(it))?;
         Self::one(number).wait()
@@ -189,32 +189,33 @@ impl Received {
     }
 }
 
-/// Sends a signal to a process that may be gone, or another user's. May be called after a fork.
+/// Sends a signal to a process. An error is ignored: the process may have exited, or belong to another user. Legal after a
+/// fork.
 pub(super) fn kill(process: pid_t, number: c_int) {
     // SAFETY: no memory is involved.
     unsafe { libc::kill(process, number) };
 }
 
-/// What a signal does to the process.
-pub(super) struct Action(libc::sigaction);
+/// The action of a signal.
+pub(crate) struct SignalAction(libc::sigaction);
 
-/// Gives a signal its default action, and returns the one that it had. May be called after a fork.
-pub(super) fn reset(number: c_int) -> Option<Action> {
+/// Sets the default action of a signal, and returns the action from before. Legal after a fork.
+pub(super) fn reset_action(number: c_int) -> Option<SignalAction> {
     let mut before = MaybeUninit::zeroed();
     let mut default = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: zeroed, an action has no flags, an empty mask, and `SIG_DFL`, which is zero everywhere; the call
     // reads it, and fills `before` if it succeeds.
     unsafe {
         (*default.as_mut_ptr()).sa_sigaction = libc::SIG_DFL;
-        let refused = libc::sigaction(number, default.as_ptr(), before.as_mut_ptr());
-        (refused == 0).then(|| Action(before.assume_init()))
+        let error = libc::sigaction(number, default.as_ptr(), before.as_mut_ptr());
+        (error == 0).then(|| SignalAction(before.assume_init()))
     }
 }
 
-/// Gives a signal a handler that does nothing, so that it interrupts system calls (no `SA_RESTART`), and returns the
-/// action that it had.
+/// Sets a handler that does nothing, so that the signal interrupts system calls (no `SA_RESTART`), and returns the action from
+/// before.
 #[cfg(target_os = "linux")]
-pub(super) fn handle_by_nothing(number: c_int) -> Option<Action> {
+pub(crate) fn set_empty_handler(number: c_int) -> Option<SignalAction> {
     extern "C" fn nothing(_: c_int) {}
 
     let mut before = MaybeUninit::zeroed();
@@ -223,12 +224,12 @@ pub(super) fn handle_by_nothing(number: c_int) -> Option<Action> {
     // handler touches nothing.
     unsafe {
         (*action.as_mut_ptr()).sa_sigaction = nothing as extern "C" fn(c_int) as usize;
-        let refused = libc::sigaction(number, action.as_ptr(), before.as_mut_ptr());
-        (refused == 0).then(|| Action(before.assume_init()))
+        let error = libc::sigaction(number, action.as_ptr(), before.as_mut_ptr());
+        (error == 0).then(|| SignalAction(before.assume_init()))
     }
 }
 
-/// Would the signal do what the system has it do?
+/// Returns whether the signal has its default action.
 pub(super) fn has_default_action(number: c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: the call changes nothing, and fills `action` if it succeeds; it is zeroed if not.
@@ -239,69 +240,70 @@ pub(super) fn has_default_action(number: c_int) -> bool {
     action.sa_sigaction == libc::SIG_DFL
 }
 
-pub(super) fn restore(number: c_int, action: &Action) {
-    // SAFETY: the action is one that the process had.
+/// Sets an action that the signal had before.
+pub(crate) fn restore_action(number: c_int, action: &SignalAction) {
+    // SAFETY: the action was valid in this process before.
     unsafe { libc::sigaction(number, &raw const action.0, ptr::null_mut()) };
 }
 
-/// Sends this thread a signal with its default action, which stops or ends the process. Returns when it is
-/// continued, or if the signal does nothing.
-pub(super) fn suffer(number: c_int) {
-    let before = reset(number);
+/// Raises a signal with its default action, which stops or ends the process. Returns when the process is continued, or if the
+/// signal does nothing.
+pub(super) fn raise_default(number: c_int) {
+    let before = reset_action(number);
     Signals::one(number).unblock();
     // SAFETY: no memory is involved.
     unsafe { libc::raise(number) };
     Signals::one(number).block();
     if let Some(before) = before {
-        restore(number, &before);
+        restore_action(number, &before);
     }
 }
 
-/// Makes a child, which runs a function that only makes system calls and exits with its answer. Returns the child's
-/// process id.
+/// Forks a child that runs a function, which makes system calls only, and exits with its result. Returns the child's process
+/// id.
 pub(super) fn fork(child: impl FnOnce() -> c_int) -> io::Result<pid_t> {
-    // SAFETY: the callers pass functions that keep to what may be called after a fork.
+    // SAFETY: the callers pass functions that call only functions that are legal after a fork.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let _end = EndOnPanic;
+            let _exit = ExitOnPanic;
             exit(child())
         }
         pid => Ok(pid),
     }
 }
 
-/// A child that went on by unwinding would be a second parent.
-struct EndOnPanic;
+/// Exits when it is dropped by a panic: a child that unwinds would go on as a second parent.
+struct ExitOnPanic;
 
-impl Drop for EndOnPanic {
+impl Drop for ExitOnPanic {
     fn drop(&mut self) {
         exit(libc::EXIT_FAILURE);
     }
 }
 
-/// Ends the process, and nothing else: no handlers, no buffers.
+/// Exits without running handlers or writing buffers.
 fn exit(code: c_int) -> ! {
     // SAFETY: no memory is involved.
     unsafe { libc::_exit(code) }
 }
 
-/// The words of a command, as `exec` takes them.
+/// The words of a command, in the form that `exec` needs.
 pub(super) struct Words {
-    /// What the pointers point to.
+    /// The strings that the pointers point to.
     _strings: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
 impl Words {
-    /// At least one.
+    /// Takes at least one word.
     pub(super) fn new(strings: Vec<CString>) -> Self {
         let pointers = strings.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect();
         Self { _strings: strings, pointers }
     }
 
-    /// Becomes the command, which is searched for in `PATH`. Returns the error if that cannot be done. May be called
-    /// after a fork: where the C library's `execvp` allocates at all, it does so on the stack.
+    /// Becomes the command, which is searched for in `PATH`. Returns the error number if that fails. Legal after a fork: if
+    /// the C library's `execvp` allocates, it does so on the stack.
     pub(super) fn exec(&self) -> c_int {
         // SAFETY: the pointers are to strings that live as long as `self`, and end with a null.
         unsafe { libc::execvp(self.pointers[0], self.pointers.as_ptr()) };
@@ -309,12 +311,12 @@ impl Words {
     }
 }
 
-/// The number of the last call's error. May be called after a fork.
+/// Returns the error number of the last system call. Legal after a fork.
 pub(super) fn last_error() -> c_int {
     io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 
-/// Ends this process when the thread that made it ends. May be called after a fork.
+/// Has this process killed when the thread that forked it ends (`PR_SET_PDEATHSIG` in prctl(2)). Legal after a fork.
 pub(super) fn die_with_parent() {
     #[cfg(target_os = "linux")]
     // SAFETY: no memory is involved.
@@ -323,8 +325,7 @@ pub(super) fn die_with_parent() {
     };
 }
 
-/// Takes note of the end of a child that was killed, for which some milliseconds are waited: one that the system cannot
-/// end yet is left to it.
+/// Reaps a child that was killed. Waits some milliseconds for its end: a child that is stuck in the kernel is left behind.
 pub(super) fn reap_if_ended(child: pid_t) {
     for pause in [0, 100, 500, 2_000, 10_000] {
         std::thread::sleep(std::time::Duration::from_micros(pause));
@@ -335,7 +336,7 @@ pub(super) fn reap_if_ended(child: pid_t) {
     }
 }
 
-/// The width of a terminal, if it has one.
+/// Returns the width of a terminal. `None` if the descriptor is not a terminal, or the width is not known.
 pub(super) fn columns(terminal: RawFd) -> Option<u16> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
     // SAFETY: the call fills `size` if it succeeds, and it is plain memory.
@@ -344,7 +345,7 @@ pub(super) fn columns(terminal: RawFd) -> Option<u16> {
     (answer == 0 && size.ws_col > 0).then_some(size.ws_col)
 }
 
-/// Microseconds of the monotonic clock, which all processes share. May be called after a fork.
+/// Returns the microseconds of the monotonic clock, which is the same for all processes. Legal after a fork.
 pub(super) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call fills `time`.
@@ -352,15 +353,15 @@ pub(super) fn now() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1000
 }
 
-/// Overwrites the process's command line, which lies where the kernel says, with a beginning, zeros and an end. What
-/// has no room is left out. May be called after a fork, in the child alone.
+/// Overwrites the command line of this process, at these addresses, with a beginning, zeros and an end. Parts that do not fit
+/// are left out. Legal after a fork, in the child only.
 #[cfg(target_os = "linux")]
 pub(super) fn overwrite_arguments(area: &Range<usize>, begin: &[u8], end: &[u8]) {
     let begin = begin.get(..area.len()).unwrap_or(begin);
     let end = if begin.len() + end.len() <= area.len() { end } else { &[] };
     let start = ptr::with_exposed_provenance_mut::<u8>(area.start);
-    // SAFETY: the arguments lie on the stack of the first thread; this process has no other thread, and nothing reads
-    // them any more. The beginning and the end are within them, and do not overlap.
+    // SAFETY: the arguments are on the stack of the first thread; this process has no other thread, and nothing reads them any
+    // more. The beginning and the end are within them, and do not overlap.
     unsafe {
         start.write_bytes(0, area.len());
         start.copy_from_nonoverlapping(begin.as_ptr(), begin.len());
@@ -368,15 +369,15 @@ pub(super) fn overwrite_arguments(area: &Range<usize>, begin: &[u8], end: &[u8])
     }
 }
 
-/// A descriptor that can be read when one of the signals has been sent. Negative if there is none to be had. May be
-/// called after a fork.
+/// Returns a descriptor that is readable while one of the signals is pending; negative if there is none (signalfd(2)). Legal
+/// after a fork.
 #[cfg(target_os = "linux")]
-pub(super) fn signals_as_descriptor(signals: Signals) -> RawFd {
+pub(super) fn signal_descriptor(signals: Signals) -> RawFd {
     // SAFETY: the call reads the set.
     unsafe { libc::signalfd(-1, &raw const signals.0, libc::SFD_CLOEXEC) }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn signals_as_descriptor(_signals: Signals) -> RawFd {
+pub(super) fn signal_descriptor(_signals: Signals) -> RawFd {
     -1
 }

@@ -1,10 +1,10 @@
-//! locket stays beside the command: it holds the lock until the command has ended, stands in for the command
-//! towards the process that started locket, and ends as the command ended.
+//! Supervises the command: locket holds the lock until the command has ended, passes signals on to it, stops with it, and ends
+//! as the command ended.
 //!
-//! All signals are blocked and then taken one by one. So the actions that the caller has set, an ignored SIGHUP of
-//! nohup(1) for instance, stay as they are and reach the command, and nothing but KILL ends locket before the
-//! command. locket, the canary and the command stay in the caller's process group: a group of their own would be
-//! in the background of the terminal.
+//! All signals are blocked and accepted one by one. So the actions that the caller has set, an ignored SIGHUP of nohup(1) for
+//! instance, stay as they are and are inherited by the command, and no signal but SIGKILL ends locket before the command.
+//! locket, the canary and the command stay in the caller's process group: a group of their own would be in the background of
+//! the terminal.
 
 use std::ffi::{OsStr, OsString, c_int};
 use std::io;
@@ -17,91 +17,91 @@ use libc::pid_t;
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
 use rustix::process::{WaitOptions, wait};
 
-use super::super::hold::Hold;
-use super::super::other;
-use super::super::program::{Inheritance, Program};
-use super::super::voice::say;
-use super::canary::{APART, Canary, Charge, STOPPING, Witness};
-use super::command::{Command, Passing, Prepared};
-use super::ended::{End, Ended, bit, end_of_status};
-use super::os::{self, Received, Signals};
-use super::seen::FIRST_QUEUED;
+use crate::platform::{Hold, Inheritance, Program};
+use crate::processes;
+use crate::unix::canary::{Answer, Canary, SKEW_MAX, STOPPING, Task};
+use crate::unix::command::{Command, End, Ended, Passing, Prepared, bit, end_of_status};
+use crate::unix::os::{self, Received, Signals};
+use crate::unix::seen_signals::FIRST_QUEUED;
 
-/// How much time a signal may take from one process to the other of those that it was sent to.
-const PATIENCE: Duration = Duration::from_micros(APART);
+/// The time for which the canary is asked again about a signal that another process sent.
+const ASK_FOR: Duration = Duration::from_micros(SKEW_MAX);
 
-/// The kernel signals a group in one go.
-const PATIENCE_WITH_KERNEL: Duration = Duration::from_millis(2);
+/// The time for which the canary is asked again about a signal of the kernel, which signals a group without a pause.
+const ASK_FOR_KERNEL_SIGNAL: Duration = Duration::from_millis(2);
 
-/// A signal that was blocked is taken after this time at the latest, on a machine that is busy. In microseconds.
-const TAKEN_WITHIN: u64 = 500_000;
+/// The time in microseconds within which a pending signal is accepted, also on a busy machine.
+const ACCEPTED_WITHIN: u64 = 500_000;
 
-/// Runs the command under the lock, and returns how it ended.
+/// Runs the command under the lock, and returns how it ended. `warn` gets the message if the canary cannot be started.
 ///
 /// # Errors
 ///
-/// Why it was not started. The lock is given up then.
+/// The reason why the command was not started. The lock is released then.
 pub(super) fn run(
     hold: Hold,
     program: Program<'_>,
     arguments: &[OsString],
     inheritance: Inheritance,
+    warn: fn(&str),
 ) -> io::Result<Ended> {
     let prepared = Prepared::new(arguments)?;
-    // If the caller ignores it, the system keeps no status of a child.
-    os::reset(libc::SIGCHLD);
+    // If the caller ignores SIGCHLD, the kernel does not keep the status of a child (wait(2)).
+    os::reset_action(libc::SIGCHLD);
     let mask = Signals::all().block();
 
     let words = words_in_command_line(program);
     if let Hold::File(guard) = &hold {
-        // Children would close their copies when they are born.
+        // Otherwise children close their copies in fork.
         guard.inherit_on_fork();
     }
     let started = Command::start(&prepared, mask, passing(&hold, inheritance));
     let command = started.inspect_err(|_| mask.set_mask())?;
-    let charge = Charge {
+    let task = Task {
         lock: hold.as_fd(),
         command: command.pid(),
-        end_of_command: end_of(command.pid()),
+        end_of_command: end_descriptor(command.pid()),
         words: &words,
     };
-    let canary = Canary::start(&charge).map_err(say_missed).ok();
+    let canary =
+        Canary::start(&task).inspect_err(|error| warn(&missing_canary_message(error))).ok();
     let mut supervisor = Supervisor {
         command: command.pid(),
         canary,
-        resting_since: os::now(),
-        may_stop: false,
+        idle_since: os::now(),
+        is_asked_to_stop: false,
         stopped_by: None,
         ended: None,
-        came: 0,
+        received: 0,
     };
     supervisor.pass_on_early_signals(&command);
-    command.may_go();
+    command.open_gate();
     let end = supervisor.wait_for_end();
-    supervisor.dismiss_canary();
+    supervisor.kill_canary();
 
     match inheritance {
-        // Closed, not unlocked, at the end of this process: what the command left running may hold the lock still.
-        Inheritance::Inherited | Inheritance::As(_) => hold.leave(),
-        Inheritance::KeptBack => drop(hold),
+        // Closed by the end of this process, and not unlocked: a process that the command left running may hold the lock.
+        Inheritance::Inherited | Inheritance::As(_) => hold.leak(),
+        Inheritance::NotInherited => drop(hold),
     }
-    match command.error() {
+    match command.exec_error() {
         Some(error) => Err(error),
-        None => Ok(Ended { end, came: supervisor.came }),
+        None => Ok(Ended { end, received: supervisor.received }),
     }
 }
 
 fn passing(hold: &Hold, inheritance: Inheritance) -> Passing<'_> {
     match (inheritance, hold) {
-        (Inheritance::Inherited, Hold::Inherited(_)) => Passing::AsItIs,
-        (Inheritance::KeptBack, Hold::Inherited(fd)) => Passing::Close(fd.as_raw_fd()),
+        (Inheritance::Inherited, Hold::Inherited(_)) => Passing::Unchanged,
+        (Inheritance::NotInherited, Hold::Inherited(fd)) => Passing::Close(fd.as_raw_fd()),
         (Inheritance::Inherited, hold) => Passing::Copy(hold.as_fd()),
-        (Inheritance::KeptBack, _) => Passing::AsItIs,
+        (Inheritance::NotInherited, _) => Passing::Unchanged,
         (Inheritance::As(number), hold) => Passing::As(hold.as_fd(), number),
     }
 }
 
-/// Each with a NUL at its end. The shell of a string is not in locket's command line.
+/// Returns the words of the command that are in locket's command line, each with a NUL at its end. The shell that runs a
+/// string is not.
 fn words_in_command_line(program: Program<'_>) -> Vec<u8> {
     let with_nul = |word: &OsStr| [word.as_bytes(), b"\0"].concat();
     match program {
@@ -110,62 +110,61 @@ fn words_in_command_line(program: Program<'_>) -> Vec<u8> {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "as an error is passed on")]
-fn say_missed(error: io::Error) {
-    say(format_args!(
+fn missing_canary_message(error: &io::Error) -> String {
+    format!(
         "cannot start the canary: {error}: if locket is killed, a lock that is not inherited is free; \
          a signal to the whole group may reach the command twice"
-    ));
+    )
 }
 
-/// A descriptor that can be read when the process has ended, where the system has such a thing.
+/// Returns a descriptor that becomes readable when the process has ended, if the system has one (`pidfd_open(2)`).
 #[cfg(target_os = "linux")]
-fn end_of(process: pid_t) -> Option<std::os::fd::OwnedFd> {
+fn end_descriptor(process: pid_t) -> Option<std::os::fd::OwnedFd> {
     let process = rustix::process::Pid::from_raw(process)?;
     rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_of(_process: pid_t) -> Option<std::os::fd::OwnedFd> {
+fn end_descriptor(_process: pid_t) -> Option<std::os::fd::OwnedFd> {
     None
 }
 
 struct Supervisor {
     command: pid_t,
     canary: Option<Canary>,
-    /// Since when there was no signal to be taken (microseconds).
-    resting_since: u64,
-    /// The command has been asked to stop: by Ctrl-Z, for instance.
-    may_stop: bool,
-    /// By which signal it was stopped, if it is.
+    /// The moment at which no signal was pending (microseconds).
+    idle_since: u64,
+    /// Whether the command has been asked to stop, by Ctrl-Z for instance.
+    is_asked_to_stop: bool,
+    /// The signal that stopped the command, if it is stopped.
     stopped_by: Option<c_int>,
     ended: Option<End>,
-    /// The signals that were sent to locket, a bit for each.
-    came: u64,
+    /// The signals that locket has received, a bit for each.
+    received: u64,
 }
 
 impl Supervisor {
-    /// Decides about the signals that came before the canary was there. The command is a witness itself.
+    /// Passes on the signals that were received before the canary was started. The child at the gate answers about them.
     fn pass_on_early_signals(&mut self, command: &Command) {
-        while let Some(signal) = Signals::all().take() {
+        while let Some(signal) = Signals::all().try_wait() {
             if is_own(&signal) {
                 continue;
             }
             let start = Instant::now();
-            let mut has_it = command.has_been_sent(signal.number);
-            while !has_it && start.elapsed() < patience_for(&signal) {
+            let mut has_received = command.has_received(signal.number);
+            while !has_received && start.elapsed() < ask_for(&signal) {
                 pause();
-                has_it = command.has_been_sent(signal.number);
+                has_received = command.has_received(signal.number);
             }
-            if !has_it {
+            if !has_received {
                 signal.send_to(self.command);
             }
-            self.note(&signal);
+            self.record(&signal);
             if let Some(canary) = &mut self.canary {
-                canary.ask(&signal, 0); // It is dealt with.
+                canary.ask(&signal, 0); // Makes the canary forget the signal.
             }
         }
-        self.resting_since = os::now();
+        self.idle_since = os::now();
     }
 
     fn wait_for_end(&mut self) -> End {
@@ -175,44 +174,45 @@ impl Supervisor {
                 return end;
             }
             self.stop_with_command();
-            if let Some((signal, since)) = self.take() {
+            if let Some((signal, since)) = self.next_signal() {
                 self.pass_on(&signal, since);
             }
         }
     }
 
-    /// Waits for a signal, and tells since when at the latest it may have been waiting to be taken.
-    fn take(&mut self) -> Option<(Received, u64)> {
-        if let Some(signal) = Signals::all().take() {
-            return Some((signal, self.resting_since));
+    /// Waits for a signal. Returns it with the earliest moment at which it may have been sent.
+    fn next_signal(&mut self) -> Option<(Received, u64)> {
+        if let Some(signal) = Signals::all().try_wait() {
+            return Some((signal, self.idle_since));
         }
-        self.resting_since = os::now();
+        self.idle_since = os::now();
         let signal = Signals::all().wait()?; // None: this process was stopped for some time.
-        Some((signal, self.resting_since.max(os::now().saturating_sub(TAKEN_WITHIN))))
+        Some((signal, self.idle_since.max(os::now().saturating_sub(ACCEPTED_WITHIN))))
     }
 
-    /// Sends the signal to the command, unless it has been sent to it already.
+    /// Sends the signal to the command, unless the command has received it already.
     fn pass_on(&mut self, signal: &Received, since: u64) {
         if is_own(signal) {
             return;
         }
-        // A command that has left the group gets nothing that the group gets.
+        // A command that has left the group does not receive the signals of the group.
         let has_left = getpgid(Some(Pid::from_raw(self.command))) != Ok(getpgrp());
-        if !has_left && self.has_come_to_command(signal, since) {
+        if !has_left && self.has_command_received(signal, since) {
             self.pass_on_second(signal, since);
-        } else if !is_annulled(signal) {
+        } else if !is_discarded(signal) {
             signal.send_to(self.command);
         }
-        self.note(signal);
+        self.record(signal);
     }
 
-    /// A second one that is the same was sent to locket as well as to the group (timeout(1)): the command has had it.
-    /// One that is not the same is another. (Of a real-time signal each is another.)
+    /// Accepts a second pending signal of the same number. If it is the same signal, it was sent to locket as well as to the
+    /// group, as timeout(1) does, and the command has received it. If not, it is passed on. Each real-time signal is a signal
+    /// of its own.
     fn pass_on_second(&mut self, signal: &Received, since: u64) {
         if signal.number >= FIRST_QUEUED {
             return;
         }
-        if let Some(second) = Signals::one(signal.number).take() {
+        if let Some(second) = Signals::one(signal.number).try_wait() {
             if (second.code, second.sender, second.value)
                 != (signal.code, signal.sender, signal.value)
             {
@@ -221,29 +221,30 @@ impl Supervisor {
         }
     }
 
-    fn has_come_to_command(&mut self, signal: &Received, since: u64) -> bool {
+    fn has_command_received(&mut self, signal: &Received, since: u64) -> bool {
         let start = Instant::now();
         while let Some(canary) = &mut self.canary {
-            match canary.ask(signal, since.saturating_sub(APART)) {
-                Witness::HasIt => return true,
-                Witness::HasItNot if start.elapsed() < patience_for(signal) => pause(),
-                Witness::HasItNot | Witness::Silent => return false,
-                Witness::Gone => self.canary = None,
+            match canary.ask(signal, since.saturating_sub(SKEW_MAX)) {
+                Answer::Received => return true,
+                Answer::NotReceived if start.elapsed() < ask_for(signal) => pause(),
+                Answer::NotReceived | Answer::Silent => return false,
+                Answer::Gone => self.canary = None,
             }
         }
-        has_come_to_all(signal, self.command)
+        is_sent_to_group(signal, self.command)
     }
 
-    fn note(&mut self, signal: &Received) {
-        self.came |= bit(signal.number);
+    fn record(&mut self, signal: &Received) {
+        self.received |= bit(signal.number);
         match signal.number {
-            number if STOPPING.contains(&number) => self.may_stop = true,
-            libc::SIGCONT => self.may_stop = false,
+            number if STOPPING.contains(&number) => self.is_asked_to_stop = true,
+            libc::SIGCONT => self.is_asked_to_stop = false,
             _ => {}
         }
     }
 
-    /// Looks what has become of the children. As the first process of a container locket has others, too.
+    /// Reaps the children that have ended, and notes whether the command is stopped. As the first process of a container
+    /// locket inherits other children too.
     fn reap(&mut self) {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
         while let Ok(Some((pid, status))) = wait(options) {
@@ -256,45 +257,45 @@ impl Supervisor {
                     return;
                 }
             } else if self.canary.as_ref().is_some_and(|canary| canary.pid() == pid) {
-                let is_gone = !status.stopped() && !status.continued();
-                self.canary = self.canary.take().filter(|_| !is_gone);
+                let has_ended = !status.stopped() && !status.continued();
+                self.canary = self.canary.take().filter(|_| !has_ended);
             }
         }
     }
 
-    /// Stops this process if the command was stopped, so that the shell sees a stopped job. A command that cleans up
-    /// first may stop itself by SIGSTOP in the end; one that is stopped by SIGSTOP out of the blue is none of the
-    /// shell's business.
+    /// Stops this process if the command was stopped, so that the shell sees a stopped job. A command that was asked to stop
+    /// may clean up first and then stop itself by SIGSTOP. A command that was not asked, and is stopped by SIGSTOP, does not
+    /// stop locket.
     fn stop_with_command(&mut self) {
         let by_terminal = match self.stopped_by {
             Some(number) if STOPPING.contains(&number) => number,
-            Some(libc::SIGSTOP) if self.may_stop => libc::SIGTSTP,
+            Some(libc::SIGSTOP) if self.is_asked_to_stop => libc::SIGTSTP,
             _ => return,
         };
         self.stopped_by = None;
-        self.may_stop = false;
-        // What stopped the command may have come to this process too. It would stop it twice.
+        self.is_asked_to_stop = false;
+        // This process may have received the stop signal too. It would be stopped a second time.
         for number in STOPPING {
-            while let Some(signal) = Signals::one(number).take() {
+            while let Some(signal) = Signals::one(number).try_wait() {
                 if let Some(canary) = &mut self.canary {
                     canary.ask(&signal, 0);
                 }
             }
         }
-        os::suffer(by_terminal);
+        os::raise_default(by_terminal);
     }
 
-    /// Before the lock is given up: the canary has a copy of it.
-    fn dismiss_canary(&mut self) {
+    /// Ends the canary, which has a copy of the lock's descriptor, before the lock is released.
+    fn kill_canary(&mut self) {
         if let Some(canary) = self.canary.take() {
             canary.kill();
         }
     }
 }
 
-/// A signal that stops a process discards a SIGCONT that it has not taken yet, and the other way round (signal(7)).
-/// So one may never have come to the canary, and the command is as the later one has it.
-fn is_annulled(signal: &Received) -> bool {
+/// Returns whether a later signal has discarded this one: a stop signal discards a pending SIGCONT, and SIGCONT pending stop
+/// signals (signal(7)). So the canary may never have received it, and the later signal decides the state of the command.
+fn is_discarded(signal: &Received) -> bool {
     let later = Signals::pending();
     match signal.number {
         libc::SIGCONT => STOPPING.iter().any(|&number| later.contains(number)),
@@ -302,16 +303,17 @@ fn is_annulled(signal: &Received) -> bool {
     }
 }
 
-fn patience_for(signal: &Received) -> Duration {
-    if signal.is_by_kernel() { PATIENCE_WITH_KERNEL } else { PATIENCE }
+/// Returns the time for which the canary is asked again about a signal that it has not received.
+fn ask_for(signal: &Received) -> Duration {
+    if signal.is_by_kernel() { ASK_FOR_KERNEL_SIGNAL } else { ASK_FOR }
 }
 
 fn pause() {
     std::thread::sleep(Duration::from_millis(1));
 }
 
-/// Is it about this process alone? The command's end; what this process runs into by itself: a pipe without a
-/// reader, its limits.
+/// Returns whether the signal concerns this process alone: the end of a child, its own write to a pipe without a reader, its
+/// own limits.
 fn is_own(signal: &Received) -> bool {
     match signal.number {
         libc::SIGCHLD | libc::SIGXCPU | libc::SIGXFSZ if signal.is_by_kernel() => true,
@@ -322,8 +324,8 @@ fn is_own(signal: &Received) -> bool {
     }
 }
 
-/// What the kernel sends to the group in the foreground, or to one that a terminal stops or hangs up.
-const OF_GROUPS: [c_int; 7] = [
+/// The signals that the kernel sends to the group in the foreground, or to a group that a terminal stops or hangs up.
+const GROUP_SIGNALS: [c_int; 7] = [
     libc::SIGINT,
     libc::SIGQUIT,
     libc::SIGTSTP,
@@ -333,16 +335,16 @@ const OF_GROUPS: [c_int; 7] = [
     libc::SIGWINCH,
 ];
 
-/// A guess, without a canary: what the terminal and the command itself send, they send to all of the group; what
-/// another process sends is taken to be meant for locket. If it was sent to the group, the command gets it twice.
-fn has_come_to_all(signal: &Received, command: pid_t) -> bool {
+/// Guesses, without a canary, whether a signal was sent to the whole group: yes for a signal of the terminal, of the command
+/// or of its descendants, no for a signal of another process. If the guess is wrong, the command receives the signal twice.
+fn is_sent_to_group(signal: &Received, command: pid_t) -> bool {
     if !signal.is_by_kernel() {
         let [sender, command] = [signal.sender, command].map(pid_t::unsigned_abs);
-        return other::descends_from(sender, command);
+        return processes::descends_from(sender, command);
     }
     match signal.number {
-        // A terminal that hangs up signals the first process of its session alone.
+        // A terminal that hangs up signals the session leader alone.
         libc::SIGHUP => getsid(None) != Ok(getpid()),
-        number => OF_GROUPS.contains(&number),
+        number => GROUP_SIGNALS.contains(&number),
     }
 }

@@ -1,33 +1,33 @@
-//! Descriptors by their numbers: those that this process inherited, and those of a child between `fork` and `exec`,
-//! where the functions that say "after a fork" keep to what signal-safety(7) allows.
+//! Descriptors by their numbers: those that this process has inherited, and those of a child between `fork` and `exec`. A
+//! function that is legal after a fork keeps to signal-safety(7).
 
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-/// Borrows the descriptor with this number, which the process that started this one has opened.
+/// Borrows an inherited descriptor by its number.
 ///
 /// # Errors
 ///
-/// `EBADF` if it has not.
-pub(in super::super) fn inherited(number: RawFd) -> io::Result<BorrowedFd<'static>> {
+/// `EBADF` if this process has not inherited it.
+pub(in crate::unix) fn borrow_inherited(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if super::entry::was_closed(number) {
+    if crate::unix::os::entry::was_closed(number) {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: no memory is involved.
     if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is open, and nothing in this process closes what it inherited before it ends.
+    // SAFETY: it is open, and this process closes no inherited descriptor before it exits.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
-/// Makes a copy of a descriptor with this number, which programs inherit. What had the number is closed. May be
-/// called after a fork.
-pub(in super::super) fn duplicate_as(descriptor: BorrowedFd<'_>, number: RawFd) -> bool {
+/// Duplicates a descriptor to this number, without the close-on-exec flag. A descriptor that had the number is closed. Legal
+/// after a fork.
+pub(in crate::unix) fn duplicate_as(descriptor: BorrowedFd<'_>, number: RawFd) -> bool {
     let from = descriptor.as_raw_fd();
-    // SAFETY: no memory is involved. dup2(2) of a descriptor to itself changes nothing, so its flag is cleared then.
+    // SAFETY: no memory is involved. dup2(2) of a descriptor to itself changes nothing, so the flag is cleared.
     unsafe {
         if from == number {
             libc::fcntl(number, libc::F_SETFD, 0) == 0
@@ -37,9 +37,9 @@ pub(in super::super) fn duplicate_as(descriptor: BorrowedFd<'_>, number: RawFd) 
     }
 }
 
-/// Returns another number for a descriptor of this process's own that has the given one, and leaves the old one
-/// open. May be called after a fork.
-pub(in super::super) fn move_away(descriptor: RawFd, number: RawFd) -> RawFd {
+/// Duplicates the descriptor if it has the given number, and returns one that has not. The old one stays open. Legal after a
+/// fork.
+pub(in crate::unix) fn move_descriptor(descriptor: RawFd, number: RawFd) -> RawFd {
     if descriptor != number {
         return descriptor;
     }
@@ -47,23 +47,22 @@ pub(in super::super) fn move_away(descriptor: RawFd, number: RawFd) -> RawFd {
     unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) }
 }
 
-/// Makes a copy of a descriptor that programs inherit, past those that a shell's redirections can name (0 to 9)
-/// if there may be as many. May be called after a fork.
-pub(in super::super) fn duplicate_for_exec(descriptor: BorrowedFd<'_>) -> bool {
+/// Duplicates a descriptor without the close-on-exec flag, to a number that a redirection of a shell cannot name (10 or more)
+/// if the limit of descriptors allows it. Legal after a fork.
+pub(in crate::unix) fn duplicate_for_exec(descriptor: BorrowedFd<'_>) -> bool {
     // SAFETY: no memory is involved.
     let copy = |least: c_int| unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD, least) };
     copy(10) >= 0 || copy(3) >= 0
 }
 
-/// Closes a descriptor that nothing uses any more. May be called after a fork.
-pub(in super::super) fn close(descriptor: RawFd) {
+/// Closes a descriptor that is not used any more. Legal after a fork.
+pub(in crate::unix) fn close(descriptor: RawFd) {
     // SAFETY: no memory is involved; the caller owns the descriptor.
     unsafe { libc::close(descriptor) };
 }
 
-/// Reads from a descriptor until the buffer is full. False at the end of the input and on an error. May be called
-/// after a fork.
-pub(in super::super) fn read(descriptor: RawFd, buffer: &mut [u8]) -> bool {
+/// Reads until the buffer is full. Returns false at the end of the input and on an error. Legal after a fork.
+pub(in crate::unix) fn read(descriptor: RawFd, buffer: &mut [u8]) -> bool {
     let mut filled = 0;
     while filled < buffer.len() {
         let rest = &mut buffer[filled..];
@@ -77,29 +76,29 @@ pub(in super::super) fn read(descriptor: RawFd, buffer: &mut [u8]) -> bool {
     true
 }
 
-/// Opens a file for reading. May be called after a fork.
-pub(in super::super) fn open(path: &CStr) -> Option<RawFd> {
+/// Opens a file for reading. Legal after a fork.
+pub(in crate::unix) fn open(path: &CStr) -> Option<RawFd> {
     // SAFETY: the path ends with a NUL, and the call reads no further.
     let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     (file >= 0).then_some(file)
 }
 
-/// Reads once. May be called after a fork.
-pub(in super::super) fn read_some(descriptor: RawFd, buffer: &mut [u8]) -> Option<usize> {
+/// Reads once. Returns `None` on an error. Legal after a fork.
+pub(in crate::unix) fn read_once(descriptor: RawFd, buffer: &mut [u8]) -> Option<usize> {
     // SAFETY: the call writes into the buffer, and no further.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     usize::try_from(count).ok()
 }
 
-/// Writes a few bytes to a socket, all of which has room. May be called after a fork.
-pub(in super::super) fn write(descriptor: RawFd, bytes: &[u8]) -> bool {
+/// Writes a few bytes to a socket, which has room for all of them. Returns whether they were written. Legal after a fork.
+pub(in crate::unix) fn write(descriptor: RawFd, bytes: &[u8]) -> bool {
     // SAFETY: the call reads the bytes.
     let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
     usize::try_from(written) == Ok(bytes.len())
 }
 
-/// Waits until one of the descriptors can be read or is at its end, and tells which. May be called after a fork.
-pub(in super::super) fn wait_readable<const N: usize>(
+/// Waits until one of the descriptors is readable or at its end, and returns which of them are. Legal after a fork.
+pub(in crate::unix) fn wait_readable<const N: usize>(
     descriptors: [RawFd; N],
     milliseconds: c_int,
 ) -> [bool; N] {
@@ -111,17 +110,17 @@ pub(in super::super) fn wait_readable<const N: usize>(
     polled.map(|it| it.revents != 0)
 }
 
-/// Closes these descriptors and all between them. May be called after a fork.
-pub(in super::super) fn close_between(first: RawFd, last: RawFd) {
+/// Closes these descriptors and all between them. Legal after a fork.
+pub(in crate::unix) fn close_between(first: RawFd, last: RawFd) {
     if first > last {
         return;
     }
     #[cfg(target_os = "linux")]
-    // SAFETY: nothing in this process uses a descriptor that is not kept.
+    // SAFETY: nothing in this process uses these descriptors any more.
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
         return;
     }
-    // Before Linux 5.9, and elsewhere. What lies past the limit was opened before it was lowered, which is rare.
+    // Before Linux 5.9, and on other systems. A descriptor above the limit was opened before the limit was lowered: rare.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let end = limit.and_then(|it| RawFd::try_from(it).ok()).unwrap_or(RawFd::MAX).min(1 << 20);
     for descriptor in first..end.min(last.saturating_add(1)) {

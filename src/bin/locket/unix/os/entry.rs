@@ -1,11 +1,10 @@
-//! The beginning of the process where the C library is glibc: by `main` of C, not by that of std.
+//! The entry point of the process with glibc: C's `main` instead of that of std.
 //!
-//! Before Rust's `main` std looks for the end of the stack, to name an overflow. With glibc that reads
-//! `/proc/self/maps`, at each start (`pthread_getattr_np(3)`): a fifteenth of the time until a command runs.
-//! What else std does there is done here. The arguments are there even so: glibc hands them to std before `main`
-//! (`std/src/sys/args/unix.rs`).
+//! Before Rust's `main`, std searches the end of the stack, to report an overflow. With glibc that reads `/proc/self/maps` at
+//! each start (`pthread_getattr_np(3)`): a fifteenth of the time until a command runs. The other steps of std are done here.
+//! The arguments are available even so: glibc passes them to std before `main` (`std/src/sys/args/unix.rs`).
 //!
-//! In exchange an overflow of the first thread's stack is a SIGSEGV without a message.
+//! In exchange, an overflow of the first thread's stack is a SIGSEGV without a message.
 
 use std::ffi::c_int;
 use std::sync::atomic::AtomicU8;
@@ -15,32 +14,32 @@ use std::sync::atomic::Ordering::Relaxed;
 #[link(name = "libgcc_eh.a", kind = "dylib", modifiers = "+verbatim")]
 unsafe extern "C" {}
 
-/// The standard streams that this process did not inherit, a bit for each.
+/// The standard streams that were closed when the process began, a bit for each.
 static WAS_CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Whether this is the number of a standard stream that was closed when the process began.
+/// Returns whether this is the number of a standard stream that was closed when the process began.
 pub(super) fn was_closed(number: c_int) -> bool {
     (0..=libc::STDERR_FILENO).contains(&number) && WAS_CLOSED.load(Relaxed) >> number & 1 == 1
 }
 
-/// What std exits with after a panic.
+/// The exit status of std after a panic.
 #[cfg(not(test))]
 const PANICKED: c_int = 101;
 
-// The tests of this program have a `main` of their own.
+// The program of the unit tests has a `main` of its own.
 #[cfg(not(test))]
-// SAFETY: it is the one `main` of the program, which has none of std's (`no_main`).
+// SAFETY: it is the only `main` of the program, since std's is left out (`no_main`).
 #[unsafe(no_mangle)]
 extern "C" fn main() -> c_int {
     open_closed_streams();
-    // As everywhere else in Rust: a write to a pipe without a reader is an error (EPIPE).
+    // As std does: a write to a pipe without a reader is an error (EPIPE).
     // SAFETY: no memory is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     std::panic::catch_unwind(crate::main).map_or(PANICKED, |()| libc::EXIT_SUCCESS)
 }
 
-/// The number of a closed stream would be given to the next file that is opened: the lock file would be the standard
-/// output, for instance.
+/// Opens /dev/null in place of each closed standard stream. Otherwise the next file that is opened gets its number: the lock
+/// file would be the standard output, for instance.
 #[cfg(not(test))]
 fn open_closed_streams() {
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
@@ -58,8 +57,8 @@ fn open_closed_streams() {
 mod tests {
     #[test]
     fn a_panic_unwinds_without_a_shared_unwinder() {
-        assert!(std::panic::catch_unwind(|| panic!("as it should")).is_err());
-        let mapped = std::fs::read_to_string("/proc/self/maps").expect("Linux tells it");
+        assert!(std::panic::catch_unwind(|| panic!("a panic of the test")).is_err());
+        let mapped = std::fs::read_to_string("/proc/self/maps").expect("Linux has this file");
         assert!(!mapped.contains("libgcc_s"), "{mapped}");
     }
 }
