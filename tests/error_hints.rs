@@ -119,8 +119,8 @@ fn l12_the_hint_names_the_limit_of_descriptors() {
     peer.ok("limit_files 3");
     let refusal = peer.refused("acquire a");
     assert_eq!(refusal.kind, "resourceexhausted");
-    let hint = "this process has as many descriptors open as it may (3): close some, or raise the \
-                  limit (ulimit -n)";
+    let hint = "this process has reached its limit of open descriptors (3): close some, or raise the \
+                limit (ulimit -n)";
     assert!(refusal.message.ends_with(hint), "{refusal:?}");
 }
 
@@ -153,7 +153,7 @@ mod linux {
             let Some(refusal) = refused(check, "flock", fault) else { return };
             assert_eq!((&*refusal.class, &*refusal.kind), ("lock", kind), "{refusal:?}");
             let (_, hint) = refusal.message.rsplit_once("): ").expect("the message has a hint");
-            let (place, remedy) = hint.split_once(" may have no locks: ").expect(hint);
+            let (place, remedy) = hint.split_once(" may not support locks: ").expect(hint);
             // A mount point and its file system, such as `/tmp (tmpfs)`.
             assert!(place.starts_with('/') && place.ends_with(')'), "{place}");
             assert_eq!(remedy, "keep lock files on a local file system");
@@ -167,7 +167,7 @@ mod linux {
             return;
         };
         assert_eq!((&*refusal.class, &*refusal.kind), ("open", "stalehandle"), "{refusal:?}");
-        assert!(refusal.message.contains("has no such file any more"), "{refusal:?}");
+        assert!(refusal.message.contains("no longer has the file"), "{refusal:?}");
     }
 
     #[test]

@@ -48,8 +48,8 @@ fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     assert_eq!(refusal.class, "create");
     let (path, place) = (scratch.join("missing"), scratch.path().display());
     let reason = format!(
-        "{}: {place} (tmpfs) is read-only: a lock file that is there already can be locked, but none \
-         can be made",
+        "{}: {place} (tmpfs) is read-only: an existing lock file can be locked, but none can be \
+         created",
         words_of(libc::EROFS)
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
@@ -70,7 +70,7 @@ fn l12_a_full_file_system_is_an_error_of_creation() {
     assert_eq!(refusal.class, "create");
     let (path, place) = (scratch.lock_path(), scratch.path().display());
     let reason = format!(
-        "{}: there is no room for one more file on {place} (tmpfs), not even an empty one",
+        "{}: {place} (tmpfs) has no space for another file, even an empty one",
         words_of(libc::ENOSPC)
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));

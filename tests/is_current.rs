@@ -107,7 +107,7 @@ fn l9_is_current_is_an_error_without_permission() -> Outcome {
     fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
     let refusal = peer.refused("is_current g");
     let message = format!(
-        "cannot verify {}: {}: user 4242 may not enter {}",
+        "cannot verify {}: {}: user 4242 cannot search {} (chmod +x)",
         path.display(),
         words_of(libc::EACCES),
         dir.display()

@@ -116,13 +116,13 @@ fn l12_a_fifo_does_not_hang() {
     let path = scratch.lock_path();
     let made = Command::new("mkfifo").arg(&path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
-    let reason = "it is a FIFO: to open it may release a process that waits at its other end";
+    let reason = "it is a FIFO, and an open may release a process that waits at its other end";
     assert_refused(&path, Action::Open, &format!("{}: {reason}", words_of(libc::EINVAL)));
 }
 
 #[test]
 fn l12_a_device_cannot_be_a_lock_file() {
-    let reason = "it is a device: to open it may do something to it";
+    let reason = "it is a device, and an open may have an effect on it";
     assert_refused("/dev/null", Action::Open, &format!("{}: {reason}", words_of(libc::EINVAL)));
 }
 

@@ -188,7 +188,7 @@ fn l3_a_wait_for_a_lease_keeps_its_deadline() -> Outcome {
     let path = scratch.lock_path();
     let leased = lease(&path, libc::F_WRLCK)?;
     let cause = format!(
-        "{}: somebody has a lease on it, a file server for instance, and has not given it back yet",
+        "{}: another process, a file server for instance, has a lease on it and has not given it back yet",
         words_of(libc::EAGAIN)
     );
     let refused = |lock: &locket::Lock| {

@@ -124,8 +124,8 @@ fn l8_the_mode_decides_which_users_can_lock() {
     one.ok("acquire a");
     one.ok("release a");
     let refusal = other.refused("acquire a");
-    let why = "user 4321 may not read it; it is 1234's (mode 0600), in a directory where everybody may \
-               make files: let its readers lock it (chmod a+r), or keep the lock file elsewhere";
+    let why = "user 4321 cannot read it (owner 1234, mode 0600), in a directory where every user may create files: \
+               give its users read access (chmod a+r), or choose another lock file";
     assert_eq!(refusal.message, denied("open", &path, why));
     assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
 }
@@ -169,8 +169,8 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     let refusal = peer.refused("acquire a");
     let directory = scratch.path().display();
     let why = format!(
-        "user 1234 may not make files in {directory}, which is root's (mode 0755): let somebody else \
-         make the lock file, or keep it elsewhere"
+        "user 1234 cannot create files in {directory} (owner root, mode 0755): create the lock file \
+         beforehand, or choose another directory"
     );
     assert_eq!(refusal.message, denied("create", &path, &why));
     assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permissiondenied"));
@@ -184,7 +184,7 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o700))?;
     peer.handle("a", &path, "");
     let refusal = peer.refused("acquire a");
-    let why = format!("user 1234 may not enter {directory}");
+    let why = format!("user 1234 cannot search {directory} (chmod +x)");
     assert_eq!(refusal.message, denied("open", &path, &why));
     assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
     Ok(())

@@ -131,7 +131,7 @@ permissions() { # FS
     chmod 644 $file
     output=$(on B setpriv --reuid 65534 --regid 65534 --clear-groups "$LOCKET" run -n /mnt/$1/$1.readonly -- true 2>&1)
     code=$?
-    result "$1 readable-file-exclusively code $code$(grep -o ': .*wants the right to write' <<<"$output" | sed 's/.* wants/, wants/')"
+    result "$1 readable-file-exclusively code $code$(grep -o ': .*requires write access' <<<"$output" | sed 's/.* requires/, requires/')"
     on B setpriv --reuid 65534 --regid 65534 --clear-groups "$LOCKET" run -sn /mnt/$1/$1.readonly -- true >/dev/null 2>&1
     result "$1 readable-file-shared code $?"
 }

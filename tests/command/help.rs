@@ -72,7 +72,7 @@ fn each_message_has_a_hint() {
         (
             &["run", "fifo", "ls"],
             66,
-            "it is a FIFO: to open it may release a process that waits at its other end: lock a regular file beside it, ",
+            "it is a FIFO, and an open may release a process that waits at its other end: lock a regular file beside it, ",
         ),
         (
             &["run", "/dev/null", "ls"],

@@ -195,13 +195,13 @@ mod tests {
     #[test]
     fn who_has_ended_is_told_of_this_file_s_locks_alone() {
         let file = FileId { device: (0, 0), inode: 0 };
-        let nobody_s = i32::MAX.unsigned_abs();
-        let entry = Entry { mode: Mode::Exclusive, pid: nobody_s, file, depth: 0 };
+        let unused_pid = i32::MAX.unsigned_abs();
+        let entry = Entry { mode: Mode::Exclusive, pid: unused_pid, file, depth: 0 };
         let told = |proof| {
             let found = Resolver::new(&|| true).holders_of(&entry, proof);
             found.into_iter().map(|holder| holder.kind).collect::<Vec<_>>()
         };
-        assert_eq!(told(Proof::Numbers), [OwnerKind::Exited { pid: nobody_s }]);
+        assert_eq!(told(Proof::Numbers), [OwnerKind::Exited { pid: unused_pid }]);
         assert_eq!(told(Proof::Stat(0, 0)), [OwnerKind::Unknown]);
     }
 
