@@ -83,6 +83,8 @@ pub enum Action {
     Verify,
     /// Querying which processes hold the lock.
     Query,
+    /// Listing the locks of the system: [`system_locks`](crate::system_locks).
+    List,
     /// Passing the hold on to children.
     Inherit,
     /// Releasing the lock. After an error of the system the hold is over as well: the descriptor was closed (L6).
@@ -132,7 +134,7 @@ impl LockError {
         matches!(self.0.kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
     }
 
-    /// Returns the absolute path of the lock file; of [`system_locks`](crate::system_locks), the system's table of locks.
+    /// Returns the absolute path of the lock file; an empty path for [`system_locks`](crate::system_locks).
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
@@ -216,6 +218,7 @@ impl fmt::Display for Action {
             Self::Lock => "lock",
             Self::Verify => "verify",
             Self::Query => "query the holders of",
+            Self::List => "list the locks of",
             Self::Inherit => "pass on",
             Self::Unlock => "unlock",
         })
@@ -228,7 +231,10 @@ impl fmt::Display for LockError {
         let path = path.display();
         match (kind, source) {
             (_, Some(source)) => {
-                write!(f, "cannot {action} {path}: {source}")?;
+                match action {
+                    Action::List => write!(f, "cannot {action} the system: {source}")?,
+                    _ => write!(f, "cannot {action} {path}: {source}")?,
+                }
                 hint.as_ref().map_or(Ok(()), |hint| write!(f, ": {hint}"))
             }
             (ErrorKind::NotLocked, _) => write!(f, "cannot release unlocked lock: {path}"),

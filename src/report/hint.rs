@@ -18,9 +18,9 @@ pub(crate) fn to_lock_error(path: &LockPath, error: OsError) -> LockError {
     LockError::system(path.path(), action, kind, source, hint)
 }
 
-/// Converts an error of a query that is about no lock file.
-pub(super) fn without_path(path: &Path, source: io::Error) -> LockError {
-    LockError::system(path, Action::Query, ErrorKind::of(&source), source, None)
+/// Converts an error of a query about all locks.
+pub(super) fn without_path(source: io::Error) -> LockError {
+    LockError::system(Path::new(""), Action::List, ErrorKind::of(&source), source, None)
 }
 
 #[cfg(not(unix))]

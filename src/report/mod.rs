@@ -17,7 +17,6 @@ mod users;
 #[cfg(windows)]
 mod windows;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::LockError;
@@ -84,5 +83,5 @@ impl LockStatus {
 /// }
 /// ```
 pub fn system_locks() -> Result<Vec<SystemLock>, LockError> {
-    platform::system_locks().map_err(|error| hint::without_path(Path::new("/proc/locks"), error))
+    platform::system_locks().map_err(hint::without_path)
 }
