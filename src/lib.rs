@@ -51,7 +51,7 @@
 //! - The lock is *advisory*: it excludes programs that ask for it. On Windows it is mandatory for the
 //!   contents of the file: while it is held, no other process can read or write them, nor can the holder
 //!   through another descriptor.
-//! - *Network file systems* are as good as their servers and mount options: with NFSv3 `nolock`,
+//! - *Network file systems* are as good as their servers and mount options: with `NFSv3` `nolock`,
 //!   SMB `nobrl`, sshfs, or one directory mounted twice through some FUSE file systems, two
 //!   holders are possible, and this side cannot tell (`docs/file-systems.md`).
 //! - *Fairness* is eventual, on Unix, and without a guaranteed bound. Linux wakes waiters in the order

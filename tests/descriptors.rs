@@ -139,7 +139,7 @@ fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     // To read `/proc`.
     make_two_idle(&mut peer)?;
     let pid = peer.pid().to_string();
-    assert!(peer.ok("holders h0").contains(&pid));
+    assert!(peer.ok("status h0").contains(&pid));
     // To pass a hold on.
     make_two_idle(&mut peer)?;
     peer.ok("inherit_on_exec_guard g0");
@@ -147,8 +147,8 @@ fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     // The check above can fail: descriptors of holds are not closed.
     peer.ok("lock h8 g8");
     peer.ok("lock h9 g9");
-    assert_eq!(peer.refused("acquire h11").kind, "exhausted");
-    assert_eq!(peer.refused("inherit_on_exec_guard g8").kind, "exhausted");
+    assert_eq!(peer.refused("acquire h11").kind, "resourceexhausted");
+    assert_eq!(peer.refused("inherit_on_exec_guard g8").kind, "resourceexhausted");
     peer.ok("acquire h11");
     Ok(())
 }

@@ -83,7 +83,7 @@ fn l11_an_inherited_hold_cannot_be_downgraded() {
     let (mut parent, _) = parent_with_child(&scratch, "");
     for to in ["", "child c "] {
         let refusal = parent.refused(&format!("{to}downgrade g"));
-        assert!(refusal.message.contains("kept for children of fork"), "{refusal:?}");
+        assert!(refusal.message.contains("shared with children of fork"), "{refusal:?}");
     }
     assert_eq!(parent.ok("state a"), "exclusive");
 }

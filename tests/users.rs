@@ -283,5 +283,5 @@ fn l12_a_fifo_that_may_only_be_read_does_not_hang() {
     assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
     let refusal = user(1234, &path, "").refused("acquire a");
     assert_eq!(refusal.class, "open");
-    assert!(refusal.message.contains(": it is a FIFO: "), "{refusal:?}");
+    assert!(refusal.message.contains(": it is a FIFO, "), "{refusal:?}");
 }

@@ -33,7 +33,7 @@ pub enum Coverage {
     /// A part of the system's table of locks: so many locks were released while it was read that some of the others may
     /// be missing.
     Partial,
-    /// The processes of this container (PID namespace, pid_namespaces(7)). A process outside may hold the lock.
+    /// The processes of this container (PID namespace, `pid_namespaces(7)`). A process outside may hold the lock.
     PidNamespace,
     /// The processes of this host. The file is on a network file system, on FUSE or on an overlay: a process on another
     /// host, or one that reaches the file by another mount, may hold the lock.

@@ -239,7 +239,7 @@ fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
         let mut held = Some(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(20);
         let lock = Way::Kernel.of(scratch.lock());
-        let (patient, lock) =
+        let (long_wait, lock) =
             (lock.clone().timeout(Duration::from_secs(3600)), lock.timeout(timeout));
         let second = Arc::new(AtomicBool::new(false));
         let is_second = Arc::clone(&second);
@@ -253,17 +253,17 @@ fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
             assert!(!seen.is_wait(), "the thread waits although nothing will wake it");
             Answer::Pass
         };
-        let (impatient, result, timers, masks) =
+        let (short_wait, result, timers, masks) =
             probe(&[call, libc::SYS_flock], answer, move || {
                 signals::set_mask(u64::MAX);
                 let before = signals::mask();
-                let impatient = timed(&lock);
+                let short_wait = timed(&lock);
                 second.store(true, Ordering::SeqCst);
-                let result = patient.lock();
+                let result = long_wait.lock();
                 let timers = threads::timers_of(signals::tid());
-                (impatient, result, timers, (before, signals::mask()))
+                (short_wait, result, timers, (before, signals::mask()))
             });
-        impatient.assert_timed_out(timeout);
+        short_wait.assert_timed_out(timeout);
         assert!(result.is_ok(), "{result:?}");
         assert_eq!(timers, 0, "a timer is left");
         assert_eq!(masks.0, masks.1, "the signal mask has changed");

@@ -1,6 +1,6 @@
 //! Wakes a thread that is blocked in `flock`, at its deadline.
 //!
-//! Only a signal interrupts `flock` (signal(7)). So a kernel timer (timer_create(2)) sends this thread one real-time
+//! Only a signal interrupts `flock` (signal(7)). So a kernel timer (`timer_create(2)`) sends this thread one real-time
 //! signal at the deadline. Its handler does nothing and is installed without `SA_RESTART`:
 //! `flock` returns `EINTR`. Between waits there is neither timer nor signal, and
 //! during a wait a signal is sent only if the deadline passes or the observer cancels the wait.

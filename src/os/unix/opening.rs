@@ -26,7 +26,7 @@ use crate::os::unix::lock_path::{AtPath, LockPath};
 use crate::os::unix::sleep::pause_before_retry;
 
 pub(crate) const NOT_FOLLOWED: &str = "it is a symbolic link, which this handle does not follow";
-/// The number of symbolic links that Linux follows in one path: path_resolution(7).
+/// The number of symbolic links that Linux follows in one path: `path_resolution(7)`.
 const LINKS: u32 = 40;
 /// How often the file may be deleted and created again between the two ways to open it.
 const ATTEMPTS: u32 = 100;
@@ -84,7 +84,7 @@ fn open_or_create(
 }
 
 /// Opens without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
-/// directory (proc_sys_fs(5)).
+/// directory (`proc_sys_fs(5)`).
 fn open_existing(
     at: AtPath<'_>,
     options: &Options,

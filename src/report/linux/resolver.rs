@@ -161,7 +161,7 @@ fn unseen(kind: OwnerKind) -> Holder {
 }
 
 /// Returns whether this process is in a PID namespace other than the initial one, which has a fixed inode number
-/// (`PROC_PID_INIT_INO`, include/linux/proc_ns.h, Linux 6.1).
+/// (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`, Linux 6.1).
 pub(super) fn in_pid_namespace() -> bool {
     const FIRST: u64 = 0xefff_fffc;
     fs::metadata("/proc/thread-self/ns/pid").is_ok_and(|namespace| namespace.ino() != FIRST)
