@@ -11,19 +11,7 @@ place=$(realpath -m "${1:-target/fresh}")
 base=$place/base root=$place/root
 mkdir -p "$place"
 
-command -v debootstrap >/dev/null || {
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap >/dev/null
-}
-if [[ ! -e $base/complete ]]; then
-    rm -rf "$base"
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    # The mirror of this machine's own packages.
-    mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' | awk -v suite="$suite" '$2 == suite { print $1; exit }')
-    debootstrap --variant=minbase "$suite" "$base" "$mirror" >"$place/debootstrap.log" ||
-        { tail "$place/debootstrap.log" >&2; exit 1; }
-    touch "$base/complete"
-fi
+ci/debian-root.sh "$base" "$(. /etc/os-release && echo "$VERSION_CODENAME")"
 rm -rf "$root"
 cp -a "$base" "$root"
 

@@ -13,22 +13,22 @@ use crate::os::platform::{Platform, PlatformPath, retry_on_intr};
 use crate::os::{BorrowedFile, LockPath, Os, RawDescriptor, unlock_fd};
 use crate::report::to_lock_error;
 
-/// Makes a handle to the lock on an open file: `flock(2)` on this descriptor. Calls nothing.
+/// Creates a handle to the lock on an open file: `flock(2)` on this descriptor. Makes no system call.
 ///
-/// For programs that have a descriptor already, or want to lock what [`lock_file`](crate::lock_file)
+/// It is for programs that have a descriptor already, or lock what [`Lock`](crate::Lock)
 /// does not open: a directory, a device, a descriptor that a shell has opened. The descriptor may be
 /// owned (`OwnedFd`, `File`) or borrowed (`BorrowedFd`, `&File`, `Stdin`); whether it is open for reading
-/// or for writing does not matter, except on NFS, where an exclusive lock needs writing.
+/// or for writing does not matter, except on NFS, where an exclusive lock requires writing.
 ///
 /// The lock is that of the *open file description*. It excludes all other descriptions of the file, those
-/// of [`lock_file`](crate::lock_file) included, but not the users of this one: a copy (`dup`, `fork`, a
+/// of [`Lock`](crate::Lock) included, but not the users of this one: a copy (`dup`, `fork`, a
 /// descriptor passed on) is the same description, so that two users of it both succeed, and the first
-/// to unlock unlocks for both. Hence the promises L5 (release once), L9 (identity) and L11 (fork) are
-/// not made here: use a path where these matter.
+/// to unlock unlocks for both. Hence the guarantees L5 (release once), L9 (identity) and L11 (fork) are
+/// not given here: use a path where these matter.
 ///
 /// Exclusion, try, deadline, waiting and honest errors (L1-L4, L12) are as with a path. Errors name the
 /// descriptor as `/dev/fd/N`. An acquisition on a description that has the lock in the other mode already
-/// converts it, which is not atomic: see flock(2). A refused one *loses* the lock that was there.
+/// converts it, which is not atomic: see flock(2). A refused conversion *loses* the lock that was there.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -36,17 +36,17 @@ use crate::report::to_lock_error;
 /// let file = std::fs::File::create(&path)?;
 /// {
 ///     let _held = locket::lock_fd(&file).lock()?;
-///     assert!(locket::lock_file(&path).try_lock().is_err());
+///     assert!(locket::Lock::new(&path).try_lock().is_err());
 /// }
 /// // The lock stays until the last copy of the descriptor is closed.
 /// locket::lock_fd(&file).lock()?.leak();
-/// assert!(locket::lock_file(&path).try_lock().is_err());
+/// assert!(locket::Lock::new(&path).try_lock().is_err());
 /// drop(file);
-/// assert!(locket::lock_file(&path).try_lock().is_ok());
+/// assert!(locket::Lock::new(&path).try_lock().is_ok());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn lock_fd<Fd: AsFd>(fd: Fd) -> FdLock<Fd> {
-    // So that a guard knows the child of a fork.
+    // A guard must be able to tell that it is in a child of a fork.
     Os::watch_forks();
     FdLock { fd, options: Options::DEFAULT, observer: Observer::NONE }
 }

@@ -1,6 +1,6 @@
-//! How a process knows whether a descriptor may have been copied by a `fork`.
+//! Tells whether a `fork` may have copied a descriptor.
 //!
-//! Two counters, of the forks that have begun and of those that have ended. A fork copies the table of
+//! There are two counters, of the forks that have begun and of those that have ended. A fork copies the table of
 //! descriptors at some moment between the two. loom explores this file (`tests/interleavings`).
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -19,26 +19,26 @@ pub(crate) struct ForkCount {
 pub(crate) struct Seen(Option<usize>);
 
 impl ForkCount {
-    /// Before the fork, in the thread that forks.
+    /// Counts a fork that begins, in the thread that forks.
     ///
     /// `AcqRel`: the copy, which follows, is not made before the count is visible.
     pub(crate) fn begin(&self) {
         self.begun.fetch_add(1, AcqRel);
     }
 
-    /// After the fork, in the parent. Not beyond the forks that have begun: this one may have begun before
-    /// it was watched.
+    /// Counts a fork that has ended, in the parent. Never beyond the forks that have begun: this one may have begun before
+    /// the handlers were registered.
     pub(crate) fn end(&self) {
         let next = |ended| (ended < self.begun.load(Acquire)).then_some(ended + 1);
         let _before = self.ended.fetch_update(AcqRel, Acquire, next);
     }
 
-    /// In the child: the forks of other threads are not its own.
+    /// Counts all forks as ended, in a child: the forks of other threads are not its own.
     pub(crate) fn end_all(&self) {
         self.ended.store(self.begun.load(Acquire), Release);
     }
 
-    /// Before a descriptor is opened.
+    /// Returns the forks so far, before a descriptor is opened.
     ///
     /// Acquire: pairs with `end`, so a fork that has ended makes no copy later.
     pub(crate) fn seen(&self) -> Seen {
@@ -47,8 +47,8 @@ impl ForkCount {
         Seen((begun == ended).then_some(begun))
     }
 
-    /// Whether a fork may have copied what was opened after `seen` was read: one that was not over then, or has
-    /// begun since.
+    /// Returns whether a fork may have copied a descriptor that was opened after `seen` was read: a fork that was not over
+    /// then, or has begun since.
     ///
     /// One load: a fork counts from its beginning, so none can end unseen between two loads.
     #[inline]

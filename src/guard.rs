@@ -22,7 +22,7 @@ use crate::report::to_lock_error;
 /// leaked ([`std::mem::forget`]) holds the lock until the process ends.
 ///
 /// In a child of `fork` an inherited guard holds nothing, unless it was passed on
-/// ([`inherit_on_fork`](Self::inherit_on_fork)): dropping it there leaves the parent's hold as it is (L11).
+/// (`inherit_on_fork`, on Unix): dropping it there leaves the parent's hold as it is (L11).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

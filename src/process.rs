@@ -1,7 +1,7 @@
-//! Which process is this? A forked child inherits its parent's memory, but not its holds (L11).
+//! This process in a line of forks. A forked child inherits its parent's memory, but not its holds (L11).
 //!
-//! Whatever another thread was doing to a ledger at the moment of the fork stays half done in the
-//! child forever, so the child never looks into its parent's ledgers: it has a registry of its
+//! A change that another thread was making to a ledger at the moment of the fork is never completed in the
+//! child, so the child does not use its parent's ledgers: it has a registry of its
 //! own, and finds its own ledgers there by their paths.
 //!
 //! A ledger that is used through an inherited handle lives as long as the child: the handle cannot keep it alive, and
@@ -70,7 +70,8 @@ fn this_process() -> &'static Process {
 pub(crate) struct LedgerRef(Arc<Ledger>);
 
 impl LedgerRef {
-    /// A path may need a descriptor: where there are no more, all idle ones are closed for it.
+    /// Finds or creates the ledger of a path. A path may need a descriptor: if there are none left, all idle files are closed
+    /// for it.
     pub(crate) fn new(given: &Path) -> Self {
         Os::watch_forks();
         let mut path = LockPath::new(given);
@@ -88,7 +89,7 @@ impl LedgerRef {
         self.0.generation() != Os::generation()
     }
 
-    /// This process's own ledger of the path.
+    /// Returns this process's own ledger of the path.
     pub(crate) fn for_current_process(&self) -> Cow<'_, Self> {
         if self.is_inherited() {
             return Cow::Owned(Self(this_process().inherited_ledger(self.path())));
@@ -101,7 +102,7 @@ impl LedgerRef {
     }
 }
 
-/// The clone of an inherited handle is this process's own.
+/// The clone of an inherited handle refers to this process's own ledger.
 impl Clone for LedgerRef {
     fn clone(&self) -> Self {
         if self.is_inherited() {
@@ -113,7 +114,7 @@ impl Clone for LedgerRef {
 
 impl Drop for LedgerRef {
     fn drop(&mut self) {
-        // The parent's ledger may be half-written here: it must never be taken apart.
+        // The parent's ledger may be half-written in a child: it must never be dropped there.
         if self.is_inherited() {
             mem::forget(Arc::clone(&self.0));
         }
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
     use crate::fairness::MAX_REMEMBERED;
 
-    /// Without a kept handle the process yields, too: fairness belongs to the path.
+    /// A process that makes a handle for each acquisition yields, too: fairness belongs to the path.
     #[test]
     fn a_path_is_remembered_after_its_last_handle() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;

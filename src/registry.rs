@@ -17,10 +17,10 @@ pub(crate) struct Registry(pub(crate) Mutex<Ledgers>);
 #[derive(Debug)]
 pub(crate) struct Ledgers {
     by_path: WeakMap<OsString, Ledger>,
-    /// Made with the first ledger.
+    /// Created with the first ledger.
     idle: Option<Arc<IdlePool>>,
-    /// What fairness remembers of a path outlives the last handle: a program that makes a handle for
-    /// each turn yields like one that keeps it. At most [`MAX_REMEMBERED`] paths, in no order.
+    /// The fairness of a path outlives its last handle: a program that makes a handle for
+    /// each acquisition yields like one that keeps it. At most [`MAX_REMEMBERED`] paths, in no order.
     pub(crate) remembered: Vec<(OsString, Arc<Fairness>)>,
 }
 
@@ -29,13 +29,12 @@ impl Ledgers {
         Self { by_path: WeakMap::new(), idle: None, remembered: Vec::new() }
     }
 
-    /// The idle descriptors of this process.
+    /// Returns the idle files of this process.
     pub(crate) fn idle(&mut self) -> &Arc<IdlePool> {
         self.idle.get_or_insert_with(|| Arc::new(IdlePool::new()))
     }
 
-    /// Returns what fairness knows of a path. The path that was released least recently makes room for
-    /// a new one.
+    /// Returns the fairness of a path. A new one replaces that of the path that was released least recently.
     fn fairness(&mut self, spelling: &OsStr) -> Arc<Fairness> {
         if let Some((_, fairness)) = self.remembered.iter().find(|(known, _)| known == spelling) {
             return Arc::clone(fairness);
@@ -69,16 +68,16 @@ impl Ledgers {
 }
 
 impl Registry {
-    /// Closes all idle descriptors. Returns whether there were any.
+    /// Closes all idle files. Returns whether there were any.
     pub(crate) fn close_idle(&self) -> bool {
         let pool = Arc::clone(self.0.lock().idle());
         pool.close_all()
     }
 
-    /// Returns the ledger of this path: one and the same for all callers in this process.
+    /// Returns the ledger of this path: the same one for all callers in this process.
     ///
-    /// Paths are equal when they are spelled the same, to the byte: `Path` would take `x/` for
-    /// `x`, which the system does not.
+    /// Keys are compared byte by byte: `Path` treats `x/` and
+    /// `x` as equal, and the system does not.
     pub(crate) fn ledger(&self, path: LockPath) -> Arc<Ledger> {
         self.0.lock().ledger(path)
     }

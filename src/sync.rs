@@ -1,7 +1,7 @@
-//! The seam at which loom takes the place of the standard library.
+//! The synchronization that loom replaces.
 //!
-//! The modules that loom checks (`registry`, `idle`, `ledger`, `acquire`, `release`, `deadline`) take these
-//! names from `super::sync`; the loom test compiles the same files over a `sync` of its own.
+//! The files that loom checks (`fork_count`, `registry`, `idle`, `ledger`, `acquire`, `release`) import these
+//! types from `super::sync`; the loom tests compile the same files over a `sync` of their own.
 
 #[cfg(unix)]
 pub(crate) use std::sync::atomic::AtomicUsize;
@@ -13,7 +13,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use crossbeam_utils::atomic::AtomicCell;
 
-/// A [`std::sync::Mutex`] without poison: nothing that runs under it can panic half-way.
+/// A [`std::sync::Mutex`] without poisoning: no code under it panics in the middle of a change.
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
@@ -27,10 +27,10 @@ impl<T> Mutex<T> {
     }
 }
 
-/// A small value that threads change whole: one atomic step each, and no lock, which a child that
-/// is forked in the midst of it would wait for for ever.
+/// A small value that threads change in one atomic step. It has no mutex: a child that is forked while another thread
+/// holds a mutex would wait for it forever.
 ///
-/// What a thread did before a change is done for every thread that makes a later one.
+/// A change synchronizes with every later change (`SeqCst` in crossbeam's `AtomicCell`).
 pub(crate) struct AtomicState<T>(AtomicCell<T>);
 
 impl<T: Copy + Eq> AtomicState<T> {
@@ -54,7 +54,7 @@ impl<T: Copy + Eq + fmt::Debug> fmt::Debug for AtomicState<T> {
     }
 }
 
-/// A place for one thing, which threads take and put: one atomic step each, and no lock.
+/// A box that threads take and put in one atomic step, without a mutex.
 pub(crate) struct AtomicBox<T>(AtomicCell<Option<Box<T>>>);
 
 impl<T> AtomicBox<T> {
@@ -67,7 +67,7 @@ impl<T> AtomicBox<T> {
         self.0.take()
     }
 
-    /// What was there goes to the caller.
+    /// Puts a box, and returns the one that was there.
     pub(crate) fn put(&self, thing: Box<T>) -> Option<Box<T>> {
         self.0.swap(Some(thing))
     }

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use super::sync::{Arc, Weak};
+use crate::sync::{Arc, Weak};
 
 /// The number of entries below which a map is never swept.
 const FEWEST: usize = 16;

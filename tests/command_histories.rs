@@ -148,7 +148,7 @@ fn assert_clean(seed: u64, runs: &Runs) {
         sent.len(),
         verdict.kills,
     ));
-    assert!(verdict.faults.is_empty(), "seed {seed}: {}", explain(&runs.history, &verdict));
+    assert!(verdict.anomalies.is_empty(), "seed {seed}: {}", explain(&runs.history, &verdict));
     assert!(problems.is_empty(), "seed {seed}: {problems:#?}");
 }
 
@@ -190,7 +190,7 @@ fn convict(lie: &str, law: &str) {
         let crowd = Crowd { program: &program, seed, signals: &[] };
         let runs = crowd.gather(|runs| runs.commands() >= 40);
         let verdict = judged(seed, &runs.history);
-        if let Some(fault) = verdict.faults.iter().find(|fault| fault.law() == law) {
+        if let Some(fault) = verdict.anomalies.iter().find(|fault| fault.law() == law) {
             let story = draw(&runs.history, fault);
             say(format_args!("convicted, in crowd {}: {lie}\n{story}", seed - first + 1));
             assert!(story.contains("> process "), "no story: {story}");

@@ -1,5 +1,5 @@
-//! From calls to holds: which release ended which acquisition, and within which bounds each hold
-//! began and ended.
+//! The holds of a history: which release ended which acquisition, and the bounds of the begin and
+//! the end of each hold.
 
 use std::cmp::{max, min};
 use std::collections::HashMap;
@@ -7,39 +7,40 @@ use std::ops::Range;
 
 use crate::history::{Attempt, History, Kill, Time};
 use crate::spec::{File, HoldId, Mode, Outcome, Path, Process};
-use crate::verdict::{Fault, JudgeBug};
+use crate::verdict::{Anomaly, JudgeBug};
 
-/// A time from one instant to another, both included.
+/// A closed interval of time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span {
+pub(crate) struct Interval {
     pub from: Time,
     pub to: Time,
 }
 
-/// A hold as seen from outside.
-pub(crate) struct Seen {
-    /// The call that made it.
+/// A hold as the history shows it.
+pub(crate) struct ObservedHold {
+    /// The index of its acquisition.
     pub acquire: usize,
     pub file: Option<File>,
     pub mode: Mode,
-    /// The end of its acquisition was not seen: there may have been no hold at all.
-    pub begun: bool,
-    /// It was there all this time. Or turned round (`from > to`), when its release may have been
-    /// called before its acquisition returned: there at *some* instant between, if at all.
-    pub sure: Span,
-    /// `None` once it is clear that there was no hold.
-    pub possible: Option<Span>,
+    /// Its acquisition has no end: there may have been no hold.
+    pub unreturned: bool,
+    /// The interval in which the hold definitely existed. If its release may have been called before
+    /// its acquisition returned, the interval is reversed (`from > to`): the hold existed at *some*
+    /// instant in between, if it existed.
+    pub definite: Interval,
+    /// The interval in which the hold may have existed; `None` if there was no hold.
+    pub possible: Option<Interval>,
 }
 
-impl Seen {
-    pub(crate) const fn is_sure(&self) -> bool {
-        !self.begun && self.sure.from <= self.sure.to
+impl ObservedHold {
+    pub(crate) const fn is_definite(&self) -> bool {
+        !self.unreturned && self.definite.from <= self.definite.to
     }
 
-    /// It is one interval, with no room for it before this nor after that.
+    /// Narrows the possible interval: the hold is one interval and fits between its neighbours.
     pub(crate) fn trim(&mut self, from: Time, to: Time, bug: Option<JudgeBug>) {
         if let Some(possible) =
-            self.possible.as_mut().filter(|_| bug != Some(JudgeBug::ReachesThrough))
+            self.possible.as_mut().filter(|_| bug != Some(JudgeBug::ExcusesAcrossHolds))
         {
             possible.from = max(possible.from, from);
             possible.to = min(possible.to, to);
@@ -47,20 +48,21 @@ impl Seen {
     }
 }
 
-/// Every hold with its bounds. Releases that ended no hold, or ended one again, are faults.
-pub(crate) fn seen_holds(
+/// Returns every hold with its bounds. A release without a hold, or of a hold that another release
+/// ended, is an anomaly.
+pub(crate) fn observed_holds(
     history: &History,
     bug: Option<JudgeBug>,
-    faults: &mut Vec<Fault>,
-) -> Vec<Seen> {
+    anomalies: &mut Vec<Anomaly>,
+) -> Vec<ObservedHold> {
     let deaths = deaths(history, bug);
-    let mut pairings: HashMap<Pairing, Ends> = HashMap::new();
+    let mut groups: HashMap<HoldKey, HoldCalls> = HashMap::new();
     for (at, call) in history.calls.iter().enumerate() {
         let outcome = call.returned.map(|end| end.outcome);
-        if outcome.is_none() && bug == Some(JudgeBug::ForgetsBegun) {
+        if outcome.is_none() && bug == Some(JudgeBug::IgnoresUnreturned) {
             continue;
         }
-        let ends = pairings.entry((call.process, call.path, call.guard)).or_default();
+        let ends = groups.entry((call.process, call.path, call.guard)).or_default();
         match (call.attempt, outcome) {
             (Attempt::Acquire { .. }, Some(Outcome::Held) | None) => ends.acquires.push(at),
             (Attempt::Release, Some(Outcome::Released | Outcome::Refused) | None) => {
@@ -70,36 +72,38 @@ pub(crate) fn seen_holds(
         }
     }
     let mut holds = Vec::new();
-    for ((process, ..), ends) in pairings {
+    for ((process, ..), ends) in groups {
         let death = deaths.get(&process).copied();
-        let death = death.unwrap_or(Span { from: Time::MAX, to: Time::MAX });
-        ends.pair(history, death, &mut holds, faults);
+        let death = death.unwrap_or(Interval { from: Time::MAX, to: Time::MAX });
+        ends.pair(history, death, &mut holds, anomalies);
     }
     holds
 }
 
-/// What a release finds its hold by: a guard its own, `None` any kept one of its path and process.
-type Pairing = (Process, Path, Option<HoldId>);
+/// The key of a hold for a release: a guard's number; `None` for the unguarded holds of a path and
+/// process.
+type HoldKey = (Process, Path, Option<HoldId>);
 
-/// The acquisitions and releases of one guard, or of all kept holds of one path in one process.
+/// The acquisitions and releases of one guard, or of all unguarded holds of one path in one process.
 #[derive(Default)]
-struct Ends {
+struct HoldCalls {
     acquires: Vec<usize>,
     releases: Vec<usize>,
 }
 
-impl Ends {
-    /// `release` ends the oldest hold, but which one that is nobody outside can tell when calls
-    /// overlap. It need not be told: the first of some holds begins no earlier than the first call,
-    /// and no later than the first return, whichever it is; so for the second, and for the ends.
-    /// So the n-th hold has the n-th smallest of each bound. (A call whose end was not seen may have
-    /// had its effect, which lowers the lower bounds, or not: the upper bounds do not count on it.)
+impl HoldCalls {
+    /// Pairs acquisitions and releases. `release` ends the oldest hold, but a history with overlapping
+    /// calls does not show which one that is. The bounds do not need it. The first of several holds
+    /// begins no earlier than the first call and no later than the first return, whichever hold it is.
+    /// The same is true of the second hold, and of the ends. So the n-th hold has the n-th smallest of
+    /// each bound. A call without an end may have had its effect: it counts for the lower bounds. It
+    /// may have had none: it does not count for the upper bounds.
     fn pair(
         mut self,
         history: &History,
-        death: Span,
-        holds: &mut Vec<Seen>,
-        faults: &mut Vec<Fault>,
+        death: Interval,
+        holds: &mut Vec<ObservedHold>,
+        anomalies: &mut Vec<Anomaly>,
     ) {
         let call = |at: usize| &history.calls[at];
         let returned = |at: usize| call(at).returned.map_or(Time::MAX, |end| end.at);
@@ -115,21 +119,21 @@ impl Ends {
         self.releases.sort_unstable_by_key(|&at| (returned(at), at));
         let files = self.files(history);
         for (n, &acquire) in self.acquires.iter().enumerate() {
-            let end = Span {
+            let end = Interval {
                 from: ends_from.get(n).map_or(death.from, |&from| min(from, death.from)),
                 to: ends_to.get(n).map_or(death.to, |&to| min(to, death.to)),
             };
             let called = call(acquire).called;
-            let begun = begins[n] == Time::MAX;
-            let sure = match ends_from.get(n) {
-                _ if !begun => Span { from: begins[n], to: end.from },
-                // Only death ended it, whenever that was: it was there then.
-                None => Span { from: end.to, to: end.from },
-                Some(_) => Span { from: end.to, to: called },
+            let unreturned = begins[n] == Time::MAX;
+            let definite = match ends_from.get(n) {
+                _ if !unreturned => Interval { from: begins[n], to: end.from },
+                // Only the death of the process ended the hold, so it existed at the death.
+                None => Interval { from: end.to, to: end.from },
+                Some(_) => Interval { from: end.to, to: called },
             };
-            let possible = Some(Span { from: called, to: end.to });
+            let possible = Some(Interval { from: called, to: end.to });
             let (file, mode) = files[n];
-            holds.push(Seen { acquire, file, mode, begun, sure, possible });
+            holds.push(ObservedHold { acquire, file, mode, unreturned, definite, possible });
         }
         for (n, &release) in self.releases.iter().enumerate() {
             let acquire = self.acquires.get(n).map(|&at| call(at).called);
@@ -137,17 +141,18 @@ impl Ends {
             {
                 continue;
             }
-            faults.push(match (call(release).guard, n.checked_sub(1)) {
+            anomalies.push(match (call(release).guard, n.checked_sub(1)) {
                 (Some(_), Some(first)) => {
-                    Fault::EndedTwice { first: self.releases[first], second: release }
+                    Anomaly::DoubleRelease { first: self.releases[first], second: release }
                 }
-                _ => Fault::NothingToEnd { call: release },
+                _ => Anomaly::ReleaseWithoutHold { call: release },
             });
         }
     }
 
-    /// The file and mode of the n-th hold. Of different holds that were acquired at once, or released
-    /// at once, it is not known which is which: such a hold convicts nobody and excuses anything.
+    /// Returns the file and mode of the n-th hold. If different holds were acquired, or released, in
+    /// overlapping calls, the history does not show which is which. Such a hold has no known file: it
+    /// makes no anomaly and excuses any timeout.
     fn files(&self, history: &History) -> Vec<(Option<File>, Mode)> {
         let kind = |&at: &usize| match history.calls[at].attempt {
             Attempt::Acquire { file, mode, .. } => (file, mode),
@@ -170,7 +175,7 @@ impl Ends {
     }
 }
 
-/// The runs of calls that are connected by overlaps, in order of time.
+/// Returns the runs of calls that overlap, directly or through other calls, in order of time.
 fn overlapping(history: &History, calls: &[usize]) -> Vec<Range<usize>> {
     let mut times: Vec<(Time, Time)> = calls
         .iter()
@@ -190,10 +195,11 @@ fn overlapping(history: &History, calls: &[usize]) -> Vec<Range<usize>> {
     runs
 }
 
-/// When each killed process died. Whoever is seen at work is alive, whatever the signal's time.
-fn deaths(history: &History, bug: Option<JudgeBug>) -> HashMap<Process, Span> {
-    let bounds = |kill: &Kill| Span { from: kill.after, to: kill.before };
-    let mut deaths: HashMap<Process, Span> =
+/// Returns the interval in which each killed process died. A process that calls or returns is alive,
+/// whatever the time of the signal.
+fn deaths(history: &History, bug: Option<JudgeBug>) -> HashMap<Process, Interval> {
+    let bounds = |kill: &Kill| Interval { from: kill.after, to: kill.before };
+    let mut deaths: HashMap<Process, Interval> =
         history.kills.iter().map(|kill| (kill.process, bounds(kill))).collect();
     if bug == Some(JudgeBug::IgnoresKillBounds) {
         for death in deaths.values_mut() {

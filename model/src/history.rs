@@ -1,7 +1,7 @@
-//! What real processes did: calls with their times, as text that many processes can write.
+//! Histories of real processes: calls with their times, as text that many processes can write.
 //!
-//! Every line is one event, of fields separated by one space, ended by a newline and by a word, so
-//! that a line cut short at any byte is an error (and never a shorter number):
+//! Every line is one event. Its fields are separated by one space. It ends with a word and a newline,
+//! so that a line cut short at any byte is an error and never a shorter number:
 //!
 //! ```text
 //! acquire PROCESS THREAD PATH KIND FILE MODE WAIT CALLED RETURNED OUTCOME
@@ -9,23 +9,28 @@
 //! kill PROCESS AFTER BEFORE killed
 //! ```
 //!
-//! - `PROCESS`, `THREAD`, `PATH`, `FILE`: numbers. A process's number is never used again. `PATH`
-//!   stands for an absolute path, `FILE` for a device and inode. `FILE` is `-` where it is unknown:
-//!   then any hold excuses a time-out, and what was held excuses any and excludes nobody.
-//! - `KIND`: `kept` for `acquire` and `release`, which ends the oldest; `guard=N` for a guard and
-//!   the end of that guard, `N` a number that its process gives to no other guard.
-//! - `MODE`: `exclusive` or `shared`.
-//! - `WAIT`: `try`, `forever`, or `until=T`, the deadline.
-//! - Times are nanoseconds of one monotonic clock of the machine (`CLOCK_MONOTONIC`), read before
-//!   the call and after it. Equal times are taken to be in either order.
-//! - `OUTCOME`: `held`, `timed-out`, `failed`; `released`, `not-locked`, `refused` (the system
-//!   refused to unlock, the hold is given up); or `begun`, with `-` for `RETURNED`.
-//! - `kill`: the process was alive at `AFTER` (read before the signal was sent) and gone at
-//!   `BEFORE` (read after it was reaped).
+//! | field | meaning |
+//! |---|---|
+//! | `PROCESS`, `THREAD` | numbers; the number of a process is never reused |
+//! | `PATH` | a number for an absolute path |
+//! | `FILE` | a number for a device and inode, or `-` if it is unknown |
+//! | `KIND` | `unguarded` for `acquire` and `release`; `guard=N` for a guard and its end, with a number `N` that is unique in the process |
+//! | `MODE` | `exclusive` or `shared` |
+//! | `WAIT` | `try`, `forever`, or `until=T` with the deadline |
+//! | `CALLED`, `RETURNED` | nanoseconds of the machine's `CLOCK_MONOTONIC`, read before and after the call |
+//! | `OUTCOME` | of an acquisition `held`, `timed-out` or `failed`; of a release `released`, `not-locked` or `refused`; of a call without an end `begun`, with `-` for `RETURNED` |
+//! | `AFTER` | a time at which the process was alive, read before the signal was sent |
+//! | `BEFORE` | a time at which the process was gone, read after it was reaped |
 //!
-//! A process that may be killed writes each call twice, `begun` before and its end after: what it
-//! was doing when it died is only known that way. Others write one line a call. Order of lines does
-//! not matter; each line should be one `write`.
+//! - An unguarded `release` ends the oldest unguarded hold of its path and process.
+//! - `refused` means that the kernel refused to unlock and that the hold is gone.
+//! - Equal times may be in either order.
+//! - A timeout on an unknown file is excused by any conflicting hold. A hold of an unknown file
+//!   excuses any timeout of a conflicting mode and excludes no other hold.
+//! - A process that may be killed writes each call twice: `begun` before the call, and the complete
+//!   line after it. The first line shows the call in progress at its death. Other processes write one
+//!   line for each call.
+//! - The order of lines does not matter. Each line should be one `write`.
 
 mod text;
 
@@ -41,22 +46,22 @@ pub type Time = u64;
 /// How long an acquisition waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Wait {
-    /// One attempt.
+    /// One attempt, no wait.
     Try,
     /// Until this deadline.
     Until(Time),
-    /// Until it is granted.
+    /// Without limit.
     Forever,
 }
 
-/// What was called.
+/// The operation of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attempt {
-    /// `lock`, `try_lock`, `acquire` or `try_acquire`.
+    /// One of `lock`, `try_lock`, `acquire`, `try_acquire`.
     Acquire {
-        /// The file it locked or met, if it is known.
+        /// The file that it locked or found locked, if known.
         file: Option<File>,
-        /// How the hold is to share the file.
+        /// The mode of the hold.
         mode: Mode,
         /// How long it waits.
         wait: Wait,
@@ -65,36 +70,36 @@ pub enum Attempt {
     Release,
 }
 
-/// The end of a call.
+/// The return of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Return {
-    /// When.
+    /// The time.
     pub at: Time,
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
-    /// The process that called.
+    /// The process of the caller.
     pub process: Process,
-    /// Its thread.
+    /// The thread of the caller.
     pub thread: u32,
     /// The path of the handle.
     pub path: Path,
-    /// The guard that it makes or ends; `None` for the unguarded pair, `acquire` and `release`.
+    /// The guard that it makes or ends; `None` for `acquire` and `release`.
     pub guard: Option<HoldId>,
-    /// What was called.
+    /// The operation.
     pub attempt: Attempt,
-    /// When it was called.
+    /// The time of the call.
     pub called: Time,
-    /// When and how it returned; `None` if it never did.
+    /// The return; `None` if the call did not return.
     pub returned: Option<Return>,
 }
 
 impl Call {
-    /// The mode of the hold that an acquisition makes; `None` for a release.
+    /// Returns the mode of an acquisition; `None` for a release.
     #[must_use]
     pub const fn mode(&self) -> Option<Mode> {
         match self.attempt {
@@ -104,18 +109,18 @@ impl Call {
     }
 }
 
-/// The death of a process.
+/// The death of a process by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kill {
-    /// Which process.
+    /// The process.
     pub process: Process,
-    /// It was still alive then.
+    /// A time at which the process was alive.
     pub after: Time,
-    /// It was gone, and everything it held was free, by then.
+    /// A time at which the process was gone and its locks were free.
     pub before: Time,
 }
 
-/// All that was seen.
+/// A history: the calls and kills of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The calls, in any order.
@@ -124,12 +129,12 @@ pub struct History {
     pub kills: Vec<Kill>,
 }
 
-/// Why a text is not a history.
+/// An error in the text of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// Which line, counted from 1.
+    /// The line, counted from 1; 0 for an error of the whole history.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 
@@ -142,14 +147,14 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 impl History {
-    /// Reads the lines of one or many processes.
+    /// Parses the lines of one or more processes.
     ///
     /// # Errors
-    /// Any line that is torn, cut short or otherwise not of the format, two different ends of one
-    /// call, and calls that contradict each other (see [`History::check`]).
+    /// Returns the first line that does not have the format (torn or cut short, for example), a second
+    /// end of one call, or calls that contradict each other (see [`History::check`]).
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut history = Self::default();
-        let mut seen = HashMap::new(); // a begun call and its end are one call
+        let mut seen = HashMap::new(); // maps the begun line and the end line of a call to one call
         for (line, content) in (1..).zip(text.split_inclusive('\n')) {
             let wrong = |problem: String| ParseError { line, problem };
             let Some(content) = content.strip_suffix('\n') else {
@@ -175,11 +180,11 @@ impl History {
         Ok(history)
     }
 
-    /// Whether the calls could have been made at all: times in order, one call at a time in each
-    /// thread, outcomes that the call can have, one kill a process and nothing after it.
+    /// Checks that the calls are possible: times in order, one call at a time in each thread, outcomes
+    /// that fit the call, at most one kill for each process, and no event after it.
     ///
     /// # Errors
-    /// Says what is impossible. Such a history is the fault of whoever wrote it, not of the lock.
+    /// Returns what is impossible. The program that wrote such a history has a bug; the lock may be correct.
     pub fn check(&self) -> Result<(), String> {
         let mut deaths = HashMap::new();
         for kill in &self.kills {
@@ -197,19 +202,19 @@ impl History {
                 return Err(format!("returns before it is called: {call}"));
             }
             if deaths.get(&call.process).is_some_and(|&death| death < last) {
-                return Err(format!("done by a process that was gone: {call}"));
+                return Err(format!("called by a process that was gone: {call}"));
             }
             let acquires = matches!(call.attempt, Attempt::Acquire { .. });
             let makes = call.guard.filter(|_| acquires);
             if makes.is_some_and(|guard| !guards.insert((call.process, guard))) {
-                return Err(format!("the number of another guard: {call}"));
+                return Err(format!("a second guard with this number: {call}"));
             }
             let fits = call.returned.is_none_or(|returned| match returned.outcome {
                 Outcome::Held | Outcome::TimedOut | Outcome::Failed => acquires,
                 Outcome::Released | Outcome::NotLocked | Outcome::Refused => !acquires,
             });
             if !fits {
-                return Err(format!("an outcome of another kind of call: {call}"));
+                return Err(format!("an outcome that does not fit the call: {call}"));
             }
         }
         let mut order: Vec<&Call> = self.calls.iter().collect();

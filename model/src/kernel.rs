@@ -1,23 +1,23 @@
-//! The system's side of the protocol: `flock` on descriptors, with a queue for each file.
+//! The kernel's side of the protocol: `flock` on open files, with a queue for each file.
 //!
-//! The rules are told in [`protocol`](crate::protocol). An interrupted waiter leaves the queue. A
-//! closed descriptor is an unlocked one, and death closes everything.
+//! [`protocol`](crate::protocol) describes the rules. An interrupted waiter leaves the queue. A close
+//! unlocks the open file. A crash closes all open files of the process.
 
 use crate::spec::Mode;
-use crate::state::{Bug, Descriptor, Place, Process, State, Thread};
+use crate::state::{Bug, OpenFile, Pc, Process, State, Thread};
 
 impl Process {
-    /// Every descriptor that it has open.
-    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
-        let Self { ledger, threads, lost, .. } = self;
-        let in_hand = threads.iter().filter_map(|thread| thread.descriptor.as_ref());
-        let kept = ledger.kept.iter().map(|kept| &kept.descriptor);
-        in_hand.chain(kept).chain(ledger.spares.iter()).chain(lost.iter())
+    /// Returns every open file of the process.
+    pub fn open_files(&self) -> impl Iterator<Item = &OpenFile> {
+        let Self { ledger, threads, leaked, .. } = self;
+        let in_hand = threads.iter().filter_map(|thread| thread.open_file.as_ref());
+        let unguarded = ledger.unguarded.iter().map(|unguarded| &unguarded.open_file);
+        in_hand.chain(unguarded).chain(ledger.idle.iter()).chain(leaked.iter())
     }
 }
 
 impl State {
-    /// Every thread that waits for the file.
+    /// Returns every thread that waits for the file.
     fn queue(&self, file: u8) -> impl Iterator<Item = &Thread> {
         let threads = self.processes.iter().flat_map(|process| process.threads.iter());
         threads.filter(move |thread| thread.waits_for(file))
@@ -30,114 +30,114 @@ impl State {
 
 impl Thread {
     fn waits_for(&self, file: u8) -> bool {
-        self.place == Place::Queued && self.descriptor.is_some_and(|it| it.file == file)
+        self.pc == Pc::Queued && self.open_file.is_some_and(|it| it.file == file)
     }
 }
 
-/// Which system it is.
+/// The variant of the kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernel {
-    /// Whether an attempt is granted past those who wait.
+    /// Whether an attempt may pass the waiters.
     pub(crate) barging: bool,
-    /// An error planted.
+    /// The seeded bug.
     pub(crate) bug: Option<Bug>,
 }
 
 impl Kernel {
-    /// Whether no holder is in the way of an attempt at this file.
+    /// Returns whether no holder conflicts with an attempt on this file.
     fn free(self, state: &State, file: u8, mode: Mode) -> bool {
-        let descriptors = state.processes.iter().flat_map(Process::descriptors);
-        !descriptors.filter(|it| it.file == file).filter_map(|it| it.lock).any(|lock| {
+        let open_files = state.processes.iter().flat_map(Process::open_files);
+        !open_files.filter(|it| it.file == file).filter_map(|it| it.lock).any(|lock| {
             let overlooked = self.bug == Some(Bug::IgnoresReaders) && lock == Mode::Shared;
             lock.conflicts(mode) && !overlooked
         })
     }
 
-    /// Whether an attempt that does not wait is granted.
+    /// Returns whether the kernel grants an attempt that is not queued.
     pub(crate) fn admits(self, state: &State, file: u8, mode: Mode) -> bool {
         self.free(state, file, mode)
             && (self.barging || !state.queue(file).any(|waiter| waiter.call.mode.conflicts(mode)))
     }
 
-    /// Whether a queued thread is granted the lock.
+    /// Returns whether the kernel grants the lock to a queued thread.
     pub(crate) fn wakes(self, state: &State, thread: &Thread) -> bool {
-        let Some(Descriptor { file, .. }) = thread.descriptor else { return false };
+        let Some(OpenFile { file, .. }) = thread.open_file else { return false };
         let mode = thread.call.mode;
         let in_the_way =
             |other: &Thread| other.ahead < thread.ahead && other.call.mode.conflicts(mode);
         thread.waits_for(file)
-            && !thread.ghost.asleep
+            && !thread.ghost.lost_wakeup
             && self.free(state, file, mode)
             && !state.queue(file).any(in_the_way)
     }
 }
 
 impl Kernel {
-    /// Closes the descriptor in a thread's hands.
+    /// Closes the open file of a thread.
     pub(crate) fn close(self, state: &mut State, (process, thread): (usize, usize)) {
-        let Some(own) = state.processes[process].threads[thread].descriptor.take() else { return };
-        if own.lock.is_some() && self.bug == Some(Bug::LosesWakeUp) {
-            overlook(state, own.file);
+        let Some(open) = state.processes[process].threads[thread].open_file.take() else { return };
+        if open.lock.is_some() && self.bug == Some(Bug::LosesWakeup) {
+            lose_wakeup(state, open.file);
         }
     }
 }
 
-/// Puts a thread at the end of the queue of the file that it has open.
+/// Puts a thread at the end of the queue of its open file.
 pub(crate) fn enqueue(state: &mut State, process: usize, thread: usize) {
-    let Some(Descriptor { file, .. }) = state.processes[process].threads[thread].descriptor else {
+    let Some(OpenFile { file, .. }) = state.processes[process].threads[thread].open_file else {
         return;
     };
     let length = state.queue(file).count();
     let thread = &mut state.processes[process].threads[thread];
-    thread.place = Place::Queued;
+    thread.pc = Pc::Queued;
     thread.ahead = u8::try_from(length).unwrap_or(u8::MAX);
 }
 
-/// Takes a thread out of its queue, and puts it at this place.
-pub(crate) fn dequeue(state: &mut State, process: usize, thread: usize, place: Place) {
+/// Takes a thread out of its queue and sets its program counter.
+pub(crate) fn dequeue(state: &mut State, process: usize, thread: usize, pc: Pc) {
     let leaving = &mut state.processes[process].threads[thread];
-    let Some(Descriptor { file, .. }) = leaving.descriptor else { return };
+    let Some(OpenFile { file, .. }) = leaving.open_file else { return };
     let ahead = std::mem::take(&mut leaving.ahead);
-    leaving.place = place;
+    leaving.pc = pc;
     for other in state.threads_mut().filter(|other| other.waits_for(file) && other.ahead > ahead) {
         other.ahead -= 1;
     }
 }
 
-/// What the checkers remember of a grant: who was overtaken by it.
+/// Updates the ghost variables at a grant: the path's file, and the waiters that were overtaken.
 pub(crate) fn note_grant(state: &mut State, process: usize, thread: usize, most: u8) {
     let named = state.names;
     let granted = &mut state.processes[process].threads[thread];
-    let (Some(Descriptor { file, .. }), mode) = (granted.descriptor, granted.call.mode) else {
+    let (Some(OpenFile { file, .. }), mode) = (granted.open_file, granted.call.mode) else {
         return;
     };
     granted.ghost.named = named == Some(file);
-    for other in state.threads_mut().filter(|it| it.ghost.watched && it.waits_for(file)) {
+    for other in state.threads_mut().filter(|it| it.ghost.tracked && it.waits_for(file)) {
         if other.call.mode.conflicts(mode) && other.ghost.overtaken < most {
             other.ghost.overtaken += 1;
         }
     }
 }
 
-/// An unlock that wakes those who wait for the file; only a faulty system needs to be told.
+/// Wakes the waiters of the file. Only a kernel that loses wake-ups needs this step.
 pub(crate) fn wake(state: &mut State, file: u8) {
     for other in state.threads_mut().filter(|other| other.waits_for(file)) {
-        other.ghost.asleep = false;
+        other.ghost.lost_wakeup = false;
     }
 }
 
-/// An end of a lock that a faulty system tells nobody of.
-pub(crate) fn overlook(state: &mut State, file: u8) {
+/// Ends a lock without a wake-up of the waiters, as a seeded bug does.
+pub(crate) fn lose_wakeup(state: &mut State, file: u8) {
     for other in state.threads_mut().filter(|other| other.waits_for(file)) {
-        other.ghost.asleep = true;
+        other.ghost.lost_wakeup = true;
     }
 }
 
-/// The process dies; another of its kind begins in its place.
+/// Crashes the process. A new process with the same threads replaces it.
 pub(crate) fn crash(state: &mut State, process: usize) {
     for thread in 0..state.processes[process].threads.len() {
-        if state.processes[process].threads[thread].place == Place::Queued {
-            dequeue(state, process, thread, Place::Idle);
+        if state.processes[process].threads[thread].pc == Pc::Queued {
+            dequeue(state, process, thread, Pc::Idle);
         }
     }
     let threads = state.processes[process].threads.iter().map(|_| Thread::default()).collect();

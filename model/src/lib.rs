@@ -1,18 +1,18 @@
 //! The formal model of Locket, an inter-process lock named by a file.
 //!
-//! | to learn | read |
+//! | question | module |
 //! |---|---|
-//! | what a correct lock does | [`spec`]: a state machine and one pure step function |
-//! | how the real one does it | [`protocol`]: system calls and ledger steps, over a model of `flock` |
-//! | why that is correct | [`explorer`]: every reachable state, with stories of what would go wrong |
-//! | whether a real run was correct | [`judge`](mod@judge): calls with times; [`search`]: the same, exact and slow |
+//! | What does a correct lock do? | [`spec`]: a state machine with one pure step function |
+//! | How does the real lock do it? | [`protocol`]: system calls and ledger steps over a model of `flock` |
+//! | Is the protocol correct? | [`explorer`]: a search of every reachable state, with counterexamples |
+//! | Was a real run correct? | [`judge`](mod@judge): a history of timed calls; [`search`]: the same, exact and slow |
 //!
-//! `README.md` says what is proved, to what bound, by which command, and what is not.
+//! `README.md` says what is model-checked, within which bounds, by which command, and what is not.
 //!
-//! The crate depends on nothing and never on the lock itself: an oracle that shares code with its
-//! subject cannot disagree with it. Tests import both, in three ways.
+//! The crate has no dependencies and never uses the lock: an oracle that shares code with its subject
+//! shares its bugs. Tests import both crates and use this one in three ways.
 //!
-//! **As the reference of a state-machine test** ([`World`] is pure, and cheap to clone):
+//! **As the reference of a state-machine test** ([`World`] is pure and cheap to clone):
 //!
 //! ```
 //! use locket_model::{Mode, Outcome, State, World};
@@ -27,22 +27,23 @@
 //! assert_eq!((outcome, world.state(process, path)), (Outcome::NotLocked, State::ReleasedError));
 //! ```
 //!
-//! **As the oracle beside a model system** (in loom tests: a step of the world at each linearization
-//! point, and the answer compared), with [`observations`](explorer::observations) of a
-//! [`Script`](protocol::Client::Script) for the set of all histories that there may be:
+//! **As the oracle beside a model system** (in loom tests: at each linearization point the world takes
+//! the same step, and the answers are compared).
+//! [`observable_traces`](explorer::observable_traces) of a [`Script`](protocol::Client::Script) returns
+//! the set of all possible histories:
 //!
 //! ```
 //! use locket_model::{Answer, Hold, Mode, Op, Stage, World};
 //!
 //! let mut oracle = World::default();
-//! oracle.apply(Op::Name { path: 0, file: Some(0) });
+//! oracle.apply(Op::SetFile { path: 0, file: Some(0) });
 //! let hold = |process| Hold {
 //!     process,
 //!     id: 1,
 //!     path: 0,
 //!     file: 0,
 //!     mode: Mode::Exclusive,
-//!     kept: true,
+//!     unguarded: true,
 //!     stage: Stage::Granted,
 //!     named: false,
 //! };
@@ -58,12 +59,12 @@
 //! use locket_model::{History, judge, timeline::explain};
 //!
 //! let history = History::parse(
-//!     "acquire 1 0 0 kept 7 exclusive forever 10 20 held\n\
-//!      release 1 0 0 kept 50 60 released\n\
+//!     "acquire 1 0 0 unguarded 7 exclusive forever 10 20 held\n\
+//!      release 1 0 0 unguarded 50 60 released\n\
 //!      acquire 2 0 0 guard=0 7 exclusive try 30 40 timed-out\n",
 //! )?;
 //! let verdict = judge(&history);
-//! assert!(verdict.faults.is_empty(), "{}", explain(&history, &verdict));
+//! assert!(verdict.anomalies.is_empty(), "{}", explain(&history, &verdict));
 //! assert_eq!((verdict.holds, verdict.timed_out), (1, 1));
 //! # Ok::<(), locket_model::ParseError>(())
 //! ```
@@ -86,4 +87,4 @@ pub mod verdict;
 pub use history::{Attempt, Call, History, Kill, ParseError, Return, Time, Wait};
 pub use judge::judge;
 pub use spec::{Answer, Hold, Mode, Op, Outcome, Stage, State, World};
-pub use verdict::{Fault, JudgeBug, Verdict};
+pub use verdict::{Anomaly, JudgeBug, Verdict};

@@ -1,10 +1,10 @@
-//! A short list kept in place: a state of the protocol is one flat, copyable value.
+//! A short list stored inline, so that a state of the protocol is one flat, copyable value.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 
-/// At most `N` items.
+/// A list of at most `N` items.
 #[derive(Clone, Copy)]
 pub struct List<T, const N: usize> {
     len: u8,
@@ -15,13 +15,13 @@ impl<T: Copy + Default, const N: usize> List<T, N> {
     /// Adds an item at the end.
     ///
     /// # Panics
-    /// If the list is full: the bounds of the model are then too small, and it must not go on.
+    /// Panics if the list is full. The bounds of the model are then too small for its world.
     pub fn push(&mut self, item: T) {
         self.items[usize::from(self.len)] = item;
         self.len += 1;
     }
 
-    /// Takes the first item out.
+    /// Removes the first item.
     pub fn pop_front(&mut self) -> Option<T> {
         let first = *self.first()?;
         self.items.copy_within(1.., 0);
@@ -29,7 +29,7 @@ impl<T: Copy + Default, const N: usize> List<T, N> {
         Some(first)
     }
 
-    /// Takes the last item out.
+    /// Removes the last item.
     pub fn pop(&mut self) -> Option<T> {
         let last = *self.last()?;
         self.len -= 1;
@@ -64,7 +64,7 @@ impl<T, const N: usize> DerefMut for List<T, N> {
     }
 }
 
-// What lies beyond the length is no part of the value.
+// Items beyond the length are not part of the value.
 
 impl<T: PartialEq, const N: usize> PartialEq for List<T, N> {
     fn eq(&self, other: &Self) -> bool {

@@ -1,63 +1,71 @@
-//! The protocol: how the real lock is made of system calls and of a ledger, each one atomic step.
+//! The protocol: how the real lock combines system calls and a ledger. Each system call and each
+//! section of the ledger is one atomic step.
 //!
 //! ```text
-//! call ───┬─ with a spare ─────────▶ Try
-//!         └─ without ─────▶ Open ──▶ Try
+//! call ───┬─ with an idle open file ───────────────────▶ Try
+//!         └─ without ─────▶ Open ──────────────────────▶ Try
 //!
-//! Try ────┬─ granted ──────────────────────────────▶ Check
-//!         ├─ contended ────────────────────────────▶ Look
-//!         └─ contended, at the deadline ───────────▶ CheckLate
-//! Block ──┬─ granted ──────────────────────────────▶ Check
-//!         └─▶ Queued ─┬─ granted ──────────────────▶ Check
-//!                     └─ interrupted at the deadline ▶ Try
+//! Try ────┬─ granted ──────────────────────────────────▶ Verify
+//!         ├─ contended ────────────────────────────────▶ VerifyBeforeWait
+//!         └─ contended, at the deadline ───────────────▶ VerifyAtDeadline
+//! Block ──┬─ granted ──────────────────────────────────▶ Verify
+//!         └─▶ Queued ─┬─ granted ──────────────────────▶ Verify
+//!                     └─ interrupted at the deadline ──▶ Try
 //!
-//! Check ──┬─ the path still names the file ────────▶ Record ─▶ held
-//!         └─ moved ───────▶ Reopen ────────────────▶ Open       within the same deadline
-//! Look ───┬─ the path still names the file ────────▶ Block
-//!         └─ moved ───────▶ Reopen ────────────────▶ Open       never to wait for it in vain
-//! CheckLate ┬─ the path still names the file ──────▶ Retire ─▶ (Close) ─▶ timed out
-//!           └─ moved ─────▶ Reopen ────────────────▶ Open       unlocks, if granted, and closes
+//! Verify ───────────┬─ the path names the file ────────▶ Record ─▶ held
+//!                   └─ replaced ─▶ Reopen ─────────────▶ Open
+//! VerifyBeforeWait ─┬─ the path names the file ────────▶ Block
+//!                   └─ replaced ─▶ Reopen ─────────────▶ Open
+//! VerifyAtDeadline ─┬─ the path names the file ────────▶ StoreIdle ─▶ (Close) ─▶ timed out
+//!                   └─ replaced ─▶ Reopen ─────────────▶ Open
 //!
-//! release ┬─ takes a hold out of the ledger ───────▶ Unlock
-//!         └─ finds none ───────────────────────────▶ not locked
-//! downgrade ─ in the ledger ───────────────────────▶ Convert
-//! Convert ┬─ done ─────────────────────────────────▶ held, shared
-//!         └─ refused, and undone in the ledger ────▶ held, exclusive
-//! Unlock ─┬─ done ────────▶ Retire ─▶ (Close) ─────▶ released
-//!         └─ refused ─────▶ Close ──▶ Refuse ──────▶ an error
+//! release ┬─ takes a hold out of the ledger ───────────▶ Unlock
+//!         └─ finds none ───────────────────────────────▶ not locked
+//! downgrade ─ in the ledger ───────────────────────────▶ Convert
+//! Convert ┬─ done ─────────────────────────────────────▶ held, shared
+//!         └─ refused, and undone in the ledger ────────▶ held, exclusive
+//! Unlock ─┬─ done ────────▶ StoreIdle ─▶ (Close) ──────▶ released
+//!         └─ refused ─────▶ Close ─────▶ RecordRefusal ▶ an error
 //! ```
 //!
-//! Beside these, at any moment: a process crashes, the path is unlinked or comes to name another
-//! file, the last handle of a process is dropped.
+//! `Reopen` closes the open file, which also unlocks it if it was locked. The deadline stays the same.
 //!
-//! # The system
+//! Three more events can happen at any moment: a process crashes, the path is unlinked or comes to
+//! name another file, a process drops its last handle.
 //!
-//! As Linux's `flock`: an attempt, blocking or not, is granted whenever no *holder* is in its way,
-//! whoever waits; it *barges*. Who is not granted queues, and is granted when no holder, and nobody
-//! ahead in the queue, is in its way. Between an unlock and the next grant there is time to barge in.
-//! An exclusive lock becomes shared in one step, as on local file systems (`flock_lock_inode` in
-//! fs/locks.c, Linux 6.1); flock(2) does not promise that, and elsewhere Locket refuses to downgrade.
+//! # The kernel
+//!
+//! The model follows Linux's `flock`. An attempt, blocking or not, is granted whenever no *holder*
+//! conflicts with it. Waiters do not matter: the attempt *barges*. A blocking attempt that is not
+//! granted queues. A queued attempt is granted when no holder, and no waiter ahead in the queue,
+//! conflicts with it. Between an unlock and the next grant another attempt can barge. An exclusive
+//! lock becomes shared in one step, as on local file systems (`flock_lock_inode` in fs/locks.c, Linux
+//! 6.1). flock(2) does not promise that; on other file systems Locket refuses to downgrade.
 //!
 //! # Fairness
 //!
-//! - Promised: a waiter can always still get in, by what the others have begun and by nothing else;
-//!   among those who wait, first come first served (as far as the system's queue is: Linux's lets a
-//!   waiter that was woken in vain queue again, and for that instant one may slip in before it).
-//! - Promised: if the path has not changed since its call, not even those who hold a file that the path
-//!   named before it are needed for that.
-//! - Not promised: that it *will* get in. A process that locks again at once may do so for ever
-//!   before the waiter that was woken runs; readers whose holds overlap may keep a writer out for
-//!   ever. The explorer shows both as endless stories.
-//! - Without barging nobody is overtaken by who came later. But then a try is refused although
-//!   nobody holds the lock, against law L2: a lock can have that law or that fairness, not both.
+//! - Promised: a waiter can always still get the lock, by steps that the other threads and the kernel
+//!   have begun and by no others. Waiters are served first come, first served, as far as the kernel's
+//!   queue is. (In Linux a waiter that was woken without a grant queues again; another waiter may
+//!   pass it in that instant.)
+//! - Promised: if the path has not changed since the call, those steps need no release by a holder of
+//!   a file that the path named before.
+//! - Not promised: that the waiter *will* get the lock. A process that re-acquires in a loop may do so
+//!   forever before the woken waiter runs. Readers with overlapping holds may exclude a writer forever.
+//!   The explorer shows both as lassos.
+//! - Without barging, no later thread overtakes a waiter. But a try then fails although no hold
+//!   exists, which law L2 forbids. A lock can have that law or that fairness, not both.
 //!
 //! # Left out
 //!
-//! `fork`; errors of `open` and `stat`; the moment for which a process that has taken the lock again
-//! and again stays away before its next acquisition (it delays a step, and changes none); programs
-//! that wait for the lock while they hold it themselves (they wait for ever, and that is their
-//! doing). A deadline passes when it is looked at, not before: that covers every order of deadline
-//! and grant.
+//! - `fork`, and errors of `open` and `stat`.
+//! - The delay by which a process that re-acquires in a loop yields to waiters. It delays a step and
+//!   changes no step.
+//! - Programs that wait for the lock while they hold it. They wait forever, which is an error of the
+//!   program.
+//!
+//! The thread finds out that its deadline has passed when it reads the clock. That covers every order
+//! of a deadline and a grant.
 
 mod acquire;
 mod faults;
@@ -70,81 +78,80 @@ use crate::state::{Acquire, Bug, Process, State, Thread};
 
 pub use self::step::{Action, Step};
 
-/// What a model is made of.
+/// A model: the clients, the bounds and the switches.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate switch")]
 pub struct Protocol {
-    /// How many processes, at most 4.
+    /// The number of processes, at most 4.
     pub processes: usize,
-    /// How many threads each of them has, at most 3.
+    /// The number of threads of each process, at most 3.
     pub threads: usize,
-    /// What threads do.
+    /// The calls of the threads.
     pub client: Client,
     /// Whether exclusive guards are downgraded.
     pub downgrades: bool,
-    /// How many idle descriptors a ledger keeps, at most 3.
-    pub spares: usize,
-    /// Whether handles are dropped, so that a process may have none.
+    /// The number of idle open files that a ledger stores, at most 3.
+    pub max_idle: usize,
+    /// Whether a process may drop all its handles.
     pub drops_handles: bool,
-    /// Whether an attempt is granted past those who wait, as `flock` does it. Without, the protocol
-    /// is no refinement: a try is then refused although nobody holds the lock (law L2).
+    /// Whether an attempt may pass the waiters, as with `flock`. Without barging the protocol does not
+    /// refine the specification: a try fails although no hold exists (law L2).
     pub barging: bool,
-    /// How many crashes there may be.
+    /// The number of crashes.
     pub crashes: u8,
-    /// How often the path may come to name another file, or none.
+    /// The number of changes of the path: unlinked, or naming another file.
     pub renames: u8,
-    /// How often the system may refuse to unlock, or to convert.
+    /// The number of unlocks or downgrades that the kernel refuses.
     pub refusals: u8,
-    /// One thread is marked, for the liveness checkers, and up to so many grants to others while it
-    /// is queued are counted.
-    pub watch: Option<u8>,
-    /// Whether every step is compared with the specification, beside the invariants.
+    /// If set, one thread is tracked for the liveness checks. Grants to other threads while it is
+    /// queued are counted up to this number.
+    pub track: Option<u8>,
+    /// Whether every step is compared with the specification, in addition to the invariants.
     pub refinement: bool,
-    /// Whether states that differ only in names are taken for one.
+    /// Whether states that differ only in the names of processes and threads count as one.
     pub symmetry: bool,
-    /// An error planted.
+    /// The seeded bug.
     pub bug: Option<Bug>,
 }
 
-/// What threads do.
+/// The calls of the threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// Each thread for ever calls any of these, and then ends what it got; if `stray`, it also calls
-    /// `release` without having acquired.
+    /// Each thread makes any of these calls and ends the hold, forever.
     Any {
         /// The calls to choose from.
         calls: Vec<Acquire>,
-        /// Whether it also releases what it did not acquire.
-        stray: bool,
+        /// Whether a thread also calls `release` without a hold of its own.
+        releases_unheld: bool,
     },
-    /// Each thread makes these calls once, by process and thread.
+    /// Each thread makes these calls once. Indexed by process, then by thread.
     Script(Vec<Vec<Vec<Call>>>),
 }
 
 /// One call of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// `lock`, `try_lock`, `acquire`, `try_acquire`.
+    /// One of `lock`, `try_lock`, `acquire`, `try_acquire`.
     Acquire(Acquire),
-    /// Ends the thread's guard if it has one, and calls `release` otherwise.
+    /// Ends the thread's guard if there is one; calls `release` otherwise.
     Release,
 }
 
 impl Default for Protocol {
-    /// Two processes of one thread that lock and unlock for ever; nothing goes wrong.
+    /// Returns two processes of one thread each that lock and unlock forever, without faults.
     fn default() -> Self {
         Self {
             processes: 2,
             threads: 1,
-            client: Client::Any { calls: vec![Acquire::default()], stray: false },
+            client: Client::Any { calls: vec![Acquire::default()], releases_unheld: false },
             downgrades: false,
-            spares: 1,
+            max_idle: 1,
             drops_handles: false,
             barging: true,
             crashes: 0,
             renames: 0,
             refusals: 0,
-            watch: None,
+            track: None,
             refinement: true,
             symmetry: true,
             bug: None,
@@ -153,8 +160,8 @@ impl Default for Protocol {
 }
 
 impl Protocol {
-    /// Everybody outside, no file, no handle.
-    pub(crate) fn first_state(&self) -> State {
+    /// Returns the initial state: every thread is idle, there is no file and no handle.
+    pub(crate) fn initial_state(&self) -> State {
         let process = Process {
             threads: (0..self.threads).map(|_| Thread::default()).collect(),
             ..Process::default()
@@ -166,11 +173,11 @@ impl Protocol {
             processes: (0..self.processes).map(|_| process).collect(),
             ..State::default()
         };
-        state.processes[0].threads[0].ghost.watched = self.watch.is_some();
+        state.processes[0].threads[0].ghost.tracked = self.track.is_some();
         state
     }
 
-    /// Every step that is possible, and the state after it.
+    /// Returns every possible step, with the state after it.
     pub(crate) fn next_states(&self, state: &State) -> Vec<(Step, State)> {
         let mut steps = Steps::new(self, state);
         for process in 0..state.processes.len() {

@@ -1,9 +1,10 @@
-//! The slow, certain way to judge a history: look for one order of all its steps that the
-//! specification allows (after Wing and Gong).
+//! The exact and slow judge: a search for a linearization that the specification allows (Wing and
+//! Gong, "Testing and Verifying Concurrent Objects", 1993).
 //!
-//! Each call is one or two steps of the [`World`], each within the bounds of its call; a step may
-//! come next if no other's time has run out. Exponential, for a dozen calls at most: it is what the
-//! [judge](crate::judge()) is checked against. Every hold must have a known file.
+//! Each call is one or two steps of the [`World`], each within the interval of its call. A step may
+//! come next if no other pending step must come before it. The search is exponential and meant for a
+//! dozen calls. The tests check the [judge](crate::judge()) against it. Every hold must have a known
+//! file.
 
 use std::cmp::max;
 use std::collections::{HashMap, HashSet};
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use crate::history::{Attempt, Call, History, Time, Wait};
 use crate::spec::{Answer, Hold, HoldId, Op, Outcome, Path, Process, Stage, World};
 
-/// Whether some order of the steps makes this the history of a correct lock.
+/// Returns whether some order of the steps makes this the history of a correct lock.
 #[must_use]
 pub fn is_linearizable(history: &History) -> bool {
     let mut guards = HashMap::new();
@@ -20,28 +21,31 @@ pub fn is_linearizable(history: &History) -> bool {
             guards.insert((call.process, call.path, guard), at as HoldId);
         }
     }
-    let mut todo: Vec<Todo> = history.calls.iter().map(|call| Todo::of(call, &guards)).collect();
+    let mut plans: Vec<Plan> = history.calls.iter().map(|call| Plan::of(call, &guards)).collect();
     for kill in &history.kills {
-        let plan = vec![Step::Crash(kill.process)];
-        // Whoever calls or returns is alive, whatever steps that call has left.
+        let steps = vec![Step::Crash(kill.process)];
+        // A process that calls or returns is alive, even if that call has steps left.
         let calls = history.calls.iter().filter(|call| call.process == kill.process);
         let seen = calls.map(|call| call.returned.map_or(call.called, |end| end.at));
         let from = seen.fold(kill.after, max);
-        todo.push(Todo { plan, from, to: kill.before, optional: false });
+        plans.push(Plan { steps, from, to: kill.before, optional: false });
     }
-    let start =
-        Place { done: vec![0; todo.len()], taken: vec![None; todo.len()], world: World::default() };
-    let mut searching = Search { history, todo, seen: HashSet::new() };
+    let start = Config {
+        done: vec![0; plans.len()],
+        taken: vec![None; plans.len()],
+        world: World::default(),
+    };
+    let mut searching = Search { history, plans, seen: HashSet::new() };
     searching.completes(&start)
 }
 
-/// One step of a call, as the outcome of the call wants it.
+/// One step of a call, with the answer that the call's outcome requires.
 #[derive(Clone, Copy)]
 enum Step {
     Granted,
     Refused,
     Recorded,
-    /// By `release`, or by the guard whose hold this is.
+    /// Taken by `release`, or by the guard with this hold.
     Taken {
         guard: Option<HoldId>,
     },
@@ -51,23 +55,23 @@ enum Step {
     Never,
 }
 
-/// The acquisition of each guard; its place in the history is the number of its hold in the world.
+/// Maps each guard to its hold. The number of a hold is the index of its acquisition in the history.
 type Guards = HashMap<(Process, Path, HoldId), HoldId>;
 
-/// The steps of one call, in order, and when they may happen.
-struct Todo {
-    plan: Vec<Step>,
+/// The steps of one call in order, and the interval in which they happen.
+struct Plan {
+    steps: Vec<Step>,
     from: Time,
     to: Time,
-    /// The call's end was not seen: it may have stopped before any of these steps.
+    /// The call has no end: it may have stopped before any of these steps.
     optional: bool,
 }
 
-impl Todo {
+impl Plan {
     fn of(call: &Call, guards: &Guards) -> Self {
         let mut from = call.called;
         let outcome = call.returned.map(|end| end.outcome);
-        let plan = match (call.attempt, outcome) {
+        let steps = match (call.attempt, outcome) {
             (_, Some(Outcome::Failed)) => vec![],
             (Attempt::Acquire { wait, .. }, Some(Outcome::TimedOut)) => {
                 if let Wait::Until(deadline) = wait {
@@ -87,63 +91,64 @@ impl Todo {
             }
         };
         let to = call.returned.map_or(Time::MAX, |end| end.at);
-        Self { plan, from, to, optional: outcome.is_none() }
+        Self { steps, from, to, optional: outcome.is_none() }
     }
 }
 
-/// How far the search has come.
+/// A configuration of the search: the steps done so far and the world after them.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct Config {
     done: Vec<usize>,
-    taken: Vec<Option<HoldId>>, // by each release that has yet to unlock it
+    taken: Vec<Option<HoldId>>, // by each release that has not unlocked its hold yet
     world: World,
 }
 
 struct Search<'a> {
     history: &'a History,
-    todo: Vec<Todo>, // of every call, then of every kill
-    seen: HashSet<Place>,
+    plans: Vec<Plan>, // the calls, then the kills
+    seen: HashSet<Config>,
 }
 
 impl Search<'_> {
-    fn completes(&mut self, place: &Place) -> bool {
-        let left = |at: &usize| place.done[*at] < self.todo[*at].plan.len();
-        let due = |at: &usize| left(at) && !self.todo[*at].optional;
-        // The earliest time at which the time of some step that must still happen runs out.
-        let Some(limit) = (0..self.todo.len()).filter(due).map(|at| self.todo[at].to).min() else {
+    fn completes(&mut self, config: &Config) -> bool {
+        let left = |at: &usize| config.done[*at] < self.plans[*at].steps.len();
+        let due = |at: &usize| left(at) && !self.plans[*at].optional;
+        // The earliest end of the interval of a step that must still happen.
+        let Some(limit) = (0..self.plans.len()).filter(due).map(|at| self.plans[at].to).min()
+        else {
             return true;
         };
-        if !self.seen.insert(place.clone()) {
+        if !self.seen.insert(config.clone()) {
             return false;
         }
-        let started = (0..self.todo.len()).filter(|&at| place.done[at] > 0);
-        let now = started.map(|at| self.todo[at].from).max().unwrap_or(0);
-        let next: Vec<usize> = (0..self.todo.len())
-            .filter(|at| left(at) && max(now, self.todo[*at].from) <= limit)
-            .filter(|&at| self.todo[at].to >= now)
+        let started = (0..self.plans.len()).filter(|&at| config.done[at] > 0);
+        let now = started.map(|at| self.plans[at].from).max().unwrap_or(0);
+        let next: Vec<usize> = (0..self.plans.len())
+            .filter(|at| left(at) && max(now, self.plans[*at].from) <= limit)
+            .filter(|&at| self.plans[at].to >= now)
             .collect();
         next.into_iter()
-            .any(|at| self.advance(place, at).is_some_and(|place| self.completes(&place)))
+            .any(|at| self.advance(config, at).is_some_and(|config| self.completes(&config)))
     }
 
-    /// The next step of one call, if the world allows it here.
-    fn advance(&self, place: &Place, at: usize) -> Option<Place> {
-        let mut next = place.clone();
+    /// Takes the next step of one call, if the world allows it here.
+    fn advance(&self, config: &Config, at: usize) -> Option<Config> {
+        let mut next = config.clone();
         next.done[at] += 1;
-        let step = self.todo[at].plan[place.done[at]];
+        let step = self.plans[at].steps[config.done[at]];
         let call = self.history.calls.get(at);
         let world = &mut next.world;
         let fits = match (step, call) {
             (Step::Crash(process), _) => {
                 world.apply(Op::Crash { process });
-                self.may_die(process, place)
+                self.may_die(process, config)
             }
-            (_, Some(call)) if self.is_dead(call.process, place) => false,
+            (_, Some(call)) if self.is_dead(call.process, config) => false,
             (Step::Granted, Some(call)) => lock(world, call, at as HoldId) == Answer::Granted,
-            (Step::Refused, Some(call)) => meets(world, call),
+            (Step::Refused, Some(call)) => is_refused(world, call),
             (Step::Recorded, Some(&Call { process, .. })) => {
                 let id = at as HoldId;
-                world.apply(Op::Record { process, id }) == Answer::Ended(Outcome::Held)
+                world.apply(Op::Record { process, id }) == Answer::Returned(Outcome::Held)
             }
             (Step::Taken { guard }, Some(&Call { process, path, .. })) => {
                 let take =
@@ -153,7 +158,7 @@ impl Search<'_> {
                 true
             }
             (Step::NothingTaken, Some(&Call { process, path, .. })) => {
-                world.apply(Op::Take { process, path }) == Answer::Ended(Outcome::NotLocked)
+                world.apply(Op::Take { process, path }) == Answer::Returned(Outcome::NotLocked)
             }
             (Step::Unlocked, Some(&Call { process, .. })) => {
                 let id = next.taken[at].take()?;
@@ -164,36 +169,41 @@ impl Search<'_> {
         fits.then_some(next)
     }
 
-    fn is_dead(&self, process: Process, place: &Place) -> bool {
-        let is_its_crash = |step: &Step| matches!(*step, Step::Crash(who) if who == process);
+    fn is_dead(&self, process: Process, config: &Config) -> bool {
+        let is_its_crash =
+            |step: &Step| matches!(*step, Step::Crash(crashed) if crashed == process);
         let crashed =
-            |(todo, &done): (&Todo, &usize)| done > 0 && todo.plan.iter().any(is_its_crash);
-        self.todo.iter().zip(&place.done).any(crashed)
+            |(plans, &done): (&Plan, &usize)| done > 0 && plans.steps.iter().any(is_its_crash);
+        self.plans.iter().zip(&config.done).any(crashed)
     }
 
-    /// A process that is to do more cannot die yet.
-    fn may_die(&self, process: Process, place: &Place) -> bool {
-        let calls = self.history.calls.iter().zip(&self.todo).zip(&place.done);
+    /// Returns whether the process has no required steps left; otherwise it cannot die yet.
+    fn may_die(&self, process: Process, config: &Config) -> bool {
+        let calls = self.history.calls.iter().zip(&self.plans).zip(&config.done);
         calls
             .filter(|((call, _), _)| call.process == process)
-            .all(|((_, todo), &done)| todo.optional || done == todo.plan.len())
+            .all(|((_, plans), &done)| plans.optional || done == plans.steps.len())
     }
 }
 
-/// The decision on one attempt. The search knows nothing of what a path named, so it named this.
+/// Decides one attempt. A history does not say which file a path names, so the path is set to the
+/// file of the attempt first.
 fn lock(world: &mut World, call: &Call, id: HoldId) -> Answer {
     let Attempt::Acquire { file, mode, .. } = call.attempt else {
-        return Answer::Wrong("a release locks nothing");
+        return Answer::NotEnabled("a release locks nothing");
     };
     let (process, path) = (call.process, call.path);
-    let (file, kept) = (file.unwrap_or_default(), call.guard.is_none());
-    world.apply(Op::Name { path, file: Some(file) });
+    let (file, unguarded) = (file.unwrap_or_default(), call.guard.is_none());
+    world.apply(Op::SetFile { path, file: Some(file) });
     let stage = Stage::Granted;
-    world.apply(Op::Lock { hold: Hold { process, id, path, file, mode, kept, stage, named: true } })
+    world.apply(Op::Lock {
+        hold: Hold { process, id, path, file, mode, unguarded, stage, named: true },
+    })
 }
 
-/// Whether an attempt that timed out is refused here: by any file, if its own is unknown.
-fn meets(world: &World, call: &Call) -> bool {
+/// Returns whether an attempt that timed out is refused here. If its file is unknown, a conflicting
+/// hold of any file refuses it.
+fn is_refused(world: &World, call: &Call) -> bool {
     match call.attempt {
         Attempt::Acquire { file: None, mode, .. } => {
             world.holds().iter().any(|hold| hold.mode.conflicts(mode))

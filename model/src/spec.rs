@@ -1,51 +1,55 @@
 //! The specification: what a correct lock does, as one pure step function.
 //!
+//! One path in one process has a [`State`]:
+//!
 //! ```text
 //!            acquire                      release
 //! Unlocked ───────────▶ Held exclusive ───────────▶ Unlocked
 //!    │                  or shared (n)
-//!    │ release            ▲   │ release: the system refuses to unlock
+//!    │ release            ▲   │ release: the kernel refuses to unlock
 //!    │            acquire │   ▼
 //!    └───────────────▶ ReleasedError ── release ──▶ ReleasedError
 //! ```
 //!
-//! That is one path in one process ([`State`]). The [`World`] is all processes and files, and there
-//! a call is two steps, because what a program knows (its *ledger*) and the system's lock never
-//! change in the same instant:
+//! The [`World`] is the state of all processes and files. In the world a call is two steps, because
+//! the process's record of its holds (its *ledger*) and the kernel's lock cannot change in the same
+//! instant:
 //!
 //! ```text
 //!      Lock      Record                      Take      Unlock
 //!   ────┬──────────┬──────── the ledger ──────┬──────────┬────▶ time
 //!       │ Granted  │        Recorded          │  Taken   │          Stage
-//!       └──────────┴── the system's lock ─────┴──────────┘          others are kept out
+//!       └──────────┴── the kernel's lock ─────┴──────────┘          excludes other holds
 //! ```
 //!
-//! A guard's downgrade is two steps more, in the same order as a release: `Lower` in the ledger, then
-//! `Convert` in the system. In between (stage `Lowered`) the ledger says shared, which the system's
-//! exclusive lock covers. There is no upgrade: a system that refuses one has taken the shared lock away
-//! by then (flock(2)), and what the ledger says would not be held.
+//! The downgrade of a guard is two more steps, in the same order as a release: `Lower` changes the
+//! ledger, then `Convert` changes the kernel's lock. In between (stage `Lowered`) the ledger records
+//! a shared hold, and the kernel's exclusive lock covers it. There is no upgrade: a kernel that
+//! refuses an upgrade may have removed the shared lock before (flock(2)), and the ledger would then
+//! record a hold that does not exist.
 //!
-//! Hence the law that everything rests on: what the ledger says is held, the system holds. Hence
-//! also what is *not* promised: a release that lost to another (`NotLocked`) may return before that
-//! other one has let the next waiter in. With one step for a call no real lock would fit the model.
+//! The main law follows from the order of these steps: every hold in the ledger is a lock in the
+//! kernel. One thing is *not* promised. A release that lost to another release (`NotLocked`) may
+//! return before the other release has unlocked the file. A model with one step for each call would
+//! fit no real lock.
 
-mod words;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::words::{Answer, File, Hold, HoldId, Mode, Op, Outcome, Path, Process, Stage, State};
+pub use self::types::{Answer, File, Hold, HoldId, Mode, Op, Outcome, Path, Process, Stage, State};
 
-/// All processes, paths and files.
+/// The state of all processes, paths and files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct World {
-    pub(crate) holds: Vec<Hold>, // oldest in the ledger first
+    pub(crate) holds: Vec<Hold>, // those in a ledger: oldest first
     pub(crate) names: BTreeMap<Path, File>,
     pub(crate) handles: BTreeSet<(Process, Path)>,
     pub(crate) released_error: BTreeSet<(Process, Path)>,
 }
 
 impl World {
-    /// The step function.
+    /// Returns the world after a step, and the answer.
     #[must_use]
     pub fn step(&self, op: Op) -> (Self, Answer) {
         let mut next = self.clone();
@@ -53,61 +57,43 @@ impl World {
         (next, answer)
     }
 
-    /// [`World::step`] in place.
+    /// Applies [`World::step`] in place.
     pub fn apply(&mut self, op: Op) -> Answer {
         match op {
-            Op::Lock { hold } => {
-                if self
-                    .holds
-                    .iter()
-                    .any(|other| (other.process, other.id) == (hold.process, hold.id))
-                {
-                    return Answer::Wrong("locks for a hold that it has already");
-                }
-                if self
-                    .holds
-                    .iter()
-                    .any(|other| other.file == hold.file && other.mode.conflicts(hold.mode))
-                {
-                    return Answer::Contended;
-                }
-                let named = self.names.get(&hold.path) == Some(&hold.file);
-                self.holds.push(Hold { stage: Stage::Granted, named, ..hold });
-                Answer::Granted
-            }
+            Op::Lock { hold } => self.lock(hold),
             Op::Record { process, id } => match self.find(process, id, Stage::Granted) {
-                None => Answer::Wrong("records a hold that the system has not granted"),
+                None => Answer::NotEnabled("records a hold that the kernel has not granted"),
                 Some(at) if !self.holds[at].named => {
-                    Answer::Wrong("records a hold on a file that the path does not name")
+                    Answer::NotEnabled("records a hold on a file that the path does not name")
                 }
                 Some(at) => {
                     let hold = self.holds.remove(at);
                     self.holds.push(Hold { stage: Stage::Recorded, ..hold });
                     self.released_error.remove(&(process, hold.path));
-                    Answer::Ended(Outcome::Held)
+                    Answer::Returned(Outcome::Held)
                 }
             },
             Op::Take { process, path } => {
-                let Some(at) = self.held(process, path).find(|&at| self.holds[at].kept) else {
+                let Some(at) = self.held(process, path).find(|&at| self.holds[at].unguarded) else {
                     self.mark_error(process, path);
-                    return Answer::Ended(Outcome::NotLocked);
+                    return Answer::Returned(Outcome::NotLocked);
                 };
                 self.holds[at].stage = Stage::Taken;
                 Answer::Taken(self.holds[at].id)
             }
             Op::TakeGuard { process, id } => match self.find(process, id, Stage::Recorded) {
-                Some(at) if !self.holds[at].kept => {
+                Some(at) if !self.holds[at].unguarded => {
                     self.holds[at].stage = Stage::Taken;
                     Answer::Taken(id)
                 }
-                _ => Answer::Wrong("ends a guard that has no hold"),
+                _ => Answer::NotEnabled("ends a guard that has no hold"),
             },
             Op::Lower { process, id } => match self.find(process, id, Stage::Recorded) {
-                Some(at) if !self.holds[at].kept && self.holds[at].mode == Mode::Exclusive => {
+                Some(at) if !self.holds[at].unguarded && self.holds[at].mode == Mode::Exclusive => {
                     self.holds[at].stage = Stage::Lowered;
                     Answer::Done
                 }
-                _ => Answer::Wrong("downgrades what is no exclusive guard"),
+                _ => Answer::NotEnabled("downgrades a hold that is not an exclusive guard"),
             },
             Op::Convert { process, id } => self.end_downgrade(process, id, Mode::Shared),
             Op::Restore { process, id } => self.end_downgrade(process, id, Mode::Exclusive),
@@ -116,16 +102,18 @@ impl World {
                     .find(process, id, Stage::Granted)
                     .or_else(|| self.find(process, id, Stage::Taken));
                 let Some(at) = found else {
-                    return Answer::Wrong("unlocks what is in the ledger, or not its own");
+                    return Answer::NotEnabled(
+                        "unlocks a hold that is in the ledger or does not exist",
+                    );
                 };
                 self.holds.remove(at);
                 Answer::Done
             }
             Op::Refuse { process, path } => {
                 self.mark_error(process, path);
-                Answer::Ended(Outcome::Refused)
+                Answer::Returned(Outcome::Refused)
             }
-            Op::Name { path, file } => {
+            Op::SetFile { path, file } => {
                 match file {
                     Some(file) => self.names.insert(path, file),
                     None => self.names.remove(&path),
@@ -157,7 +145,7 @@ impl World {
         }
     }
 
-    /// What a process's ledger says of a path.
+    /// Returns the state that a process's ledger records for a path.
     #[must_use]
     pub fn state(&self, process: Process, path: Path) -> State {
         let mut modes = self.held(process, path).map(|at| self.holds[at].mode_in_ledger());
@@ -173,21 +161,21 @@ impl World {
         }
     }
 
-    /// Every hold, those in the ledger oldest first.
+    /// Returns all holds. Those in a ledger are ordered by age, oldest first.
     #[must_use]
     pub fn holds(&self) -> &[Hold] {
         &self.holds
     }
 
-    /// The file that the path names.
+    /// Returns the file that the path names.
     #[must_use]
     pub fn named(&self, path: Path) -> Option<File> {
         self.names.get(&path).copied()
     }
 
-    /// A whole acquisition with nothing in between: [`Outcome::Held`], or [`Outcome::TimedOut`] if
-    /// somebody holds the file. A path that names no file is given a new one first, as an open that
-    /// creates would. `id` must be new in its process.
+    /// Performs a whole acquisition with no step in between. Returns [`Outcome::Held`], or
+    /// [`Outcome::TimedOut`] if a conflicting hold of the file exists. A path that names no file gets a
+    /// new file first, as with `O_CREAT`. `id` must be new in its process.
     #[must_use]
     pub fn acquire(
         &self,
@@ -195,18 +183,18 @@ impl World {
         path: Path,
         id: HoldId,
         mode: Mode,
-        kept: bool,
+        unguarded: bool,
     ) -> (Self, Outcome) {
         let mut next = self.clone();
         next.apply(Op::FirstHandle { process, path });
         let file = self.named(path).unwrap_or_else(|| {
             let used = self.names.values().copied().chain(self.holds.iter().map(|hold| hold.file));
             let file = used.max().map_or(0, |newest| newest + 1);
-            next.apply(Op::Name { path, file: Some(file) });
+            next.apply(Op::SetFile { path, file: Some(file) });
             file
         });
         let hold =
-            Hold { process, id, path, file, mode, kept, stage: Stage::Granted, named: false };
+            Hold { process, id, path, file, mode, unguarded, stage: Stage::Granted, named: false };
         if next.apply(Op::Lock { hold }) == Answer::Contended {
             return (next, Outcome::TimedOut);
         }
@@ -214,7 +202,7 @@ impl World {
         (next, Outcome::Held)
     }
 
-    /// A whole `release` of a path with nothing in between; `refused` if the system is to refuse
+    /// Performs a whole `release` of a path with no step in between. If `refused`, the kernel refuses
     /// to unlock.
     #[must_use]
     pub fn release(&self, process: Process, path: Path, refused: bool) -> (Self, Outcome) {
@@ -225,7 +213,8 @@ impl World {
         (next, outcome)
     }
 
-    /// The whole release of a guard with nothing in between; `None` if there is no such guard.
+    /// Performs the whole release of a guard with no step in between. Returns `None` if there is no
+    /// such guard.
     #[must_use]
     pub fn release_guard(
         &self,
@@ -240,8 +229,8 @@ impl World {
         Some((next, outcome))
     }
 
-    /// The whole downgrade of a guard with nothing in between; `refused` if the system is to refuse it.
-    /// `None` if there is no such guard, or it is shared.
+    /// Performs the whole downgrade of a guard with no step in between. If `refused`, the kernel
+    /// refuses it. Returns `None` if there is no such guard, or if it is shared.
     #[must_use]
     pub fn downgrade(&self, process: Process, id: HoldId, refused: bool) -> Option<Self> {
         let (mut next, answer) = self.step(Op::Lower { process, id });
@@ -251,21 +240,22 @@ impl World {
         (answer == Answer::Done).then_some(next)
     }
 
-    /// Whether two worlds are the same but for the numbers of their holds.
+    /// Returns whether two worlds are equal up to the numbers of their holds.
     #[must_use]
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub fn is_equivalent(&self, other: &Self) -> bool {
         self.shape() == other.shape()
             && self.names == other.names
             && self.handles == other.handles
             && self.released_error == other.released_error
     }
 
-    /// The holds without their numbers. Only the order of kept holds in one ledger means anything.
+    /// Returns the holds without their numbers. Order matters only among the unguarded holds of one
+    /// ledger.
     fn shape(&self) -> Vec<(Hold, usize)> {
         let mut rank = 0;
         let mut shape: Vec<(Hold, usize)> = Vec::with_capacity(self.holds.len());
         for &hold in &self.holds {
-            let ordered = hold.kept && hold.stage == Stage::Recorded;
+            let ordered = hold.unguarded && hold.stage == Stage::Recorded;
             rank += usize::from(ordered);
             shape.push((Hold { id: 0, ..hold }, if ordered { rank } else { 0 }));
         }
@@ -274,6 +264,20 @@ impl World {
             *rank = if *rank > 0 { at + 1 } else { 0 };
         }
         shape
+    }
+
+    fn lock(&mut self, hold: Hold) -> Answer {
+        let is_same = |other: &Hold| (other.process, other.id) == (hold.process, hold.id);
+        if self.holds.iter().any(is_same) {
+            return Answer::NotEnabled("locks for a hold that exists already");
+        }
+        let conflicts = |other: &Hold| other.file == hold.file && other.mode.conflicts(hold.mode);
+        if self.holds.iter().any(conflicts) {
+            return Answer::Contended;
+        }
+        let named = self.names.get(&hold.path) == Some(&hold.file);
+        self.holds.push(Hold { stage: Stage::Granted, named, ..hold });
+        Answer::Granted
     }
 
     fn free(&mut self, process: Process, path: Path, taken: Answer, refused: bool) -> Outcome {
@@ -288,12 +292,12 @@ impl World {
 
     fn end_downgrade(&mut self, process: Process, id: HoldId, mode: Mode) -> Answer {
         let Some(at) = self.find(process, id, Stage::Lowered) else {
-            return Answer::Wrong("converts a lock that the ledger calls exclusive");
+            return Answer::NotEnabled("converts a lock that the ledger records as exclusive");
         };
         (self.holds[at].stage, self.holds[at].mode) = (Stage::Recorded, mode);
         match mode {
             Mode::Shared => Answer::Done,
-            Mode::Exclusive => Answer::Ended(Outcome::Failed),
+            Mode::Exclusive => Answer::Returned(Outcome::Failed),
         }
     }
 
@@ -311,7 +315,7 @@ impl World {
         (0..self.holds.len()).filter(move |&at| of_path(&self.holds[at]))
     }
 
-    /// Released-error is a state of nothing held, and it goes with the last handle.
+    /// Sets released-error. That state requires that nothing is held and that a handle exists.
     fn mark_error(&mut self, process: Process, path: Path) {
         if self.held(process, path).next().is_none() && self.handles.contains(&(process, path)) {
             self.released_error.insert((process, path));

@@ -1,149 +1,168 @@
-//! One instant of the protocol: processes, their ledgers and threads, and the system's files.
+//! A state of the protocol: the processes, their ledgers and threads, and the kernel's files.
 //!
-//! A descriptor is a value, kept by whoever has it; the system's lock table *is* the set of all
-//! descriptors. Nothing refers to anything by number, so two states that differ only in which
-//! process or thread is which become equal by sorting.
+//! An [`OpenFile`] is a value. The thread or the ledger that owns it stores it. The kernel's lock
+//! table is the set of all open files. No part of a state refers to another part by an index. Two
+//! states that differ only in the names of processes and threads therefore become equal by sorting.
+//!
+//! # Program counters
+//!
+//! A step of [`protocol`](crate::protocol) moves a thread from one [`Pc`] to another. The table leaves
+//! out the two program counters of seeded bugs:
+//!
+//! | program counter | open file | its kernel lock | hold in the ledger |
+//! |---|---|---|---|
+//! | `Idle`, `Open` | no | | no |
+//! | `Try`, `VerifyBeforeWait`, `Block`, `Queued`, `VerifyAtDeadline` | yes | no | no |
+//! | `Verify`, `Record` | yes | yes | no |
+//! | `Reopen` | yes | if the file was replaced after the grant | no |
+//! | `HoldsGuard` | yes | yes | yes |
+//! | `Convert` | yes | still exclusive | yes, as shared |
+//! | `HoldsUnguarded` | in the ledger | yes | yes, until a `release` ends it |
+//! | `Unlock` | yes | yes | no |
+//! | `StoreIdle` | yes | no | no |
+//! | `Close` | yes | only if the kernel refused the unlock | no |
+//! | `RecordRefusal` | no | | no |
 
 use crate::list::List;
 use crate::spec::{Mode, Outcome};
 
-/// An open file description, as far as the system knows it.
+/// An open file description, as the kernel sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Descriptor {
-    /// The file that it has open; the first is 0.
+pub struct OpenFile {
+    /// The open file's number; the first file is 0.
     pub file: u8,
-    /// The lock that it has.
+    /// The mode of the lock on it, if it is locked.
     pub lock: Option<Mode>,
 }
 
-/// How long an acquisition goes on.
+/// How long an acquisition waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Patience {
-    /// One attempt.
-    Once,
-    /// Until its deadline, which may pass at any moment.
-    Deadline,
-    /// For ever.
+pub enum Wait {
+    /// One attempt, no wait.
+    Try,
+    /// Until its deadline. The deadline may pass at any moment.
+    Timed,
+    /// Without limit.
     #[default]
-    Endless,
+    Forever,
 }
 
 /// A call that acquires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Acquire {
-    /// How the hold is to share the file.
+    /// The mode of the hold.
     pub mode: Mode,
-    /// `acquire`, which any `release` may end; otherwise `lock`, which makes a guard.
-    pub kept: bool,
-    /// How long it waits.
-    pub patience: Patience,
+    /// True for `acquire`: any `release` may end the hold. False for `lock`, which makes a guard.
+    pub unguarded: bool,
+    /// How long the call waits.
+    pub wait: Wait,
 }
 
-/// Where a thread is: what it does next.
+/// The program counter of a thread (`pc` in PlusCal): its next step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// Outside.
+pub enum Pc {
+    /// The thread is outside every call and has no hold of its own.
     #[default]
     Idle,
     /// Opens the path.
     Open,
-    /// Tries without blocking.
+    /// Tries to lock without blocking.
     Try,
-    /// Was refused; looks whether it would wait for the file that the path names.
-    Look,
-    /// Blocks in the system.
+    /// The try failed. Verifies that the path names the open file before it waits for that file.
+    VerifyBeforeWait,
+    /// Calls the blocking lock.
     Block,
-    /// Is in the system's queue.
+    /// Waits in the kernel's queue.
     Queued,
-    /// Was granted the lock; looks whether the path still names its file.
-    Check,
-    /// Enters the hold in the ledger.
+    /// The lock is granted. Verifies that the path still names the open file.
+    Verify,
+    /// Records the hold in the ledger.
     Record,
-    /// Was refused at the deadline; looks whether the path still names that file.
-    CheckLate,
-    /// Closes a descriptor that the path does not name any more, and begins again.
+    /// The last try failed at the deadline. Verifies that the path still names the open file.
+    VerifyAtDeadline,
+    /// Closes an open file that the path no longer names, then opens the path again.
     Reopen,
-    /// Has a guard.
-    Guarding,
-    /// Downgrades its guard: the ledger says so already, and the system is to be told.
+    /// Owns a guard.
+    HoldsGuard,
+    /// Downgrades its guard: the ledger records it as shared, the kernel's lock is still exclusive.
     Convert,
-    /// Made a kept hold, and will call `release`.
-    Owing,
-    /// Only with [`Bug::PeeksBeforeTaking`]: has seen which hold to release.
+    /// Has made an unguarded hold. Its next call is `release`.
+    HoldsUnguarded,
+    /// Only with [`Bug::PeeksBeforeTaking`]: has read which hold to release.
     Peeked,
     /// Unlocks.
     Unlock,
     /// Only with [`Bug::UnlocksBeforeTaking`]: takes its hold out of the ledger.
-    TakeLate,
-    /// Gives its descriptor back to the ledger, and returns this.
-    Retire(Outcome),
-    /// Closes its descriptor, and returns this.
+    TakeAfterUnlock,
+    /// Stores its open file as idle in the ledger, then returns this outcome.
+    StoreIdle(Outcome),
+    /// Closes its open file, then returns this outcome.
     Close(Outcome),
-    /// Tells the ledger that the system refused to unlock.
-    Refuse,
+    /// Records in the ledger that the kernel refused to unlock.
+    RecordRefusal,
 }
 
 /// One thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thread {
-    /// What it does next.
-    pub place: Place,
-    /// The call it is in, or that made its guard.
+    /// Its next step.
+    pub pc: Pc,
+    /// The call in progress, or the call that made its guard.
     pub call: Acquire,
-    /// The descriptor in its hands.
-    pub descriptor: Option<Descriptor>,
-    /// How many wait ahead of it for the same file, while it is queued.
+    /// The open file that the thread owns.
+    pub open_file: Option<OpenFile>,
+    /// While the thread is queued: the number of threads ahead of it in the queue of that file.
     pub ahead: u8,
-    /// It has seen that its deadline has passed.
-    pub overdue: bool,
-    /// How many of its program's calls it has begun.
+    /// The thread has seen that its deadline has passed.
+    pub saw_deadline: bool,
+    /// The number of its script's calls that it has begun.
     pub begun: u8,
-    /// What the checkers remember about it; the protocol never looks here.
+    /// Ghost variables. The laws read them; the protocol does not.
     pub ghost: Ghost,
 }
 
-/// What a thread went through.
+/// The ghost variables of a thread: its history, for the laws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a memory of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate ghost variable")]
 pub struct Ghost {
-    /// Its deadline has passed.
-    pub late: bool,
-    /// It was refused at or after its deadline, by the file it has open.
+    /// The deadline of the call has passed.
+    pub deadline_passed: bool,
+    /// A try of the open file failed at or after the deadline.
     pub refused: bool,
-    /// The path named its file at some moment since the grant.
+    /// The path named the open file at some moment since the grant.
     pub named: bool,
-    /// Of the marked thread: the path has not changed since it called.
-    pub undisturbed: bool,
-    /// The thread on which the liveness checkers look; at most one.
-    pub watched: bool,
-    /// How often others were granted a lock that is in its way, while it was queued.
+    /// Of the tracked thread: the path has not changed since the call.
+    pub path_unchanged: bool,
+    /// The liveness checks track this thread. At most one thread is tracked.
+    pub tracked: bool,
+    /// The number of conflicting grants to other threads while this thread was queued.
     pub overtaken: u8,
-    /// Only with [`Bug::LosesWakeUp`]: it will not notice that the lock is free.
-    pub asleep: bool,
-    /// Only with [`Bug::TrustsSpare`]: its descriptor was a spare.
-    pub spare: bool,
+    /// Only with [`Bug::LosesWakeup`]: the thread does not notice that the lock is free.
+    pub lost_wakeup: bool,
+    /// Only with [`Bug::TrustsIdle`]: the open file was an idle one of the ledger.
+    pub reused: bool,
 }
 
-/// A kept hold in the ledger.
+/// An unguarded hold in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Kept {
-    /// What the ledger believes.
+pub struct Unguarded {
+    /// The mode that the ledger records.
     pub mode: Mode,
-    /// What the system knows.
-    pub descriptor: Descriptor,
+    /// The open file that carries the kernel's lock.
+    pub open_file: OpenFile,
 }
 
-/// What a process holds by the path, as it knows it.
+/// The holds of one path in one process, as the process records them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ledger {
-    /// How many exclusive holds.
+    /// The number of exclusive holds.
     pub exclusive: u8,
-    /// How many shared holds.
+    /// The number of shared holds.
     pub shared: u8,
-    /// The kept ones among them, oldest first.
-    pub kept: List<Kept, 3>,
-    /// Idle descriptors, for the next acquisition.
-    pub spares: List<Descriptor, 3>,
+    /// The unguarded holds among them, oldest first.
+    pub unguarded: List<Unguarded, 3>,
+    /// Idle open files, for the next acquisition.
+    pub idle: List<OpenFile, 3>,
     /// The last release was an error, and nothing is held.
     pub released_error: bool,
 }
@@ -151,73 +170,74 @@ pub struct Ledger {
 /// One process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process {
-    /// Whether it has a handle of the path.
+    /// Whether the process has a handle of the path.
     pub handle: bool,
-    /// What it knows.
+    /// The holds that the process records.
     pub ledger: Ledger,
-    /// Its threads.
+    /// The threads.
     pub threads: List<Thread, 3>,
-    /// Descriptors that nobody has any more, and nobody closed.
-    pub lost: List<Descriptor, 3>,
-    /// Ghost: kept holds made, less those that a release said it ended.
-    pub credit: i8,
+    /// Open files without an owner. No step closes them.
+    pub leaked: List<OpenFile, 3>,
+    /// Ghost variable: the number of unguarded holds made, minus the number of releases that
+    /// reported success.
+    pub balance: i8,
 }
 
-/// Everything.
+/// One state of the whole system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
     /// The file that the path names.
     pub names: Option<u8>,
-    /// How many files there have been.
+    /// The number of files created so far.
     pub files: u8,
-    /// How many crashes may still come.
+    /// The number of crashes that may still happen.
     pub crashes: u8,
-    /// How often the path may still come to name another file, or none.
+    /// The number of changes of the path that may still happen.
     pub renames: u8,
-    /// How often the system may still refuse to unlock.
+    /// The number of unlocks or downgrades that the kernel may still refuse.
     pub refusals: u8,
     /// The processes.
     pub processes: List<Process, 4>,
 }
 
-/// An error that can be planted in the protocol, the ledger or the system, to show that a checker
-/// would notice.
+/// A bug that can be seeded in the protocol, the ledger or the kernel. A test checks for each that a
+/// law catches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// The system wakes nobody when a lock ends by closing or dying.
-    LosesWakeUp,
-    /// The system lets an exclusive attempt in beside shared holds.
+    /// The kernel wakes no waiter when a close or a crash ends a lock.
+    LosesWakeup,
+    /// The kernel grants an exclusive lock beside shared holds.
     IgnoresReaders,
-    /// A release looks which hold to end in one step and takes it in another.
+    /// A release reads which hold to end in one step and takes it in another step.
     PeeksBeforeTaking,
     /// A guard is unlocked before it is taken out of the ledger.
     UnlocksBeforeTaking,
-    /// `release` without a kept hold ends the hold of somebody's guard.
-    StealsGuards,
-    /// No look at the path after the grant.
-    SkipsCheck,
-    /// No look at the path if the descriptor was a spare.
-    TrustsSpare,
-    /// No look at the path before it blocks.
-    SleepsWithoutLooking,
-    /// Returns at the deadline without a last attempt.
+    /// `release` without an unguarded hold ends the hold of a guard.
+    ReleasesGuards,
+    /// The path is not verified after the grant.
+    SkipsVerify,
+    /// The path is not verified if the open file was an idle one.
+    TrustsIdle,
+    /// The path is not verified before the wait.
+    WaitsWithoutVerifying,
+    /// The call returns at the deadline without a last attempt.
     NoLastAttempt,
-    /// A new deadline for each file it waits for.
+    /// The call starts a new deadline for each file that it waits for.
     DeadlinePerFile,
-    /// Keeps a descriptor as a spare though the system refused to unlock it.
-    SwallowsRefusal,
-    /// Counts shared holds as exclusive ones.
+    /// The ledger stores an open file as idle although the kernel refused to unlock it.
+    ReusesAfterRefusedUnlock,
+    /// The ledger counts shared holds as exclusive ones.
     CountsSharedAsExclusive,
-    /// Forgets to close the descriptor of an acquisition that timed out.
+    /// The open file of an acquisition that timed out is not closed.
     LeaksOnTimeout,
-    /// Forgets to close the descriptor of a file that the path does not name any more.
+    /// The open file of a file that the path no longer names is not closed.
     LeaksOnReopen,
-    /// Drops the kept holds with the last handle.
-    DropsKept,
-    /// A release that finds nothing sets released-error though a guard is alive.
+    /// The last handle drops the unguarded holds.
+    DropsUnguarded,
+    /// A release that finds nothing sets released-error although a guard exists.
     ErrorWhileHeld,
-    /// A downgrade tells the system first, and the ledger after it.
+    /// A downgrade converts the kernel's lock before it changes the ledger.
     ConvertsBeforeLowering,
-    /// A downgrade unlocks, and then locks anew.
+    /// A downgrade unlocks, then locks again.
     ConvertsByUnlocking,
 }

@@ -1,20 +1,20 @@
-//! The protocol as a [`System`]: its steps, with the laws that must hold of them.
+//! The protocol as a [`System`]: its steps and its laws.
 
-use crate::explorer::{Broken, System};
+use crate::explorer::{BrokenLaw, System};
 use crate::laws;
 use crate::protocol::{Action, Client, Protocol, Step};
 use crate::spec::Outcome;
-use crate::state::{Patience, Place, Process, State, Thread};
+use crate::state::{Pc, Process, State, Thread, Wait};
 
 impl System for Protocol {
     type State = State;
     type Step = Step;
 
-    fn start(&self) -> State {
-        self.first_state()
+    fn initial(&self) -> State {
+        self.initial_state()
     }
 
-    fn steps(&self, state: &State) -> Vec<(Step, State)> {
+    fn successors(&self, state: &State) -> Vec<(Step, State)> {
         self.next_states(state)
     }
 
@@ -28,50 +28,47 @@ impl System for Protocol {
         state
     }
 
-    fn check(&self, state: &State) -> Result<(), Broken> {
+    fn check(&self, state: &State) -> Result<(), BrokenLaw> {
         laws::check(self, state)
     }
 
-    fn check_step(&self, from: &State, step: &Step, to: &State) -> Result<(), Broken> {
+    fn check_step(&self, from: &State, step: &Step, to: &State) -> Result<(), BrokenLaw> {
         laws::check_step(self, from, step, to)
     }
 }
 
 impl Protocol {
-    /// The marked thread wants the lock, and has not seen its deadline pass.
+    /// Returns whether the tracked thread waits for the lock and has not seen its deadline pass.
     #[must_use]
     pub fn waits(state: &State) -> bool {
-        let wants = |it: &Thread| match it.place {
-            Place::Open
-            | Place::Try
-            | Place::Look
-            | Place::Block
-            | Place::Queued
-            | Place::Reopen => !it.overdue,
-            Place::Check | Place::Record => true,
+        let wants = |it: &Thread| match it.pc {
+            Pc::Open | Pc::Try | Pc::VerifyBeforeWait | Pc::Block | Pc::Queued | Pc::Reopen => {
+                !it.saw_deadline
+            }
+            Pc::Verify | Pc::Record => true,
             _ => false,
         };
-        Self::watched(state).is_some_and(|it| it.call.patience != Patience::Once && wants(it))
+        Self::tracked(state).is_some_and(|it| it.call.wait != Wait::Try && wants(it))
     }
 
-    /// [`waits`](Self::waits), and the path has been the same since the marked thread called.
+    /// Returns whether [`waits`](Self::waits) holds and the path has not changed since the call.
     #[must_use]
-    pub fn waits_undisturbed(state: &State) -> bool {
-        Self::waits(state) && Self::watched(state).is_some_and(|it| it.ghost.undisturbed)
+    pub fn waits_with_path_unchanged(state: &State) -> bool {
+        Self::waits(state) && Self::tracked(state).is_some_and(|it| it.ghost.path_unchanged)
     }
 
-    /// The marked thread has got a hold.
+    /// Returns whether the tracked thread has a hold.
     #[must_use]
-    pub fn has_arrived(state: &State) -> bool {
+    pub fn has_hold(state: &State) -> bool {
         let holds =
-            |it: &Thread| matches!(it.place, Place::Guarding | Place::Convert | Place::Owing);
-        Self::watched(state).is_some_and(holds)
+            |it: &Thread| matches!(it.pc, Pc::HoldsGuard | Pc::Convert | Pc::HoldsUnguarded);
+        Self::tracked(state).is_some_and(holds)
     }
 
-    /// A step that everybody may be relied on to take: no new call, no crash, no change of the path,
-    /// no passing of a deadline.
+    /// Returns whether the step continues a call or ends a hold. Excluded are a new call, a deadline, a
+    /// refused unlock or downgrade, a dropped handle, a crash and a change of the path.
     #[must_use]
-    pub fn is_expected(_: &State, step: &Step) -> bool {
+    pub fn is_continuation(_: &State, step: &Step) -> bool {
         !matches!(
             step.action,
             Action::Calls(..)
@@ -85,42 +82,40 @@ impl Protocol {
         )
     }
 
-    /// [`is_expected`](Self::is_expected), and not the end of a hold of a file that the path does not
-    /// name: whoever holds that may do so for ever.
+    /// Returns whether [`is_continuation`](Self::is_continuation) holds and the step does not end a hold of a file that
+    /// the path no longer names. Such a hold may last forever.
     #[must_use]
-    pub fn is_expected_at_the_path(from: &State, step: &Step) -> bool {
+    pub fn is_continuation_on_current_file(from: &State, step: &Step) -> bool {
         let Process { ledger, threads, .. } = &from.processes[step.process];
         let ended = match step.action {
-            Action::TakesGuard => threads[step.thread].descriptor,
-            Action::Takes => ledger.kept.first().map(|kept| kept.descriptor),
+            Action::TakesGuard => threads[step.thread].open_file,
+            Action::Takes => ledger.unguarded.first().map(|unguarded| unguarded.open_file),
             _ => None,
         };
-        Self::is_expected(from, step) && ended.is_none_or(|own| Some(own.file) == from.names)
+        Self::is_continuation(from, step) && ended.is_none_or(|open| Some(open.file) == from.names)
     }
 
-    /// What the call returns, if this step ends one.
+    /// Returns the outcome of the call that this step ends, if it ends one.
     #[must_use]
     pub fn outcome(from: &State, step: &Step) -> Option<Outcome> {
-        let place = from.processes[step.process].threads[step.thread].place;
-        match (step.action, place) {
-            (Action::Holds(_), _) => Some(Outcome::Held),
+        let pc = from.processes[step.process].threads[step.thread].pc;
+        match (step.action, pc) {
+            (Action::Records(_), _) => Some(Outcome::Held),
             (Action::FindsNothing, _) => Some(Outcome::NotLocked),
-            (Action::TellsRefusal, _) => Some(Outcome::Refused),
+            (Action::RecordsRefusal, _) => Some(Outcome::Refused),
             (Action::ConvertRefused, _) => Some(Outcome::Failed),
-            (Action::Returns(outcome), _) | (Action::Spares, Place::Retire(outcome)) => {
+            (Action::Returns(outcome), _) | (Action::KeepsIdle, Pc::StoreIdle(outcome)) => {
                 Some(outcome)
             }
-            (Action::Closes(_), Place::Close(outcome)) if outcome != Outcome::Refused => {
-                Some(outcome)
-            }
+            (Action::Closes(_), Pc::Close(outcome)) if outcome != Outcome::Refused => Some(outcome),
             _ => None,
         }
     }
 
-    /// The marked thread.
+    /// Returns the tracked thread.
     #[must_use]
-    pub fn watched(state: &State) -> Option<&Thread> {
+    pub fn tracked(state: &State) -> Option<&Thread> {
         let mut threads = state.processes.iter().flat_map(|process| process.threads.iter());
-        threads.find(|it| it.ghost.watched)
+        threads.find(|it| it.ghost.tracked)
     }
 }

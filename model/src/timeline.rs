@@ -1,68 +1,68 @@
-//! A fault as a picture that a person can read: who was where, when.
+//! A timeline of an anomaly: the calls and holds around it, as text or as SVG.
 
 use std::cmp::{max, min};
 use std::fmt::Write as _;
 
-use crate::bounds::{Seen, Span, seen_holds};
+use crate::bounds::{Interval, ObservedHold, observed_holds};
 use crate::history::{Attempt, Call, History, Time};
 use crate::spec::Mode;
-use crate::verdict::{Fault, Verdict};
+use crate::verdict::{Anomaly, Verdict};
 
-/// Columns of the drawing.
+/// The number of columns of the drawing.
 const WIDTH: usize = 64;
-/// Rows beside those of the fault itself.
+/// The largest number of rows for calls that are not part of the anomaly.
 const NEIGHBOURS: usize = 8;
 
-/// The whole verdict in words, with the first faults drawn.
+/// Returns the verdict as text, with the first anomalies drawn.
 #[must_use]
 pub fn explain(history: &History, verdict: &Verdict) -> String {
-    let Verdict { faults, holds, shared, timed_out, released, kills, longest_wait } = verdict;
+    let Verdict { anomalies, holds, shared, timed_out, released, kills, longest_wait } = verdict;
     let mut text = format!(
-        "{} calls: {holds} holds ({shared} shared), {timed_out} time-outs, {released} releases; \
-         {kills} kills; longest wait {longest_wait} ns; {} faults\n",
+        "{} calls: {holds} holds ({shared} shared), {timed_out} timeouts, {released} releases; \
+         {kills} kills; longest wait {longest_wait} ns; {} anomalies\n",
         history.calls.len(),
-        faults.len(),
+        anomalies.len(),
     );
-    for fault in faults.iter().take(3) {
+    for anomaly in anomalies.iter().take(3) {
         text.push('\n');
-        text.push_str(&draw(history, fault));
+        text.push_str(&draw(history, anomaly));
     }
     text
 }
 
-/// One fault as text.
+/// Returns one anomaly as text.
 #[must_use]
-pub fn draw(history: &History, fault: &Fault) -> String {
-    let rows = rows(history, fault);
+pub fn draw(history: &History, anomaly: &Anomaly) -> String {
+    let rows = rows(history, anomaly);
     let (start, end) = bounds(&rows);
     let names = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    let mut text = format!("{}: {}\n", fault.law(), tell(history, fault));
+    let mut text = format!("{}: {}\n", anomaly.law(), describe(history, anomaly));
     let mut line = |mark: char, name: &str, bar: &str, note: &str| {
         let _ = writeln!(text, "{}", format!("{mark} {name:names$} {bar} {note}").trim_end());
     };
     line(' ', "ns", &format!("{start:<half$}{end:>half$}", half = WIDTH / 2), "");
     for row in &rows {
         let bar: String = (0..WIDTH).map(|column| row.at(column, start, end)).collect();
-        line(if row.guilty { '>' } else { ' ' }, &row.name, &bar, &row.call);
+        line(if row.involved { '>' } else { ' ' }, &row.name, &bar, &row.call);
     }
-    text.push_str("  █ surely held   ░ possibly held   ─ called, held nothing\n");
+    text.push_str("  █ definitely held   ░ possibly held   ─ called, held nothing\n");
     text
 }
 
-/// One fault as an SVG picture.
+/// Returns one anomaly as SVG.
 #[must_use]
-pub fn draw_svg(history: &History, fault: &Fault) -> String {
-    let rows = rows(history, fault);
+pub fn draw_svg(history: &History, anomaly: &Anomaly) -> String {
+    let rows = rows(history, anomaly);
     let (start, end) = bounds(&rows);
     let height = 24 * rows.len() + 40;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"960\" height=\"{height}\" \
          font-family=\"monospace\" font-size=\"12\">\n<text x=\"8\" y=\"18\">{}: {}</text>\n",
-        fault.law(),
-        tell(history, fault),
+        anomaly.law(),
+        describe(history, anomaly),
     );
     for (row, y) in rows.iter().zip((32..).step_by(24)) {
-        let weight = if row.guilty { "bold" } else { "normal" };
+        let weight = if row.involved { "bold" } else { "normal" };
         let _ = writeln!(
             svg,
             "<text x=\"8\" y=\"{}\" font-weight=\"{weight}\">{}<title>{}</title></text>",
@@ -70,14 +70,14 @@ pub fn draw_svg(history: &History, fault: &Fault) -> String {
             row.name,
             row.call,
         );
-        for (span, colour) in
-            [(row.called, "#ddd"), (row.possible, "#f3c27a"), (row.sure, "#c0392b")]
+        for (interval, colour) in
+            [(row.called, "#ddd"), (row.possible, "#f3c27a"), (row.definite, "#c0392b")]
         {
-            let Some(span) = span else { continue };
+            let Some(interval) = interval else { continue };
             let x = |time: Time| {
                 300 + u128::from(time.clamp(start, end) - start) * 640 / u128::from(end - start)
             };
-            let (from, to) = (x(span.from), max(x(span.to), x(span.from) + 2));
+            let (from, to) = (x(interval.from), max(x(interval.to), x(interval.from) + 2));
             let _ = writeln!(
                 svg,
                 "<rect x=\"{from}\" y=\"{y}\" width=\"{}\" height=\"18\" fill=\"{colour}\"/>",
@@ -92,10 +92,10 @@ pub fn draw_svg(history: &History, fault: &Fault) -> String {
 struct Row {
     name: String,
     call: String,
-    guilty: bool,
-    called: Option<Span>,
-    possible: Option<Span>,
-    sure: Option<Span>,
+    involved: bool,
+    called: Option<Interval>,
+    possible: Option<Interval>,
+    definite: Option<Interval>,
 }
 
 impl Row {
@@ -105,40 +105,42 @@ impl Row {
             start.saturating_add(Time::try_from(part).unwrap_or(Time::MAX))
         };
         let (from, to) = (time(column), max(time(column + 1), time(column) + 1));
-        let covers =
-            |span: Option<Span>| span.is_some_and(|span| span.from < to && span.to >= from);
+        let covers = |interval: Option<Interval>| {
+            interval.is_some_and(|interval| interval.from < to && interval.to >= from)
+        };
         match self {
-            row if covers(row.sure) => '█',
+            row if covers(row.definite) => '█',
             row if covers(row.possible) => '░',
             row if covers(row.called) => '─',
             _ => ' ',
         }
     }
 
-    /// What is known of it: a hold that never ends must not stretch the picture.
-    fn extent(&self) -> Span {
-        let mut extent = Span { from: Time::MAX, to: 0 };
-        for span in [self.called, self.possible, self.sure].into_iter().flatten() {
-            extent.from = min(extent.from, span.from);
-            extent.to = max(extent.to, if span.to == Time::MAX { span.from } else { span.to });
+    /// Returns the extent of the row. A hold without an end does not stretch the drawing.
+    fn extent(&self) -> Interval {
+        let mut extent = Interval { from: Time::MAX, to: 0 };
+        for interval in [self.called, self.possible, self.definite].into_iter().flatten() {
+            extent.from = min(extent.from, interval.from);
+            extent.to =
+                max(extent.to, if interval.to == Time::MAX { interval.from } else { interval.to });
         }
         extent
     }
 }
 
 fn bounds(rows: &[Row]) -> (Time, Time) {
-    let guilty = || rows.iter().filter(|row| row.guilty).map(Row::extent);
-    let start = guilty().map(|extent| extent.from).min().unwrap_or(0);
-    let end = guilty().map(|extent| extent.to).max().unwrap_or(0);
+    let involved = || rows.iter().filter(|row| row.involved).map(Row::extent);
+    let start = involved().map(|extent| extent.from).min().unwrap_or(0);
+    let end = involved().map(|extent| extent.to).max().unwrap_or(0);
     let margin = (end - min(start, end)) / 8 + 1;
     (start.saturating_sub(margin), max(start, end).saturating_add(margin))
 }
 
-/// The calls of the fault, then those around it on the same file or path, by time.
-fn rows(history: &History, fault: &Fault) -> Vec<Row> {
-    let holds = seen_holds(history, None, &mut Vec::new());
-    let calls = fault.calls();
-    let accused: Vec<&Call> = calls.iter().map(|&at| &history.calls[at]).collect();
+/// Returns the rows of the calls of the anomaly and of the nearest calls on the same file or path.
+fn rows(history: &History, anomaly: &Anomaly) -> Vec<Row> {
+    let holds = observed_holds(history, None, &mut Vec::new());
+    let calls = anomaly.calls();
+    let involved_calls: Vec<&Call> = calls.iter().map(|&at| &history.calls[at]).collect();
     let mut rows: Vec<Row> = calls.iter().map(|&at| row(history, &holds, at, true)).collect();
     let (start, end) = bounds(&rows);
     let near = |at: &usize| {
@@ -146,7 +148,7 @@ fn rows(history: &History, fault: &Fault) -> Vec<Row> {
         let same = |other: &&Call| {
             other.path == call.path || file(other).is_some_and(|it| file(call) == Some(it))
         };
-        !calls.contains(at) && call.attempt != Attempt::Release && accused.iter().any(same)
+        !calls.contains(at) && call.attempt != Attempt::Release && involved_calls.iter().any(same)
     };
     let mut others: Vec<Row> = (0..history.calls.len())
         .filter(near)
@@ -161,7 +163,7 @@ fn rows(history: &History, fault: &Fault) -> Vec<Row> {
     rows
 }
 
-fn row(history: &History, holds: &[Seen], at: usize, guilty: bool) -> Row {
+fn row(history: &History, holds: &[ObservedHold], at: usize, involved: bool) -> Row {
     let call = &history.calls[at];
     let hold = holds.iter().find(|hold| hold.acquire == at);
     let to = call.returned.map_or(Time::MAX, |end| end.at);
@@ -173,10 +175,10 @@ fn row(history: &History, holds: &[Seen], at: usize, guilty: bool) -> Row {
     Row {
         name: format!("process {} thread {} {what}", call.process, call.thread),
         call: call.to_string(),
-        guilty,
-        called: Some(Span { from: call.called, to }),
+        involved,
+        called: Some(Interval { from: call.called, to }),
         possible: hold.and_then(|hold| hold.possible),
-        sure: hold.filter(|hold| hold.is_sure()).map(|hold| hold.sure),
+        definite: hold.filter(|hold| hold.is_definite()).map(|hold| hold.definite),
     }
 }
 
@@ -187,27 +189,30 @@ fn file(call: &Call) -> Option<u64> {
     }
 }
 
-fn tell(history: &History, fault: &Fault) -> String {
-    let who = |at: usize| {
+fn describe(history: &History, anomaly: &Anomaly) -> String {
+    let caller = |at: usize| {
         let Call { process, thread, .. } = history.calls[at];
         format!("process {process} thread {thread}")
     };
-    match *fault {
-        Fault::Overlap { first, second, from, to } => {
-            format!("{} and {} both held it from {from} to {to}", who(first), who(second))
+    match *anomaly {
+        Anomaly::Overlap { first, second, from, to } => {
+            format!("{} and {} both held it from {from} to {to}", caller(first), caller(second))
         }
-        Fault::NobodyThere { call, from, to } => {
-            format!("{} timed out, but from {from} to {to} nobody can have held it", who(call))
+        Anomaly::NoConflictingHold { call, from, to } => {
+            format!(
+                "{} timed out, but no conflicting hold is possible from {from} to {to}",
+                caller(call)
+            )
         }
-        Fault::Early { call } => format!("{} timed out before its deadline", who(call)),
-        Fault::EndedTwice { first, second } => {
-            format!("{} and {} both released one hold", who(first), who(second))
+        Anomaly::EarlyTimeout { call } => format!("{} timed out before its deadline", caller(call)),
+        Anomaly::DoubleRelease { first, second } => {
+            format!("{} and {} released the same hold", caller(first), caller(second))
         }
-        Fault::NothingToEnd { call } => {
-            format!("{} released a hold that was not there", who(call))
+        Anomaly::ReleaseWithoutHold { call } => {
+            format!("{} released a hold that did not exist", caller(call))
         }
-        Fault::HeldAllAlong { call } => {
-            format!("{} was told \"not locked\" though it was held all along", who(call))
+        Anomaly::FalseNotLocked { call } => {
+            format!("{} returned \"not locked\" during a definite hold", caller(call))
         }
     }
 }

@@ -1,115 +1,116 @@
-//! What the judge of histories can say.
+//! The verdict of the judge of histories.
 
 use crate::history::Time;
 
-/// Why a history is not that of a correct lock. Calls are given by their place in the history.
+/// An anomaly: evidence that a correct lock cannot have this history. Calls are indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// L1: two conflicting holds of one file, both sure in this time.
+pub enum Anomaly {
+    /// L1: two conflicting holds of one file, both definite in this interval.
     Overlap {
-        /// The acquisition of the one.
+        /// The acquisition of the first hold.
         first: usize,
-        /// The acquisition of the other.
+        /// The acquisition of the second hold.
         second: usize,
-        /// From when both held.
+        /// The begin of the overlap.
         from: Time,
-        /// Until when both held.
+        /// The end of the overlap.
         to: Time,
     },
-    /// L2, L3: a try or a timed call timed out, and nobody can have held the lock in this time.
-    NobodyThere {
+    /// L2, L3: a call timed out, and no conflicting hold is possible in this interval.
+    NoConflictingHold {
         /// The call that timed out.
         call: usize,
-        /// From when its last attempt may have been made.
+        /// The earliest time of its last attempt.
         from: Time,
-        /// Until when.
+        /// The latest time of its last attempt.
         to: Time,
     },
-    /// L3: a call timed out before its deadline, or without having one.
-    Early {
+    /// L3: a call timed out before its deadline, or without a deadline.
+    EarlyTimeout {
         /// The call.
         call: usize,
     },
     /// L5: two releases ended one hold.
-    EndedTwice {
-        /// The release that was called first.
+    DoubleRelease {
+        /// The first release.
         first: usize,
-        /// The other.
+        /// The second release.
         second: usize,
     },
-    /// L5: a release ended a hold that was not there.
-    NothingToEnd {
+    /// L5: a release ended a hold that did not exist.
+    ReleaseWithoutHold {
         /// The release.
         call: usize,
     },
-    /// L5: a release said "not locked" while a kept hold was sure all along.
-    HeldAllAlong {
+    /// L5: a release returned "not locked" while an unguarded hold was definite during the whole call.
+    FalseNotLocked {
         /// The release.
         call: usize,
     },
 }
 
-impl Fault {
-    /// The law of the design that is broken.
+impl Anomaly {
+    /// Returns the law that is broken, as the design names it.
     #[must_use]
     pub const fn law(&self) -> &'static str {
         match self {
             Self::Overlap { .. } => "L1 Exclusion",
-            Self::NobodyThere { .. } => "L2 Try, L3 Deadline",
-            Self::Early { .. } => "L3 Deadline",
-            Self::EndedTwice { .. } | Self::NothingToEnd { .. } | Self::HeldAllAlong { .. } => {
-                "L5 Release once"
-            }
+            Self::NoConflictingHold { .. } => "L2 Try, L3 Deadline",
+            Self::EarlyTimeout { .. } => "L3 Deadline",
+            Self::DoubleRelease { .. }
+            | Self::ReleaseWithoutHold { .. }
+            | Self::FalseNotLocked { .. } => "L5 Release once",
         }
     }
 
-    /// The calls that prove it.
+    /// Returns the calls that are evidence of the anomaly.
     #[must_use]
     pub fn calls(&self) -> Vec<usize> {
         match *self {
-            Self::Overlap { first, second, .. } | Self::EndedTwice { first, second } => {
+            Self::Overlap { first, second, .. } | Self::DoubleRelease { first, second } => {
                 vec![first, second]
             }
-            Self::NobodyThere { call, .. }
-            | Self::Early { call }
-            | Self::NothingToEnd { call }
-            | Self::HeldAllAlong { call } => vec![call],
+            Self::NoConflictingHold { call, .. }
+            | Self::EarlyTimeout { call }
+            | Self::ReleaseWithoutHold { call }
+            | Self::FalseNotLocked { call } => vec![call],
         }
     }
 }
 
-/// What the judge says, and how much it saw: an acquittal of nothing is worth nothing.
+/// The verdict on a history, and how much the history contains. A verdict on an empty history says
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is wrong, in the order of laws and calls; empty for a correct history.
-    pub faults: Vec<Fault>,
-    /// How many acquisitions held.
+    /// The anomalies, ordered by law and call; empty for a correct history.
+    pub anomalies: Vec<Anomaly>,
+    /// The number of acquisitions that held.
     pub holds: usize,
-    /// How many of those were shared.
+    /// The number of shared ones among them.
     pub shared: usize,
-    /// How many acquisitions timed out.
+    /// The number of acquisitions that timed out.
     pub timed_out: usize,
-    /// How many releases ended a hold.
+    /// The number of releases that ended a hold.
     pub released: usize,
-    /// How many processes were killed.
+    /// The number of processes killed.
     pub kills: usize,
-    /// The longest time from the call of an acquisition that held to its return.
+    /// The longest time from the call to the return of an acquisition that held.
     pub longest_wait: Time,
 }
 
-/// An error that can be planted in the judge, to show that its tests would notice.
+/// A bug that can be seeded in the judge. A test checks that the comparison with the search catches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JudgeBug {
-    /// Lets shared holds conflict with nothing.
+    /// Shared holds conflict with nothing.
     IgnoresShared,
-    /// Thinks that a killed process's holds end the moment the signal is sent.
+    /// The holds of a killed process end when the signal is sent.
     IgnoresKillBounds,
-    /// Takes intervals that only touch for overlapping ones.
+    /// Intervals that only touch count as overlapping.
     TouchingOverlaps,
-    /// Lets a timed call be excused by a hold before its deadline.
+    /// A hold before the deadline excuses a timeout.
     ExcusesBeforeDeadline,
-    /// Lets a hold excuse calls on the far side of another hold.
-    ReachesThrough,
-    /// Forgets calls that never returned.
-    ForgetsBegun,
+    /// A hold excuses calls on the far side of another hold.
+    ExcusesAcrossHolds,
+    /// Calls that did not return are ignored.
+    IgnoresUnreturned,
 }

@@ -1,39 +1,39 @@
-//! Fairness: what the queue promises, and what it does not. Each story is found by the search.
+//! Fairness: what the queue promises and what it does not. The explorer finds each trace.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use crate::worlds::world;
-use locket_model::explorer::{Lasso, endless, explore, reachable};
+use locket_model::explorer::{Lasso, explore, find_lasso, reachable};
 use locket_model::protocol::{Action, Protocol, Step};
 use locket_model::spec::Mode;
-use locket_model::state::{Place, Process, State};
+use locket_model::state::{Pc, Process, State};
 
 fn queued(state: &State) -> bool {
-    Protocol::watched(state).is_some_and(|it| it.place == Place::Queued)
+    Protocol::tracked(state).is_some_and(|it| it.pc == Pc::Queued)
 }
 
-/// The same world with a queue that lets nobody past. That is not how a correct lock behaves: a try
-/// is then refused although nobody holds the lock, which the refinement finds at once.
-fn polite(system: &Protocol) -> Protocol {
-    let polite = Protocol { barging: false, ..system.clone() };
-    let conviction = explore(&polite).expect_err("a refusal with nobody holding");
-    assert_eq!(conviction.broken.law, "refinement", "{conviction}");
-    assert!(conviction.story.last().is_some_and(|it| it.ends_with("which is locked")));
-    Protocol { refinement: false, ..polite }
+/// Returns the same world without barging. The lock is then not correct: a try fails although no hold
+/// exists. This function checks that the refinement finds that.
+fn without_barging(system: &Protocol) -> Protocol {
+    let fifo = Protocol { barging: false, ..system.clone() };
+    let violation = explore(&fifo).expect_err("a try that fails without a holder");
+    assert_eq!(violation.broken.law, "refinement", "{violation}");
+    assert!(violation.trace.last().is_some_and(|it| it.ends_with("which is locked")));
+    Protocol { refinement: false, ..fifo }
 }
 
-/// How often others are granted the lock while one thread is queued, at most.
+/// Returns the largest number of conflicting grants to other threads while one thread is queued.
 fn most_overtaken(system: &Protocol) -> u8 {
     let states = reachable(system).unwrap_or_else(|it| panic!("{it}"));
-    let overtaken = |state: &State| Protocol::watched(state).map_or(0, |it| it.ghost.overtaken);
+    let overtaken = |state: &State| Protocol::tracked(state).map_or(0, |it| it.ghost.overtaken);
     states.iter().map(overtaken).max().unwrap_or(0)
 }
 
-/// If nobody barges, who is in the queue is overtaken by those ahead of it alone.
+/// Without barging, only the threads ahead of a queued thread are granted the lock before it.
 #[test]
-fn without_barging_nobody_is_overtaken_by_who_came_later() {
+fn without_barging_only_threads_ahead_in_the_queue_overtake() {
     for (name, size) in [("plain", (2, 1)), ("plain", (2, 2)), ("plain", (3, 2)), ("modes", (2, 2))]
     {
-        let system = Protocol { watch: Some(9), ..polite(&world(name, size.0, size.1)) };
+        let system = Protocol { track: Some(9), ..without_barging(&world(name, size.0, size.1)) };
         let others = size.0 * size.1 - 1;
         let most = usize::from(most_overtaken(&system));
         println!("{name} {size:?} without barging: overtaken at most {most} times by {others}");
@@ -41,63 +41,74 @@ fn without_barging_nobody_is_overtaken_by_who_came_later() {
     }
 }
 
-/// With barging, as `flock` is, there is no bound.
+/// With barging, as in `flock`, overtaking has no bound.
 #[test]
-fn with_barging_there_is_no_bound() {
+fn with_barging_overtaking_has_no_bound() {
     for bound in [3, 6, 9] {
-        let system = Protocol { watch: Some(bound), ..world("plain", 2, 1) };
+        let system = Protocol { track: Some(bound), ..world("plain", 2, 1) };
         assert_eq!(most_overtaken(&system), bound);
     }
 }
 
 fn starvation(system: &Protocol, stays: impl Fn(&State) -> bool) -> Option<Lasso> {
-    let system = Protocol { watch: Some(0), symmetry: false, ..system.clone() };
-    let others_get_in = |state: &State, step: &Step| {
-        matches!(step.action, Action::Gets(..))
-            && !state.processes[step.process].threads[step.thread].ghost.watched
+    let system = Protocol { track: Some(0), symmetry: false, ..system.clone() };
+    let others_are_granted = |state: &State, step: &Step| {
+        matches!(step.action, Action::Locks(..))
+            && !state.processes[step.process].threads[step.thread].ghost.tracked
     };
-    endless(&system, stays, others_get_in).unwrap_or_else(|it| panic!("{it}"))
+    find_lasso(&system, stays, others_are_granted).unwrap_or_else(|it| panic!("{it}"))
 }
 
-/// A process that locks again at once can do so for ever before a waiter that was woken runs: the
-/// lock is free for an instant each time, so a waiter that is quick enough once gets in.
+/// A process that re-acquires in a loop can do so forever before a woken waiter runs. The lock is free
+/// for an instant each time, so a waiter that runs in such an instant gets it.
 #[test]
-fn who_locks_again_at_once_may_overtake_for_ever() {
-    let lasso = starvation(&world("plain", 2, 1), queued).expect("a way to starve");
+fn a_process_that_reacquires_in_a_loop_may_overtake_forever() {
+    let lasso = starvation(&world("plain", 2, 1), queued).expect("a lasso");
     println!("{lasso}");
     assert!(lasso.cycle.iter().any(|line| line == "process 2 thread 1: locks file A (exclusive)"));
-    assert!(lasso.cycle.iter().all(|line| line.starts_with("process 2")), "the other only waits");
+    assert!(
+        lasso.cycle.iter().all(|line| line.starts_with("process 2")),
+        "the tracked thread only waits"
+    );
 
-    assert_eq!(starvation(&polite(&world("plain", 2, 1)), queued), None, "not without barging");
+    assert_eq!(
+        starvation(&without_barging(&world("plain", 2, 1)), queued),
+        None,
+        "not without barging"
+    );
 }
 
-/// Readers whose holds overlap keep a writer out for ever, and the lock is never free meanwhile: no
-/// speed helps the writer.
+/// Readers with overlapping holds exclude a writer forever. The lock is never free in the meantime, so a
+/// fast writer is excluded too.
 #[test]
 fn overlapping_readers_may_starve_a_writer() {
     let never_free = |state: &State| {
-        let waits = Protocol::watched(state)
-            .is_some_and(|it| it.place == Place::Queued && it.call.mode == Mode::Exclusive);
-        let mut descriptors = state.processes.iter().flat_map(Process::descriptors);
-        waits && descriptors.any(|it| it.lock == Some(Mode::Shared))
+        let waits = Protocol::tracked(state)
+            .is_some_and(|it| it.pc == Pc::Queued && it.call.mode == Mode::Exclusive);
+        let mut open_files = state.processes.iter().flat_map(Process::open_files);
+        waits && open_files.any(|it| it.lock == Some(Mode::Shared))
     };
-    let lasso = starvation(&world("modes", 3, 1), never_free).expect("a way to starve");
+    let lasso = starvation(&world("modes", 3, 1), never_free).expect("a lasso");
     println!("{lasso}");
-    let gets = |line: &&String| line.ends_with("locks file A (shared)");
-    assert!(lasso.cycle.iter().filter(gets).count() > 0);
+    let locks = |line: &&String| line.ends_with("locks file A (shared)");
+    assert!(lasso.cycle.iter().filter(locks).count() > 0);
 
-    assert_eq!(starvation(&polite(&world("modes", 3, 1)), never_free), None, "not without barging");
+    assert_eq!(
+        starvation(&without_barging(&world("modes", 3, 1)), never_free),
+        None,
+        "not without barging"
+    );
 }
 
-/// The bound is not true because nothing happens.
+/// Checks that the bound on overtaking is not vacuous: the queue does fill up.
 #[test]
-fn without_barging_the_lock_is_still_handed_on() {
-    let system = polite(&world("plain", 2, 2));
+fn without_barging_the_queue_still_fills_up() {
+    let system = without_barging(&world("plain", 2, 2));
     let report = explore(&system).unwrap_or_else(|it| panic!("{it}"));
     let states = reachable(&system).unwrap_or_else(|it| panic!("{it}"));
     let three_wait = |state: &&State| {
         let threads = state.processes.iter().flat_map(|process| process.threads.iter());
-        threads.filter(|it| it.place == Place::Queued).count() == 3
+        threads.filter(|it| it.pc == Pc::Queued).count() == 3
     };
     let full = states.iter().filter(three_wait).count();
     println!("{report}, {full} of the states with three in the queue");

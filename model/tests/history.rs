@@ -1,4 +1,4 @@
-//! The text format of histories: what is written is what is read, and what is torn is an error.
+//! The text format of histories: a written history parses to the same history, a torn one is an error.
 
 use crate::random_history::{Defect, Shape, random_history};
 use locket_model::{Call, History};
@@ -13,7 +13,7 @@ fn histories() -> impl Iterator<Item = History> {
 }
 
 #[test]
-fn a_history_survives_its_text() {
+fn a_history_parses_from_its_own_text() {
     let mut kinds = std::collections::BTreeSet::new();
     for history in histories() {
         let text = history.to_string();
@@ -24,13 +24,13 @@ fn a_history_survives_its_text() {
     assert_eq!(
         kinds.into_iter().collect::<Vec<_>>().join(" "),
         all,
-        "every kind of line was there"
+        "every kind of line is covered"
     );
 }
 
-/// A text cut at any byte but after a newline is an error: no number loses its end unseen.
+/// Cuts a text at any byte except after a newline: no number is silently shortened.
 #[test]
-fn a_text_cut_short_is_an_error() {
+fn a_truncated_text_is_an_error() {
     for history in histories().take(50) {
         let text = history.to_string();
         for cut in 1..text.len() {
@@ -40,10 +40,10 @@ fn a_text_cut_short_is_an_error() {
     }
 }
 
-/// Two lines torn into each other, at any two places, are an error.
+/// Tears two lines into each other at any two places.
 #[test]
 fn lines_torn_into_each_other_are_an_error() {
-    let one = "acquire 1 0 0 kept 7 exclusive forever 10 20 held\n";
+    let one = "acquire 1 0 0 unguarded 7 exclusive forever 10 20 held\n";
     let two = "release 2 3 0 guard=0 70 75 released\n";
     for first in 1..one.len() {
         for second in 1..two.len() {
@@ -56,9 +56,9 @@ fn lines_torn_into_each_other_are_an_error() {
 }
 
 #[test]
-fn a_call_begun_and_its_end_are_one_call() {
-    let begun = "acquire 1 0 0 kept - shared until=15 10 - begun\n";
-    let end = "acquire 1 0 0 kept 7 shared until=15 10 20 held\n";
+fn a_begun_line_and_its_end_are_one_call() {
+    let begun = "acquire 1 0 0 unguarded - shared until=15 10 - begun\n";
+    let end = "acquire 1 0 0 unguarded 7 shared until=15 10 20 held\n";
     let whole = History::parse(end).expect("a history");
     assert_eq!(History::parse(&format!("{begun}{end}")), Ok(whole.clone()));
     assert_eq!(History::parse(&format!("{end}{begun}")), Ok(whole));
@@ -71,12 +71,12 @@ fn impossible_histories_are_errors() {
     assert!(History::parse(good).is_ok());
     let mut wrong = vec![
         ("returns before it is called", good.replace("10 20", "20 10")),
-        ("an outcome of another kind", good.replace("held", "released")),
-        ("done by a process that was gone", format!("{good}kill 1 5 15 killed\n")),
+        ("an outcome that does not fit", good.replace("held", "released")),
+        ("called by a process that was gone", format!("{good}kill 1 5 15 killed\n")),
         ("ends before it begins", format!("{good}kill 1 35 30 killed\n")),
         ("killed twice", format!("{good}kill 1 35 40 killed\nkill 1 35 40 killed\n")),
         ("two calls at once", format!("{good}release 1 0 0 guard=0 15 25 released\n")),
-        ("the number of another guard", format!("{good}{}", good.replace("10 20", "30 40"))),
+        ("a second guard with this number", format!("{good}{}", good.replace("10 20", "30 40"))),
     ];
     for field in ["01", "-1", "+1", "", "x", "1.0", "99999999999999999999999"] {
         wrong.push(("not an event", good.replacen("1 0 0", &format!("{field} 0 0"), 1)));
@@ -90,8 +90,8 @@ fn impossible_histories_are_errors() {
 }
 
 #[test]
-fn a_call_prints_as_one_line() {
-    let history = History::parse("release 1 0 0 kept 3 4 not-locked\n").expect("a history");
+fn a_call_displays_as_one_line() {
+    let history = History::parse("release 1 0 0 unguarded 3 4 not-locked\n").expect("a history");
     let line = |call: &Call| format!("{call}\n");
     assert_eq!(line(&history.calls[0]), history.to_string());
 }

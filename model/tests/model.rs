@@ -1,4 +1,4 @@
-//! What the model says of itself and of the lock: a module for each question.
+//! Tests of the model and of its checkers, one module for each subject.
 
 mod random_history;
 mod worlds;

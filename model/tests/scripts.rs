@@ -1,25 +1,25 @@
-//! Everything that can be seen of a few short programs: the exact set of what their calls return.
+//! All outcomes of short programs: the exact set of what their calls return, in all interleavings.
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::collections::BTreeSet;
 
-use locket_model::explorer::{explore, observations};
+use locket_model::explorer::{explore, observable_traces};
 use locket_model::protocol::{Call, Client, Protocol};
 use locket_model::spec::Mode::{Exclusive, Shared};
 use locket_model::spec::Outcome::{self, Held, NotLocked, Refused, Released, TimedOut};
 use locket_model::state::Acquire;
-use locket_model::state::Patience::{Deadline, Endless, Once};
+use locket_model::state::Wait::{Forever, Timed, Try};
 
-/// What each thread's calls return, thread by thread.
-type Seen = Vec<Vec<Outcome>>;
+/// The outcomes of the calls of each thread.
+type Outcomes = Vec<Vec<Outcome>>;
 
-fn outcomes(scripts: Vec<Vec<Vec<Call>>>, change: impl Fn(&mut Protocol)) -> BTreeSet<Seen> {
+fn outcomes(scripts: Vec<Vec<Vec<Call>>>, change: impl Fn(&mut Protocol)) -> BTreeSet<Outcomes> {
     let (processes, threads) = (scripts.len(), scripts[0].len());
     let client = Client::Script(scripts);
     let mut system = Protocol { processes, threads, client, ..Protocol::default() };
     change(&mut system);
     explore(&system).unwrap_or_else(|it| panic!("{it}"));
-    let runs = observations(&system, |from, step, _| {
+    let runs = observable_traces(&system, |from, step, _| {
         Protocol::outcome(from, step).map(|outcome| (step.process * threads + step.thread, outcome))
     });
     let by_thread = |run: Vec<(usize, Outcome)>| {
@@ -30,19 +30,19 @@ fn outcomes(scripts: Vec<Vec<Vec<Call>>>, change: impl Fn(&mut Protocol)) -> BTr
     runs.into_iter().map(by_thread).collect()
 }
 
-const TRY: Call = Call::Acquire(Acquire { mode: Exclusive, kept: true, patience: Once });
-const READ: Call = Call::Acquire(Acquire { mode: Shared, kept: true, patience: Once });
-const ACQUIRE: Call = Call::Acquire(Acquire { mode: Exclusive, kept: true, patience: Endless });
-const LOCK: Call = Call::Acquire(Acquire { mode: Exclusive, kept: false, patience: Endless });
-const TIMED: Call = Call::Acquire(Acquire { mode: Exclusive, kept: false, patience: Deadline });
+const TRY: Call = Call::Acquire(Acquire { mode: Exclusive, unguarded: true, wait: Try });
+const READ: Call = Call::Acquire(Acquire { mode: Shared, unguarded: true, wait: Try });
+const ACQUIRE: Call = Call::Acquire(Acquire { mode: Exclusive, unguarded: true, wait: Forever });
+const LOCK: Call = Call::Acquire(Acquire { mode: Exclusive, unguarded: false, wait: Forever });
+const TIMED: Call = Call::Acquire(Acquire { mode: Exclusive, unguarded: false, wait: Timed });
 const END: Call = Call::Release;
 
-fn set<const N: usize>(seen: [Seen; N]) -> BTreeSet<Seen> {
+fn set<const N: usize>(seen: [Outcomes; N]) -> BTreeSet<Outcomes> {
     BTreeSet::from(seen)
 }
 
 #[test]
-fn of_two_tries_at_least_one_gets_in() {
+fn at_least_one_of_two_tries_gets_the_lock() {
     let one = || vec![vec![TRY, END]];
     let expected = set([
         vec![vec![Held, Released], vec![Held, Released]],
@@ -53,14 +53,14 @@ fn of_two_tries_at_least_one_gets_in() {
 }
 
 #[test]
-fn readers_do_not_meet() {
+fn readers_do_not_exclude_each_other() {
     let one = || vec![vec![READ, END]];
     let expected = set([vec![vec![Held, Released], vec![Held, Released]]]);
     assert_eq!(outcomes(vec![one(), one()], |_| ()), expected);
 }
 
 #[test]
-fn of_two_releases_of_one_hold_one_wins() {
+fn one_of_two_releases_of_one_hold_succeeds() {
     let expected = set([
         vec![vec![Held, Released], vec![NotLocked]],
         vec![vec![Held, NotLocked], vec![Released]],
@@ -69,26 +69,26 @@ fn of_two_releases_of_one_hold_one_wins() {
 }
 
 #[test]
-fn a_guard_is_ended_by_itself_alone() {
+fn only_a_guard_itself_ends_its_hold() {
     let expected = set([vec![vec![Held, Released], vec![NotLocked]]]);
     assert_eq!(outcomes(vec![vec![vec![LOCK, END], vec![END]]], |_| ()), expected);
 }
 
 #[test]
-fn a_timed_wait_gets_in_or_times_out() {
+fn a_timed_wait_gets_the_lock_or_times_out() {
     let expected = set([
         vec![vec![Held, Released], vec![Held]],
         vec![vec![Held, Released], vec![TimedOut]],
-        // The second keeps its guard for ever, so the first waits for ever.
+        // The second thread keeps its guard forever, so the first waits forever.
         vec![vec![], vec![Held]],
     ]);
     let scripts = vec![vec![vec![LOCK, END]], vec![vec![TIMED]]];
     assert_eq!(outcomes(scripts, |_| ()), expected);
 }
 
-/// The hold is given up all the same, and the next one gets in.
+/// The hold is gone although the kernel refused the unlock, and the other process gets the lock.
 #[test]
-fn a_refused_unlock_is_told_and_frees_the_lock() {
+fn a_refused_unlock_is_reported_and_frees_the_lock() {
     let scripts = vec![vec![vec![LOCK, END]], vec![vec![LOCK, END]]];
     let seen = outcomes(scripts, |system| system.refusals = 2);
     let ends = [Released, Refused];

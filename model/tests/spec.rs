@@ -1,4 +1,4 @@
-//! The specification, row by row: every state of one path in one process, under every operation.
+//! The specification: every operation in every state of one path in one process.
 
 use locket_model::{Answer, Mode, Op, Outcome, State, World};
 
@@ -6,19 +6,20 @@ const HERE: u32 = 1;
 const ELSEWHERE: u32 = 2;
 const PATH: u32 = 1;
 
-/// Each state, built by the calls that lead to it.
+/// Returns each state with its name, built by the calls that lead to it.
 fn states() -> Vec<(&'static str, World)> {
     let new = World::default().step(Op::FirstHandle { process: HERE, path: PATH }).0;
-    let hold = |world: &World, id, mode, kept| world.acquire(HERE, PATH, id, mode, kept).0;
+    let hold =
+        |world: &World, id, mode, unguarded| world.acquire(HERE, PATH, id, mode, unguarded).0;
     let shared = hold(&new, 1, Mode::Shared, true);
     vec![
         ("unlocked", new.clone()),
         ("unlocked, held elsewhere", new.acquire(ELSEWHERE, PATH, 9, Mode::Exclusive, true).0),
         ("unlocked, shared elsewhere", new.acquire(ELSEWHERE, PATH, 9, Mode::Shared, true).0),
-        ("exclusive kept", hold(&new, 1, Mode::Exclusive, true)),
+        ("exclusive unguarded", hold(&new, 1, Mode::Exclusive, true)),
         ("exclusive guard", hold(&new, 1, Mode::Exclusive, false)),
-        ("shared kept", shared.clone()),
-        ("shared kept + guard", hold(&shared, 2, Mode::Shared, false)),
+        ("shared unguarded", shared.clone()),
+        ("shared unguarded + guard", hold(&shared, 2, Mode::Shared, false)),
         ("released-error", new.release(HERE, PATH, false).0),
     ]
 }
@@ -26,32 +27,32 @@ fn states() -> Vec<(&'static str, World)> {
 type Call = fn(&World) -> (World, String);
 
 fn operations() -> Vec<(&'static str, Call)> {
-    fn told(done: (World, Outcome)) -> (World, String) {
+    fn outcome(done: (World, Outcome)) -> (World, String) {
         (done.0, format!("{:?}", done.1))
     }
     fn guard(world: &World, refused: bool) -> (World, String) {
-        let guard = world.holds().iter().find(|hold| hold.process == HERE && !hold.kept);
+        let guard = world.holds().iter().find(|hold| hold.process == HERE && !hold.unguarded);
         let ended = guard.and_then(|guard| world.release_guard(HERE, guard.id, refused));
-        ended.map_or((world.clone(), "-".into()), told)
+        ended.map_or((world.clone(), "-".into()), outcome)
     }
     fn downgraded(world: &World, refused: bool) -> (World, String) {
-        let guard = world.holds().iter().find(|hold| hold.process == HERE && !hold.kept);
+        let guard = world.holds().iter().find(|hold| hold.process == HERE && !hold.unguarded);
         match guard.and_then(|guard| world.downgrade(HERE, guard.id, refused)) {
             Some(next) => (next, if refused { "Failed" } else { "Done" }.into()),
             None => (world.clone(), "-".into()),
         }
     }
     vec![
-        ("acquire exclusive", |world| told(world.acquire(HERE, PATH, 3, Mode::Exclusive, true))),
-        ("acquire shared", |world| told(world.acquire(HERE, PATH, 3, Mode::Shared, true))),
-        ("release", |world| told(world.release(HERE, PATH, false))),
-        ("release, refused", |world| told(world.release(HERE, PATH, true))),
+        ("acquire exclusive", |world| outcome(world.acquire(HERE, PATH, 3, Mode::Exclusive, true))),
+        ("acquire shared", |world| outcome(world.acquire(HERE, PATH, 3, Mode::Shared, true))),
+        ("release", |world| outcome(world.release(HERE, PATH, false))),
+        ("release, refused", |world| outcome(world.release(HERE, PATH, true))),
         ("end guard", |world| guard(world, false)),
         ("end guard, refused", |world| guard(world, true)),
         ("downgrade guard", |world| downgraded(world, false)),
         ("downgrade, refused", |world| downgraded(world, true)),
         ("file replaced", |world| {
-            let (world, answer) = world.step(Op::Name { path: PATH, file: Some(7) });
+            let (world, answer) = world.step(Op::SetFile { path: PATH, file: Some(7) });
             (world, format!("{answer:?}"))
         }),
         ("last handle", |world| {
@@ -65,8 +66,10 @@ fn operations() -> Vec<(&'static str, Call)> {
     ]
 }
 
+/// Compares the table with `transitions.txt`. To regenerate the file, copy the table that
+/// `cargo test -p locket-model spec::every_transition -- --nocapture` prints.
 #[test]
-fn the_transition_table() {
+fn every_transition_is_as_in_the_table() {
     let mut table = String::new();
     for (state, world) in states() {
         for (operation, call) in operations() {
@@ -84,7 +87,7 @@ fn the_transition_table() {
     assert_eq!(table.lines().count(), expected.lines().count());
 }
 
-/// What is not visible in one process: who is kept out, and of which file.
+/// Checks exclusion between processes: by file, and until the process of the hold ends.
 #[test]
 fn a_hold_excludes_by_file_and_ends_with_its_process() {
     let world = World::default();
@@ -93,18 +96,18 @@ fn a_hold_excludes_by_file_and_ends_with_its_process() {
     assert_eq!(world.acquire(ELSEWHERE, PATH, 1, Mode::Shared, false).1, Outcome::TimedOut);
 
     let file = world.named(PATH);
-    let alias = world.step(Op::Name { path: 2, file }).0;
+    let alias = world.step(Op::SetFile { path: 2, file }).0;
     assert_eq!(alias.acquire(HERE, 2, 2, Mode::Exclusive, true).1, Outcome::TimedOut);
     assert_eq!(alias.state(HERE, 2), State::Unlocked, "an alias has a state of its own");
 
-    let replaced = world.step(Op::Name { path: PATH, file: None }).0;
+    let replaced = world.step(Op::SetFile { path: PATH, file: None }).0;
     assert_eq!(replaced.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, false).1, Outcome::Held);
 
     let crashed = world.step(Op::Crash { process: HERE }).0;
     assert_eq!(crashed.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, false).1, Outcome::Held);
 }
 
-/// Between the two steps of a call, the ledger and the system differ, and only in one direction.
+/// Between the two steps of a call, every hold in the ledger is locked in the kernel.
 #[test]
 fn a_call_is_two_steps() {
     let held = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, true).0;
@@ -113,12 +116,12 @@ fn a_call_is_two_steps() {
     assert_eq!(taken.state(HERE, PATH), State::Unlocked);
     assert_eq!(taken.release(HERE, PATH, false).1, Outcome::NotLocked, "one release wins");
     let other = taken.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1;
-    assert_eq!(other, Outcome::TimedOut, "the system still holds it");
+    assert_eq!(other, Outcome::TimedOut, "the kernel still holds it");
     let freed = taken.step(Op::Unlock { process: HERE, id: 1 }).0;
     assert_eq!(freed.acquire(ELSEWHERE, PATH, 1, Mode::Exclusive, true).1, Outcome::Held);
 }
 
-/// A downgrade lets only readers in, once the system has done its step.
+/// A downgrade admits readers only after the kernel's step.
 #[test]
 fn a_downgrade_is_two_steps() {
     let held = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, false).0;
@@ -126,7 +129,7 @@ fn a_downgrade_is_two_steps() {
     assert_eq!(answer, Answer::Done);
     assert_eq!(lowered.state(HERE, PATH), State::HeldShared(1));
     let other = lowered.acquire(ELSEWHERE, PATH, 1, Mode::Shared, true).1;
-    assert_eq!(other, Outcome::TimedOut, "the system still has it alone");
+    assert_eq!(other, Outcome::TimedOut, "the kernel's lock is still exclusive");
     let restored = lowered.step(Op::Restore { process: HERE, id: 1 }).0;
     assert_eq!(restored, held);
     let shared = lowered.step(Op::Convert { process: HERE, id: 1 }).0;
@@ -135,25 +138,28 @@ fn a_downgrade_is_two_steps() {
     assert_eq!(shared.release_guard(HERE, 1, false).map(|it| it.1), Some(Outcome::Released));
 }
 
-/// A hold counts only on a file that the path named at some moment since the grant.
+/// A hold can be recorded only on a file that the path named at some moment since the grant.
 #[test]
-fn a_hold_on_a_file_that_the_path_never_named_is_wrong() {
+fn a_hold_on_a_file_that_the_path_never_named_cannot_be_recorded() {
     let (world, _) = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, true);
     let mut hold = world.holds()[0];
     (hold.process, hold.id) = (ELSEWHERE, 1);
     let replaced = world.step(Op::Crash { process: HERE }).0;
-    let replaced = replaced.step(Op::Name { path: PATH, file: Some(8) }).0;
+    let replaced = replaced.step(Op::SetFile { path: PATH, file: Some(8) }).0;
     let (granted, answer) = replaced.step(Op::Lock { hold });
-    assert_eq!(answer, Answer::Granted, "a descriptor of the old file can be locked");
+    assert_eq!(answer, Answer::Granted, "an open file of the old file can be locked");
     let record = Op::Record { process: ELSEWHERE, id: 1 };
-    assert!(matches!(granted.step(record).1, Answer::Wrong(_)), "but that is no hold of the path");
-    let back = granted.step(Op::Name { path: PATH, file: Some(hold.file) }).0;
-    assert_eq!(back.step(record).1, Answer::Ended(Outcome::Held));
+    assert!(
+        matches!(granted.step(record).1, Answer::NotEnabled(_)),
+        "the hold cannot be recorded for the path"
+    );
+    let back = granted.step(Op::SetFile { path: PATH, file: Some(hold.file) }).0;
+    assert_eq!(back.step(record).1, Answer::Returned(Outcome::Held));
 }
 
-/// Steps that no lock takes are told, and change nothing.
+/// A step that is not enabled is reported and changes nothing.
 #[test]
-fn wrong_steps_change_nothing() {
+fn a_step_that_is_not_enabled_changes_nothing() {
     let world = World::default().acquire(HERE, PATH, 1, Mode::Exclusive, true).0;
     for op in [
         Op::Lock { hold: world.holds()[0] },
@@ -167,7 +173,7 @@ fn wrong_steps_change_nothing() {
         Op::Unlock { process: ELSEWHERE, id: 1 },
     ] {
         let (next, answer) = world.step(op);
-        assert!(matches!(answer, Answer::Wrong(_)), "{op:?} answered {answer:?}");
+        assert!(matches!(answer, Answer::NotEnabled(_)), "{op:?} answered {answer:?}");
         assert_eq!(next, world, "{op:?}");
     }
 }

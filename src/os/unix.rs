@@ -27,7 +27,7 @@ use crate::os::platform::{
     Clock, Observed, Opened, OsError, Platform, PlatformFile, PlatformPath, WaitOutcome, reborrow,
 };
 
-use file_system::FileSystem;
+use crate::os::unix::file_system::FileSystem;
 
 pub(crate) use lock_path::LockPath;
 pub(crate) use open_file::{BorrowedFile, OpenFile, RawDescriptor};

@@ -41,7 +41,7 @@ use pauses::Pauses;
 #[derive(Clone, Debug)]
 pub(crate) struct LockPath {
     path: PathBuf,
-    /// Why no file can have this name.
+    /// Why no file can have this path.
     fault: Option<(io::ErrorKind, &'static str)>,
 }
 
@@ -273,12 +273,12 @@ fn open_or_create(path: &Path, options: &Options) -> Result<File, OsError> {
     Ok(file)
 }
 
-/// For reading only: `LockFileEx` asks for no more, and neither a read-only file nor a program
-/// that denies others to write stands in the way. For its part it denies nobody anything.
+/// Opens for reading only: `LockFileEx` requires no more, and a read-only file or a program
+/// that denies others to write does not prevent it. Its own sharing mode denies nothing.
 fn open_with(path: &Path, options: &Options, create: bool) -> io::Result<File> {
     let no_follow = if options.follow_links { 0 } else { FILE_FLAG_OPEN_REPARSE_POINT };
     OpenOptions::new()
-        .write(create) // std wants it beside `create`; what is asked for is `access_mode`.
+        .write(create) // std requires it beside `create`; the access is that of `access_mode`.
         .create(create)
         .access_mode(GENERIC_READ)
         .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
@@ -287,8 +287,8 @@ fn open_with(path: &Path, options: &Options, create: bool) -> io::Result<File> {
         .map_err(explained)
 }
 
-/// Without any access to its contents, which no sharing mode of somebody else's can refuse. It
-/// may be a directory by now.
+/// Opens without any access to the contents, which no sharing mode of another program can refuse. The path
+/// may name a directory by now.
 fn open_to_look(path: &Path, follow_links: bool) -> io::Result<File> {
     let no_follow = if follow_links { 0 } else { FILE_FLAG_OPEN_REPARSE_POINT };
     OpenOptions::new()
@@ -299,8 +299,7 @@ fn open_to_look(path: &Path, follow_links: bool) -> io::Result<File> {
         .map_err(explained)
 }
 
-/// Of the call that was made just now: `ERROR_ACCESS_DENIED` stands for several things, which
-/// only the status beneath it tells apart.
+/// Refines the error of the last call: `ERROR_ACCESS_DENIED` stands for several NT statuses.
 fn explained(error: io::Error) -> io::Error {
     if code(&error) != Some(ERROR_ACCESS_DENIED) {
         return error;

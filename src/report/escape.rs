@@ -1,7 +1,7 @@
-//! Text of others made harmless for a screen: the names of files, programs and users. The command mounts this file too, so
-//! that it and the library escape the same characters.
+//! Escapes for text that is printed and that other programs and users have chosen: names of files, programs and users. The
+//! command mounts this file too, so that it and the library escape the same characters.
 
-/// Returns the text with what is not shown as itself escaped, as in a Rust string: `\u{1b}`.
+/// Returns the text with escapes, as in a Rust string (`\u{1b}`), for characters that would change the text around them.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -14,9 +14,9 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Is the character shown as itself, and the text around it as it would be without it? A control character may move the
-/// cursor, or set what a terminal does. One that controls the direction of writing shows the text around it in another order
-/// (Unicode UAX #9, CVE-2021-42574), a separator ends the line, and one without a width lets two names look the same.
+/// Returns whether the character is shown as itself, and leaves the text around it as it is. A control character may move
+/// the cursor, or change the state of a terminal. A bidirectional control shows the text around it in another order
+/// (Unicode UAX #9, CVE-2021-42574), a separator ends the line, and a character without a width makes two names look the same.
 pub(crate) fn is_shown(c: char) -> bool {
     !c.is_control()
         && !matches!(c,

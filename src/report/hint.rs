@@ -6,19 +6,15 @@ use std::path::Path;
 use crate::error::{Action, ErrorKind, LockError};
 use crate::os::LockPath;
 use crate::os::platform::{OsError, PlatformPath};
+#[cfg(unix)]
+use crate::report::unix_hints::explain;
 
-/// What is known about an error beyond its number.
-#[derive(Debug)]
-pub(crate) struct Hint {
-    pub(crate) kind: ErrorKind,
-    /// The reason and the remedy, in one sentence.
-    pub(crate) text: Option<String>,
-}
-
+/// Adds the path, the kind and a hint to an error of the system. To be called soon after the failed call: the hint
+/// is found by a look at the path.
 pub(crate) fn to_lock_error(path: &LockPath, error: OsError) -> LockError {
-    let Hint { kind, text } = explain(path, &error);
+    let (kind, hint) = explain(path, &error);
     let OsError { action, source, reason, .. } = error;
-    let hint = reason.map(Into::into).or(text);
+    let hint = reason.map(Into::into).or(hint);
     LockError::system(path.path(), action, kind, source, hint)
 }
 
@@ -27,10 +23,7 @@ pub(super) fn without_path(path: &Path, source: io::Error) -> LockError {
     LockError::system(path, Action::Query, ErrorKind::of(&source), source, None)
 }
 
-#[cfg(unix)]
-use super::unix_hints::explain;
-
 #[cfg(not(unix))]
-fn explain(_: &LockPath, error: &OsError) -> Hint {
-    Hint { kind: ErrorKind::of(&error.source), text: None }
+fn explain(_: &LockPath, error: &OsError) -> (ErrorKind, Option<String>) {
+    (ErrorKind::of(&error.source), None)
 }

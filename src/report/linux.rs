@@ -1,13 +1,13 @@
-//! Which processes hold a lock, as `/proc` tells it.
+//! The holders of a lock on Linux, from `/proc`.
 
-mod every;
+mod all_locks;
 mod fdinfo;
 mod file;
-mod inquiry;
 pub(super) mod mounts;
 mod proc;
 mod process;
 mod reading;
+mod resolver;
 mod table;
 
 use std::io;
@@ -25,15 +25,15 @@ use crate::report::lock_status::{
 
 use fdinfo::locks_on;
 use file::{LockFile, LocksAt, Proof};
-use inquiry::{Inquiry, in_container};
 use process::{Details, describe};
 use reading::Search;
+use resolver::{Resolver, in_pid_namespace};
 use table::{Entry, FileId, Hold};
 
-pub(super) use every::system_locks;
+pub(super) use all_locks::system_locks;
 
-/// Reads what cannot block on another process: the table of locks, and of processes `stat`, `comm`, `fdinfo` and links. The
-/// path itself is the caller's. If the query does not go on, the answer is an error.
+/// Queries the holders. Reads only files that cannot block on another process: the table of locks, and of processes `stat`,
+/// `fdinfo` and links. If the query does not go on, the answer is an error.
 pub(crate) fn query(path: &LockPath, query: &Query<'_>) -> Result<LockStatus, OsError> {
     let at = path.at(Action::Query)?;
     let search = || settled(|| look(at, query)).map_err(|error| Action::Query.failed(error));
@@ -43,7 +43,7 @@ pub(crate) fn query(path: &LockPath, query: &Query<'_>) -> Result<LockStatus, Os
     }
 }
 
-/// Returns the process that has the lock, by now, if the descriptor on which it was seen still has it.
+/// Returns the process that has the lock now, if the descriptor on which it was seen still has it.
 pub(super) fn still_has(seen: &DescriptorRef, mode: Mode) -> Option<Process> {
     let DescriptorRef { pid, descriptor, taker, device, inode } = *seen;
     let entry = Entry { mode, pid: taker, file: FileId { device, inode }, depth: 0 };
@@ -72,17 +72,17 @@ fn look(at: AtPath<'_>, query: &Query<'_>) -> io::Result<LockStatus> {
         return Ok(if known_held { held_by(OwnerKind::Unknown) } else { free });
     };
     let is_of_file = |hold: &Hold| hold.entry.file == file.id;
-    let mut inquiry = Inquiry::new(goes_on);
+    let mut resolver = Resolver::new(goes_on);
     let mut status = LockStatus { coverage: coverage(file.locks_at), ..LockStatus::default() };
     let search = Search { goes_on, file: (file.proof == Proof::Numbers).then_some(file.id) };
     if known_held {
         for hold in reading::once(&search)?.iter().filter(|hold| is_of_file(hold)) {
-            inquiry.add(&mut status, hold, file.proof);
+            resolver.add(&mut status, hold, file.proof);
         }
     } else {
         let pass = reading::until_whole(&search, |pass| {
             for hold in pass.holds.iter().chain(&pass.doubtful).filter(|hold| is_of_file(hold)) {
-                inquiry.add(&mut status, hold, file.proof);
+                resolver.add(&mut status, hold, file.proof);
             }
             !status.holders.is_empty()
         })?;
@@ -91,26 +91,26 @@ fn look(at: AtPath<'_>, query: &Query<'_>) -> io::Result<LockStatus> {
         }
     }
     // The table of a container does not show all locks. The search for the rest costs more.
-    for hold in inquiry.unlisted().into_iter().filter(is_of_file) {
-        inquiry.add(&mut status, &hold, file.proof);
+    for hold in resolver.unlisted().into_iter().filter(is_of_file) {
+        resolver.add(&mut status, &hold, file.proof);
     }
-    // The question to the server waits for its answer.
+    // This call waits for the answer of the server.
     if status.holders.is_empty() && file.locks_at == LocksAt::NfsServer && !known_held {
         let mode = conflicting_lock::held_elsewhere(at, follow_links);
         // In a container it may as well be a process of this host.
-        let kind = if in_container() { OwnerKind::Unknown } else { OwnerKind::OtherHost };
+        let kind = if in_pid_namespace() { OwnerKind::Unknown } else { OwnerKind::OtherHost };
         status.holders.extend(mode.map(|mode| Owner { mode: Some(mode), kind, seen: None }));
     }
     if known_held && status.holders.is_empty() {
-        status.holders.push(Owner { mode: None, kind: inquiry.unseen_holder(), seen: None });
+        status.holders.push(Owner { mode: None, kind: resolver.unseen_holder(), seen: None });
     }
     if goes_on() { Ok(status) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
-/// The table of locks is this host's, and a container is shown a part of it.
+/// Returns how far the table of locks shows all holders: it is this host's, and a PID namespace is shown a part of it.
 fn coverage(locks_at: LocksAt) -> Coverage {
     match locks_at {
-        _ if in_container() => Coverage::PidNamespace,
+        _ if in_pid_namespace() => Coverage::PidNamespace,
         LocksAt::ThisHost => Coverage::Complete,
         LocksAt::NfsServer | LocksAt::Elsewhere => Coverage::Host,
     }

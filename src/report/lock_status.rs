@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::options::Mode;
 
-use super::escape::escape;
+use crate::report::escape::escape;
 
 /// The holders of a lock and its waiters, as the system told them at one moment.
 ///

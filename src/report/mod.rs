@@ -1,4 +1,4 @@
-//! What the library tells people: who holds a lock, why a call failed, and what to do about it.
+//! What the library tells people: which processes hold a lock, why a call failed, and what to do about it.
 //!
 //! The lock itself does not depend on any of this: a reader of the core can leave this directory out.
 

@@ -1,24 +1,24 @@
-//! All locks that can be seen from here, whatever their files.
+//! The locks of all files, as the system lists them.
 
 use std::path::PathBuf;
 
-use super::lock_status::LockStatus;
+use crate::report::lock_status::LockStatus;
 
-/// The lock of a file that somebody holds.
+/// A lock that is held, of any file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SystemLock {
-    /// Where the file is, as its holder sees it: in another container the same words may mean
-    /// another file. `None` if that cannot be told, as it cannot of another user's process.
+    /// The path of the file as its holder sees it: in another container the same path may name
+    /// another file. `None` if it is not known, as for a process of another user.
     pub path: Option<PathBuf>,
-    /// The file is not at `path` any more: it was deleted, or another has taken its place. (A file that has other names
-    /// left, and its holder's name not, is not said to be deleted: its `path` ends with the kernel's ` (deleted)`.)
+    /// Whether the file is gone from `path`: it was deleted or replaced. (A file that has other names left is not called
+    /// deleted: its `path` then ends with the kernel's ` (deleted)`.)
     pub deleted: bool,
-    /// The numbers of the file system's device, major and minor, as the system's table of locks
-    /// has them. Not always those that `stat` shows.
+    /// The device of the file system, major and minor, as the system's table of locks
+    /// has it. It may differ from the device that `stat` returns (btrfs, overlayfs).
     pub device: (u32, u32),
-    /// The number of the file's inode.
+    /// The inode number of the file.
     pub inode: u64,
-    /// Who holds it, and who waits for it.
+    /// Its holders and waiters.
     pub status: LockStatus,
 }

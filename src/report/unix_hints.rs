@@ -1,7 +1,6 @@
-//! Why the system refused, and what to do about it.
+//! The kind of an error on Unix, and a hint: why the system refused, and what to do about it.
 //!
-//! Asked when it has happened already, so what is found may have changed since: what is not certain
-//! is not said.
+//! The look at the path comes after the failed call, and the path may have changed since. A hint says only what is certain.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -15,11 +14,9 @@ use crate::error::{Action, ErrorKind};
 use crate::os::LockPath;
 use crate::os::platform::{OsError, PlatformPath};
 use crate::os::unix::opening::NOT_FOLLOWED;
+use crate::report::users;
 
-use super::hint::Hint;
-use super::users;
-
-pub(super) fn explain(path: &LockPath, error: &OsError) -> Hint {
+pub(super) fn explain(path: &LockPath, error: &OsError) -> (ErrorKind, Option<String>) {
     let OsError { action, source, lacks_write_access, .. } = error;
     let kind = match (action, Errno::from_io_error(source)) {
         (_, Some(Errno::NAMETOOLONG | Errno::LOOP)) => ErrorKind::InvalidPath,
@@ -33,56 +30,58 @@ pub(super) fn explain(path: &LockPath, error: &OsError) -> Hint {
         }
         _ => ErrorKind::of(source),
     };
-    let text = Errno::from_io_error(source).and_then(|error| match error {
+    let hint = Errno::from_io_error(source).and_then(|error| match error {
         _ if *lacks_write_access => Some(not_writable(path)),
-        _ if path.is_absolute() => advise(path.path(), *action, error),
+        _ if path.is_absolute() => hint_for(path.path(), *action, error),
         Errno::NOENT if path.is_in_deleted_directory() => {
-            Some("the directory that was the current one for this handle has been deleted".into())
+            Some("the current directory in which the handle was made has been deleted".into())
         }
-        _ => advise_anywhere(*action, error),
+        _ => hint_without_path(*action, error),
     });
-    Hint { kind, text }
+    (kind, hint)
 }
 
-/// What can be said without a look at the path.
-fn advise_anywhere(action: Action, error: Errno) -> Option<String> {
+/// Returns what can be said without a look at the path.
+fn hint_without_path(action: Action, error: Errno) -> Option<String> {
     match (error, action) {
         (Errno::MFILE, _) => Some(format!(
-            "this process has as many descriptors open as it may ({}): close some, or raise the limit \
+            "this process has reached its limit of open descriptors ({}): close some, or raise the limit \
              (ulimit -n)",
             getrlimit(Resource::Nofile).current?
         )),
         (Errno::NFILE, _) => Some(
-            "the whole system has as many files open as it may: raise the limit (sysctl fs.file-max)"
+            "the system has reached its limit of open files: raise the limit (sysctl fs.file-max)"
                 .into(),
         ),
         (Errno::AGAIN, Action::Create | Action::Open) => Some(
-            "somebody has a lease on it, a file server for instance, and has not given it back yet"
+            "another process, a file server for instance, has a lease on it and has not given it back yet"
                 .into(),
         ),
         _ => None,
     }
 }
 
-fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
+fn hint_for(path: &Path, action: Action, error: Errno) -> Option<String> {
     match (error, action) {
         (Errno::LOOP, Action::Query) if is_sound_link(path) => Some(NOT_FOLLOWED.into()),
         (Errno::NOENT | Errno::NOTDIR, Action::Create | Action::Open) => missing(path),
-        (Errno::ACCESS | Errno::PERM, Action::Create) => not_to_be_written(path),
+        (Errno::ACCESS | Errno::PERM, Action::Create) => not_creatable(path),
         (Errno::ACCESS | Errno::PERM, Action::Open | Action::Verify | Action::Query) => {
-            not_to_be_opened(path)
+            not_readable(path)
         }
         (Errno::ROFS, Action::Create) => Some(format!(
-            "{} is read-only: a lock file that is there already can be locked, but none can be made",
+            "{} is read-only: an existing lock file can be locked, but none can be created",
             place(path)
         )),
-        (Errno::NOSPC | Errno::DQUOT, Action::Create) => Some(format!(
-            "there is no room for one more file on {}, not even an empty one",
-            place(path)
-        )),
-        (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => Some(
-            format!("{} may have no locks: keep lock files on a local file system", place(path)),
-        ),
+        (Errno::NOSPC | Errno::DQUOT, Action::Create) => {
+            Some(format!("{} has no space for another file, even an empty one", place(path)))
+        }
+        (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Action::Lock) => {
+            Some(format!(
+                "{} may not support locks: keep lock files on a local file system",
+                place(path)
+            ))
+        }
         (
             Errno::IO
             | Errno::TIMEDOUT
@@ -92,25 +91,25 @@ fn advise(path: &Path, action: Action, error: Errno) -> Option<String> {
             | Errno::CONNREFUSED,
             _,
         ) if is_on_network(path) => Some(format!(
-            "{} does not answer, or has lost its state: see whether its server runs, or mount it again",
+            "{} does not answer, or has lost its state: check that its server runs, or mount it again",
             place(path)
         )),
         (Errno::STALE, _) => Some(format!(
-            "the server of {} has no such file any more: keep programs from deleting lock files, or \
+            "the server of {} no longer has the file: keep programs from deleting lock files, or \
              mount it again",
             place(path)
         )),
-        _ => advise_anywhere(action, error),
+        _ => hint_without_path(action, error),
     }
 }
 
-/// Is it a link that leads somewhere, or at least to a name, and not round and round?
+/// Returns whether the path is a symbolic link that does not lead back to itself.
 fn is_sound_link(path: &Path) -> bool {
     let is_loop = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::LOOP);
     path.is_symlink() && !fs::metadata(path).as_ref().is_err_and(is_loop)
 }
 
-/// The first directory on the way that is not there.
+/// Names the first directory on the way that is missing.
 fn missing(path: &Path) -> Option<String> {
     let mut ways: Vec<&Path> = path.ancestors().skip(1).collect();
     ways.reverse();
@@ -123,30 +122,31 @@ fn missing(path: &Path) -> Option<String> {
     })
 }
 
-/// The directory does not want one more file of this user's.
-fn not_to_be_written(path: &Path) -> Option<String> {
+/// Names the directory in which this user may not create files.
+fn not_creatable(path: &Path) -> Option<String> {
     let directory = path.parent()?;
     let about = fs::metadata(directory).ok();
-    let Some(about) = about else { return not_to_be_entered(path) };
+    let Some(about) = about else { return not_searchable(path) };
     Some(format!(
-        "user {} may not make files in {}, which is {}'s (mode {}): let somebody else make the lock \
-         file, or keep it elsewhere",
-        me(),
+        "user {} cannot create files in {} (owner {}, mode {}): create the lock file beforehand, or choose another \
+         directory",
+        effective_user(),
         directory.display(),
         users::name(about.uid()),
         mode(&about)
     ))
 }
 
-fn not_to_be_opened(path: &Path) -> Option<String> {
-    let Ok(about) = fs::metadata(path) else { return not_to_be_entered(path) };
+/// Names the owner of a file that this user may not open.
+fn not_readable(path: &Path) -> Option<String> {
+    let Ok(about) = fs::metadata(path) else { return not_searchable(path) };
     let sticky = path.parent().and_then(|parent| fs::metadata(parent).ok());
     let sticky = sticky.is_some_and(|parent| parent.mode() & 0o1002 == 0o1002);
-    let elsewhere = if sticky { ", in a directory where everybody may make files" } else { "" };
+    let place = if sticky { ", in a directory where every user may create files" } else { "" };
     Some(format!(
-        "user {} may not read it; it is {}'s (mode {}){elsewhere}: let its readers lock it (chmod a+r), or \
-         keep the lock file elsewhere",
-        me(),
+        "user {} cannot read it (owner {}, mode {}){place}: give its users read access (chmod a+r), or choose another \
+         lock file",
+        effective_user(),
         users::name(about.uid()),
         mode(&about)
     ))
@@ -158,23 +158,23 @@ fn not_writable(path: &LockPath) -> String {
     format!(
         "{place} requires write access for an exclusive lock, which user {} does not have (chmod a+w): or take a \
          shared lock",
-        me()
+        effective_user()
     )
 }
 
-/// The first directory on the way that may not be searched.
-fn not_to_be_entered(path: &Path) -> Option<String> {
+/// Names the first directory on the way that this user may not search.
+fn not_searchable(path: &Path) -> Option<String> {
     let mut ways: Vec<&Path> = path.ancestors().collect();
     ways.reverse();
     let forbidden = |way: &&Path| {
         fs::metadata(way).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     };
     let closed = ways.into_iter().find(forbidden)?.parent()?;
-    Some(format!("user {} may not enter {}", me(), closed.display()))
+    Some(format!("user {} cannot search {} (chmod +x)", effective_user(), closed.display()))
 }
 
-/// As whom this process opens files.
-fn me() -> String {
+/// Returns the user whose permissions count when this process opens files.
+fn effective_user() -> String {
     users::name(geteuid().as_raw())
 }
 
@@ -182,7 +182,7 @@ fn mode(about: &Metadata) -> String {
     format!("{:04o}", about.mode() & 0o7777)
 }
 
-/// The file system that the path is on, or would be, in the words of who mounted it.
+/// Returns the mount point that the path is on, or would be, with its type and the options that switch locks off.
 #[cfg(target_os = "linux")]
 fn place(path: &Path) -> String {
     use crate::report::linux::mounts::Mount;

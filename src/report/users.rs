@@ -1,15 +1,15 @@
-//! The names of users.
+//! User names.
 
 use std::fs;
 
-/// A user's name, or the number of one who is not in `/etc/passwd`. (The C library could ask the
-/// network; and may not be called from every thread of every program.)
+/// Returns the name of a user, or the number if `/etc/passwd` has none. (The C library could ask the
+/// network, and `getpwuid` is not safe to call from every thread: getpwnam(3).)
 pub(crate) fn name(id: u32) -> String {
     let users = fs::read("/etc/passwd").unwrap_or_default();
     find(&String::from_utf8_lossy(&users), id).map_or_else(|| id.to_string(), Into::into)
 }
 
-/// `name:password:number:...`
+/// Finds the name in lines of the form `name:password:number:...`.
 fn find(users: &str, id: u32) -> Option<&str> {
     users.lines().find_map(|line| {
         let mut words = line.split(':');

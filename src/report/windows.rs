@@ -13,7 +13,7 @@ use crate::os::platform::{OsError, PlatformPath};
 use crate::os::windows::restart_manager;
 use crate::report::lock_status::{LockStatus, OwnerKind, Process, Query};
 
-use super::unknown;
+use crate::report::unknown;
 
 /// Only an attempt to acquire the lock can tell whether it is held.
 pub(crate) fn query(path: &LockPath, query: &Query<'_>) -> Result<LockStatus, OsError> {

@@ -232,7 +232,7 @@ impl Reference {
     fn look_at_the_disk(&mut self) {
         for &via in Spelling::ALL {
             let file = self.disk.file_at(via.entry());
-            self.world.apply(Op::Name { path: via.path(), file });
+            self.world.apply(Op::SetFile { path: via.path(), file });
         }
     }
 
@@ -260,7 +260,7 @@ impl Reference {
         let (id, path, kept) = (self.newest, self.path(via), keep == Keep::Kept);
         loop {
             let (file, stage) = (waiter.file, Stage::Granted);
-            let hold = Hold { process, id, path, file, mode, kept, stage, named: false };
+            let hold = Hold { process, id, path, file, mode, unguarded: kept, stage, named: false };
             if self.world.apply(Op::Lock { hold }) == Answer::Contended {
                 return None;
             }

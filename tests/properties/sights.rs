@@ -67,7 +67,7 @@ pub(crate) const OF_REPLACED_FILES: [Sight; 5] = [
         "the older of two kept holds is released, on a replaced file",
         |before, step, after| {
             let Deed::Release { via } = step.deed else { return false };
-            let kept = |hold: &&Hold| hold.kept && hold.path == via.path();
+            let kept = |hold: &&Hold| hold.unguarded && hold.path == via.path();
             let mut kept = before.world.holds().iter().filter(kept);
             let files = (kept.next().map(|hold| hold.file), kept.next().map(|hold| hold.file));
             let are_two = files.1.is_some() && files.0 != files.1;

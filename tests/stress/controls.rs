@@ -29,7 +29,7 @@ fn convict(name: &str, law: &str, shape: &Shape, by_witness: bool) {
     let (mut by_judge, mut by_evidence) = (false, !by_witness);
     for seed in first.. {
         let round = Round::play(seed, shape);
-        by_judge |= round.verdict.faults.iter().any(|fault| fault.law() == law);
+        by_judge |= round.verdict.anomalies.iter().any(|fault| fault.law() == law);
         by_evidence |= !round.evidence.problems.is_empty();
         if by_judge && by_evidence {
             let story = round.headline();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use locket_model::timeline::{draw, explain};
-use locket_model::{Fault, History, Kill, Verdict, judge};
+use locket_model::{Anomaly, History, Kill, Verdict, judge};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -94,7 +94,7 @@ impl Round {
         history.check().expect("the kills should fit the calls");
         let mut verdict = judge(&history);
         if moves > 0 {
-            verdict.faults.retain(|fault| !is_explained_by_a_passing_hold(&history, fault));
+            verdict.anomalies.retain(|fault| !is_explained_by_a_passing_hold(&history, fault));
         }
         let evidence = examine(&seen, &killed);
         let (processes, orphaned, stops) = (crowd.processes(), crowd.orphaned, crowd.stops);
@@ -102,15 +102,15 @@ impl Round {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.verdict.faults.is_empty() && self.evidence.problems.is_empty()
+        self.verdict.anomalies.is_empty() && self.evidence.problems.is_empty()
     }
 
     /// The first thing that went wrong, as the judge and as the critical section saw it.
     pub(crate) fn headline(&self) -> String {
-        let fault = self.verdict.faults.first();
+        let fault = self.verdict.anomalies.first();
         let fault = fault.map(|fault| draw(&self.history, fault)).unwrap_or_default();
         let problem = self.evidence.problems.first().map_or("", String::as_str);
-        let (faults, problems) = (self.verdict.faults.len(), self.evidence.problems.len());
+        let (faults, problems) = (self.verdict.anomalies.len(), self.evidence.problems.len());
         format!(
             "{faults} faults, the first:\n{fault}{problems} problems without a clock: {problem}"
         )
@@ -133,8 +133,8 @@ impl Round {
 /// Where files move, an acquisition can be granted a file that it then sees has lost the name: for a
 /// moment it keeps others out, and nothing in the history says that it held. Who timed out
 /// while somebody was acquiring has met one of those.
-fn is_explained_by_a_passing_hold(history: &History, fault: &Fault) -> bool {
-    let Fault::NobodyThere { call, from, to } = *fault else { return false };
+fn is_explained_by_a_passing_hold(history: &History, fault: &Anomaly) -> bool {
+    let Anomaly::NoConflictingHold { call, from, to } = *fault else { return false };
     let path = history.calls[call].path;
     history.calls.iter().enumerate().any(|(at, other)| {
         at != call

@@ -1,4 +1,4 @@
-//! One event as one line, and back.
+//! The text form of one event.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +41,7 @@ pub(super) fn parse_line(line: &str) -> Option<Event> {
         }),
     };
     let guard = match fields[4] {
-        "kept" => None,
+        "unguarded" => None,
         kind => Some(number(kind.strip_prefix("guard=")?)?),
     };
     let (process, thread, path) = (number(fields[1])?, number(fields[2])?, number(fields[3])?);
@@ -49,7 +49,7 @@ pub(super) fn parse_line(line: &str) -> Option<Event> {
     Some(Event::Call(Call { process, thread, path, guard, attempt, called, returned }))
 }
 
-/// Digits alone, and no needless zero, so that every event has one spelling.
+/// Parses digits without a needless zero, so that every event has one spelling.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let shortest = text == "0" || !text.starts_with('0');
@@ -90,7 +90,7 @@ impl fmt::Display for Call {
         write!(f, "{verb} {process} {thread} {path} ")?;
         match guard {
             Some(guard) => write!(f, "guard={guard}")?,
-            None => f.write_str("kept")?,
+            None => f.write_str("unguarded")?,
         }
         if let Attempt::Acquire { file, mode, wait } = attempt {
             match file {

@@ -1,125 +1,125 @@
-//! From a call to a hold, or to a time-out.
+//! The steps from a call to a hold, or to a timeout.
 
 use super::steps::{Steps, leave};
 use super::{Action, Call, Client};
 use crate::kernel::{dequeue, note_grant};
 use crate::spec::Mode;
-use crate::state::{Acquire, Bug, Descriptor, Ghost, Kept, Patience, Place, Process, Thread};
+use crate::state::{Acquire, Bug, Ghost, OpenFile, Pc, Process, Thread, Unguarded, Wait};
 
 impl Steps<'_> {
-    pub(super) fn idle(&mut self, who: (usize, usize), it: Thread) {
+    pub(super) fn begin_call(&mut self, id: (usize, usize), it: Thread) {
         match &self.protocol.client {
-            Client::Any { calls, stray } => {
+            Client::Any { calls, releases_unheld } => {
                 for &call in calls {
-                    self.call(who, call);
+                    self.call(id, call);
                 }
-                if *stray {
-                    self.release(who);
+                if *releases_unheld {
+                    self.release(id);
                 }
             }
-            Client::Script(scripts) => match scripts[who.0][who.1].get(usize::from(it.begun)) {
-                Some(&Call::Acquire(call)) => self.call(who, call),
-                Some(Call::Release) => self.release(who),
+            Client::Script(scripts) => match scripts[id.0][id.1].get(usize::from(it.begun)) {
+                Some(&Call::Acquire(call)) => self.call(id, call),
+                Some(Call::Release) => self.release(id),
                 None => {}
             },
         }
     }
 
-    pub(super) fn call(&mut self, who: (usize, usize), call: Acquire) {
-        let spare = self.state.processes[who.0].ledger.spares.last().map(|spare| spare.file);
-        self.add(who, Action::Calls(call, spare), |next| {
-            let Process { handle, ledger, threads, .. } = &mut next.processes[who.0];
+    pub(super) fn call(&mut self, id: (usize, usize), call: Acquire) {
+        let idle = self.state.processes[id.0].ledger.idle.last().map(|idle| idle.file);
+        self.add(id, Action::Calls(call, idle), |next| {
+            let Process { handle, ledger, threads, .. } = &mut next.processes[id.0];
             *handle = true;
-            let it = &mut threads[who.1];
+            let it = &mut threads[id.1];
             it.call = call;
             it.begun += u8::from(matches!(self.protocol.client, Client::Script(_)));
-            it.descriptor = ledger.spares.pop();
-            it.place = if it.descriptor.is_some() { Place::Try } else { Place::Open };
-            it.ghost.undisturbed = it.ghost.watched;
-            it.ghost.spare = self.protocol.bug == Some(Bug::TrustsSpare) && it.descriptor.is_some();
+            it.open_file = ledger.idle.pop();
+            it.pc = if it.open_file.is_some() { Pc::Try } else { Pc::Open };
+            it.ghost.path_unchanged = it.ghost.tracked;
+            it.ghost.reused = self.protocol.bug == Some(Bug::TrustsIdle) && it.open_file.is_some();
         });
     }
 
-    pub(super) fn attempt(&mut self, who: (usize, usize), it: Thread, file: u8) {
+    pub(super) fn attempt(&mut self, id: (usize, usize), it: Thread, file: u8) {
         let mode = it.call.mode;
         if self.kernel.admits(self.state, file, mode) {
-            return self.grant(who, Action::Gets(file, mode));
+            return self.grant(id, Action::Locks(file, mode));
         }
-        let last = it.overdue || it.call.patience == Patience::Once;
-        if last || it.call.patience == Patience::Deadline {
-            // Its deadline had passed when it tried.
-            self.local(who, Action::Refused(file, mode, true), |it, _| {
-                it.overdue = it.call.patience == Patience::Deadline;
-                (it.ghost.late, it.ghost.refused) = (it.overdue, true);
-                it.place = Place::CheckLate;
+        let last = it.saw_deadline || it.call.wait == Wait::Try;
+        if last || it.call.wait == Wait::Timed {
+            // The deadline had passed at this try.
+            self.local(id, Action::Refused(file, mode, true), |it, _| {
+                it.saw_deadline = it.call.wait == Wait::Timed;
+                (it.ghost.deadline_passed, it.ghost.refused) = (it.saw_deadline, true);
+                it.pc = Pc::VerifyAtDeadline;
             });
         }
         if !last {
-            let blind = self.protocol.bug == Some(Bug::SleepsWithoutLooking);
-            let place = if blind { Place::Block } else { Place::Look };
-            self.local(who, Action::Refused(file, mode, false), |it, _| it.place = place);
+            let blind = self.protocol.bug == Some(Bug::WaitsWithoutVerifying);
+            let pc = if blind { Pc::Block } else { Pc::VerifyBeforeWait };
+            self.local(id, Action::Refused(file, mode, false), |it, _| it.pc = pc);
         }
     }
 
-    /// Refused, by the file that the path names?
-    pub(super) fn look(&mut self, who: (usize, usize), own: Descriptor, then: Place) {
-        let named = self.state.names == Some(own.file);
-        let action = if named { Action::StillNamed } else { Action::Moved };
-        let place = if named { then } else { Place::Reopen };
-        self.local(who, action, |it, _| it.place = place);
+    /// Verifies after a failed try that the path names the open file.
+    pub(super) fn verify_then(&mut self, id: (usize, usize), open: OpenFile, then: Pc) {
+        let named = self.state.names == Some(open.file);
+        let action = if named { Action::Verified } else { Action::FoundReplaced };
+        let pc = if named { then } else { Pc::Reopen };
+        self.local(id, action, |it, _| it.pc = pc);
     }
 
-    pub(super) fn grant(&mut self, who: (usize, usize), action: Action) {
-        self.add(who, action, |next| {
-            let it = &mut next.processes[who.0].threads[who.1];
+    pub(super) fn grant(&mut self, id: (usize, usize), action: Action) {
+        self.add(id, action, |next| {
+            let it = &mut next.processes[id.0].threads[id.1];
             let mode = it.call.mode;
-            it.descriptor = it.descriptor.map(|own| Descriptor { lock: Some(mode), ..own });
-            if it.place == Place::Queued {
-                dequeue(next, who.0, who.1, Place::Check);
+            it.open_file = it.open_file.map(|open| OpenFile { lock: Some(mode), ..open });
+            if it.pc == Pc::Queued {
+                dequeue(next, id.0, id.1, Pc::Verify);
             } else {
-                it.place = Place::Check;
+                it.pc = Pc::Verify;
             }
-            note_grant(next, who.0, who.1, self.protocol.watch.unwrap_or(0));
+            note_grant(next, id.0, id.1, self.protocol.track.unwrap_or(0));
         });
     }
 
-    pub(super) fn reopen(&mut self, who: (usize, usize), own: Descriptor) {
+    pub(super) fn reopen(&mut self, id: (usize, usize), open: OpenFile) {
         let (bug, kernel) = (self.protocol.bug, self.kernel);
-        self.add(who, Action::Closes(own.lock.is_some()), |next| {
+        self.add(id, Action::Closes(open.lock.is_some()), |next| {
             if bug == Some(Bug::LeaksOnReopen) {
-                next.processes[who.0].lost.push(own);
-                next.processes[who.0].threads[who.1].descriptor = None;
+                next.processes[id.0].leaked.push(open);
+                next.processes[id.0].threads[id.1].open_file = None;
             } else {
-                kernel.close(next, who);
+                kernel.close(next, id);
             }
-            let it = &mut next.processes[who.0].threads[who.1];
-            it.place = Place::Open;
-            it.ghost = Ghost { refused: false, named: false, spare: false, ..it.ghost };
-            it.overdue &= bug != Some(Bug::DeadlinePerFile);
+            let it = &mut next.processes[id.0].threads[id.1];
+            it.pc = Pc::Open;
+            it.ghost = Ghost { refused: false, named: false, reused: false, ..it.ghost };
+            it.saw_deadline &= bug != Some(Bug::DeadlinePerFile);
         });
     }
 
-    pub(super) fn record(&mut self, who: (usize, usize), it: Thread, own: Descriptor) {
+    pub(super) fn record(&mut self, id: (usize, usize), it: Thread, open: OpenFile) {
         let miscounts = self.protocol.bug == Some(Bug::CountsSharedAsExclusive);
-        self.add(who, Action::Holds(it.call), |next| {
-            let Process { ledger, threads, credit, .. } = &mut next.processes[who.0];
+        self.add(id, Action::Records(it.call), |next| {
+            let Process { ledger, threads, balance, .. } = &mut next.processes[id.0];
             match it.call.mode {
                 Mode::Shared if !miscounts => ledger.shared += 1,
                 _ => ledger.exclusive += 1,
             }
             ledger.released_error = false;
-            let it = &mut threads[who.1];
+            let it = &mut threads[id.1];
             let call = it.call;
-            if call.kept {
-                ledger.kept.push(Kept { mode: call.mode, descriptor: own });
-                *credit += 1;
+            if call.unguarded {
+                ledger.unguarded.push(Unguarded { mode: call.mode, open_file: open });
+                *balance += 1;
                 leave(it);
                 if matches!(self.protocol.client, Client::Any { .. }) {
-                    it.place = Place::Owing;
+                    it.pc = Pc::HoldsUnguarded;
                 }
             } else {
                 leave(it);
-                (it.place, it.call, it.descriptor) = (Place::Guarding, call, Some(own));
+                (it.pc, it.call, it.open_file) = (Pc::HoldsGuard, call, Some(open));
             }
         });
     }

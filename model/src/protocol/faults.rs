@@ -1,26 +1,26 @@
-//! What happens to a process or to the path, at any moment.
+//! Crashes, dropped handles and changes of the path. They can happen at any moment.
 
 use super::Action;
-use super::steps::{Steps, forget, uncount};
-use crate::kernel::{crash, overlook};
+use super::steps::{Steps, drop_if_unused, uncount};
+use crate::kernel::{crash, lose_wakeup};
 use crate::spec::Outcome;
-use crate::state::{Bug, Place, Process, Thread};
+use crate::state::{Bug, Pc, Process, Thread};
 
 impl Steps<'_> {
     pub(super) fn of_process(&mut self, process: usize) {
         let it = &self.state.processes[process];
         let in_use = it.threads.iter().any(uses_handle);
         if self.protocol.drops_handles && it.handle && !in_use {
-            let drops_kept = self.protocol.bug == Some(Bug::DropsKept);
+            let drops_kept = self.protocol.bug == Some(Bug::DropsUnguarded);
             self.add((process, 0), Action::DropsHandle, |next| {
                 let Process { handle, ledger, .. } = &mut next.processes[process];
                 *handle = false;
                 if drops_kept {
-                    while let Some(kept) = ledger.kept.pop() {
-                        uncount(ledger, kept.mode);
+                    while let Some(unguarded) = ledger.unguarded.pop() {
+                        uncount(ledger, unguarded.mode);
                     }
                 }
-                forget(ledger);
+                drop_if_unused(ledger);
             });
         }
         if self.state.crashes > 0 {
@@ -28,9 +28,9 @@ impl Steps<'_> {
                 next.crashes -= 1;
                 let it = next.processes[process];
                 crash(next, process);
-                if self.protocol.bug == Some(Bug::LosesWakeUp) {
-                    for own in it.descriptors().filter(|own| own.lock.is_some()) {
-                        overlook(next, own.file);
+                if self.protocol.bug == Some(Bug::LosesWakeup) {
+                    for open in it.open_files().filter(|open| open.lock.is_some()) {
+                        lose_wakeup(next, open.file);
                     }
                 }
             });
@@ -41,7 +41,7 @@ impl Steps<'_> {
         if self.state.renames == 0 {
             return;
         }
-        // Away, to a file of before (renamed back), or to a new one.
+        // None, an earlier file (renamed back), or a new file.
         let targets = (0..=self.state.files).map(Some).chain([None]);
         for target in targets.filter(|&target| target != self.state.names) {
             self.add((0, 0), Action::Renames(target), |next| {
@@ -49,24 +49,24 @@ impl Steps<'_> {
                 next.names = target;
                 next.files = next.files.max(target.map_or(0, |file| file + 1));
                 for it in next.processes.iter_mut().flat_map(|process| process.threads.iter_mut()) {
-                    let file = it.descriptor.map(|own| own.file);
-                    let granted = matches!(it.place, Place::Check | Place::Record | Place::Reopen)
-                        && it.descriptor.is_some_and(|own| own.lock.is_some());
+                    let file = it.open_file.map(|open| open.file);
+                    let granted = matches!(it.pc, Pc::Verify | Pc::Record | Pc::Reopen)
+                        && it.open_file.is_some_and(|open| open.lock.is_some());
                     it.ghost.named |= granted && target.is_some() && file == target;
-                    it.ghost.undisturbed = false;
+                    it.ghost.path_unchanged = false;
                 }
             });
         }
     }
 }
 
-/// Whether the thread is in a call that it made on a handle: the end of a guard needs none.
+/// Returns whether the thread is in a call on a handle. The end of a guard needs no handle.
 fn uses_handle(it: &Thread) -> bool {
-    match it.place {
-        Place::Idle | Place::Guarding | Place::Convert | Place::Owing => false,
-        Place::Unlock | Place::Refuse | Place::TakeLate => it.call.kept,
-        Place::Retire(outcome) | Place::Close(outcome) => {
-            it.call.kept || outcome == Outcome::TimedOut
+    match it.pc {
+        Pc::Idle | Pc::HoldsGuard | Pc::Convert | Pc::HoldsUnguarded => false,
+        Pc::Unlock | Pc::RecordRefusal | Pc::TakeAfterUnlock => it.call.unguarded,
+        Pc::StoreIdle(outcome) | Pc::Close(outcome) => {
+            it.call.unguarded || outcome == Outcome::TimedOut
         }
         _ => true,
     }

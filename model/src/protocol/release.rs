@@ -1,171 +1,171 @@
-//! From a hold to its end, or to a weaker one.
+//! The steps that end a hold or downgrade it.
 
-use super::steps::{Steps, forget, leave, uncount};
+use super::steps::{Steps, drop_if_unused, leave, uncount};
 use super::{Action, Call, Client};
 use crate::kernel::wake;
 use crate::spec::{Mode, Outcome};
-use crate::state::{Bug, Descriptor, Place, Process, Thread};
+use crate::state::{Bug, OpenFile, Pc, Process, Thread};
 
 impl Steps<'_> {
-    /// `release`: the oldest kept hold, whoever made it.
+    /// Calls `release`, which ends the oldest unguarded hold of any thread.
     pub(super) fn release(&mut self, (process, thread): (usize, usize)) {
-        let who = (process, thread);
+        let id = (process, thread);
         let bug = self.protocol.bug;
         let scripted = matches!(self.protocol.client, Client::Script(_));
         let Process { ledger, threads, .. } = self.state.processes[process];
         let held = ledger.exclusive + ledger.shared > 0;
-        let is_guard = |it: &Thread| it.place == Place::Guarding;
-        let begin = move |it: &mut Thread, place, descriptor| {
+        let is_guard = |it: &Thread| it.pc == Pc::HoldsGuard;
+        let begin = move |it: &mut Thread, pc, open_file| {
             it.begun += u8::from(scripted);
-            (it.place, it.call.kept, it.descriptor) = (place, true, descriptor);
+            (it.pc, it.call.unguarded, it.open_file) = (pc, true, open_file);
         };
-        if let Some(&oldest) = ledger.kept.first() {
+        if let Some(&oldest) = ledger.unguarded.first() {
             let peeks = bug == Some(Bug::PeeksBeforeTaking);
             let action = if peeks { Action::Peeks } else { Action::Takes };
-            self.add(who, action, |next| {
-                let Process { handle, ledger, threads, credit, .. } = &mut next.processes[process];
+            self.add(id, action, |next| {
+                let Process { handle, ledger, threads, balance, .. } = &mut next.processes[process];
                 *handle = true;
-                begin(&mut threads[thread], Place::Unlock, Some(oldest.descriptor));
+                begin(&mut threads[thread], Pc::Unlock, Some(oldest.open_file));
                 if peeks {
-                    let seen = Descriptor { lock: None, ..oldest.descriptor };
-                    begin(&mut threads[thread], Place::Peeked, Some(seen));
+                    let seen = OpenFile { lock: None, ..oldest.open_file };
+                    begin(&mut threads[thread], Pc::Peeked, Some(seen));
                 } else {
-                    ledger.kept.pop_front();
-                    *credit -= 1;
+                    ledger.unguarded.pop_front();
+                    *balance -= 1;
                     uncount(ledger, oldest.mode);
                 }
             });
-        } else if let (Some(Bug::StealsGuards), Some(victim)) =
+        } else if let (Some(Bug::ReleasesGuards), Some(victim)) =
             (bug, threads.iter().position(is_guard))
         {
-            self.add(who, Action::Peeks, |next| {
+            self.add(id, Action::Peeks, |next| {
                 let Process { handle, ledger, threads, .. } = &mut next.processes[process];
                 *handle = true;
-                let stolen = threads[victim].descriptor;
+                let stolen = threads[victim].open_file;
                 uncount(ledger, threads[victim].call.mode);
-                threads[victim].descriptor = stolen.map(|it| Descriptor { lock: None, ..it });
-                begin(&mut threads[thread], Place::Unlock, stolen);
+                threads[victim].open_file = stolen.map(|it| OpenFile { lock: None, ..it });
+                begin(&mut threads[thread], Pc::Unlock, stolen);
             });
         } else {
-            self.add(who, Action::FindsNothing, |next| {
+            self.add(id, Action::FindsNothing, |next| {
                 let Process { handle, ledger, threads, .. } = &mut next.processes[process];
                 *handle = true;
                 ledger.released_error |= !held || bug == Some(Bug::ErrorWhileHeld);
-                begin(&mut threads[thread], Place::Idle, None);
+                begin(&mut threads[thread], Pc::Idle, None);
                 leave(&mut threads[thread]);
             });
         }
     }
 
-    pub(super) fn end_guard(&mut self, (process, thread): (usize, usize), own: Descriptor) {
+    pub(super) fn end_guard(&mut self, (process, thread): (usize, usize), open: OpenFile) {
         let scripted = matches!(self.protocol.client, Client::Script(_));
         if let Client::Script(scripts) = &self.protocol.client {
             let begun = usize::from(self.state.processes[process].threads[thread].begun);
             if scripts[process][thread].get(begun) != Some(&Call::Release) {
-                return; // the script ends with the guard alive
+                return; // the script ends and the guard stays
             }
         }
         if self.protocol.bug == Some(Bug::UnlocksBeforeTaking) {
-            self.add((process, thread), Action::Unlocks(own.file), |next| {
+            self.add((process, thread), Action::Unlocks(open.file), |next| {
                 let it = &mut next.processes[process].threads[thread];
-                it.descriptor = Some(Descriptor { lock: None, ..own });
+                it.open_file = Some(OpenFile { lock: None, ..open });
                 it.begun += u8::from(scripted);
-                it.place = Place::TakeLate;
-                wake(next, own.file);
+                it.pc = Pc::TakeAfterUnlock;
+                wake(next, open.file);
             });
             return;
         }
         self.local((process, thread), Action::TakesGuard, |it, ledger| {
             uncount(ledger, it.call.mode);
             it.begun += u8::from(scripted);
-            it.place = Place::Unlock;
+            it.pc = Pc::Unlock;
         });
     }
 
-    /// `downgrade` of a guard.
-    pub(super) fn lower(&mut self, who: (usize, usize), own: Descriptor) {
+    /// Calls `downgrade` on a guard.
+    pub(super) fn lower(&mut self, id: (usize, usize), open: OpenFile) {
         if self.protocol.bug == Some(Bug::ConvertsBeforeLowering) {
-            return self.add(who, Action::Converts(own.file), |next| {
-                let it = &mut next.processes[who.0].threads[who.1];
-                it.descriptor = Some(Descriptor { lock: Some(Mode::Shared), ..own });
-                wake(next, own.file);
+            return self.add(id, Action::Converts(open.file), |next| {
+                let it = &mut next.processes[id.0].threads[id.1];
+                it.open_file = Some(OpenFile { lock: Some(Mode::Shared), ..open });
+                wake(next, open.file);
             });
         }
-        self.local(who, Action::Lowers, |it, ledger| {
+        self.local(id, Action::Lowers, |it, ledger| {
             uncount(ledger, Mode::Exclusive);
             ledger.shared += 1;
-            (it.place, it.call.mode) = (Place::Convert, Mode::Shared);
+            (it.pc, it.call.mode) = (Pc::Convert, Mode::Shared);
         });
     }
 
-    pub(super) fn convert(&mut self, who: (usize, usize), own: Descriptor) {
-        let unlocks = self.protocol.bug == Some(Bug::ConvertsByUnlocking) && own.lock.is_some();
+    pub(super) fn convert(&mut self, id: (usize, usize), open: OpenFile) {
+        let unlocks = self.protocol.bug == Some(Bug::ConvertsByUnlocking) && open.lock.is_some();
         let lock = if unlocks { None } else { Some(Mode::Shared) };
-        let action = if unlocks { Action::Unlocks(own.file) } else { Action::Converts(own.file) };
-        self.add(who, action, |next| {
-            let it = &mut next.processes[who.0].threads[who.1];
-            it.descriptor = Some(Descriptor { lock, ..own });
-            it.place = if unlocks { Place::Convert } else { Place::Guarding };
-            wake(next, own.file);
+        let action = if unlocks { Action::Unlocks(open.file) } else { Action::Converts(open.file) };
+        self.add(id, action, |next| {
+            let it = &mut next.processes[id.0].threads[id.1];
+            it.open_file = Some(OpenFile { lock, ..open });
+            it.pc = if unlocks { Pc::Convert } else { Pc::HoldsGuard };
+            wake(next, open.file);
         });
         if self.state.refusals > 0 {
-            self.add(who, Action::ConvertRefused, |next| {
+            self.add(id, Action::ConvertRefused, |next| {
                 next.refusals -= 1;
-                let Process { ledger, threads, .. } = &mut next.processes[who.0];
+                let Process { ledger, threads, .. } = &mut next.processes[id.0];
                 uncount(ledger, Mode::Shared);
                 ledger.exclusive += 1;
-                let it = &mut threads[who.1];
-                (it.place, it.call.mode) = (Place::Guarding, Mode::Exclusive);
+                let it = &mut threads[id.1];
+                (it.pc, it.call.mode) = (Pc::HoldsGuard, Mode::Exclusive);
             });
         }
     }
 
-    pub(super) fn unlock(&mut self, (process, thread): (usize, usize), own: Descriptor) {
-        let who = (process, thread);
-        self.add(who, Action::Unlocks(own.file), |next| {
+    pub(super) fn unlock(&mut self, (process, thread): (usize, usize), open: OpenFile) {
+        let id = (process, thread);
+        self.add(id, Action::Unlocks(open.file), |next| {
             let it = &mut next.processes[process].threads[thread];
-            it.descriptor = Some(Descriptor { lock: None, ..own });
-            it.place = Place::Retire(Outcome::Released);
-            wake(next, own.file);
+            it.open_file = Some(OpenFile { lock: None, ..open });
+            it.pc = Pc::StoreIdle(Outcome::Released);
+            wake(next, open.file);
         });
         if self.state.refusals > 0 {
-            let swallows = self.protocol.bug == Some(Bug::SwallowsRefusal);
-            self.add(who, Action::UnlockRefused, |next| {
+            let swallows = self.protocol.bug == Some(Bug::ReusesAfterRefusedUnlock);
+            self.add(id, Action::UnlockRefused, |next| {
                 next.refusals -= 1;
-                let place = if swallows {
-                    Place::Retire(Outcome::Released)
+                let pc = if swallows {
+                    Pc::StoreIdle(Outcome::Released)
                 } else {
-                    Place::Close(Outcome::Refused)
+                    Pc::Close(Outcome::Refused)
                 };
-                next.processes[process].threads[thread].place = place;
+                next.processes[process].threads[thread].pc = pc;
             });
         }
     }
 
-    pub(super) fn retire(
+    pub(super) fn store_idle(
         &mut self,
         (process, thread): (usize, usize),
-        own: Descriptor,
+        open: OpenFile,
         outcome: Outcome,
     ) {
-        let who = (process, thread);
+        let id = (process, thread);
         let Process { handle, ledger, .. } = &self.state.processes[process];
         if self.protocol.bug == Some(Bug::LeaksOnTimeout) && outcome == Outcome::TimedOut {
-            self.add(who, Action::Returns(outcome), |next| {
-                next.processes[process].lost.push(own);
+            self.add(id, Action::Returns(outcome), |next| {
+                next.processes[process].leaked.push(open);
                 leave(&mut next.processes[process].threads[thread]);
             });
-        } else if *handle && ledger.spares.len() < self.protocol.spares {
-            self.local(who, Action::Spares, |it, ledger| {
-                ledger.spares.push(own);
+        } else if *handle && ledger.idle.len() < self.protocol.max_idle {
+            self.local(id, Action::KeepsIdle, |it, ledger| {
+                ledger.idle.push(open);
                 leave(it);
             });
         } else {
-            self.add(who, Action::NoUse, |next| {
+            self.add(id, Action::DiscardsIdle, |next| {
                 let Process { handle, ledger, threads, .. } = &mut next.processes[process];
-                threads[thread].place = Place::Close(outcome);
+                threads[thread].pc = Pc::Close(outcome);
                 if !*handle {
-                    forget(ledger);
+                    drop_if_unused(ledger);
                 }
             });
         }

@@ -1,11 +1,11 @@
-//! Everything that can happen next, by the place of each thread.
+//! All steps of a state, by the program counter of each thread.
 
 use super::{Action, Protocol, Step};
 use crate::kernel::{Kernel, dequeue, enqueue};
 use crate::spec::{Mode, Outcome};
-use crate::state::{Bug, Descriptor, Ghost, Ledger, Patience, Place, Process, State, Thread};
+use crate::state::{Bug, Ghost, Ledger, OpenFile, Pc, Process, State, Thread, Wait};
 
-/// Collects what can happen in a state.
+/// Collects the possible steps of a state.
 pub(super) struct Steps<'a> {
     pub(super) protocol: &'a Protocol,
     pub(super) state: &'a State,
@@ -19,7 +19,7 @@ impl<'a> Steps<'a> {
         Self { protocol, state, kernel: Kernel { barging, bug }, found: Vec::new() }
     }
 
-    /// One more step: `change` makes the state after it.
+    /// Adds a step; `change` makes the state after it.
     pub(super) fn add(
         &mut self,
         (process, thread): (usize, usize),
@@ -31,126 +31,126 @@ impl<'a> Steps<'a> {
         self.found.push((Step { process, thread, action }, next));
     }
 
-    /// One more step of a thread that changes nothing but itself and its process's ledger.
+    /// Adds a step of a thread that changes only the thread and its process's ledger.
     pub(super) fn local(
         &mut self,
-        who: (usize, usize),
+        id: (usize, usize),
         action: Action,
         change: impl FnOnce(&mut Thread, &mut Ledger),
     ) {
-        self.add(who, action, |next| {
-            let Process { threads, ledger, .. } = &mut next.processes[who.0];
-            change(&mut threads[who.1], ledger);
+        self.add(id, action, |next| {
+            let Process { threads, ledger, .. } = &mut next.processes[id.0];
+            change(&mut threads[id.1], ledger);
         });
     }
 
     pub(super) fn of_thread(&mut self, process: usize, thread: usize) {
-        let (who, kernel) = ((process, thread), self.kernel);
+        let (id, kernel) = ((process, thread), self.kernel);
         let it = self.state.processes[process].threads[thread];
-        match (it.place, it.descriptor) {
-            (Place::Idle, _) => self.idle(who, it),
-            (Place::Owing, _) => self.release(who),
-            (Place::Guarding, Some(own)) => {
-                self.end_guard(who, own);
+        match (it.pc, it.open_file) {
+            (Pc::Idle, _) => self.begin_call(id, it),
+            (Pc::HoldsUnguarded, _) => self.release(id),
+            (Pc::HoldsGuard, Some(open)) => {
+                self.end_guard(id, open);
                 if self.protocol.downgrades && it.call.mode == Mode::Exclusive {
-                    self.lower(who, own);
+                    self.lower(id, open);
                 }
             }
-            (Place::Convert, Some(own)) => self.convert(who, own),
-            (Place::Open, _) => {
+            (Pc::Convert, Some(open)) => self.convert(id, open),
+            (Pc::Open, _) => {
                 let created = self.state.names.is_none();
                 let file = self.state.names.unwrap_or(self.state.files);
-                self.add(who, Action::Opens(file, created), |next| {
+                self.add(id, Action::Opens(file, created), |next| {
                     next.files += u8::from(created);
                     next.names = Some(file);
                     let it = &mut next.processes[process].threads[thread];
-                    it.descriptor = Some(Descriptor { file, lock: None });
-                    it.place = Place::Try;
+                    it.open_file = Some(OpenFile { file, lock: None });
+                    it.pc = Pc::Try;
                 });
             }
-            (Place::Try, Some(own)) => self.attempt(who, it, own.file),
-            (Place::Block, Some(own)) if self.kernel.admits(self.state, own.file, it.call.mode) => {
-                self.grant(who, Action::Gets(own.file, it.call.mode));
+            (Pc::Try, Some(open)) => self.attempt(id, it, open.file),
+            (Pc::Block, Some(open)) if self.kernel.admits(self.state, open.file, it.call.mode) => {
+                self.grant(id, Action::Locks(open.file, it.call.mode));
             }
-            (Place::Block, Some(own)) => {
-                let action = Action::Queues(own.file, it.call.mode);
-                self.add(who, action, |next| enqueue(next, process, thread));
+            (Pc::Block, Some(open)) => {
+                let action = Action::Queues(open.file, it.call.mode);
+                self.add(id, action, |next| enqueue(next, process, thread));
             }
-            (Place::Queued, Some(own)) => {
+            (Pc::Queued, Some(open)) => {
                 if self.kernel.wakes(self.state, &it) {
-                    self.grant(who, Action::Wakes(own.file, it.call.mode));
+                    self.grant(id, Action::Wakes(open.file, it.call.mode));
                 }
-                if it.call.patience == Patience::Deadline {
+                if it.call.wait == Wait::Timed {
                     let gives_up = self.protocol.bug == Some(Bug::NoLastAttempt);
-                    let place = if gives_up { Place::CheckLate } else { Place::Try };
-                    self.add(who, Action::Interrupted, |next| {
-                        dequeue(next, process, thread, place);
+                    let pc = if gives_up { Pc::VerifyAtDeadline } else { Pc::Try };
+                    self.add(id, Action::Interrupted, |next| {
+                        dequeue(next, process, thread, pc);
                         let it = &mut next.processes[process].threads[thread];
-                        (it.overdue, it.ghost.late) = (true, true);
+                        (it.saw_deadline, it.ghost.deadline_passed) = (true, true);
                     });
                 }
             }
-            (Place::Check, Some(own)) => {
+            (Pc::Verify, Some(open)) => {
                 let trusted = match self.protocol.bug {
-                    Some(Bug::SkipsCheck) => true,
-                    Some(Bug::TrustsSpare) => it.ghost.spare,
+                    Some(Bug::SkipsVerify) => true,
+                    Some(Bug::TrustsIdle) => it.ghost.reused,
                     _ => false,
                 };
-                if trusted || self.state.names == Some(own.file) {
-                    self.local(who, Action::StillNamed, |it, _| it.place = Place::Record);
+                if trusted || self.state.names == Some(open.file) {
+                    self.local(id, Action::Verified, |it, _| it.pc = Pc::Record);
                 } else {
-                    self.local(who, Action::Moved, |it, _| it.place = Place::Reopen);
+                    self.local(id, Action::FoundReplaced, |it, _| it.pc = Pc::Reopen);
                 }
             }
-            (Place::Look, Some(own)) => self.look(who, own, Place::Block),
-            (Place::CheckLate, Some(own)) => {
-                self.look(who, own, Place::Retire(Outcome::TimedOut));
+            (Pc::VerifyBeforeWait, Some(open)) => self.verify_then(id, open, Pc::Block),
+            (Pc::VerifyAtDeadline, Some(open)) => {
+                self.verify_then(id, open, Pc::StoreIdle(Outcome::TimedOut));
             }
-            (Place::Reopen, Some(own)) => self.reopen(who, own),
-            (Place::Record, Some(own)) => self.record(who, it, own),
-            (Place::Peeked, Some(_)) => self.add(who, Action::Takes, |next| {
-                let Process { ledger, threads, credit, .. } = &mut next.processes[process];
+            (Pc::Reopen, Some(open)) => self.reopen(id, open),
+            (Pc::Record, Some(open)) => self.record(id, it, open),
+            (Pc::Peeked, Some(_)) => self.add(id, Action::Takes, |next| {
+                let Process { ledger, threads, balance, .. } = &mut next.processes[process];
                 let it = &mut threads[thread];
-                if let Some(kept) = ledger.kept.pop_front() {
-                    uncount(ledger, kept.mode);
-                    it.descriptor = Some(kept.descriptor);
+                if let Some(unguarded) = ledger.unguarded.pop_front() {
+                    uncount(ledger, unguarded.mode);
+                    it.open_file = Some(unguarded.open_file);
                 }
-                *credit -= 1;
-                it.place = Place::Unlock;
+                *balance -= 1;
+                it.pc = Pc::Unlock;
             }),
-            (Place::TakeLate, Some(_)) => self.local(who, Action::TakesGuard, |it, ledger| {
+            (Pc::TakeAfterUnlock, Some(_)) => self.local(id, Action::TakesGuard, |it, ledger| {
                 uncount(ledger, it.call.mode);
-                it.place = Place::Retire(Outcome::Released);
+                it.pc = Pc::StoreIdle(Outcome::Released);
             }),
-            (Place::Unlock, Some(own)) => self.unlock(who, own),
-            (Place::Retire(outcome), Some(own)) => self.retire(who, own, outcome),
-            (Place::Close(outcome), Some(own)) => {
-                self.add(who, Action::Closes(own.lock.is_some()), |next| {
-                    kernel.close(next, who);
+            (Pc::Unlock, Some(open)) => self.unlock(id, open),
+            (Pc::StoreIdle(outcome), Some(open)) => self.store_idle(id, open, outcome),
+            (Pc::Close(outcome), Some(open)) => {
+                self.add(id, Action::Closes(open.lock.is_some()), |next| {
+                    kernel.close(next, id);
                     let it = &mut next.processes[process].threads[thread];
                     if outcome == Outcome::Refused {
-                        it.place = Place::Refuse;
+                        it.pc = Pc::RecordRefusal;
                     } else {
                         leave(it);
                     }
                 });
             }
-            (Place::Refuse, _) => self.add(who, Action::TellsRefusal, |next| {
+            (Pc::RecordRefusal, _) => self.add(id, Action::RecordsRefusal, |next| {
                 let Process { handle, ledger, threads, .. } = &mut next.processes[process];
                 ledger.released_error |= *handle && ledger.exclusive + ledger.shared == 0;
                 if !*handle {
-                    forget(ledger);
+                    drop_if_unused(ledger);
                 }
                 leave(&mut threads[thread]);
             }),
-            (_, None) => unreachable!("{it:?} has no descriptor"),
+            (_, None) => unreachable!("{it:?} has no open file"),
         }
     }
 }
 
-/// The thread is outside again; what it remembers of the call is gone.
+/// Makes the thread idle and clears the ghost variables of the call.
 pub(super) fn leave(it: &mut Thread) {
-    let ghost = Ghost { watched: it.ghost.watched, ..Ghost::default() };
+    let ghost = Ghost { tracked: it.ghost.tracked, ..Ghost::default() };
     *it = Thread { begun: it.begun, ghost, ..Thread::default() };
 }
 
@@ -161,8 +161,8 @@ pub(super) fn uncount(ledger: &mut Ledger, mode: Mode) {
     }
 }
 
-/// A ledger without handles goes when nothing is held, and its spares with it.
-pub(super) fn forget(ledger: &mut Ledger) {
+/// Drops a ledger, with its idle open files, if nothing is held. Called when no handle is left.
+pub(super) fn drop_if_unused(ledger: &mut Ledger) {
     if ledger.exclusive + ledger.shared == 0 {
         *ledger = Ledger::default();
     }

@@ -1,5 +1,5 @@
-//! Random histories with known bounds: a small simulation of processes over the specification,
-//! which keeps all the laws, or breaks one of them now and then.
+//! Random histories with known bounds: a small simulation of processes over the specification. It
+//! obeys all laws, or breaks one of them with some probability.
 
 use locket_model::{
     Answer, Attempt, Call, History, Hold, Kill, Mode, Op, Outcome, Return, Stage, Time, Wait, World,
@@ -7,38 +7,38 @@ use locket_model::{
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-/// What the simulated lock does wrong, each with some probability at each occasion.
+/// A defect of the simulated lock. It shows with some probability at each occasion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Defect {
-    /// Grants although somebody is in the way.
-    LetsIn,
-    /// Times out although nobody is in the way.
-    TurnsAway,
+    /// Grants although a conflicting hold exists.
+    GrantsHeldLock,
+    /// Times out although no conflicting hold exists.
+    RefusesFreeLock,
     /// Times out before the deadline.
-    Early,
-    /// Says "not locked" of what is held, and leaves it.
-    Denies,
-    /// Says "released" when nothing was.
-    Pretends,
+    TimesOutEarly,
+    /// Returns "not locked" for a hold that exists, and leaves the hold.
+    DeniesHold,
+    /// Returns "released" although no hold existed.
+    ReportsFalseRelease,
     /// Frees a lock before its release is called.
-    Leaks,
-    /// Counts a refusal from before the deadline as the last attempt.
+    FreesHeldLock,
+    /// Counts a failed try before the deadline as the last attempt.
     NoLastAttempt,
 }
 
 impl Defect {
     pub(crate) const ALL: [Self; 7] = [
-        Self::LetsIn,
-        Self::TurnsAway,
-        Self::Early,
-        Self::Denies,
-        Self::Pretends,
-        Self::Leaks,
+        Self::GrantsHeldLock,
+        Self::RefusesFreeLock,
+        Self::TimesOutEarly,
+        Self::DeniesHold,
+        Self::ReportsFalseRelease,
+        Self::FreesHeldLock,
         Self::NoLastAttempt,
     ];
 }
 
-/// Which histories to make.
+/// The shape of the histories.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) processes: u32,
@@ -53,7 +53,7 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy)]
 enum Phase {
     Idle,
-    /// An acquisition that has not been decided.
+    /// In an acquisition that is not decided.
     Trying {
         refused: bool,
     },
@@ -67,8 +67,8 @@ struct Thread {
     process: u32,
     number: u32,
     phase: Phase,
-    call: usize, // the call it is in
-    seen: Time,  // of its last call or return
+    call: usize, // the current call
+    seen: Time,  // of the last call or return
 }
 
 struct Simulation {
@@ -78,11 +78,11 @@ struct Simulation {
     world: World,
     history: History,
     threads: Vec<Thread>,
-    at: usize, // the thread whose turn it is
+    at: usize, // the thread that runs
     dead: Vec<u32>,
-    /// Sent a signal at this time, and still at work.
+    /// The process that was sent a signal and still runs, with the time of the signal.
     dying: Option<(u32, Time)>,
-    /// What is held and is to be ended: by which process, and by which guard.
+    /// The holds to be released: the process, and the guard if there is one.
     held: Vec<(u32, Option<u64>)>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn random_history(seed: u64, shape: Shape) -> History {
 impl Simulation {
     fn turn(&mut self) {
         self.now += self.random.random_range(0..4u64);
-        // Often the same thread again: calls that all overlap prove little.
+        // Often the same thread again: overlapping calls constrain the history little.
         if self.random.random_ratio(1, 3) {
             self.at = self.random.random_range(0..self.threads.len());
         }
@@ -142,7 +142,7 @@ impl Simulation {
                 let id = self.threads[at].call as u64;
                 self.world.apply(Op::Record { process, id });
                 if self.current(at).guard.is_none() {
-                    self.held.push((process, None)); // any thread may release it from here on
+                    self.held.push((process, None)); // any thread may release it from now on
                 }
                 self.threads[at].phase = Phase::Returning(Outcome::Held);
             }
@@ -169,7 +169,8 @@ impl Simulation {
         self.history.calls[self.threads[at].call]
     }
 
-    /// Calls and returns of one thread are at different times; those of two may be at the same.
+    /// Advances the clock if needed: calls and returns of one thread have different times; those of two
+    /// threads may have the same.
     fn tick(&mut self, at: usize) {
         if self.threads[at].seen == self.now {
             self.now += 1;
@@ -181,7 +182,7 @@ impl Simulation {
         self.shape.defect == Some(defect) && self.random.random_ratio(4, 5)
     }
 
-    /// Begins a call: mostly acquisitions, and releases of what the process holds.
+    /// Begins a call: mostly acquisitions, and releases of holds of the process.
     fn call(&mut self, at: usize) {
         self.tick(at);
         let process = self.threads[at].process;
@@ -191,7 +192,7 @@ impl Simulation {
         let ends = !mine.is_empty() && self.random.random_ratio(2, 3);
         let (attempt, guard) = if ends {
             let chosen = mine[self.random.random_range(0..mine.len())];
-            // A guard has one end; a kept hold may be released by several at once.
+            // A guard is released once; several calls may release one unguarded hold.
             let (_, guard) = self.held[chosen];
             if guard.is_some() || self.random.random_ratio(3, 4) {
                 self.held.remove(chosen);
@@ -237,7 +238,7 @@ impl Simulation {
         let call = self.current(at);
         let Call { process, path, attempt, .. } = call;
         let Attempt::Acquire { file, mode, wait } = attempt else { return };
-        let (file, kept) = (file.unwrap_or_default(), call.guard.is_none());
+        let (file, unguarded) = (file.unwrap_or_default(), call.guard.is_none());
         let id = self.threads[at].call as u64;
         let due = match wait {
             Wait::Try => true,
@@ -245,21 +246,21 @@ impl Simulation {
             Wait::Forever => false,
         };
         let timed = wait != Wait::Forever;
-        self.world.apply(Op::Name { path, file: Some(file) });
+        self.world.apply(Op::SetFile { path, file: Some(file) });
         let stage = Stage::Granted;
-        let hold = Hold { process, id, path, file, mode, kept, stage, named: true };
+        let hold = Hold { process, id, path, file, mode, unguarded, stage, named: true };
         let (granted, answer) = self.world.step(Op::Lock { hold });
         let free = answer == Answer::Granted;
-        let turned_away = free && timed && self.breaks(Defect::TurnsAway);
+        let turned_away = free && timed && self.breaks(Defect::RefusesFreeLock);
         if turned_away || refused && due && self.breaks(Defect::NoLastAttempt) {
             self.threads[at].phase = Phase::Returning(Outcome::TimedOut);
         } else if free {
             self.world = granted;
             self.threads[at].phase = Phase::Granted;
-        } else if self.breaks(Defect::LetsIn) {
-            // It believes so; the specification's world does not.
+        } else if self.breaks(Defect::GrantsHeldLock) {
+            // The simulated lock reports a hold; the specification's world has none.
             self.threads[at].phase = Phase::Granted;
-        } else if due || timed && self.breaks(Defect::Early) {
+        } else if due || timed && self.breaks(Defect::TimesOutEarly) {
             self.forget_file(at);
             self.threads[at].phase = Phase::Returning(Outcome::TimedOut);
         } else {
@@ -267,7 +268,7 @@ impl Simulation {
         }
     }
 
-    /// Some programs do not know which file was in their way.
+    /// Clears the file of a timeout at random: some programs do not know the file.
     fn forget_file(&mut self, at: usize) {
         let call = self.threads[at].call;
         if self.random.random_ratio(1, 8) {
@@ -279,31 +280,31 @@ impl Simulation {
 
     fn take(&mut self, at: usize) {
         let Call { process, path, guard, .. } = self.current(at);
-        if guard.is_none() && self.breaks(Defect::Denies) {
+        if guard.is_none() && self.breaks(Defect::DeniesHold) {
             self.threads[at].phase = Phase::Returning(Outcome::NotLocked);
             return;
         }
-        // A guard's number is the place of the call that made it, as the hold's is.
+        // The number of a guard and of its hold is the index of its acquisition.
         let take = guard.map_or(Op::Take { process, path }, |id| Op::TakeGuard { process, id });
         let answer = self.world.apply(take);
         self.threads[at].phase = match answer {
             Answer::Taken(id) => {
-                if self.breaks(Defect::Leaks) {
+                if self.breaks(Defect::FreesHeldLock) {
                     self.free_early(process);
                 }
                 Phase::Unlocking(id)
             }
-            _ if guard.is_some() || self.breaks(Defect::Pretends) => {
+            _ if guard.is_some() || self.breaks(Defect::ReportsFalseRelease) => {
                 Phase::Returning(Outcome::Released)
             }
             _ => Phase::Returning(Outcome::NotLocked),
         };
     }
 
-    /// Frees somebody else's hold, which that one goes on to believe in.
+    /// Frees the hold of another process, which does not notice.
     fn free_early(&mut self, process: u32) {
         let victim = self.world.holds().iter().find(|hold| hold.process != process).copied();
-        if let Some(Hold { process, id, stage: Stage::Recorded, kept: false, .. }) = victim {
+        if let Some(Hold { process, id, stage: Stage::Recorded, unguarded: false, .. }) = victim {
             self.world.apply(Op::TakeGuard { process, id });
             self.world.apply(Op::Unlock { process, id });
         }

@@ -1,4 +1,4 @@
-//! The locks of other hosts, which `/proc/locks` does not show: what the server of an NFS mount answers.
+//! The locks of other hosts, which `/proc/locks` does not show: the server of an NFS mount is asked (`F_GETLK`).
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 use crate::options::Mode;
 use crate::os::unix::lock_path::AtPath;
 
-/// Returns the mode of a lock that the server refuses to grant beside, and that no process of this host has. `None` if
+/// Returns the mode of a lock that conflicts with an exclusive one, and that no process of this host holds. `None` if
 /// there is none, or if the server cannot be asked.
 ///
 /// The NFS client keeps `flock(2)` locks at the server as byte ranges (nfs(5), `local_lock`), so that `F_GETLK` finds
@@ -23,7 +23,7 @@ pub(crate) fn held_elsewhere(at: AtPath<'_>, follow_links: bool) -> Option<Mode>
 }
 
 fn conflicting(file: &OwnedFd) -> io::Result<libc::flock> {
-    // SAFETY: all zeros are a value of this structure of numbers.
+    // SAFETY: all zeros are a valid value of this structure of numbers.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = short(libc::F_WRLCK);
     lock.l_whence = short(libc::SEEK_SET);
@@ -44,7 +44,7 @@ fn mode_of(lock: &libc::flock) -> Option<Mode> {
     }
 }
 
-/// Some systems number them as `int`, others as `short`.
+/// Converts a constant: some systems define them as `int`, others as `short`.
 #[allow(clippy::cast_possible_truncation, reason = "they are small numbers")]
 const fn short(number: libc::c_int) -> libc::c_short {
     number as libc::c_short

@@ -1,9 +1,9 @@
-//! Waking a thread that is blocked in `flock`, at its deadline.
+//! Wakes a thread that is blocked in `flock`, at its deadline.
 //!
-//! Only a signal interrupts `flock`. So a timer of the kernel's sends this thread one real-time
-//! signal at the deadline, whose handler does nothing and does not ask for the call to be
-//! restarted: `flock` returns `EINTR`. Between the waits there is neither timer nor signal, and
-//! during a wait there is a signal only if its deadline passes, or its observer puts an end to it.
+//! Only a signal interrupts `flock` (signal(7)). So a kernel timer (timer_create(2)) sends this thread one real-time
+//! signal at the deadline. Its handler does nothing and is installed without `SA_RESTART`:
+//! `flock` returns `EINTR`. Between waits there is neither timer nor signal, and
+//! during a wait a signal is sent only if the deadline passes or the observer cancels the wait.
 
 use std::hint;
 use std::marker::PhantomData;
@@ -15,27 +15,26 @@ use std::time::Duration;
 
 use libc::{c_int, sigaction, sigset_t};
 
-/// The timer may fire before `flock` blocks, and then nobody would wake it; or together with a
-/// signal of the host's that has the kernel start `flock` over. So it goes on firing, and soon: how
-/// late a wait may end depends on it.
+/// The interval of the timer after the deadline. It may fire before `flock` blocks, which would then not be woken, or
+/// together with a signal of the host that makes the kernel restart `flock`. So it fires again, and soon: a wait
+/// ends late by at most about this long.
 const REPEAT: Duration = Duration::from_micros(50);
 
-/// While it lives, this thread is interrupted from the end of the given time on, again and again.
+/// Interrupts this thread again and again, from the end of the given time until it is dropped.
 ///
-/// The order of the fields is the order in which they are dropped: first the timer, then the
-/// mask. A signal that is still on its way is delivered before the timer's deletion returns, while
-/// it may be. Were it blocked first, it would stay pending and turn up in the host's `sigwait` or
-/// signalfd.
+/// The fields are dropped in their order: first the timer, then the
+/// mask. A signal on its way is delivered before the deletion of the timer returns, while it is not blocked. If it
+/// were blocked first, it would stay pending and reach a `sigwait` or signalfd of the host.
 pub(crate) struct WakeTimer {
     timer: Arc<Timer>,
     _unblocked: Unblocked,
 }
 
-/// Rings the alarm at once, from whatever thread. It keeps the timer: it must be dropped before the alarm.
+/// Fires the timer at once, from any thread. It shares the timer, and must be dropped before the `WakeTimer`.
 pub(crate) struct TimerRef(Arc<Timer>);
 
 impl WakeTimer {
-    /// `None` if no signal or no timer can be had: the caller must do without.
+    /// Arms a timer. Returns `None` if the process has no signal or no timer to spare: the caller must poll.
     pub(crate) fn set(remaining: Duration) -> Option<Self> {
         let signal = claim_signal()?;
         let unblocked = Unblocked::new(signal)?;
@@ -54,7 +53,7 @@ impl TimerRef {
     }
 }
 
-/// A timer that sends a signal to the thread that made it.
+/// A timer that sends a signal to the thread that created it.
 struct Timer(libc::timer_t);
 
 // SAFETY: a timer is the process's: any thread may set it. (Where its number is a pointer, that
@@ -86,7 +85,7 @@ impl Timer {
         self.set(remaining.max(Duration::from_nanos(1)))
     }
 
-    /// Zero stops it.
+    /// Sets the time of the first signal; zero disarms the timer.
     fn set(&self, remaining: Duration) -> bool {
         let schedule =
             libc::itimerspec { it_value: timespec(remaining), it_interval: timespec(REPEAT) };
@@ -102,12 +101,12 @@ impl Drop for Timer {
     }
 }
 
-/// While it lives, this thread takes the signal.
+/// Unblocks the signal in this thread until it is dropped.
 struct Unblocked {
     signal: c_int,
-    /// Did the thread block it before?
+    /// Whether the thread blocked it before.
     was_blocked: bool,
-    /// It goes back into the mask that it came from.
+    /// Not `Send`: it restores the mask of the thread that created it.
     _this_thread: PhantomData<*const ()>,
 }
 
@@ -121,15 +120,14 @@ impl Unblocked {
 
 impl Drop for Unblocked {
     fn drop(&mut self) {
-        // Only the bit that was changed: the C library hides some of the others, and would not
-        // give them back.
+        // Only the bit that was changed: the C library hides some signals of its own from the mask that it returns.
         if self.was_blocked {
             change_mask(libc::SIG_BLOCK, &only(self.signal));
         }
     }
 }
 
-/// Changes this thread's mask, and tells what it was.
+/// Changes this thread's mask, and returns the old one.
 fn change_mask(how: c_int, signals: &sigset_t) -> Option<sigset_t> {
     // SAFETY: all zeroes are a valid set; the call writes as much of it as the kernel knows.
     unsafe {
@@ -155,27 +153,27 @@ fn contains(set: &sigset_t, signal: c_int) -> bool {
     unsafe { libc::sigismember(set, signal) == 1 }
 }
 
-/// The signal that is ours; zero before the first claim.
+/// The library's signal; zero before the first claim.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// Its address tells what is ours, so it must have one, and one of its own: the compiler may merge
-/// functions that do the same, and that do nothing are many. (A store would not do: nobody reads
-/// it, and out it goes.)
+/// The handler. Its address identifies the library's handler, so it must be unique: the compiler may merge
+/// functions with the same body, and empty functions are common. (`black_box` keeps the body; the compiler would remove a
+/// store that is never read.)
 #[inline(never)]
 extern "C" fn do_nothing(_: c_int) {
     hint::black_box(&SIGNAL);
 }
 
-/// A real-time signal with our handler: the one we have, or the first from the top that nobody
-/// uses. The host may have taken ours away, so this is asked before each wait: the default action
-/// of a signal without a handler is death.
+/// Returns a real-time signal with the library's handler: the present one, or the first from the top that is not in
+/// use. The host may have taken the signal away, so this is checked before each wait: the default action
+/// of a real-time signal is to terminate the process (signal(7)).
 fn claim_signal() -> Option<c_int> {
     let ours = SIGNAL.load(Ordering::Relaxed);
     if ours != 0 && claim(ours) {
         return Some(ours);
     }
-    // A signal can be in use without an action: blocked, and read with `sigwait` or from a
-    // signalfd. Those come last. (A thread that blocks all of them tells nothing.)
+    // A signal can be in use without a handler: blocked, and read with `sigwait` or from a
+    // signalfd. So blocked signals come last. (The mask of a thread that blocks all of them tells nothing.)
     let mask = change_mask(libc::SIG_BLOCK, &none())?;
     let all = (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev();
     let (open, blocked): (Vec<_>, Vec<_>) = all.partition(|&signal| !contains(&mask, signal));
@@ -184,11 +182,11 @@ fn claim_signal() -> Option<c_int> {
     Some(signal)
 }
 
-/// Puts our handler on a signal, unless somebody else has a use for it.
+/// Installs the library's handler, unless the host uses the signal. Returns whether the handler is installed.
 fn claim(signal: c_int) -> bool {
     match disposition(signal, None) {
         Some(action) if is_ours(&action) && !restarts(&action) => true,
-        // `siginterrupt` has been here.
+        // The host has called `siginterrupt(3)`.
         Some(action) if is_ours(&action) => install(signal),
         Some(action) if is_default(&action) => install(signal),
         _ => false,
@@ -199,7 +197,7 @@ fn install(signal: c_int) -> bool {
     match disposition(signal, Some(&our_action())) {
         Some(old) if is_default(&old) || is_ours(&old) => true,
         Some(theirs) => {
-            // Another thread of the host's was faster: it is theirs again.
+            // Another thread of the host was faster: its handler goes back.
             disposition(signal, Some(&theirs));
             false
         }
@@ -207,7 +205,7 @@ fn install(signal: c_int) -> bool {
     }
 }
 
-/// Sets a signal's action if there is a new one, and tells what it was.
+/// Sets a signal's action if a new one is given, and returns the old one.
 fn disposition(signal: c_int, new: Option<&sigaction>) -> Option<sigaction> {
     let mut old = MaybeUninit::<sigaction>::uninit();
     let new = new.map_or(ptr::null(), ptr::from_ref);
@@ -220,8 +218,8 @@ fn our_action() -> sigaction {
     // SAFETY: all zeroes are a valid action: default, no flags, nothing masked.
     let mut action = unsafe { mem::zeroed::<sigaction>() };
     action.sa_sigaction = our_handler();
-    // No `SA_RESTART`: interrupting is the point. On the signal stack if there is one, as programs
-    // with small stacks expect.
+    // Without `SA_RESTART`, so that it interrupts `flock`. On the alternate signal stack if there is one, as programs
+    // with small stacks expect (sigaltstack(2)).
     action.sa_flags = libc::SA_ONSTACK;
     action
 }
@@ -242,7 +240,7 @@ fn is_default(action: &sigaction) -> bool {
     action.sa_sigaction == libc::SIG_DFL
 }
 
-/// A wait that is too long for the smallest machine's clock wakes up in between, and goes on.
+/// Converts a duration. A wait that is too long for a 32-bit clock wakes up in between, and continues.
 #[allow(clippy::useless_conversion, reason = "types vary by platform")]
 fn timespec(duration: Duration) -> libc::timespec {
     // SAFETY: all zeroes are a valid timespec. (It has padding on some platforms.)

@@ -1,10 +1,10 @@
-//! Clocks, as the C library reads them. rustix looks for the kernel's own code by itself, and does not
-//! survive what valgrind puts in its place.
+//! Clocks, read by the C library. rustix looks up the vDSO itself, and crashes on the one that valgrind
+//! substitutes.
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-/// `None` if there is no such clock.
+/// Reads a clock. Returns `None` if the system does not have it.
 pub(crate) fn read(clock: libc::clockid_t) -> Option<Duration> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: the call writes `time` if it succeeds.
@@ -17,7 +17,7 @@ pub(crate) fn read(clock: libc::clockid_t) -> Option<Duration> {
     Some(Duration::new(seconds, nanoseconds))
 }
 
-/// Returns the unit of times in `/proc/PID/stat`.
+/// Returns the unit of the times in `/proc/PID/stat`: clock ticks per second.
 #[cfg(target_os = "linux")]
 pub(crate) fn ticks_per_second() -> Option<u64> {
     // SAFETY: the call has no conditions.

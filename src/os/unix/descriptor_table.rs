@@ -1,8 +1,8 @@
 //! The descriptors of the library, in a table that a forked child can read.
 //!
 //! A child of `fork` has a copy of each. A lock on such a copy would outlive its parent's death (L7), so the child
-//! closes them as soon as it is born, in a handler that may neither allocate nor wait for a lock: other threads may have
-//! held any lock at that moment (signal-safety(7)). Hence a list that only grows, of slots that change by single atomic
+//! closes them when it is born, in a handler that may neither allocate nor wait for a mutex: another thread may have
+//! held any mutex at that moment (signal-safety(7)). Hence a list that only grows, of slots that change by single atomic
 //! steps.
 
 use std::ffi::OsStr;
@@ -15,10 +15,10 @@ use once_cell::race::OnceBox;
 
 use crate::options::Mode;
 
-use super::generation;
-use super::identity::{Identity, is_own};
+use crate::os::unix::generation;
+use crate::os::unix::identity::{Identity, is_own};
 
-/// As many slots as most processes need. The list has one block of them without an allocation.
+/// The number of slots in a block: as many as most processes need. The first block needs no allocation.
 const BLOCK: usize = 32;
 
 struct Block {
@@ -35,28 +35,38 @@ impl Block {
 }
 
 /// The place of one descriptor at a time.
+///
+/// | state | `descriptor` |
+/// |---|---|
+/// | free | `FREE` (-1) |
+/// | being written or released | `TAKEN` (-2) |
+/// | in use | 0 or more |
+///
+/// | `kept` | bits 63 to 2 | bit 1 | bit 0 |
+/// |---|---|---|---|
+/// | closed in children | 0 | 0 | 0 |
+/// | open in children, without a hold | 0 | 0 | `KEPT` |
+/// | open in children, with a hold | hash of the path | `SHARED` if it is shared | `KEPT` |
 #[derive(Debug)]
 struct Slot {
-    /// `FREE`, `TAKEN`, or the number of the descriptor. It is written after everything else, and cleared when the
-    /// descriptor is closed.
+    /// Written after all other fields, and cleared when the descriptor is closed.
     descriptor: AtomicI32,
-    /// Which entry it is: each has another number.
+    /// The number of the entry in the slot: each entry has another one.
     entry: AtomicUsize,
     /// The process that opened the descriptor.
     generation: AtomicU32,
-    /// What the descriptor is known by: see `own_file`.
+    /// The file offset that identifies the descriptor: see `own_file`.
     mark: AtomicU64,
     device: AtomicU64,
     inode: AtomicU64,
-    /// The lock that is on the descriptor: `UNLOCKED`, or a mode.
+    /// The lock on the descriptor: `UNLOCKED`, or a mode.
     held: AtomicU8,
-    /// Of a descriptor that children keep open: in the lowest bits `KEPT` and the mode of the hold, in the others the path,
-    /// hashed; `KEPT` alone where there is no hold. Else zero.
+    /// Whether children keep the descriptor open, and with which hold.
     kept: AtomicU64,
 }
 
 const FREE: RawFd = -1;
-/// Being written or given up.
+/// Being written or released.
 const TAKEN: RawFd = -2;
 
 impl Slot {
@@ -79,7 +89,7 @@ impl Slot {
             && self.descriptor.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
     }
 
-    /// Device and inode.
+    /// Returns device and inode.
     fn identity(&self) -> Identity {
         (self.device.load(Relaxed), self.inode.load(Relaxed))
     }
@@ -91,7 +101,7 @@ impl Slot {
         self.descriptor.store(FREE, Release);
     }
 
-    /// In a child: closes its copy.
+    /// Closes the copy of a child that has just been born.
     fn close_copy(&self, generation: u32) {
         let descriptor = self.descriptor.load(Acquire);
         let is_inherited = self.generation.load(Relaxed) != generation;
@@ -99,7 +109,7 @@ impl Slot {
             return;
         }
         let identity = self.identity();
-        // The number may be another file's already, if the host has closed the descriptor without being asked to.
+        // The number may be another file's already, if the host has closed the descriptor.
         if is_own(descriptor, self.mark.load(Relaxed), identity) {
             // SAFETY: the number is that of the library's descriptor. What refers to it in this process, a
             // guard for instance, finds that the entry is gone, and does not close it.
@@ -109,7 +119,7 @@ impl Slot {
     }
 }
 
-/// The entry of an open descriptor: its owner removes it when it has closed the descriptor.
+/// The entry of an open descriptor. Its owner removes it after it has closed the descriptor.
 #[derive(Debug)]
 pub(super) struct Entry {
     slot: &'static Slot,
@@ -130,24 +140,24 @@ impl Entry {
         Self { slot, number }
     }
 
-    /// Whether this process has the descriptor: a child may have closed its copy.
+    /// Returns whether this process has the descriptor: a child may have closed its copy.
     #[inline]
     pub(super) fn is_there(&self) -> bool {
         self.slot.entry.load(Relaxed) == self.number
     }
 
-    /// The offset that the descriptor is known by; zero for none.
+    /// Returns the offset that identifies the descriptor; zero for none.
     #[inline]
     pub(super) fn mark(&self) -> u64 {
         self.slot.mark.load(Relaxed)
     }
 
-    /// Sets the mark, and returns what it was.
+    /// Sets the mark, and returns the old one.
     pub(super) fn set_mark(&self, mark: u64) -> u64 {
         self.slot.mark.swap(mark, Relaxed)
     }
 
-    /// Whether this process has opened the descriptor.
+    /// Returns whether this process has opened the descriptor.
     pub(super) fn is_of_this_process(&self) -> bool {
         self.slot.generation.load(Relaxed) == generation::current()
     }
@@ -161,12 +171,12 @@ impl Entry {
         mode_of(self.slot.held.load(Relaxed))
     }
 
-    /// Children keep the descriptor open.
+    /// Makes children keep the descriptor open.
     pub(super) fn stay_in_children(&self) {
         self.slot.kept.store(KEPT, Release);
     }
 
-    /// From now on children keep the descriptor open, and have this hold.
+    /// Makes children that are born from now on keep the descriptor open, and have this hold.
     pub(super) fn inherit_on_fork(&self, path: &OsStr, mode: Mode) {
         self.slot.kept.store(kept(path, mode), Release);
     }
@@ -197,7 +207,7 @@ fn mode_of(held: u8) -> Option<Mode> {
     [Mode::Exclusive, Mode::Shared].into_iter().find(|&mode| self::held(mode) == held)
 }
 
-/// The mode of a lock that this process has on the file, and that keeps out one of the wanted mode, which is to be on
+/// Returns the mode of a lock that this process has on the file, and that excludes a lock of the wanted mode on
 /// another descriptor.
 pub(super) fn held_here(other: RawFd, file: Identity, wanted: Mode) -> Option<Mode> {
     let generation = generation::current();
@@ -206,7 +216,7 @@ pub(super) fn held_here(other: RawFd, file: Identity, wanted: Mode) -> Option<Mo
         let (number, identity) = (slot.descriptor.load(Acquire), slot.identity());
         let is_ours = slot.generation.load(Relaxed) == generation || slot.kept.load(Relaxed) != 0;
         let is_in_the_way = mode == Mode::Exclusive || wanted == Mode::Exclusive;
-        // The host may have closed it, and its number may be that of the other one now.
+        // The host may have closed it, and its number may now be that of the other descriptor.
         let is_held =
             number >= 0 && number != other && identity == file && is_ours && is_in_the_way;
         (is_held && is_own(number, slot.mark.load(Relaxed), identity)).then_some(mode)
@@ -227,10 +237,10 @@ fn kept(path: &OsStr, mode: Mode) -> u64 {
     hasher.finish() & !(KEPT | SHARED) | KEPT | mode
 }
 
-/// The modes of the holds that this process has inherited at this path.
+/// Returns the modes of the holds that this process has inherited at this path.
 pub(super) fn inherited(path: &OsStr, generation: u32) -> impl Iterator<Item = Mode> {
     let [exclusive, shared] = [Mode::Exclusive, Mode::Shared].map(|mode| kept(path, mode));
-    // A process that is no child has inherited none.
+    // The first process has inherited none.
     let blocks =
         std::iter::successors((generation > 0).then_some(&FIRST), |block| block.next.get());
     blocks.flat_map(|block| &block.slots).filter_map(move |slot| {
@@ -254,7 +264,7 @@ fn free_slot() -> &'static Slot {
     }
 }
 
-/// In a child: closes the copies of what its ancestors have opened, but for those that they kept for it.
+/// Closes, in a child, the copies of its ancestors' descriptors, except those that were passed to it.
 pub(super) fn close_inherited(generation: u32) {
     for slot in slots() {
         slot.close_copy(generation);

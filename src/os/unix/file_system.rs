@@ -1,4 +1,4 @@
-//! File systems that are not local: what their locks and their paths do otherwise.
+//! File systems that are not local: how their locks and paths differ.
 //!
 //! Each fact was seen with a real server (Linux 6.1 and 6.18 as the client); `ci/network.sh` shows it again.
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::lock_path::AtPath;
+use crate::os::unix::lock_path::AtPath;
 
 /// The kind of file system that a descriptor is on, as far as it matters to a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +23,14 @@ pub(super) enum FileSystem {
     Local,
     Nfs,
     Smb,
-    /// Any server in user space; virtiofs has the same number.
+    /// Any server in user space; virtiofs has the same magic number.
     Fuse,
     /// 9p, the protocol of Plan 9.
     NineP,
 }
 
 impl FileSystem {
-    /// Asks for the number that each file system has (`statfs(2)`). What cannot be asked counts as local.
+    /// Reads the magic number of the file system (`statfs(2)`). After an error it counts as local.
     #[cfg(target_os = "linux")]
     pub(super) fn of(file: &File) -> Self {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "32 bits")]
@@ -38,7 +38,7 @@ impl FileSystem {
             rustix::io::retry_on_intr(|| rustix::fs::fstatfs(file)).map(|it| it.f_type as u32);
         match magic {
             Ok(0x6969) => Self::Nfs,
-            // SMB 1; SMB 2 and 3; the file system that Linux had before 5.15.
+            // SMB 1; SMB 2 and 3; smbfs, which Linux had before 5.15.
             Ok(0xff53_4d42 | 0xfe53_4d42 | 0x517b) => Self::Smb,
             Ok(0x6573_5546) => Self::Fuse,
             Ok(0x0102_1997) => Self::NineP,
@@ -51,15 +51,15 @@ impl FileSystem {
         Self::Local
     }
 
-    /// Whether a signal with a handler ends a wait in `flock(2)`. SMB waits for the server's answer whatever comes
-    /// (`cifs_setlk` in fs/smb/client/file.c), and a FUSE server may ignore the interruption that it is sent: the file
-    /// system does not tell which ones do.
+    /// Returns whether a signal with a handler ends a wait in `flock(2)`. SMB waits for the server's answer in any case
+    /// (`cifs_setlk` in fs/smb/client/file.c, Linux 6.1), and a FUSE server may ignore the interruption that it is sent: there
+    /// is no way to ask which servers do.
     #[cfg(target_os = "linux")]
     pub(super) const fn ends_waits(self) -> bool {
         !matches!(self, Self::Smb | Self::Fuse)
     }
 
-    /// Looks up the file that a path names now: `None` if it names none.
+    /// Returns the file that a path names now; `None` if it names none.
     #[inline]
     pub(super) fn look_up(self, at: AtPath<'_>, follow_links: bool) -> Result<Option<Stat>, Errno> {
         let stat = match self {
@@ -86,11 +86,11 @@ fn stat(at: AtPath<'_>, follow_links: bool) -> Result<Stat, Errno> {
     statat(at.directory, at.path, flags)
 }
 
-/// The SMB client answers `stat` from its cache, but opens by the server.
+/// Opens the path and returns the `stat` of the descriptor: the SMB client answers `stat` of a path from its cache.
 ///
-/// Unless it has the path open with the same flags: then it shares that handle, whatever the path names meanwhile
-/// (`cifs_open` in fs/smb/client/file.c compares `f_flags`). Lock files are opened without `O_APPEND`, which means nothing to
-/// a look.
+/// An open asks the server, unless the client has the path open with the same flags: then it shares that handle, whatever
+/// the path names meanwhile (`cifs_open` in fs/smb/client/file.c compares `f_flags`, Linux 6.1). So this open has `O_APPEND`,
+/// which lock files are opened without, and which has no effect here.
 fn stat_by_opening(at: AtPath<'_>, follow_links: bool) -> Result<Stat, Errno> {
     let mut flags = OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !follow_links);
@@ -102,11 +102,11 @@ fn stat_by_opening(at: AtPath<'_>, follow_links: bool) -> Result<Stat, Errno> {
     fstat(opened?)
 }
 
-/// Makes the client of NFS ask the server for the names on the way.
+/// Makes the NFS client revalidate the directories on the way.
 ///
-/// The client keeps what a directory contained, and `stat` believes that for up to a minute, `AT_STATX_FORCE_SYNC`
-/// included. To open a directory asks the server whether it has changed (close-to-open consistency, see nfs(5)); what was
-/// kept of a directory that has changed is then looked up again. Errors do not matter here: the look-up that follows
+/// The client caches the contents of directories, and `stat` answers from that cache for up to a minute, even with
+/// `AT_STATX_FORCE_SYNC`. An open of a directory asks the server whether it has changed (close-to-open consistency,
+/// nfs(5)); the cache of a changed directory is then dropped. Errors are ignored here: the look-up that follows
 /// meets them as well.
 fn refresh(at: AtPath<'_>, follow_links: bool) {
     /// As many symbolic links as the kernel follows (`MAXSYMLINKS`).
@@ -116,7 +116,7 @@ fn refresh(at: AtPath<'_>, follow_links: bool) {
         let mut directories: Vec<_> = path.ancestors().skip(1).collect();
         directories.reverse();
         for directory in directories {
-            // The directory that a relative path begins in.
+            // The directory in which a relative path begins.
             let is_first = directory.as_os_str().is_empty();
             let directory = if is_first { Path::new(".") } else { directory };
             let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;

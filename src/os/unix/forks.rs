@@ -6,8 +6,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::descriptor_table;
-use super::generation::{self, FORKS};
+use crate::os::unix::descriptor_table;
+use crate::os::unix::generation::{self, FORKS};
 
 static WATCHING: AtomicBool = AtomicBool::new(false);
 

@@ -1,4 +1,4 @@
-//! The path of a lock: absolute, and where that does not do, relative to a directory that is kept open.
+//! The path of a lock: absolute, or where an absolute path does not work, relative to a directory that is kept open.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -14,14 +14,14 @@ use rustix::io::Errno;
 use crate::error::Action;
 use crate::os::platform::{OsError, PlatformPath};
 
-use super::own_file::OwnFile;
+use crate::os::unix::own_file::OwnFile;
 
 /// A path as it was resolved when its handle was made (L10).
 #[derive(Clone, Debug)]
 pub(crate) struct LockPath {
-    /// Absolute, for people to read; as given if the current directory has no path.
+    /// Absolute, for messages; as given if the current directory has no path.
     path: PathBuf,
-    /// In the form that system calls take, or why no file can have this name.
+    /// In the form that system calls take, or the reason that no file can have this path.
     raw: Result<CString, (Errno, &'static str)>,
     /// The directory that `raw` is relative to, where an absolute path does not lead to it.
     directory: Option<Arc<Directory>>,
@@ -29,18 +29,18 @@ pub(crate) struct LockPath {
 
 /// A directory that is kept open, and a path that is relative to it.
 ///
-/// An absolute path does not do if a directory on the way is closed to this user, if the whole is too long
-/// for the system, or if the name of the directory leads to another one by now (it was renamed, or
-/// something is mounted over it). What is kept open keeps its mount from being unmounted.
+/// An absolute path does not work if a directory on the way is closed to this user, if the whole is too long
+/// for the system, or if the path of the directory leads to another one by now (it was renamed, or
+/// another file system is mounted over it). A directory that is kept open prevents its mount from being unmounted.
 #[derive(Debug)]
 struct Directory {
     file: OwnFile,
     relative: OsString,
-    /// By this the ledgers of its files are told apart.
+    /// The key of the path: see `PlatformPath::key`.
     key: OsString,
 }
 
-/// What system calls that end in `at` take: a directory, and a path that is relative to it, or absolute.
+/// The arguments of `openat(2)` and the like: a directory, and a path that is relative to it, or absolute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AtPath<'a> {
     pub(crate) directory: BorrowedFd<'a>,
@@ -68,7 +68,7 @@ impl LockPath {
                     directory: Some(Arc::new(directory)),
                 },
                 Err(error) => match absolute {
-                    // The system will say why not.
+                    // The first open returns the error.
                     Ok(path) if !is_shortage(error) => Self::absolute(path),
                     _ => {
                         let fault = (error, "the current directory could not be kept open");
@@ -83,17 +83,17 @@ impl LockPath {
         Self { raw: raw(path.as_os_str()), path, directory: None }
     }
 
-    /// The path by which a process reaches what it has open as this descriptor.
+    /// Returns the path by which a process reaches its own descriptor: `/dev/fd/N`.
     pub(crate) fn of_descriptor(fd: BorrowedFd<'_>) -> Self {
         Self::new(&PathBuf::from(format!("/dev/fd/{}", fd.as_raw_fd())))
     }
 
-    /// Whether the absolute path leads to the file, and can be looked at part by part.
+    /// Returns whether the absolute path leads to the file, so that a hint can look at its parts.
     pub(crate) fn is_absolute(&self) -> bool {
         self.directory.is_none()
     }
 
-    /// Whether the directory that the path is relative to is there no more.
+    /// Returns whether the directory that the path is relative to has been deleted.
     pub(crate) fn is_in_deleted_directory(&self) -> bool {
         let about = self.directory.as_ref().and_then(|directory| fstat(&*directory.file).ok());
         about.is_some_and(|stat| stat.st_nlink == 0)
@@ -133,10 +133,10 @@ fn raw(text: &OsStr) -> Result<CString, (Errno, &'static str)> {
     CString::new(text.as_bytes()).map_err(|_| (Errno::INVAL, "the path has a NUL byte in it"))
 }
 
-/// Whether the absolute path of a relative one can be used in its place: it is short enough, and the
+/// Returns whether the absolute path of a relative one can be used instead: it is short enough, and the
 /// path of the current directory leads to the current directory.
 fn leads_back(absolute: &Path) -> bool {
-    // With the NUL at its end: see `path_resolution(7)`.
+    // `PATH_MAX` includes the NUL at the end: path_resolution(7).
     let is_short = absolute.as_os_str().len() < libc::PATH_MAX.unsigned_abs() as usize;
     let identity = |path: &Path| {
         statat(CWD, path, AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino)).ok()
@@ -146,7 +146,7 @@ fn leads_back(absolute: &Path) -> bool {
 }
 
 impl Directory {
-    /// The current directory, and the path that was given. `O_PATH` needs no right to read it.
+    /// Opens the current directory for the path that was given. `O_PATH` needs no read permission.
     fn current(given: &Path) -> Result<Self, Errno> {
         #[cfg(target_os = "linux")]
         const ACCESS: OFlags = OFlags::PATH;
@@ -156,14 +156,14 @@ impl Directory {
         let file = File::from(openat(CWD, c".", flags, Mode::empty())?);
         let stat = fstat(&file)?;
         let relative = normalized(given);
-        // No path begins like that: a NUL is in none.
+        // No path equals that: a path contains no NUL.
         let mut key = OsString::from(format!("\0{}:{}\0", stat.st_dev, stat.st_ino));
         key.push(&relative);
         Ok(Self { file: OwnFile::of_directory(file, &stat), relative, key })
     }
 }
 
-/// As absolute paths are normalized: one `/` after another, and `.` in between, mean nothing.
+/// Normalizes a relative path as absolute ones are: repeated `/` and `.` components are removed.
 fn normalized(given: &Path) -> OsString {
     let Ok(absolute) = path::absolute(Path::new("/").join(given)) else { return given.into() };
     match absolute.as_os_str().as_bytes() {
@@ -178,7 +178,7 @@ const fn is_shortage(error: Errno) -> bool {
 }
 
 impl<'a> AtPath<'a> {
-    /// The same directory, and another path.
+    /// Returns the same directory with another path.
     pub(super) fn with(self, path: &'a CStr) -> Self {
         Self { path, ..self }
     }

@@ -11,10 +11,10 @@ use crate::fork_count::Seen;
 use crate::options::Mode;
 use crate::os::platform::{OsError, PlatformFile, PlatformPath};
 
-use super::file_system::FileSystem;
-use super::generation;
-use super::lock_path::LockPath;
-use super::own_file::OwnFile;
+use crate::os::unix::file_system::FileSystem;
+use crate::os::unix::generation;
+use crate::os::unix::lock_path::LockPath;
+use crate::os::unix::own_file::OwnFile;
 
 /// An open file description of the library's own.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl OpenFile {
         RawDescriptor(self.own.as_raw_fd())
     }
 
-    /// Prepares the descriptor for use by the caller of the library, who may read by it.
+    /// Prepares the descriptor for the caller of the library, which may read by it.
     pub(crate) fn lend(&self) {
         self.own.clear_mark();
     }

@@ -1,12 +1,12 @@
-//! Opening and creating the lock file, unnoticed by programs that watch it or use it (L8).
+//! Opens and creates the lock file without effects on programs that watch or use it (L8).
 //!
 //! The file is opened for reading alone. A descriptor that is open for writing makes a program
 //! impossible to execute (`ETXTBSY`), breaks read leases, copies the file up on overlayfs, and wakes
 //! watchers of `IN_CLOSE_WRITE` when it is closed.
 //!
-//! What is no file is not opened, since that may be an act: an open FIFO releases a writer that waits
-//! for its reader, and a device may rewind a tape or arm a watchdog. `stat` tells before the open,
-//! and `fstat` after it, of what was opened.
+//! A FIFO or a device is not opened, since the open may have an effect: of a FIFO it releases a writer that waits
+//! for a reader, and a device may rewind a tape or arm a watchdog. `stat` tells the type before the open,
+//! and `fstat` after it.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -22,18 +22,20 @@ use crate::error::Action;
 use crate::options::{Access, Options};
 use crate::os::platform::{Observed, Opened, OsError, WaitOutcome, reborrow};
 
-use super::lock_path::{AtPath, LockPath};
-use super::sleep::pause_before_retry;
+use crate::os::unix::lock_path::{AtPath, LockPath};
+use crate::os::unix::sleep::pause_before_retry;
 
 pub(crate) const NOT_FOLLOWED: &str = "it is a symbolic link, which this handle does not follow";
-/// As many symbolic links as Linux follows in one path: see `path_resolution(7)`.
+/// The number of symbolic links that Linux follows in one path: path_resolution(7).
 const LINKS: u32 = 40;
-/// How often a file may be gone and back between the two ways to open it.
+/// How often the file may be deleted and created again between the two ways to open it.
 const ATTEMPTS: u32 = 100;
 
-/// Another process may have a lease on the file (`F_SETLEASE`; file servers do): `open` answers
-/// `EAGAIN`, and the kernel asks that process to give the lease back, which takes a while. To sleep
-/// in `open` would be to sleep past the deadline.
+/// Opens the lock file.
+///
+/// Another process may have a lease on the file (`F_SETLEASE`, fcntl(2); file servers do): `open` with `O_NONBLOCK` answers
+/// `EAGAIN`, and the kernel asks that process to give the lease back, which takes a while. A blocking
+/// `open` would sleep past the deadline.
 pub(super) fn open(
     path: &LockPath,
     options: &Options,
@@ -74,13 +76,15 @@ fn open_or_create(
         };
         attempts += 1;
         if attempts == ATTEMPTS {
-            return Err(error.because("the file comes and goes faster than it can be opened"));
+            return Err(
+                error.because("the file is deleted and created faster than it can be opened")
+            );
         }
     }
 }
 
-/// Without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
-/// directory: see `proc_sys_fs(5)`.
+/// Opens without `O_CREAT`, which `fs.protected_regular` forbids for another user's file in a sticky
+/// directory (proc_sys_fs(5)).
 fn open_existing(
     at: AtPath<'_>,
     options: &Options,
@@ -90,7 +94,7 @@ fn open_existing(
     let failed = |error: Errno| Action::Open.failed(error);
     match rustix::fs::statat(at.directory, at.path, flags) {
         Ok(stat) => check_type(&stat)?,
-        // That there is no file is for `open` to say.
+        // The `open` returns the error.
         Err(Errno::NOENT) => {}
         Err(error) => return Err(failed(error)),
     }
@@ -114,20 +118,20 @@ fn open_existing(
 fn check_type(stat: &Stat) -> Result<(), OsError> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Err(Action::Open.failed(Errno::ISDIR)),
-        // Looked at without being followed. Each system has an error of its own for the `open`.
+        // Reported here, since each system has another error for the `open`.
         FileType::Symlink => Err(Action::Open.failed(Errno::LOOP).because(NOT_FOLLOWED)),
-        FileType::Fifo => Err(Action::Open
-            .failed(Errno::INVAL)
-            .because("it is a FIFO: to open it may release a process that waits at its other end")),
+        FileType::Fifo => Err(Action::Open.failed(Errno::INVAL).because(
+            "it is a FIFO, and an open may release a process that waits at its other end",
+        )),
         FileType::CharacterDevice | FileType::BlockDevice => Err(Action::Open
             .failed(Errno::INVAL)
-            .because("it is a device: to open it may do something to it")),
-        // A socket is refused by the system itself (`ENXIO`).
+            .because("it is a device, and an open may have an effect on it")),
+        // The system itself refuses to open a socket (`ENXIO`).
         _ => Ok(()),
     }
 }
 
-/// With `O_EXCL`, so that nothing is opened that was there already. It follows no link.
+/// Creates the file with `O_EXCL`, so that no existing file is opened and no link is followed.
 fn create(at: AtPath<'_>, options: &Options, access: Access) -> Result<(File, Stat), OsError> {
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL;
     let created = match open_with(at, options, flags) {
@@ -142,16 +146,15 @@ fn create(at: AtPath<'_>, options: &Options, access: Access) -> Result<(File, St
             Ok((file, stat))
         }
         Err(Errno::EXIST) => Err(Action::Create.failed(Errno::EXIST)),
-        // Another user may have made it since, one that this user may open but not create.
+        // Another user may have created the file since, and this user may open it.
         Err(error) => open_existing(at, options, access).map_err(|_| Action::Create.failed(error)),
     }
 }
 
-/// Returns the path of the missing file that a path leads to by symbolic links: there the file is
-/// to be created.
+/// Returns the path of the missing file that a path leads to by symbolic links: the file is created there.
 ///
-/// A link in a directory where every user may make files is followed only if it belongs to the
-/// caller or to the owner of the directory, so that no other user decides where this one makes a
+/// A link in a directory where every user may create files is followed only if it belongs to the
+/// caller or to the owner of the directory, so that no other user decides where this one creates a
 /// file. Linux has that rule as `fs.protected_symlinks` (`proc_sys_fs(5)`), which may be off. The
 /// links are followed here, and the file at their end is created with `O_EXCL`: no link that has not
 /// passed the rule is followed.
@@ -177,7 +180,7 @@ fn end_of_links(at: AtPath<'_>) -> Result<CString, OsError> {
         if !may_follow(&link, &about) {
             return Err(failed(Errno::ACCESS).because(
                 "it is a symbolic link that another user made in a directory where every user may \
-                 make files, and the file that it leads to does not exist",
+                 create files, and the file that it leads to does not exist",
             ));
         }
         let target = rustix::fs::readlinkat(at.directory, &path, Vec::new()).map_err(failed)?;
@@ -193,8 +196,8 @@ fn may_follow(link: &Stat, directory: &Stat) -> bool {
         || link.st_uid == directory.st_uid
 }
 
-/// `O_NONBLOCK` is for the lease that would be waited for, and for the FIFO that has just taken the
-/// place of the file; to `flock` it means nothing. `O_NOCTTY` is for a terminal in that place.
+/// Opens with `O_NONBLOCK` against a wait for a lease or for the other end of a FIFO that has just replaced the
+/// file; it has no effect on `flock`. `O_NOCTTY` is against a terminal in that place.
 fn open_with(at: AtPath<'_>, options: &Options, flags: OFlags) -> Result<File, Errno> {
     let mut flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     flags.set(OFlags::NOFOLLOW, !options.follow_links);

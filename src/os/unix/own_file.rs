@@ -1,13 +1,13 @@
-//! A descriptor that is left alone when its number is not its own, or no longer.
+//! A file that is used only while its descriptor is its own.
 //!
-//! A host may close descriptors that are not its own: `closefrom`, or the loop over all numbers that
-//! daemon(7) recommends. The number then goes to the next file that the host opens, and what is locked
-//! or closed by it would be the host's.
+//! A host may close descriptors that it does not own: `closefrom`, or the loop over all numbers that
+//! daemon(7) recommends. The number then goes to the next file that the host opens, and a call by that number would lock
+//! or close the host's file.
 //!
-//! A descriptor is known again by its file offset, which belongs to the open file description alone, and
-//! which nothing here needs: it is set to an odd number beyond 1 GiB that no other descriptor of the library
-//! has. `lseek` tells it in 100 ns, where `fstat` takes 260 (Linux 6.18), and tells the library's
-//! descriptor from the host's of the same file, too.
+//! A descriptor is identified by its file offset, which belongs to the open file description alone, and
+//! which the library does not need: it is set to an odd number above 1 GiB that no other descriptor of the library
+//! has. `lseek` reads it in 100 ns, `fstat` takes 260 (Linux 6.18, 2 cores), and the offset also tells the library's
+//! descriptor from one of the host for the same file.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,8 +22,8 @@ use rustix::fs::{OFlags, SeekFrom, Stat, fcntl_getfl, fstat, seek};
 
 use crate::options::Mode;
 
-use super::descriptor_table::{self, Entry};
-use super::identity::{Identity, identity, is_own};
+use crate::os::unix::descriptor_table::{self, Entry};
+use crate::os::unix::identity::{Identity, identity, is_own};
 
 /// Access of a descriptor that is open for neither reading nor writing.
 #[cfg(target_os = "linux")]
@@ -31,15 +31,15 @@ const PATH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const PATH: OFlags = OFlags::empty();
 
-/// An open file, and what it was when it was opened.
+/// An open file, and its identity when it was opened.
 #[derive(Debug)]
 pub(super) struct OwnFile {
     file: ManuallyDrop<File>,
-    /// Device and inode. They are read once: they are the descriptor's for life, and the inode's
-    /// number goes to no other file as long as a descriptor holds it.
+    /// Device and inode. They are read once: they do not change while the descriptor is open, and no other file gets the
+    /// inode number meanwhile.
     identity: Identity,
-    /// It has the offset that was set: zero if there is none, or the caller may have moved it since. A descriptor of
-    /// the caller's has no entry.
+    /// Its entry in the table, with the offset: zero if none was set, or if the caller may have moved it. A borrowed
+    /// descriptor has no entry.
     entry: Option<Entry>,
 }
 
@@ -50,37 +50,37 @@ impl OwnFile {
         Self { file, identity, entry }
     }
 
-    /// A directory that a path is relative to. Children need it, and no lock is ever on it.
+    /// Wraps a directory that a path is relative to. Children need it, and it is never locked.
     pub(super) fn of_directory(file: File, stat: &Stat) -> Self {
         let own = Self::new(file, stat);
         own.entry.iter().for_each(Entry::stay_in_children);
         own
     }
 
-    /// Sets the offset by which the descriptor is known again; where the file system has no such offsets,
-    /// it is known by its file.
+    /// Sets the offset that identifies the descriptor; where the file system has no such offsets,
+    /// device and inode identify it.
     pub(super) fn set_mark(&self) {
         static MARKS: AtomicU64 = AtomicU64::new(0);
         const BEYOND: u64 = 1 << 30;
         let Some(entry) = &self.entry else { return };
-        // FAT has no larger ones than twice that.
+        // The largest offset of FAT is 4 GiB.
         let mark = BEYOND | ((2 * MARKS.fetch_add(1, Relaxed) + 1) % BEYOND);
         if seek(&*self.file, SeekFrom::Start(mark)) == Ok(mark) {
             entry.set_mark(mark);
         }
     }
 
-    /// Gives the offset up, for a caller that may read by this descriptor: it is zero then.
+    /// Resets the offset to zero, for a caller that may read by this descriptor.
     pub(super) fn clear_mark(&self) {
-        // Not in a child that no handler has told of its birth: the parent goes by the offset.
+        // Not in a child of a raw `clone`, which no handler has run in: its parent needs the offset.
         let is_ours = |entry: &Entry| entry.is_of_this_process() && entry.set_mark(0) != 0;
         if self.is_own() && self.entry.as_ref().is_some_and(is_ours) {
-            // Refused, it would be refused to the caller too.
+            // If the system refuses, the caller cannot seek either.
             let _ = seek(&*self.file, SeekFrom::Start(0));
         }
     }
 
-    /// A descriptor of the caller's, which has to outlive this: `BorrowedFile` sees to that. It is
+    /// Borrows a descriptor of the caller's, which must outlive this: `BorrowedFile` has its lifetime. It is
     /// not closed.
     pub(super) fn borrow(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let identity = identity(&fstat(fd)?);
@@ -89,7 +89,7 @@ impl OwnFile {
         Ok(Self { file: ManuallyDrop::new(file), identity, entry: None })
     }
 
-    /// Returns whether the descriptor is the caller's, who keeps it open.
+    /// Returns whether the descriptor is borrowed from the caller.
     pub(super) fn is_borrowed(&self) -> bool {
         self.entry.is_none()
     }
@@ -112,9 +112,9 @@ impl OwnFile {
         is_own(self.file.as_raw_fd(), mark, self.identity)
     }
 
-    /// From now on children of `fork` keep a copy.
+    /// Passes a copy to children of `fork` that are born from now on.
     ///
-    /// They share the offset, so any of them may give it up: from now on the descriptor is known by its file.
+    /// They share the offset, and any of them may reset it: from now on device and inode identify the descriptor.
     pub(super) fn inherit_on_fork(&self, path: &OsStr, mode: Mode) {
         self.clear_mark();
         self.entry.iter().for_each(|entry| entry.inherit_on_fork(path, mode));
@@ -124,7 +124,7 @@ impl OwnFile {
         self.entry.as_ref().is_some_and(Entry::is_inherited_on_fork)
     }
 
-    /// Notes that this descriptor has the lock, or has it no longer.
+    /// Records whether this descriptor has the lock, and in which mode.
     #[inline]
     pub(super) fn set_held(&self, mode: Option<Mode>) {
         if let Some(entry) = &self.entry {
@@ -132,14 +132,14 @@ impl OwnFile {
         }
     }
 
-    /// Enters a copy that is never closed here. It is as the original, which children keep.
+    /// Enters a copy of this descriptor that is never closed here, and that children keep.
     pub(super) fn enter_copy(&self, copy: RawFd) {
         let entry = Entry::new(copy, self.identity);
         entry.set_held(self.entry.as_ref().and_then(Entry::held));
         entry.stay_in_children();
     }
 
-    /// In which mode this process has a lock on the file, by another descriptor, that keeps out one of this mode.
+    /// Returns in which mode this process has a lock on the file by another descriptor, if that excludes this mode.
     pub(super) fn held_here(&self, wanted: Mode) -> Option<Mode> {
         descriptor_table::held_here(self.as_raw_fd(), self.identity, wanted)
     }
@@ -166,7 +166,7 @@ impl Drop for OwnFile {
             // SAFETY: this is the only place that drops it, and nothing uses it after that.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
-        // Last: a child that is born in between finds its copy in the table, and closes it.
+        // After the close: a child that is born in between finds its copy in the table, and closes it.
         entry.remove();
     }
 }

@@ -9,9 +9,9 @@ use crate::error::Action;
 use crate::options::{Mode, Options};
 use crate::os::platform::{Observed, OsError, WaitOutcome, reborrow};
 
-use super::file_system::FileSystem;
-use super::open_file::OpenFile;
-use super::sleep::pause_before_retry;
+use crate::os::unix::file_system::FileSystem;
+use crate::os::unix::open_file::OpenFile;
+use crate::os::unix::sleep::pause_before_retry;
 
 pub(super) fn wait(
     file: &OpenFile,

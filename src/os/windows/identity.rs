@@ -1,4 +1,4 @@
-//! Are two open files one and the same?
+//! Whether two open files are the same file.
 
 use std::ffi::c_void;
 use std::fs::File;
@@ -11,8 +11,8 @@ use windows_sys::Win32::Storage::FileSystem::{
     GetFileInformationByHandleEx,
 };
 
-/// Both are asked at the same time and in the same way: on FAT a file's number is its place in the
-/// directory, which may change while the file is open.
+/// Returns whether both are the same file. Both are asked at the same time and in the same way: on FAT a file's number is
+/// its place in the directory, which may change while the file is open.
 pub(super) fn is_same(one: &File, other: &File) -> io::Result<bool> {
     match (wide(one), wide(other)) {
         (Ok(one), Ok(other)) => Ok(one == other),

@@ -1,10 +1,10 @@
-//! The pauses between attempts, where the system wakes nobody.
+//! The pauses between attempts, where the system does not wake a waiter.
 
 use std::time::Duration;
 
-/// Each pause is a quarter longer than the one before, up to the retry period: so a lock that
-/// comes free is noticed after an eighth more of the time that it was waited for. (To double them
-/// would save ten attempts of a hundred in five seconds, and notice it after a half more.)
+/// Each pause is a quarter longer than the one before, up to the retry period. So a waiter notices that the lock is free
+/// after an eighth more of the time that it has waited, on average. (Doubled pauses
+/// would save ten attempts of a hundred in five seconds, and notice it after half as much more.)
 pub(super) struct Pauses {
     next: Duration,
     longest: Duration,

@@ -1,4 +1,4 @@
-//! Which processes have a file open, as the Restart Manager tells it.
+//! The processes that have a file open, from the Restart Manager.
 
 use std::iter;
 use std::os::windows::ffi::OsStrExt;

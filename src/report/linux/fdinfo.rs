@@ -1,7 +1,7 @@
-//! The locks that processes have on their descriptors, as far as they may be looked into.
+//! The locks that processes have on their descriptors, as far as this process may read their `/proc/PID/fdinfo`.
 //!
-//! A `lock:` line in `/proc/PID/fdinfo/N` is about the lock of that very open file description,
-//! which names who took it; whoever else has the description holds the lock too.
+//! A `lock:` line in `/proc/PID/fdinfo/N` is about the lock of that very open file description. It names the process that
+//! took the lock; every process that shares the description holds the lock too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -9,9 +9,9 @@ use std::path::Path;
 
 use crate::report::lock_status::DescriptorRef;
 
-use super::proc::{is_gone, numbers_in, read_text};
-use super::process;
-use super::table::{Entry, entry};
+use crate::report::linux::proc::{is_gone, numbers_in, read_text};
+use crate::report::linux::process;
+use crate::report::linux::table::{Entry, entry};
 
 /// A descriptor with a `flock(2)` lock on it.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +22,13 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    /// The link to its file.
+    /// Returns the link to its file.
     pub(super) fn link(&self) -> String {
         format!("/proc/{}/fd/{}", self.pid, self.descriptor)
     }
 
-    /// Has the descriptor the lock still? (Those of a process whose first thread has ended are shown elsewhere.)
+    /// Returns whether the descriptor still has the lock. (The descriptors of a process with an exited first thread are shown
+    /// in its other threads.)
     pub(super) fn is_still_so(&self) -> bool {
         let Self { pid, descriptor, entry } = self;
         match locks_on(format!("/proc/{pid}/fdinfo/{descriptor}").as_ref()) {
@@ -45,14 +46,14 @@ impl From<Locked> for DescriptorRef {
     }
 }
 
-/// What was seen of the processes at one time. No process is looked at twice.
+/// What was seen of the processes. No process is looked at twice.
 pub(super) struct Looks<'a> {
-    /// Asked before each look. If it is not so, nothing is seen any more.
+    /// Asked before each look. After a no, nothing more is looked at.
     goes_on: &'a dyn Fn() -> bool,
     /// Whether the process could be looked into.
     seen: BTreeMap<u32, bool>,
     locked: HashMap<Entry, BTreeMap<u32, Vec<Locked>>>,
-    /// Were all of them looked at, and was nothing left out?
+    /// Whether all processes were looked at, and none was hidden; `None` before the attempt.
     everywhere: Option<bool>,
 }
 
@@ -76,7 +77,7 @@ impl<'a> Looks<'a> {
         could
     }
 
-    /// Looks at every process, the latest first. Could all be seen?
+    /// Looks at every process, the latest first. Returns whether all could be seen.
     pub(super) fn everywhere(&mut self) -> bool {
         if let Some(complete) = self.everywhere {
             return complete;
@@ -94,29 +95,29 @@ impl<'a> Looks<'a> {
         complete
     }
 
-    /// The descriptors with this lock that were seen and not yet taken out, by their processes; those of one process with
-    /// the lowest number last.
+    /// Returns the descriptors with this lock that were seen and not yet taken out, by their processes; of each process the
+    /// lowest descriptor last.
     pub(super) fn with(&mut self, lock: &Entry) -> Option<&mut BTreeMap<u32, Vec<Locked>>> {
         self.locked.get_mut(lock)
     }
 
-    /// The locks that were seen.
+    /// Returns the locks that were seen.
     pub(super) fn locks(&self) -> impl Iterator<Item = &Entry> {
         self.locked.keys()
     }
 }
 
-/// The locks of a process; none if there is no such process, `None` if that cannot be told.
+/// Returns the locks of a process; none if the process does not exist, `None` if it may not be looked into.
 fn locks_of(pid: u32, goes_on: &dyn Fn() -> bool) -> Option<Vec<Locked>> {
     match in_process(pid, &format!("/proc/{pid}"), goes_on) {
         Ok((0, _)) => Some(of_threads(pid, goes_on)),
         Ok((_, locks)) => Some(locks),
-        // What has ended has nothing. What is hidden may have.
+        // A process that has exited holds nothing. A hidden one may.
         Err(_) => process::has_ended(pid).then(Vec::new),
     }
 }
 
-/// A process whose first thread has ended shows its descriptors in the others alone.
+/// Returns the locks of a process with an exited first thread: its other threads show the descriptors.
 fn of_threads(pid: u32, goes_on: &dyn Fn() -> bool) -> Vec<Locked> {
     let threads = numbers_in(&format!("/proc/{pid}/task")).unwrap_or_default();
     let looks = threads
@@ -126,7 +127,7 @@ fn of_threads(pid: u32, goes_on: &dyn Fn() -> bool) -> Vec<Locked> {
     with_descriptors.map(|(_, locks)| locks).unwrap_or_default()
 }
 
-/// How many descriptors there are, and the locks on them.
+/// Returns the number of descriptors, and the locks on them.
 fn in_process(
     pid: u32,
     process: &str,
@@ -149,7 +150,7 @@ fn in_process(
     Ok((descriptors.len(), locks))
 }
 
-/// The locks on one descriptor, by its `fdinfo`.
+/// Returns the locks on one descriptor, by its `fdinfo`.
 pub(super) fn locks_on(fdinfo: &Path) -> io::Result<Vec<Entry>> {
     let about = read_text(fdinfo)?;
     let lines = about.lines().filter(|line| line.starts_with("lock:"));

@@ -1,4 +1,4 @@
-//! Which file of the table is it that a path names?
+//! The entry in the table of locks that belongs to the file at a path.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,10 +7,10 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat, StatxFlags, major, makedev, minor};
 use rustix::io::Errno;
 
-use super::fdinfo::Locked;
-use super::table::{FileId, ask};
 use crate::os::unix::lock_path::AtPath;
+use crate::report::linux::fdinfo::Locked;
 use crate::report::linux::mounts::Mount;
+use crate::report::linux::table::{FileId, ask};
 
 /// The file that a path names.
 #[derive(Clone, Copy, Debug)]
@@ -20,19 +20,19 @@ pub(super) struct LockFile {
     pub(super) locks_at: LocksAt,
 }
 
-/// Where the locks of the file are kept, as far as that decides what `/proc/locks` is worth.
+/// Where the locks of the file are kept: that decides what an empty answer of `/proc/locks` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LocksAt {
     /// In this host's kernel alone.
     ThisHost,
-    /// In this host's kernel, and on the server, which can be asked for those of other hosts (`F_GETLK`).
+    /// In this host's kernel, and on the server, which tells of the locks of other hosts (`F_GETLK`).
     NfsServer,
-    /// Somewhere else as well, which cannot be asked.
+    /// In another place as well, which cannot be asked.
     Elsewhere,
 }
 
 impl LocksAt {
-    /// A mount that is not listed is one of another namespace.
+    /// A mount that is not listed belongs to another mount namespace.
     fn of(mount: Option<&Mount>) -> Self {
         match mount {
             Some(mount) if mount.kind.starts_with("nfs") => Self::NfsServer,
@@ -42,18 +42,18 @@ impl LocksAt {
     }
 }
 
-/// What it takes to say that a lock is of that file and of no other.
+/// What proves that a lock belongs to this file and to no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// The numbers in the table are its own.
+    /// The device and inode in the table: no other file has them.
     Numbers,
-    /// Others may have the same ones: subvolumes of btrfs and layers of overlayfs number their
-    /// files by themselves, and the table knows neither. `stat` does: its device and inode.
+    /// The device and inode of `stat`. Other files may have the numbers of the table: subvolumes of btrfs and layers of
+    /// overlayfs number their files separately, and the table shows neither.
     Stat(u64, u64),
 }
 
 impl LockFile {
-    /// `None` if there is none. It is not opened for reading or writing, and not created.
+    /// Finds the file; `None` if it does not exist. Opens it for neither reading nor writing, and does not create it.
     pub(super) fn find(at: AtPath<'_>, follow_links: bool) -> io::Result<Option<Self>> {
         let mut flags = OFlags::PATH | OFlags::CLOEXEC;
         flags.set(OFlags::NOFOLLOW, !follow_links);
@@ -70,14 +70,14 @@ impl LockFile {
         Self::of(&file, &stat).map(Some)
     }
 
-    /// The mount of the descriptor tells the device that the table shows. It is asked for in
-    /// `thread-self`, since `self` is no more once the first thread has ended.
+    /// The mount of the descriptor tells the device that the table shows. It is read from
+    /// `thread-self`, since `self` is gone once the first thread has exited.
     fn of(file: &OwnedFd, stat: &Stat) -> io::Result<Self> {
         let about = ask(&format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
         let of_stat = FileId { device: device(stat.st_dev), inode: stat.st_ino };
         // Kernels before 5.14 do not tell the inode.
         let inode = number(&about, "ino:").unwrap_or(stat.st_ino);
-        let mount = Mount::told_by(&about);
+        let mount = Mount::from_fdinfo(&about);
         let mounted = mount.as_ref().map(|mount| mount.device);
         let locks_at = LocksAt::of(mount.as_ref());
         let id = FileId { device: mounted.unwrap_or(of_stat.device), inode };
@@ -89,7 +89,7 @@ impl LockFile {
 }
 
 impl Proof {
-    /// Is this descriptor, which has a lock of the same numbers, one of the file?
+    /// Returns whether this descriptor, which has a lock with the same numbers, belongs to the file.
     pub(super) fn is_of(self, locked: &Locked) -> bool {
         match self {
             Self::Numbers => true,
@@ -99,18 +99,18 @@ impl Proof {
     }
 }
 
-/// What the kernel remembers of the file that a link in `/proc` leads to.
+/// The attributes that the kernel has cached of the file that a link in `/proc` leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct About {
     /// Its device and inode, as `stat` shows them.
     pub(super) identity: (u64, u64),
-    /// No name leads to it any more.
+    /// Whether no name leads to it any more.
     pub(super) is_deleted: bool,
 }
 
 impl About {
-    /// Without asking the server of the file system (`AT_STATX_DONT_SYNC`), which may be dead, or hostile: another process
-    /// chose the file.
+    /// Reads them without asking the server of the file system (`AT_STATX_DONT_SYNC`), which may be dead or hostile: another
+    /// process chose the file.
     pub(super) fn of(link: &Path) -> Option<Self> {
         let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
         let wanted = StatxFlags::INO | StatxFlags::NLINK;

@@ -1,50 +1,50 @@
-//! Which file system is a file on, and how is it mounted?
+//! The mount that a file is on: the file system and its options.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::proc::read_text;
+use crate::report::linux::proc::read_text;
 
 /// A line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// Of the file system, major and minor: the one that the table of locks shows.
+    /// The device of the file system, major and minor, as the table of locks shows it.
     pub(crate) device: (u32, u32),
     pub(crate) point: PathBuf,
-    /// Of the file system: `ext4`, `nfs4`.
+    /// The type of the file system: `ext4`, `nfs4`.
     pub(crate) kind: String,
-    /// Of the mount and of the file system, separated by commas.
+    /// The options of the mount and of the file system, separated by commas.
     pub(crate) options: String,
 }
 
 impl Mount {
-    /// Of the file at this path, which is not opened for reading or writing.
+    /// Returns the mount of the file at this path, which is opened for neither reading nor writing.
     pub(crate) fn at(path: &Path) -> Option<Self> {
         let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
         Self::of(&file)
     }
 
-    /// Of an open file. (In `thread-self`: `self` is no more once the first thread has ended.)
+    /// Returns the mount of an open file. (`self` is gone once the first thread has exited; `thread-self` is not.)
     pub(crate) fn of(file: impl AsFd) -> Option<Self> {
         let descriptor = file.as_fd().as_raw_fd();
-        Self::told_by(&read_text(format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?)
+        Self::from_fdinfo(&read_text(format!("/proc/thread-self/fdinfo/{descriptor}")).ok()?)
     }
 
-    /// Of an open file, by its `fdinfo`.
-    pub(crate) fn told_by(about: &str) -> Option<Self> {
+    /// Returns the mount of an open file, by its `fdinfo`.
+    pub(crate) fn from_fdinfo(about: &str) -> Option<Self> {
         let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
         Self::find(&read_text("/proc/thread-self/mountinfo").ok()?, id.parse().ok()?)
     }
 
-    /// Returns the mounts of this namespace, several of one file system among them.
+    /// Returns all mounts of this namespace. A file system may have several.
     pub(crate) fn all() -> Vec<Self> {
         let mounts = read_text("/proc/thread-self/mountinfo").unwrap_or_default();
         mounts.lines().filter_map(Self::parse).map(|(_, mount)| mount).collect()
     }
 
-    /// `36 35 98:0 /root /where rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`
+    /// Parses a line: `36 35 98:0 /root /where rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`.
     fn parse(line: &str) -> Option<(u64, Self)> {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut words = mount.split(' ');
@@ -67,12 +67,11 @@ impl Mount {
         self.options.split(',').any(|its| its == option)
     }
 
-    /// Returns whether files of this file system may be reached on other ways than through this host's kernel by this
-    /// mount: another host's, or a directory below that the server in user space uses too. Locks are then this side's,
-    /// or the server's, as it likes.
+    /// Returns whether files of this file system may be reached by another way than this mount of this host's kernel: by
+    /// another host, or by the directory below that a server in user space uses. It then depends on the server
+    /// whether locks are seen on the other side.
     ///
-    /// An overlay locks the files of its own inodes: through a second overlay over the same directory the file is another
-    /// one.
+    /// An overlay locks its own inodes: a second overlay over the same directory has another inode for the same file.
     pub(crate) fn is_network(&self) -> bool {
         const KINDS: [&str; 16] = [
             "9p",
@@ -98,7 +97,7 @@ impl Mount {
     }
 }
 
-/// Blanks are written by their octal numbers there: `\040`.
+/// Decodes octal escapes, as mountinfo has them for blanks: `\040`.
 fn unescaped(text: &str) -> String {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     escapes.iter().fold(text.to_owned(), |text, (escape, blank)| text.replace(escape, blank))
@@ -128,7 +127,7 @@ mod tests {
             options: "rw,relatime,rw,errors=continue".into(),
         };
         assert_eq!(Mount::find(MOUNTS, 28), Some(root));
-        // Another mount's parent, and the beginning of another's number.
+        // The parent of another mount, and the prefix of another number.
         assert_eq!(Mount::find(MOUNTS, 1), None);
         assert_eq!(Mount::find(MOUNTS, 12), None);
     }

@@ -1,4 +1,4 @@
-//! Reading what the kernel writes for people.
+//! Reading `/proc`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-/// A file of `/proc`, with reads as large as the kernel answers them: between two of them a table
-/// may change. Names in it are in any encoding; what is read here is ASCII.
+/// Reads a file of `/proc`, with reads as large as the kernel answers them: between two reads a table
+/// may change. Names in it have any encoding; what is parsed here is ASCII.
 pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     let mut bytes = Vec::with_capacity(0x2000);
-    // Limited, so that nobody asks for its size first: it has none.
+    // `take` keeps the standard library from asking for the size of the file, which is 0.
     File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The entries of a directory of `/proc` that are numbers, in order.
+/// Returns the entries of a directory of `/proc` that are numbers, in order.
 pub(super) fn numbers_in(directory: &str) -> io::Result<Vec<u32>> {
     let mut numbers = vec![];
     for entry in fs::read_dir(directory)? {
@@ -25,7 +25,7 @@ pub(super) fn numbers_in(directory: &str) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// Closed, or ended, since it was listed.
+/// Returns whether a descriptor was closed, or a process has exited, since it was listed.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
 }

@@ -1,4 +1,4 @@
-//! What `/proc` tells of a process.
+//! Descriptions of processes, from `/proc`.
 
 use std::fs;
 use std::io;
@@ -12,24 +12,24 @@ use crate::os::unix::clock;
 use crate::report::lock_status::Process;
 use crate::report::users;
 
-use super::proc::{is_gone, numbers_in, read_text};
+use crate::report::linux::proc::{is_gone, numbers_in, read_text};
 
-/// How much is to be told of a process.
+/// How much to tell of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Details {
     /// Its name.
     Name,
-    /// Its user and its start as well. Its command line is not told: that is in the process's own memory, where a page may
-    /// be one of a file system that never answers.
+    /// Its user and its start as well. Its command line is not read: that is in the process's own memory, where a page may
+    /// belong to a file system that never answers.
     All,
 }
 
-/// The numbers of all processes that are shown here, in order.
+/// Returns the pids of all processes that are shown here, in order.
 pub(super) fn all() -> io::Result<Vec<u32>> {
     numbers_in("/proc")
 }
 
-/// `None` if it has ended.
+/// Describes a process. Returns `None` if it has exited.
 pub(super) fn describe(pid: u32, details: Details) -> Option<Process> {
     let stat = match read_text(format!("/proc/{pid}/stat")) {
         Err(error) if is_gone(&error) && !exists(pid) => return None,
@@ -49,18 +49,18 @@ pub(super) fn describe(pid: u32, details: Details) -> Option<Process> {
     })
 }
 
-/// Is it over with this process, even if nobody has buried it yet?
+/// Returns whether the process has exited, reaped by its parent or not.
 pub(super) fn has_ended(pid: u32) -> bool {
     describe(pid, Details::Name).is_none()
 }
 
-/// This process's number in the namespace of `/proc`, which need not be its own.
+/// Returns this process's pid in the namespace of `/proc`, which may differ from its own.
 pub(super) fn this() -> Option<u32> {
     fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
 }
 
-/// Is there such a process? It may not be shown (`hidepid`). A `/proc` with numbers of another
-/// namespace hides nobody of ours.
+/// Returns whether the process exists although `/proc` does not show it (`hidepid`, proc(5)). A `/proc` of another
+/// namespace cannot tell.
 fn exists(pid: u32) -> bool {
     if this() != Some(std::process::id()) {
         return false;
@@ -69,13 +69,13 @@ fn exists(pid: u32) -> bool {
     pid.is_some_and(|pid| matches!(test_kill_process(pid), Ok(()) | Err(Errno::PERM)))
 }
 
-/// `/proc/PID/stat`: `4242 (name) S 1 ...`. The name may have anything in it, parentheses too.
+/// A line of `/proc/PID/stat`: `4242 (name) S 1 ...`. The name may contain anything, parentheses included.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat<'a> {
     name: &'a str,
     state: &'a str,
     threads: u32,
-    /// In ticks since the machine was started.
+    /// In clock ticks since the boot.
     start: u64,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Stat<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (before, after) = text.rsplit_once(") ")?;
         let (_, name) = before.split_once(" (")?;
-        // The first is the third of proc(5)'s list.
+        // The first word is field 3 of proc_pid_stat(5).
         let mut words = after.split_ascii_whitespace();
         let state = words.next()?;
         let threads = words.nth(16)?.parse().ok()?;
@@ -91,7 +91,7 @@ impl<'a> Stat<'a> {
         Some(Self { name, state, threads, start })
     }
 
-    /// A dead first thread alone does not end a process.
+    /// Returns whether the process has exited. A zombie first thread alone does not mean that.
     fn has_ended(&self) -> bool {
         matches!(self.state, "Z" | "X") && self.threads <= 1
     }
@@ -116,7 +116,7 @@ mod tests {
     const REST: &str = "S 1 7 7 0 -1 4194560 2141 0 5 0 12 7 0 0 20 0 3 0 987654321 9 8";
 
     #[test]
-    fn names_may_be_anything() {
+    fn names_may_contain_anything() {
         for name in ["cargo", "a b", "(sd-pam)", ") S 1 (", "two\nlines", "", ")"] {
             let text = format!("42 ({name}) {REST}\n");
             let expected = Stat { name, state: "S", threads: 3, start: 987_654_321 };
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_ends_with_its_last_thread() {
+    fn a_process_exits_with_its_last_thread() {
         let stat = |state, threads| Stat { name: "", state, threads, start: 0 };
         assert!(stat("Z", 1).has_ended());
         assert!(!stat("Z", 2).has_ended());
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process() {
+    fn this_process_is_described() {
         let this = describe(std::process::id(), Details::All);
         let is_now = |start: SystemTime| start.elapsed().is_ok_and(|age| age.as_secs() < 3600);
         let this = this.as_ref();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_such_a_number() {
+    fn a_pid_without_a_process_is_none() {
         assert_eq!(describe(u32::MAX, Details::All), None);
         assert_eq!(describe(i32::MAX.unsigned_abs(), Details::All), None);
     }

@@ -1,25 +1,25 @@
-//! Reading the kernel's table so that a lock that it does not show was not held.
+//! Reads of `/proc/locks` that miss no lock: a lock that is not in the result was not held all the time.
 //!
 //! A read of `/proc/locks` returns about 4 KiB, some sixty locks, and shows one moment: the kernel keeps its list locked
-//! during a read (`locks_start` and `locks_stop` in fs/locks.c). The next read begins at the n-th lock of a list that may
+//! during a read (`locks_start` and `locks_stop` in fs/locks.c, Linux 6.1). The next read begins at the n-th lock of a list that may
 //! have changed since (`seq_read_iter` in `fs/seq_file.c`). Where locks before the n-th were released in between, the locks
-//! behind them moved up, and as many of them are never shown, although they are held all the time.
+//! behind them moved up, and the same number of them is never shown, although they are held all the time.
 //!
 //! So a long table is read through two descriptors in turn, half a read apart: each read begins in the middle of what the
-//! reads before it showed. The list keeps its order, new locks are put in front of others. Two reads that show a lock in
-//! common leave nothing out between them, and when all reads of a pass are joined like this, the pass is whole: every lock
-//! that was held all the time is in it. Since locks can look alike, two such passes in a row are asked for where anything
+//! reads before it showed. The list keeps its order, and new locks are put in front of others. Two reads that show a lock in
+//! common leave nothing out between them. If all reads of a pass are joined like this, the pass is whole: every lock
+//! that was held all the time is in it. Since locks can look alike, two such passes in a row are required where anything
 //! has changed.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::table::{Entry, FileId, Hold, TABLE, entry, holds, named};
 use crate::options::Mode;
+use crate::report::linux::table::{Entry, FileId, Hold, TABLE, entry, holds, named};
 
-/// The number of passes before it is said that the table changes too much to be read. Between two reads of a whole pass
-/// some fifteen locks may be released: a crowd that ends at once, or a reader that has to wait for a processor, is more.
+/// The number of passes after which the table is reported as read in part. Between two reads of a whole pass
+/// some fifteen locks may be released. A crowd that exits at once, or a reader that waits for a processor, exceeds that.
 const PASSES: usize = 10;
 
 /// More than the kernel answers at once.
@@ -34,23 +34,23 @@ const SHORT: usize = 3072;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pass {
     pub(super) holds: Vec<Hold>,
-    /// What one descriptor showed and the other did not: taken or released meanwhile, or missed by one of them.
+    /// Holds that one descriptor showed and the other did not: acquired or released meanwhile, or missed by one of them.
     pub(super) doubtful: Vec<Hold>,
-    /// No lock that was held all the time is missing.
+    /// Whether no lock that was held all the time is missing.
     pub(super) is_whole: bool,
 }
 
 /// What the table is read for.
 #[derive(Clone, Copy)]
 pub(super) struct Search<'a> {
-    /// Asked before each read. If it is not so, there is no answer.
+    /// Asked before each read. After a no, the answer is an error.
     pub(super) goes_on: &'a dyn Fn() -> bool,
-    /// A file whose numbers are its own: its exclusive lock is the only one, and nothing behind it needs to be read.
+    /// A file with numbers that no other file has: its exclusive lock is the only one, and nothing behind it needs to be read.
     pub(super) file: Option<FileId>,
 }
 
 impl Search<'_> {
-    /// Whether the lock is among these lines.
+    /// Returns whether the lock is among these lines.
     fn is_found_in(&self, lines: &[u8]) -> bool {
         let Some(file) = self.file else { return false };
         let lines = String::from_utf8_lossy(lines);
@@ -104,7 +104,7 @@ fn repeated(
         if look(&last) || is_certain {
             return Ok(last);
         }
-        // What was found is over.
+        // The lock that was found has been released.
         search.file = None;
     }
     Ok(Pass { is_whole: false, ..last })
@@ -155,16 +155,16 @@ fn overlapping(one: impl Read, other: impl Read, search: &Search<'_>) -> io::Res
     Ok(Pass { holds, doubtful, is_whole })
 }
 
-/// A descriptor of the table, and what it has shown so far.
+/// A descriptor of the table, and the text that it has returned so far.
 struct Reader<R> {
     source: R,
     text: Vec<u8>,
-    /// Where in the text each read ended.
+    /// The end of each read in the text.
     ends: Vec<usize>,
     is_done: bool,
 }
 
-/// What one read showed.
+/// The locks of one read.
 struct Part<'a> {
     /// The line of each lock, without its place in the list. Two locks of a process on one file look the same.
     locks: Vec<&'a str>,
@@ -186,10 +186,10 @@ impl<'a> Part<'a> {
         Self { locks, places, bytes }
     }
 
-    /// Whether both show some locks in a row that look like no others.
+    /// Returns whether both show some locks in a row that look like no others.
     ///
-    /// One would do, were it the same lock. A lock that was released and taken again is shown elsewhere in the list and
-    /// looks the same; but a row of them in the same order is none of these.
+    /// One lock is not enough: a lock that was released and acquired again is shown at another place in the list and
+    /// looks the same. A row of them in the same order does not arise like that.
     fn continues(&self, before: &Self) -> bool {
         let row = 8.min(self.locks.len()).min(before.locks.len());
         let mut length = 0;
@@ -264,7 +264,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Whether each read but the first is joined to one of the three before it.
+/// Returns whether each read but the first is joined to one of the three before it.
 fn is_joined(parts: &[&Part<'_>]) -> bool {
     const LATEST: usize = 3;
     (1..parts.len()).all(|at| {
@@ -274,7 +274,7 @@ fn is_joined(parts: &[&Part<'_>]) -> bool {
     })
 }
 
-/// Whether the list ended where the last read did, or the last but one if it ended there as well.
+/// Returns whether the last read came to the end of the list, or the last but one if both end with the same lock.
 fn comes_to_an_end(parts: &[&Part<'_>]) -> bool {
     let mut latest = parts.iter().rev();
     let (Some(last), before) = (latest.next(), latest.next()) else { return true };
@@ -282,7 +282,7 @@ fn comes_to_an_end(parts: &[&Part<'_>]) -> bool {
     last.bytes <= SHORT || before.filter(is_same_end).is_some_and(|part| part.bytes <= SHORT)
 }
 
-/// What both descriptors showed, and what one of them did.
+/// Returns the holds that both descriptors showed, and those that only one of them showed.
 fn united(ones: Vec<Hold>, others: Vec<Hold>) -> (Vec<Hold>, Vec<Hold>) {
     let entries = |holds: &[Hold]| holds.iter().map(|hold| hold.entry).collect::<HashSet<_>>();
     let (in_one, in_other) = (entries(&ones), entries(&others));

@@ -1,10 +1,10 @@
 //! The kernel's table of locks, `/proc/locks`.
 //!
 //! ```text
-//! 1: FLOCK  ADVISORY  WRITE 4242 fe:00:1234 0 EOF      a hold
-//! 1: -> FLOCK  ADVISORY  WRITE 4343 fe:00:1234 0 EOF   who waits for it
-//! 1:  -> FLOCK  ADVISORY  READ 4444 fe:00:1234 0 EOF   who waits for that one
-//! 2: POSIX  ADVISORY  WRITE 630 fe:00:5678 0 0         another kind of lock
+//! 1: FLOCK  ADVISORY  WRITE 4242 fe:00:1234 0 EOF      a holder
+//! 1: -> FLOCK  ADVISORY  WRITE 4343 fe:00:1234 0 EOF   its waiter
+//! 1:  -> FLOCK  ADVISORY  READ 4444 fe:00:1234 0 EOF   a waiter for that waiter's lock
+//! 2: POSIX  ADVISORY  WRITE 630 fe:00:5678 0 0         a lock of another type
 //! ```
 
 use std::io;
@@ -23,14 +23,14 @@ pub(super) struct FileId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub(super) mode: Mode,
-    /// The process that asked for the lock; 0 if it cannot be seen from here.
+    /// The process that asked for the lock; 0 if it is in another PID namespace.
     pub(super) pid: u32,
     pub(super) file: FileId,
-    /// For how many others it waits, one behind the other; 0 if it waits no more.
+    /// The number of entries that it waits for, one behind the other; 0 for a holder.
     pub(super) depth: usize,
 }
 
-/// A lock that is held, and those who wait for it.
+/// A holder and the waiters behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hold {
     pub(super) entry: Entry,
@@ -39,7 +39,7 @@ pub(super) struct Hold {
 
 pub(super) const TABLE: &str = "/proc/locks";
 
-/// A file of `/proc` without which nothing can be told: an error says which.
+/// Reads a file of `/proc`. An error names the file.
 pub(super) fn ask(path: &str) -> io::Result<String> {
     read_text(path).map_err(|error| named(path, &error))
 }
@@ -62,7 +62,7 @@ pub(super) fn holds(text: &str) -> Vec<Hold> {
             _ => holds.push(Hold { entry, waiting: vec![] }),
         }
     }
-    // They are shown as a tree. Who is woken first is who waits for the fewest.
+    // They are shown as a tree. The waiter with the smallest depth is woken first.
     for hold in &mut holds {
         hold.waiting.sort_by_key(|entry| entry.depth);
     }
@@ -83,7 +83,7 @@ pub(super) fn entry(line: &str) -> Option<Entry> {
         "WRITE" => Mode::Exclusive,
         _ => return None,
     };
-    // Of a lock that another machine told of, the number is negative.
+    // The pid of a lock that a lock manager of another host holds is negative.
     let pid = words.next()?.parse().unwrap_or(0);
     Some(Entry { mode, pid, file: file(words.next()?)?, depth })
 }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_and_who_waits_for_them() {
+    fn holders_and_waiters_are_parsed() {
         let text = "\
 1: POSIX  ADVISORY  WRITE 630 fe:00:1234 0 0
 1: -> POSIX  ADVISORY  WRITE 631 fe:00:1234 0 0
@@ -128,9 +128,9 @@ mod tests {
         assert_eq!(holds(text), expected);
     }
 
-    /// Readers who came before a writer are let in before it, all of them.
+    /// Readers that came before a writer are granted the lock before it, all of them.
     #[test]
-    fn waiters_are_in_the_order_of_their_turns() {
+    fn waiters_are_in_the_order_of_their_grants() {
         let text = "\
 1: FLOCK  ADVISORY  WRITE 1 fe:00:1234 0 EOF
 1: -> FLOCK  ADVISORY  READ 2 fe:00:1234 0 EOF
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_s_line() {
+    fn the_line_of_a_descriptor_is_parsed() {
         let line = "lock:\t1: FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF";
         assert_eq!(entry(line), Some(an(Mode::Exclusive, 42, 0)));
         assert_eq!(entry("lock:\t1: POSIX  ADVISORY  WRITE 42 fe:00:1234 0 EOF"), None);
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn large_numbers() {
+    fn large_numbers_are_parsed() {
         let line = "1: FLOCK  ADVISORY  READ 4194304 103:fffff:18446744073709551615 0 EOF";
         let file = FileId { device: (0x103, 0xf_ffff), inode: u64::MAX };
         assert_eq!(entry(line), Some(Entry { file, ..an(Mode::Shared, 4_194_304, 0) }));
     }
 
     #[test]
-    fn who_cannot_be_seen_is_nobody_s_number() {
+    fn a_pid_of_another_namespace_is_zero() {
         for pid in ["0", "-7"] {
             let line = format!("1: -> FLOCK  ADVISORY  WRITE {pid} fe:00:1234 0 EOF");
             assert_eq!(entry(&line), Some(an(Mode::Exclusive, 0, 1)));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_left_out() {
+    fn a_malformed_line_is_left_out() {
         for line in ["", "1:", "1: FLOCK", "1: FLOCK  ADVISORY  WRITE 42 <none>:0 0 EOF"] {
             assert_eq!(entry(line), None, "{line}");
         }
@@ -174,9 +174,8 @@ mod tests {
         assert_eq!(holds("1: -> FLOCK  ADVISORY  WRITE 43 fe:00:1234 0 EOF"), []);
     }
 
-    /// Devices are told apart by both numbers, and in this order.
     #[test]
-    fn a_device_swapped_is_another() {
+    fn major_and_minor_are_not_swapped() {
         let file = |word| entry(&format!("1: FLOCK  ADVISORY  WRITE 42 {word} 0 EOF"));
         assert_ne!(file("fe:01:1234"), file("01:fe:1234"));
         assert_eq!(file("08:10:5").map(|it| it.file.device), Some((8, 16)));

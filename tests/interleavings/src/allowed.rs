@@ -120,7 +120,7 @@ impl Moment {
 
     fn step(&mut self, op: Op) -> Answer {
         let answer = self.world.apply(op);
-        assert!(!matches!(answer, Answer::Wrong(_)), "the enumeration is wrong: {answer:?}");
+        assert!(!matches!(answer, Answer::NotEnabled(_)), "the enumeration is wrong: {answer:?}");
         if !matches!(answer, Answer::Contended) {
             self.trace.push((op, answer));
         }
@@ -128,7 +128,7 @@ impl Moment {
     }
 
     fn name(&mut self, file: Option<u64>) {
-        self.step(Op::Name { path: PATH, file });
+        self.step(Op::SetFile { path: PATH, file });
     }
 
     fn create(&mut self) -> u64 {
@@ -207,7 +207,16 @@ impl Moment {
                     Mode::Shared => spec::Mode::Shared,
                 };
                 let (stage, path) = (Stage::Granted, PATH);
-                let hold = spec::Hold { process, id, path, file, mode, kept, stage, named: false };
+                let hold = spec::Hold {
+                    process,
+                    id,
+                    path,
+                    file,
+                    mode,
+                    unguarded: kept,
+                    stage,
+                    named: false,
+                };
                 match next.step(Op::Lock { hold }) {
                     Answer::Granted => vec![next.at(who, Phase::Granted(file, id))],
                     _ if patience == Patience::ForEver => vec![],

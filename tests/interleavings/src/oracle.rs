@@ -50,7 +50,7 @@ pub(crate) fn step(op: Op) -> Answer {
             _ => {}
         }
         oracle.trace.push((op, answer));
-        if let Answer::Wrong(why) = answer {
+        if let Answer::NotEnabled(why) = answer {
             blame(oracle, why);
         }
         answer
@@ -150,6 +150,6 @@ fn process_of(op: Op) -> Option<u32> {
         | Op::FirstHandle { process, .. }
         | Op::LastHandle { process, .. }
         | Op::Crash { process } => Some(process),
-        Op::Name { .. } => None,
+        Op::SetFile { .. } => None,
     }
 }

@@ -115,7 +115,7 @@ impl System {
 impl State {
     fn name(&mut self, file: Option<u64>) {
         self.named = file;
-        oracle::step(Op::Name { path: PATH, file });
+        oracle::step(Op::SetFile { path: PATH, file });
     }
 
     fn create(&mut self) -> u64 {
@@ -148,7 +148,7 @@ impl State {
             path: PATH,
             file: inode,
             mode,
-            kept: crate::program::keeps(),
+            unguarded: crate::program::keeps(),
             stage: spec::Stage::Granted,
             named: false,
         };

@@ -173,7 +173,7 @@ impl<S: Subject> Thread<S> {
         };
         match (oracle::announced_answer(), outcome) {
             (Some(Answer::Taken(_)), Outcome::Released) => {}
-            (Some(Answer::Ended(expected)), _) if expected == outcome => {}
+            (Some(Answer::Returned(expected)), _) if expected == outcome => {}
             _ if oracle::is_dead(self.process) => {}
             (answer, _) => {
                 oracle::violation(&format!("a release ended with {outcome:?} after {answer:?}"));

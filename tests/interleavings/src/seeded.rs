@@ -88,14 +88,14 @@ seeded! {
         => "timed out without an attempt at the deadline";
     wait_taken_for_granted on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(3)), DropGuard]), (2, &GUARDED)])
-        => "records a hold that the system has not granted";
+        => "records a hold that the kernel has not granted";
     deadline_anew_for_each_file on Sound:
         threads(&[(1, &[Guard(Exclusive, Until(2)), DropGuard]), (2, &GUARDED)])
         => "waits on although its deadline has passed";
 
     released_before_it_is_taken on Sound:
         threads(&[(1, &GUARDED)])
-        => "unlocks what is in the ledger, or not its own";
+        => "unlocks a hold that is in the ledger or does not exist";
     refusal_not_recorded on RefusesUnlock:
         threads(&[(1, &TURN)])
         => "a release ended with Refused";
@@ -120,7 +120,7 @@ seeded! {
         => "the ledger says HeldExclusive, the model HeldShared(1)";
     newest_kept_hold_first on Sound:
         threads(&[(1, &[Acquire(Shared, ForEver), Acquire(Shared, ForEver), Release])])
-        => "unlocks what is in the ledger, or not its own";
+        => "unlocks a hold that is in the ledger or does not exist";
     entered_in_two_steps on Sound:
         threads(&[(1, &TURN), (1, &[Release])])
         => "a release ended with NotLocked after Some(Taken";
@@ -132,7 +132,7 @@ seeded! {
         => "2 descriptors are open for 0 holds";
     downgraded_before_it_is_lowered on Sound:
         threads(&[(1, &[Guard(Exclusive, ForEver), Downgrade])])
-        => "converts a lock that the ledger calls exclusive";
+        => "converts a lock that the ledger records as exclusive";
     refused_downgrade_forgets_the_hold on RefusesUnlock:
         threads(&[(1, &[Guard(Exclusive, ForEver), Downgrade])])
         => "the ledger says Unlocked, the model HeldExclusive";
@@ -141,7 +141,7 @@ seeded! {
         => "descriptors are not given back";
     kept_hold_dies_with_the_last_handle on Sound:
         threads(&[(1, &[Acquire(Exclusive, ForEver), DropHandle, Release])])
-        => "unlocks what is in the ledger, or not its own";
+        => "unlocks a hold that is in the ledger or does not exist";
     two_ledgers_of_one_path on Sound:
         threads(&[(1, &[Acquire(Exclusive, ForEver), DropHandle, Release])])
         => "a release ended with NotLocked after Some(Taken";

@@ -1,4 +1,4 @@
-//! All locks there are.
+//! All locks of the system.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -7,21 +7,21 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::fdinfo::Locked;
-use super::file::{About, Proof};
-use super::inquiry::{Inquiry, in_container};
-use super::reading::{self, Pass, Search};
-use super::table::{FileId, Hold};
 use crate::options::Mode;
+use crate::report::linux::fdinfo::Locked;
+use crate::report::linux::file::{About, Proof};
 use crate::report::linux::mounts::Mount;
+use crate::report::linux::reading::{self, Pass, Search};
+use crate::report::linux::resolver::{Resolver, in_pid_namespace};
+use crate::report::linux::table::{FileId, Hold};
 use crate::report::lock_status::{Coverage, LockStatus, Owner};
 use crate::report::system_locks::SystemLock;
 
-/// A file by what `stat` says of it, as far as it can be asked: the table's numbers may be those of
-/// several.
+/// Device and inode of a file as `stat` shows them, as far as it can be asked: several files may have the numbers of the
+/// table.
 type Identity = Option<(u64, u64)>;
 
-/// What was found so far, and where the locks of each file by the table's numbers are in it.
+/// The locks found so far, and their places by the numbers of the table.
 #[derive(Default)]
 struct Found {
     locks: Vec<(SystemLock, Identity)>,
@@ -29,7 +29,7 @@ struct Found {
 }
 
 pub(in crate::report) fn system_locks() -> io::Result<Vec<SystemLock>> {
-    let mut inquiry = Inquiry::new(&|| true);
+    let mut resolver = Resolver::new(&|| true);
     let Pass { holds, doubtful, .. } =
         reading::until_whole(&Search { goes_on: &|| true, file: None }, |_| false)?;
     let coverage = coverage_by_device();
@@ -38,31 +38,31 @@ pub(in crate::report) fn system_locks() -> io::Result<Vec<SystemLock>> {
         ..LockStatus::default()
     };
     let mut found = Found::default();
-    for hold in holds.into_iter().chain(inquiry.unlisted()) {
+    for hold in holds.into_iter().chain(resolver.unlisted()) {
         let mut status = told(&hold);
-        let seen = inquiry.add(&mut status, &hold, Proof::Numbers);
+        let seen = resolver.add(&mut status, &hold, Proof::Numbers);
         if !status.holders.is_empty() {
             found.insert(&hold, status, seen);
         }
     }
-    // Taken or released meanwhile: it is held if a descriptor has it.
+    // Acquired or released during the read: it is held if a descriptor has it.
     for hold in doubtful {
         let mut status = told(&hold);
-        if let Some(seen) = inquiry.add(&mut status, &hold, Proof::Numbers) {
+        if let Some(seen) = resolver.add(&mut status, &hold, Proof::Numbers) {
             found.insert(&hold, status, Some(seen));
         }
     }
     Ok(found.locks.into_iter().map(|(lock, _)| lock).collect())
 }
 
-/// Network file systems are known by the devices of their mounts: a lock of one of their files may be shared with
-/// processes on other hosts, too.
+/// Returns the coverage of a device. Network file systems are known by the devices of their mounts: processes on other hosts
+/// may hold locks of their files.
 fn coverage_by_device() -> impl Fn((u32, u32)) -> Coverage {
     let mounts = Mount::all().into_iter();
     let network: BTreeSet<_> = mounts.filter(Mount::is_network).map(|mount| mount.device).collect();
-    let in_container = in_container();
+    let in_pid_namespace = in_pid_namespace();
     move |device| match network.contains(&device) {
-        _ if in_container => Coverage::PidNamespace,
+        _ if in_pid_namespace => Coverage::PidNamespace,
         true => Coverage::Host,
         false => Coverage::Complete,
     }
@@ -89,14 +89,14 @@ impl Found {
     }
 }
 
-/// Another hold of the same file.
+/// Adds another hold of the same file.
 fn join(known: &mut (SystemLock, Identity), lock: SystemLock, identity: Identity) {
     known.1 = known.1.or(identity);
     if known.0.path.is_none() {
         (known.0.path, known.0.deleted) = (lock.path, lock.deleted);
     }
     let told = &mut known.0.status;
-    // An exclusive hold is one, however often the table shows it.
+    // An exclusive hold is one, even if the table shows it twice.
     let is_twice = |owner: &Owner| {
         let is_known = |known: &Owner| known.mode == owner.mode && known.kind == owner.kind;
         owner.mode == Some(Mode::Exclusive) && told.holders.iter().any(is_known)
@@ -108,8 +108,8 @@ fn join(known: &mut (SystemLock, Identity), lock: SystemLock, identity: Identity
     told.waiters.extend(lock.status.waiters);
 }
 
-/// Where the file of a descriptor is or was, and whether it was. The kernel marks the path then, with words that a path may
-/// end with as well. The path is not looked at: it is the other process's, and may lead anywhere.
+/// Returns the path of a descriptor's file, and whether the file was deleted. The kernel then marks the path with words that
+/// a path may end with as well. The path is not looked at: it belongs to the other process, and may lead anywhere.
 fn place(locked: &Locked, about: Option<About>) -> (Option<PathBuf>, bool) {
     let Ok(path) = fs::read_link(locked.link()) else { return (None, false) };
     let was = path.as_os_str().as_bytes().strip_suffix(b" (deleted)");
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::report::lock_status::OwnerKind;
 
-    /// How many holds and waiters are told of a lock that was shown twice.
+    /// Returns the number of holders and waiters of a lock that the table shows twice.
     fn joined(mode: Mode) -> (usize, usize) {
         let owner = |kind| Owner { mode: Some(mode), kind, seen: None };
         let holders = vec![owner(OwnerKind::Exited { pid: 7 })];
@@ -139,11 +139,11 @@ mod tests {
         (known.0.status.holders.len(), known.0.status.waiters.len())
     }
 
-    /// The table moves while it is read.
+    /// Entries move in the table while it is read.
     #[test]
     fn an_exclusive_hold_that_is_shown_twice_is_one() {
         assert_eq!(joined(Mode::Exclusive), (1, 1));
-        // One process may share a lock with itself.
+        // A process may have two shared holds.
         assert_eq!(joined(Mode::Shared), (2, 2));
     }
 }

@@ -1,55 +1,55 @@
-//! From what the table says to who it is.
+//! From an entry of the table of locks to the processes that hold the lock.
 //!
-//! The table names who *took* a lock, and often that is not who holds it: `flock 9` in a shell
-//! script takes the lock of a descriptor that is the shell's, and ends. So the process in the table
-//! is looked into, as far as that is allowed; and if it has not got the lock, so are the others.
+//! The table names the process that *took* a lock, and often another one holds it: `flock 9` in a shell
+//! script takes the lock on a descriptor of the shell, and exits. So the process in the table
+//! is looked into, as far as that is allowed; and if it does not have the lock, so are the others.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::fdinfo::{Locked, Looks};
-use super::file::Proof;
-use super::process::{self, Details, describe};
-use super::table::{Entry, Hold};
 use crate::options::Mode;
+use crate::report::linux::fdinfo::{Locked, Looks};
+use crate::report::linux::file::Proof;
+use crate::report::linux::process::{self, Details, describe};
+use crate::report::linux::table::{Entry, Hold};
 use crate::report::lock_status::{LockStatus, Owner, OwnerKind, Process};
 
-pub(super) struct Inquiry<'a> {
+pub(super) struct Resolver<'a> {
     looks: Looks<'a>,
-    /// Whom it was asked about, and what was told.
+    /// The processes that were described so far; `None` for one that has exited.
     known: BTreeMap<u32, Option<Process>>,
 }
 
-/// Who has a lock, and on which descriptor if that was seen.
+/// A process that has a lock, and on which descriptor if that was seen.
 struct Holder {
     kind: OwnerKind,
     seen: Option<Locked>,
 }
 
-/// What a process that is said to have a lock has.
-enum Had {
+/// What was found in a process that may have a lock.
+enum Match {
     /// A descriptor with the lock of the file.
-    It(Locked),
+    Locked(Locked),
     /// Descriptors with a lock of these numbers, all of them of other files.
-    Others,
+    OtherFiles,
     Nothing,
 }
 
-impl<'a> Inquiry<'a> {
+impl<'a> Resolver<'a> {
     pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
         Self { looks: Looks::new(goes_on), known: BTreeMap::new() }
     }
 
-    /// Adds who has a lock and who waits for it, unless it is another file's. Tells a descriptor
+    /// Adds the holders of a lock and its waiters, unless it is another file's. Returns a descriptor
     /// that has it, if one was seen.
     pub(super) fn add(&mut self, to: &mut LockStatus, hold: &Hold, proof: Proof) -> Option<Locked> {
-        // An exclusive hold is one. What is in the table twice was moved in it while it was read.
+        // An exclusive lock has one entry. A second one was moved in the table while that was read.
         let is_exclusive = hold.entry.mode == Mode::Exclusive;
         if is_exclusive && proof == Proof::Numbers && !to.holders.is_empty() {
             return None;
         }
-        let found = self.who_has(&hold.entry, proof);
+        let found = self.holders_of(&hold.entry, proof);
         let seen = found.iter().find_map(|holder| holder.seen);
         if found.is_empty() {
             return None;
@@ -62,7 +62,7 @@ impl<'a> Inquiry<'a> {
         for waiter in &hold.waiting {
             let kind = match waiter.pid {
                 _ if !is_certain => Some(OwnerKind::Unknown),
-                0 if in_container() => Some(OwnerKind::OtherPidNamespace),
+                0 if in_pid_namespace() => Some(OwnerKind::OtherPidNamespace),
                 0 => Some(OwnerKind::Unknown),
                 pid => self.named(pid),
             };
@@ -71,19 +71,18 @@ impl<'a> Inquiry<'a> {
         seen
     }
 
-    /// None if the lock is another file's.
-    fn who_has(&mut self, lock: &Entry, proof: Proof) -> Vec<Holder> {
+    /// Returns the holders; none if the lock is another file's.
+    fn holders_of(&mut self, lock: &Entry, proof: Proof) -> Vec<Holder> {
         if self.looks.at(lock.pid) {
             match self.take_from(lock.pid, lock, proof) {
-                Had::It(locked) => return self.holder(locked).into_iter().collect(),
-                Had::Others => return vec![],
-                Had::Nothing => {}
+                Match::Locked(locked) => return self.holder(locked).into_iter().collect(),
+                Match::OtherFiles => return vec![],
+                Match::Nothing => {}
             }
         } else if proof != Proof::Numbers {
             return vec![unseen(OwnerKind::Unknown)];
         } else if !process::has_ended(lock.pid) {
-            // It may have closed the descriptor, which a child has still, or have the number of the process that took
-            // the lock.
+            // It may have closed the descriptor, which a child still has, or its pid may be a reused one.
             return vec![unseen(OwnerKind::TakenBy { pid: lock.pid })];
         }
         self.looks.everywhere();
@@ -91,9 +90,9 @@ impl<'a> Inquiry<'a> {
             self.looks.with(lock).map(|all| all.keys().copied().collect()).unwrap_or_default();
         if !pids.is_empty() {
             // One descriptor for each process.
-            let had: Vec<Had> =
+            let had: Vec<Match> =
                 pids.into_iter().map(|pid| self.take_from(pid, lock, proof)).collect();
-            let has = |had| if let Had::It(locked) = had { Some(locked) } else { None };
+            let has = |had| if let Match::Locked(locked) = had { Some(locked) } else { None };
             return had.into_iter().filter_map(has).filter_map(|it| self.holder(it)).collect();
         }
         let has_ended = lock.pid != 0 && process::has_ended(lock.pid);
@@ -102,25 +101,25 @@ impl<'a> Inquiry<'a> {
         vec![unseen(if is_told { ended } else { OwnerKind::Unknown })]
     }
 
-    /// Locks may be alike: each descriptor stands for one of them, and is taken out.
-    fn take_from(&mut self, pid: u32, lock: &Entry, proof: Proof) -> Had {
-        let Some(all) = self.looks.with(lock) else { return Had::Nothing };
-        let Some(locked) = all.get_mut(&pid) else { return Had::Nothing };
+    /// Takes a descriptor with the lock out of what was seen: of several locks that look alike each has a descriptor.
+    fn take_from(&mut self, pid: u32, lock: &Entry, proof: Proof) -> Match {
+        let Some(all) = self.looks.with(lock) else { return Match::Nothing };
+        let Some(locked) = all.get_mut(&pid) else { return Match::Nothing };
         let Some(at) = locked.iter().rposition(|locked| proof.is_of(locked)) else {
             locked.truncate(1);
-            return Had::Others;
+            return Match::OtherFiles;
         };
         let taken = locked.remove(at);
-        // Those behind it were looked at in vain: one is kept as a sign of them.
+        // The descriptors behind it belong to other files: one is kept as a mark of that.
         locked.truncate(at + 1);
         if locked.is_empty() {
             all.remove(&pid);
         }
-        Had::It(taken)
+        Match::Locked(taken)
     }
 
-    /// The descriptors may have been looked at seconds ago, when other processes took long. If the process has ended since,
-    /// and its number is another's, that one has not got the descriptor.
+    /// The descriptors may have been looked at seconds ago, if other processes took long. If the process has exited since,
+    /// and its pid is reused, the new process does not have the descriptor.
     fn holder(&mut self, locked: Locked) -> Option<Holder> {
         let is_first_of_process = !self.known.contains_key(&locked.pid);
         let kind = self.named(locked.pid)?;
@@ -136,10 +135,10 @@ impl<'a> Inquiry<'a> {
         process.clone().map(OwnerKind::Process)
     }
 
-    /// The locks that the table keeps from a container because who took them has ended, or is not
-    /// seen there: somebody in the container may have them all the same.
+    /// Returns the locks that the table hides from a PID namespace because the process that took them has exited or is
+    /// outside of it: a process inside may have them nevertheless.
     pub(super) fn unlisted(&mut self) -> Vec<Hold> {
-        if !in_container() {
+        if !in_pid_namespace() {
             return vec![];
         }
         self.looks.everywhere();
@@ -147,9 +146,9 @@ impl<'a> Inquiry<'a> {
         unlisted.map(|&entry| Hold { entry, waiting: vec![] }).collect()
     }
 
-    /// Of a lock that is held though nobody was seen to hold it.
+    /// Returns the holder of a lock that is held although no holder was seen.
     pub(super) fn unseen_holder(&mut self) -> OwnerKind {
-        if in_container() && self.looks.everywhere() {
+        if in_pid_namespace() && self.looks.everywhere() {
             OwnerKind::OtherPidNamespace
         } else {
             OwnerKind::Unknown
@@ -161,9 +160,9 @@ fn unseen(kind: OwnerKind) -> Holder {
     Holder { kind, seen: None }
 }
 
-/// Is there a world outside of the processes that are seen here? The first namespace of processes
-/// has a number of its own.
-pub(super) fn in_container() -> bool {
+/// Returns whether this process is in a PID namespace other than the initial one, which has a fixed inode number
+/// (`PROC_PID_INIT_INO`, include/linux/proc_ns.h, Linux 6.1).
+pub(super) fn in_pid_namespace() -> bool {
     const FIRST: u64 = 0xefff_fffc;
     fs::metadata("/proc/thread-self/ns/pid").is_ok_and(|namespace| namespace.ino() != FIRST)
 }
@@ -173,15 +172,15 @@ mod tests {
     use super::super::table::FileId;
     use super::*;
 
-    /// A lock of this process's that it has not got: somebody's, as far as can be told.
+    /// A lock that this process is said to have, and does not.
     fn told(mode: Mode, times: usize) -> usize {
         let file = FileId { device: (0, 0), inode: 0 };
         let entry = Entry { mode, pid: std::process::id(), file, depth: 0 };
         let hold = Hold { entry, waiting: vec![] };
-        let mut inquiry = Inquiry::new(&|| true);
+        let mut resolver = Resolver::new(&|| true);
         let mut holders = LockStatus::default();
         for _ in 0..times {
-            inquiry.add(&mut holders, &hold, Proof::Numbers);
+            resolver.add(&mut holders, &hold, Proof::Numbers);
         }
         holders.holders.len()
     }
@@ -192,27 +191,27 @@ mod tests {
         assert_eq!(told(Mode::Shared, 3), 3);
     }
 
-    /// Numbers that are not the file's own prove nothing: the lock may be another file's.
+    /// Numbers that other files may have prove nothing: the lock may be another file's.
     #[test]
     fn who_has_ended_is_told_of_this_file_s_locks_alone() {
         let file = FileId { device: (0, 0), inode: 0 };
         let nobody_s = i32::MAX.unsigned_abs();
         let entry = Entry { mode: Mode::Exclusive, pid: nobody_s, file, depth: 0 };
         let told = |proof| {
-            let found = Inquiry::new(&|| true).who_has(&entry, proof);
+            let found = Resolver::new(&|| true).holders_of(&entry, proof);
             found.into_iter().map(|holder| holder.kind).collect::<Vec<_>>()
         };
         assert_eq!(told(Proof::Numbers), [OwnerKind::Exited { pid: nobody_s }]);
         assert_eq!(told(Proof::Stat(0, 0)), [OwnerKind::Unknown]);
     }
 
-    /// A process that has released the lock since its descriptors were looked at, or has the number of one that held it.
+    /// A process that has released the lock since its descriptors were looked at, or has a reused pid.
     #[test]
     fn l12_a_process_that_has_not_got_the_lock_any_more_is_not_named() {
         let file = FileId { device: (0, 0), inode: 0 };
         let entry = Entry { mode: Mode::Exclusive, pid: 1, file, depth: 0 };
         let locked = Locked { pid: std::process::id(), descriptor: 0, entry };
-        let holder = Inquiry::new(&|| true).holder(locked);
+        let holder = Resolver::new(&|| true).holder(locked);
         assert!(holder.is_some_and(|it| it.kind == OwnerKind::Unknown && it.seen.is_none()));
     }
 }

@@ -1,28 +1,28 @@
-//! The states that a search has found.
+//! The visited states of a search.
 
 use std::hash::{Hash, Hasher};
 
-/// The states found, each with the one it was first reached from.
-pub(super) struct Found<S> {
+/// The visited states, each with the state from which it was first reached.
+pub(super) struct Visited<S> {
     pub(super) states: Vec<S>,
     parents: Vec<u32>,
-    /// A hash table with open addressing: the hash and the place of each state.
+    /// A hash table with open addressing: the hash and the index of each state.
     slots: Vec<(u32, u32)>,
 }
 
-pub(super) const FREE: u32 = u32::MAX;
+pub(super) const EMPTY: u32 = u32::MAX;
 
-impl<S: Clone + Eq + Hash> Found<S> {
+impl<S: Clone + Eq + Hash> Visited<S> {
     pub(super) fn new() -> Self {
-        Self { states: Vec::new(), parents: Vec::new(), slots: vec![(0, FREE); 1 << 10] }
+        Self { states: Vec::new(), parents: Vec::new(), slots: vec![(0, EMPTY); 1 << 10] }
     }
 
-    /// The place of a state, and whether it is new.
+    /// Inserts a state. Returns its index and whether it is new.
     pub(super) fn insert(&mut self, state: S, parent: u32) -> (u32, bool) {
         if self.states.len() * 2 >= self.slots.len() {
-            let slots = vec![(0, FREE); self.slots.len() * 4];
+            let slots = vec![(0, EMPTY); self.slots.len() * 4];
             for (hash, at) in std::mem::replace(&mut self.slots, slots) {
-                if at != FREE {
+                if at != EMPTY {
                     let slot = self.slot(hash, |_| false);
                     self.slots[slot] = (hash, at);
                 }
@@ -32,7 +32,7 @@ impl<S: Clone + Eq + Hash> Found<S> {
         state.hash(&mut hasher);
         let hash = (hasher.finish() >> 32) as u32;
         let slot = self.slot(hash, |at| self.states[at as usize] == state);
-        if self.slots[slot].1 != FREE {
+        if self.slots[slot].1 != EMPTY {
             return (self.slots[slot].1, false);
         }
         let at = u32::try_from(self.states.len()).expect("fewer states than fit in memory");
@@ -47,26 +47,26 @@ impl<S: Clone + Eq + Hash> Found<S> {
         let mut slot = hash as usize & last;
         loop {
             let (known, at) = self.slots[slot];
-            if at == FREE || known == hash && is_it(at) {
+            if at == EMPTY || known == hash && is_it(at) {
                 return slot;
             }
             slot = (slot + 1) & last;
         }
     }
 
-    /// The states that lead to this one, from the start.
-    pub(super) fn way(&self, mut at: u32) -> Vec<S> {
-        let mut way = vec![self.states[at as usize].clone()];
-        while self.parents[at as usize] != FREE {
+    /// Returns the states on the path from the initial state to this one.
+    pub(super) fn path(&self, mut at: u32) -> Vec<S> {
+        let mut path = vec![self.states[at as usize].clone()];
+        while self.parents[at as usize] != EMPTY {
             at = self.parents[at as usize];
-            way.push(self.states[at as usize].clone());
+            path.push(self.states[at as usize].clone());
         }
-        way.reverse();
-        way
+        path.reverse();
+        path
     }
 }
 
-/// A hash of many small fields: one multiplication each.
+/// Hashes many small fields with one multiplication each.
 struct Mix(u64);
 
 impl Hasher for Mix {
