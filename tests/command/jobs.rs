@@ -285,7 +285,7 @@ fn signals_end_the_first_process_of_a_container() {
     }
 }
 
-/// The kernel discards a signal that the first process of a container does not handle (pid_namespaces(7)).
+/// The kernel discards a signal that the first process of a container does not handle (`pid_namespaces(7)`).
 #[test]
 fn signals_end_a_wait_of_the_first_process_of_a_container() {
     let scratch = Scratch::new();
