@@ -25,19 +25,19 @@ seeds() {
 os=src/os/windows.rs
 
 seed locks_byte_0_only windows::ranges::l14_every_byte_is_held $os \
-    'Mode::Exclusive => FileExt::try_lock(&descriptor.file),' \
+    'Mode::Exclusive => FileExt::try_lock(&file.file),' \
     'Mode::Exclusive => unsafe {
             use std::os::windows::io::AsRawHandle;
             use windows_sys::Win32::Storage::FileSystem::LockFileEx;
             let mut at = std::mem::zeroed();
-            match LockFileEx(descriptor.file.as_raw_handle(), 3, 0, 1, 0, &raw mut at) {
+            match LockFileEx(file.file.as_raw_handle(), 3, 0, 1, 0, &raw mut at) {
                 0 => Err(TryLockError::WouldBlock),
                 _ => Ok(()),
             }
         },'
 seed unlocks_nothing exclusion::l2_a_try_takes_a_free_lock $os \
-    'FileExt::unlock(&descriptor.file).map_err' \
-    'descriptor.file.metadata().map(drop).map_err'
+    'FileExt::unlock(&file.file).map_err' \
+    'file.file.metadata().map(drop).map_err'
 seed shared_is_exclusive shared::l1_readers_share $os \
     'FileExt::try_lock_shared(' 'FileExt::try_lock('
 seed exclusive_is_shared exclusion::l1_two_handles_exclude_each_other $os \
@@ -55,7 +55,7 @@ seed sharing_violation_is_final windows::sharing::l3_a_sharing_violation_is_retr
 seed sharing_violation_is_waited_out windows::sharing::l12_a_sharing_violation_is_not_contention $os \
     'is_last || ' ''
 seed every_error_is_waited_out windows::opening::l12_a_path_that_cannot_be_locked_is_not_retried $os \
-    ' || !passes(&failure.source)' ''
+    ' || !passes(&error.source)' ''
 seed keeps_the_file_to_itself windows::ranges::l14_other_programs_can_open_a_held_file $os \
     '        .access_mode(GENERIC_READ)
         .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)' \
@@ -71,32 +71,34 @@ seed asks_to_write windows::sharing::l1_a_file_that_denies_writing_can_be_locked
 seed asks_to_write_to_look windows::sharing::l9_a_file_that_denies_writing_can_be_identified $os \
     '.access_mode(0)' '.access_mode(GENERIC_READ | 0x4000_0000)'
 seed truncates contents::l8_contents_stay $os \
-    '.write(create) // std wants it beside `create`; what is asked for is `access_mode`.
+    '.write(create) // std requires it beside `create`; the access is that of `access_mode`.
         .create(create)' \
     '.write(true)
         .create(true)
         .truncate(true)'
 seed handle_is_inherited windows::inheritance::l11_children_inherit_nothing $os \
-    'Ok(file) => return Ok(Opened::Descriptor(Descriptor { file })),' \
+    'Ok(file) => return Ok(Opened::File(OpenFile { file })),' \
     'Ok(file) => {
                 let handle = std::os::windows::io::AsRawHandle::as_raw_handle(&file);
                 unsafe { windows_sys::Win32::Foundation::SetHandleInformation(handle, 1, 1) };
-                return Ok(Opened::Descriptor(Descriptor { file }));
+                return Ok(Opened::File(OpenFile { file }));
             }'
 seed path_stays_relative path::l10_a_handle_knows_its_absolute_path $os \
     'Ok(path) => Self { path, fault: None }' 'Ok(_) => Self { path: given.into(), fault: None }'
 seed always_current windows::identity::l9_an_idle_handle_is_verified_before_reuse $os \
-    'Ok(file) => identity::is_same(&file, &descriptor.file),' 'Ok(_) => Ok(true),'
+    'Ok(named) => identity::is_same(&named, &file.file),' 'Ok(_) => Ok(true),'
 seed volume_is_identity windows::identity::l9_a_guard_reports_a_replaced_file src/os/windows/identity.rs \
     'Ok((info.VolumeSerialNumber, info.FileId.Identifier))' 'Ok((info.VolumeSerialNumber, [0; 16]))'
 seed missing_is_an_error windows::identity::l9_a_guard_reports_a_replaced_file $os \
-    'Err(error) if is_missing(&error) || code(&error) == Some(ERROR_DELETE_PENDING) => Ok(false),' ''
+    'Err(error) if is_missing(&error) || code(&error) == Some(ERROR_DELETE_PENDING) => {
+                Ok(false)
+            }' ''
 seed directory_cannot_be_looked_at windows::identity::l9_a_directory_in_place_of_the_file_is_an_error $os \
     '.custom_flags(FILE_FLAG_BACKUP_SEMANTICS | no_follow)' '.custom_flags(no_follow)'
 seed directory_is_access_denied windows::opening::l12_a_directory_cannot_be_locked $os \
     'STATUS_FILE_IS_A_DIRECTORY => {' 'STATUS_FILE_IS_A_DIRECTORY if false => {'
 seed retries_for_ever deadline::l3_never_early $os \
-    '(Some(Duration::ZERO), _) => return Ok(Waited::Woken),' ''
+    '(Some(Duration::ZERO), _) => return Ok(WaitOutcome::Woken),' ''
 seed pauses_beyond_the_deadline lib::os::windows::pauses::tests::they_end_at_the_deadline src/os/windows/pauses.rs \
     'self.next.min(left.unwrap_or(Duration::MAX))' '{ let _ = left; self.next }'
 seed first_pause_is_the_longest lib::os::windows::pauses::tests::they_grow_up_to_the_retry_period src/os/windows/pauses.rs \

@@ -26,7 +26,8 @@
 //!
 //! `main` calls `args`, and then one function of `commands`, `status`, `flock` or `manual`. These import `acquire`, which imports
 //! `wait_report`, then come `args`, `output`, `unix` or `windows`, and last `platform`, `processes` and `exit`. There is no circle
-//! of imports: the platform does not print, but gets a function for it. Every path begins with `crate::`.
+//! of imports: the platform does not print, but gets a function for it, and only the entry point calls `main`. Every path begins
+//! with `crate::`.
 
 // With glibc the process begins in `unix/os/entry.rs`, which calls `main`.
 #![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
