@@ -352,11 +352,10 @@ fn a_failed_query_is_71() {
     assert!(text.starts_with(&format!("locket: cannot query the holders of {shown}: ")), "{text}");
     let (code, text) = asked(refused, "--all");
     assert_eq!(code, Some(71), "{text}");
-<<<<<<< HEAD
-    assert!(text.starts_with("locket: cannot list the locks of the system: /proc/locks: "), "{text}");
-=======
-    assert!(text.starts_with("locket: cannot list the locks in use: "), "{text}");
->>>>>>> wip-cmd17
+    assert!(
+        text.starts_with("locket: cannot list the locks of the system: /proc/locks: "),
+        "{text}"
+    );
     // Without an injection no error occurs.
     assert_eq!(asked("inject=openat,open:delay_exit=1", shown).0, Some(free()));
 }
