@@ -66,10 +66,7 @@ impl QueriedLock {
 
     /// Returns all locks that are held, in the order of their paths.
     pub(super) fn all() -> Result<Vec<Self>, Failure> {
-        let locks = system_locks().map_err(|error| match (error.hint(), error.io_error()) {
-            (None, Some(source)) => Failure::system("list the locks in use", source),
-            _ => error.into(),
-        })?;
+        let locks = system_locks()?;
         let mut locks: Vec<Self> = locks.into_iter().map(Self::of_system_lock).collect();
         locks.retain(|lock| lock.state() == State::Held);
         locks.sort_by(|one, other| one.shown.cmp(&other.shown));
