@@ -83,9 +83,11 @@ fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
         } else if cfg!(target_env = "musl") && is_for_memory(call) {
             // musl's allocator immediately returns the memory of the peer's command words.
         } else if let Some(turn) = &mut turn {
-            turn.push(classify(call, path));
+            let call = classify(call, path);
             // A yield makes two calls.
-            turn.dedup_by(|next, last| (*next, *last) == (Call::Yield, Call::Yield));
+            if (turn.last(), call) != (Some(&Call::Yield), Call::Yield) {
+                turn.push(call);
+            }
         }
     }
     turns

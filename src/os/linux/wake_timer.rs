@@ -16,9 +16,10 @@ use std::time::Duration;
 use libc::{c_int, sigaction, sigset_t};
 
 /// The interval of the timer after the deadline. It may fire before `flock` blocks, which would then not be woken, or
-/// together with a signal of the host that makes the kernel restart `flock`. So it fires again, and soon: a wait
-/// ends late by at most about this long.
-const REPEAT: Duration = Duration::from_micros(50);
+/// together with a signal of the host that makes the kernel restart `flock`. So it fires again, and soon: such a wait
+/// ends late by about this long. Much longer than the handling of a signal takes under a debugger: with 50 microseconds
+/// a thread under strace(1) handled one signal after another and made no progress.
+const REPEAT: Duration = Duration::from_millis(1);
 
 /// Interrupts this thread again and again, from the end of the given time until it is dropped.
 ///
