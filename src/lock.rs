@@ -393,7 +393,7 @@ impl Lock {
     /// let _held = lock.lock()?;
     /// # #[cfg(target_os = "linux")]
     /// assert_eq!(lock.status()?.to_string(), format!("this process (pid {})", std::process::id()));
-    /// # Ok::<(), locket::LockError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn status(&self) -> Result<LockStatus, LockError> {
         let (ledger, path) = (self.ledger.for_current_process(), self.ledger.path());
