@@ -27,15 +27,15 @@ pub(crate) fn acquire(
     let path = ledger.path();
     let mut acquisition = Acquisition::new(path, options, observer, &deadline);
     let mut retries = 0;
-    // The error of a lock on a file that is not open for writing.
-    let mut unwritable = None;
+    // Set after a lock was refused for lack of write access: the file is then opened for writing as well.
+    let mut read_only_error = None;
     loop {
         acquisition.yield_if_due(ledger);
-        let idle = if unwritable.is_none() { ledger.take_idle() } else { None };
+        let idle = if read_only_error.is_none() { ledger.take_idle() } else { None };
         let is_reused = idle.is_some();
         let file = match idle {
             Some(file) => file,
-            None => match open(ledger, &mut acquisition, &mut unwritable)? {
+            None => match open(ledger, &mut acquisition, &mut read_only_error)? {
                 Opened::File(file) => Box::new(file),
                 Opened::Cancelled(elapsed) => return Err(acquisition.cancelled(elapsed)),
             },
@@ -57,37 +57,38 @@ pub(crate) fn acquire(
                 put_back(ledger, file, options);
                 return Err(acquisition.cancelled(elapsed));
             }
-            Ok(Outcome::Replaced) if deadline.may_retry(&mut retries) && acquisition.goes_on() => {
-                unwritable = None;
+            Ok(Outcome::Replaced)
+                if deadline.may_retry(&mut retries) && acquisition.may_follow_replacement() =>
+            {
+                read_only_error = None;
             }
             Ok(Outcome::Replaced) => return Err(to_lock_error(path, replaced_too_often())),
-            // An idle file may have errors of its own, a stale one on NFS for instance: the answer
-            // of a new one counts.
+            // A reused descriptor may have an error of its own, a stale handle for instance: open a new one.
             Err(_) if is_reused => {}
             Err(error) if Os::lacks_descriptors(&error) && ledger.close_idle() => {}
-            Err(error) if unwritable.is_none() && Os::needs_write_access(&error) => {
-                unwritable = Some(error);
+            Err(error) if read_only_error.is_none() && Os::needs_write_access(&error) => {
+                read_only_error = Some(error);
             }
             Err(error) => return Err(to_lock_error(path, error)),
         }
-        // Here the file is closed. No lock is on it any more.
+        // `file` is dropped here, which closes it. No lock is on it any more.
     }
 }
 
-/// Opens the file; for writing as well if a lock was refused without it. If that is refused, the error
-/// is that of the lock.
+/// Opens the file; for writing as well if a lock was refused without it. If that open fails, the error of the
+/// lock is returned.
 #[cold]
 fn open(
     ledger: &Ledger,
     acquisition: &mut Acquisition<'_>,
-    unwritable: &mut Option<OsError>,
+    read_only_error: &mut Option<OsError>,
 ) -> Result<Opened<OpenFile>, LockError> {
-    let access = if unwritable.is_some() { Access::ReadWrite } else { Access::Least };
+    let access = if read_only_error.is_some() { Access::ReadWrite } else { Access::Least };
     let opened = ledger.with_descriptors(|| acquisition.open(access));
-    opened.map_err(|error| to_lock_error(acquisition.path, unwritable.take().unwrap_or(error)))
+    opened.map_err(|error| to_lock_error(acquisition.path, read_only_error.take().unwrap_or(error)))
 }
 
-/// Acquires the lock on a file of the caller's, whatever path it has now.
+/// Acquires the lock on a descriptor of the caller's, without a check of a path.
 #[cfg(unix)]
 pub(crate) fn acquire_fd(
     path: &LockPath,
@@ -117,7 +118,7 @@ fn put_back(ledger: &Arc<Ledger>, file: Box<OpenFile>, options: &Options) {
 /// What an attempt to lock one file came to.
 enum Outcome {
     Granted,
-    /// The lock of the file at the path was held elsewhere, at or after the deadline.
+    /// The lock of the file at the path was held elsewhere at the last attempt.
     Contended,
     /// The path names another file now, or none.
     Replaced,
@@ -125,7 +126,7 @@ enum Outcome {
     Cancelled(Duration),
 }
 
-/// One call, over as many files and sleeps as it takes.
+/// The state of one acquisition, over all its attempts.
 struct Acquisition<'a> {
     path: &'a LockPath,
     options: &'a Options,
@@ -136,17 +137,18 @@ struct Acquisition<'a> {
     replacements: u32,
 }
 
-/// The number of files in a row that may be found replaced. Some file systems give a file another number at
-/// every look: without a limit an acquisition would never end there.
-const MOST_REPLACEMENTS: u32 = 1_000;
-/// Beyond this number an acquisition with time left pauses before each look, so that no real replacement reaches the limit.
-const FEW_REPLACEMENTS: u32 = 10;
+/// The number of files in a row that may be found replaced. Some file systems return another inode number for each
+/// `stat` of a file: without a limit an acquisition would never end there.
+const MAX_REPLACEMENTS: u32 = 1_000;
+/// Beyond this number an acquisition with time left pauses before each attempt, so that a file that is really being
+/// replaced does not reach the limit.
+const REPLACEMENTS_BEFORE_PAUSE: u32 = 10;
 
-/// Returns the pause after this many replaced files: none after a few, none of a single attempt (L2), and none that is longer
+/// Returns the pause after this many replaced files: none after a few, none for a single attempt (L2), and none that is longer
 /// than what is left (L3).
 fn pause_after(replacements: u32, remaining: Option<Duration>) -> Duration {
     const PAUSE: Duration = Duration::from_millis(1);
-    if replacements <= FEW_REPLACEMENTS {
+    if replacements <= REPLACEMENTS_BEFORE_PAUSE {
         return Duration::ZERO;
     }
     remaining.map_or(PAUSE, |left| left.min(PAUSE))
@@ -164,7 +166,7 @@ impl<'a> Acquisition<'a> {
         Self { path, options, deadline, observation, acquired, replacements: 0 }
     }
 
-    /// Lets waiters have the lock first if it is time to, unless the deadline is near.
+    /// Sleeps briefly if it is time to let waiters acquire the lock, unless the deadline is near.
     fn yield_if_due(&mut self, ledger: &Ledger) {
         let has_time = || has_time_to_yield(self.deadline.remaining());
         if !matches!(self.deadline, Deadline::Passed) && ledger.should_yield() && has_time() {
@@ -173,14 +175,14 @@ impl<'a> Acquisition<'a> {
         }
     }
 
-    /// Counts a replaced file. Returns whether the acquisition may look at the next one.
-    fn goes_on(&mut self) -> bool {
+    /// Counts a replaced file, and pauses after many. Returns whether the acquisition may try the next one.
+    fn may_follow_replacement(&mut self) -> bool {
         self.replacements += 1;
         let pause = pause_after(self.replacements, self.deadline.remaining());
         if !pause.is_zero() {
             Os::yield_to_waiters(pause);
         }
-        self.replacements < MOST_REPLACEMENTS
+        self.replacements < MAX_REPLACEMENTS
     }
 
     fn open(&mut self, access: Access) -> Result<Opened<OpenFile>, OsError> {
@@ -194,9 +196,9 @@ impl<'a> Acquisition<'a> {
     /// Tries, sleeps, and tries again until the deadline.
     ///
     /// The clock is read after a sleep and before the next attempt, so one attempt is made after the deadline: the lock
-    /// may have come free while the sleep ended. Every answer is valid only for the file that the path names, which
-    /// `is_current` tells: a wait for another file would be in vain. So would be an unlimited wait for this
-    /// process's own hold, which `held_here` tells.
+    /// may have come free while the sleep ended. After each attempt `is_current` tells whether the path still names this
+    /// file; if not, the attempt does not count. If the only thread of the process would wait without a limit for a hold of
+    /// this process, which `held_here` tells, it fails instead.
     fn attempt(
         &mut self,
         file: &OpenFile,
@@ -212,17 +214,17 @@ impl<'a> Acquisition<'a> {
             }
             answer
         };
-        let mut last = matches!(deadline, Deadline::Passed);
+        let mut is_last = matches!(deadline, Deadline::Passed);
         loop {
             let granted = retry_on_intr(deadline, || Os::try_lock(file, options.mode))?;
             match (is_current(granted)?, granted) {
                 (false, _) => return Ok(Outcome::Replaced),
                 (true, true) => return Ok(Outcome::Granted),
-                (true, false) if last => return Ok(Outcome::Contended),
+                (true, false) if is_last => return Ok(Outcome::Contended),
                 (true, false) => {}
             }
-            let is_endless = options.timeout.is_none() && observation.is_none();
-            if is_endless && held_here().is_some() && Os::has_one_thread() {
+            let has_no_limit = options.timeout.is_none() && observation.is_none();
+            if has_no_limit && held_here().is_some() && Os::has_one_thread() {
                 return Err(waits_for_itself());
             }
             *acquired = Acquired::AfterWait;
@@ -232,13 +234,13 @@ impl<'a> Acquisition<'a> {
                 WaitOutcome::Granted if is_current(true)? => return Ok(Outcome::Granted),
                 WaitOutcome::Granted => return Ok(Outcome::Replaced),
                 WaitOutcome::Cancelled(elapsed) => return Ok(Outcome::Cancelled(elapsed)),
-                WaitOutcome::Woken => last = deadline.has_passed(),
+                WaitOutcome::Woken => is_last = deadline.has_passed(),
             }
         }
     }
 
-    /// Names those holders that the observer has learnt of and that still hold the lock; otherwise this process, if it
-    /// may hold the lock that it waits for. The system's table of locks is not read: that may take some milliseconds (L3).
+    /// Builds the error of contention. It names those holders that the observer has learnt of and that still hold the lock;
+    /// otherwise this process, if it holds the lock itself. The system's table of locks is not read: that may take some milliseconds (L3).
     fn contended(&self, held_here: Option<Mode>) -> LockError {
         let known = self.observation.as_ref().and_then(Observation::last_status);
         let status = match (known, held_here) {
@@ -260,7 +262,7 @@ fn waits_for_itself() -> OsError {
 }
 
 fn replaced_too_often() -> OsError {
-    let text = "the path names another file at every look: the file is replaced faster than it can be locked, or its \
+    let text = "the path names another file at every check: the file is replaced faster than it can be locked, or its \
                 file system does not keep the numbers of files";
     Action::Verify.failed(std::io::Error::other(text))
 }
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn l2_a_single_attempt_does_not_pause() {
-        for replacements in [1, FEW_REPLACEMENTS + 1, MOST_REPLACEMENTS] {
+        for replacements in [1, REPLACEMENTS_BEFORE_PAUSE + 1, MAX_REPLACEMENTS] {
             assert_eq!(pause_after(replacements, Some(Duration::ZERO)), Duration::ZERO);
         }
     }
@@ -279,8 +281,8 @@ mod tests {
     #[test]
     fn l3_a_pause_ends_by_the_deadline() {
         let short = Duration::from_micros(1);
-        assert_eq!(pause_after(FEW_REPLACEMENTS, None), Duration::ZERO);
-        let many = FEW_REPLACEMENTS + 1;
+        assert_eq!(pause_after(REPLACEMENTS_BEFORE_PAUSE, None), Duration::ZERO);
+        let many = REPLACEMENTS_BEFORE_PAUSE + 1;
         assert_eq!(pause_after(many, Some(short)), short);
         assert_eq!(pause_after(many, Some(Duration::MAX)), pause_after(many, None));
         assert!(pause_after(many, None) > Duration::ZERO);

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::acquire::acquire_fd;
@@ -58,6 +59,10 @@ pub struct FdLock<Fd> {
     options: Options,
     observer: Observer,
 }
+
+// A panic of the observer is caught and resumed in the waiter.
+impl<Fd: UnwindSafe> UnwindSafe for FdLock<Fd> {}
+impl<Fd: RefUnwindSafe> RefUnwindSafe for FdLock<Fd> {}
 
 /// Options. Each concerns the acquisitions made through the handle that it returns, and means what
 /// it means for a [`Lock`](crate::Lock).

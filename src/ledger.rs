@@ -1,9 +1,11 @@
-//! What this process holds at one path, and the three states of the lock.
+//! The holds of this process at one path, and the three states of the lock.
 //!
-//! The kernel decides; the ledger only records. A hold is added after the kernel has granted it, and removed before the
-//! kernel is told to end it: what the ledger calls held, the kernel holds.
+//! The kernel grants and ends locks; the ledger counts the holds of this process. A hold is added after the kernel has
+//! granted it, and removed before the kernel is told to end it, so every hold in the ledger is a lock in the kernel. (Unless
+//! the host program closes the descriptor, which it does not own: that is noticed at the release.)
 //!
-//! Each transition is one atomic step of the counts. Only unguarded holds need a mutex, since they are a queue.
+//! Each transition is one atomic step of the counts. Unguarded holds (taken by `Lock::acquire`, without a `Guard`) also need
+//! a mutex, since they are a queue.
 
 use std::collections::VecDeque;
 
@@ -23,7 +25,7 @@ pub(crate) struct Hold {
     pub(crate) after_use: AfterUse,
 }
 
-/// What this process knows of a lock.
+/// The state of a lock in this process.
 ///
 /// ```text
 ///             acquire ok                 release ok
@@ -54,7 +56,7 @@ pub(crate) struct Ledger {
     path: LockPath,
     generation: u32,
     counts: AtomicState<HoldCounts>,
-    /// The holds of `acquire`, oldest first: `release` ends them in this order. Each is added and removed
+    /// The unguarded holds, oldest first: `release` ends them in this order. Each is added and removed
     /// together with its count, under this mutex.
     unguarded: Mutex<VecDeque<UnguardedHold>>,
     /// One file without a lock is kept open for reuse (L13), if the pool allows this ledger to.
@@ -64,8 +66,8 @@ pub(crate) struct Ledger {
     fairness: Arc<Fairness>,
 }
 
-/// A hold without a guard. It keeps its ledger, and so itself, alive when every handle is gone:
-/// it belongs to the process.
+/// A hold without a guard. The cycle of references is intended: the hold lives until it is released, even when every
+/// handle is gone.
 #[derive(Debug)]
 pub(crate) struct UnguardedHold {
     pub(crate) hold: Hold,
@@ -81,10 +83,11 @@ pub(crate) struct UnguardedHold {
 /// | unlocked | 0 | 0 |
 /// | held shared, n times | 0 | n |
 /// | held exclusively | 1 | 0 |
-/// | held exclusively at a replaced file too | more than 0 | any |
+/// | the file was replaced while held: holds of the old file and of the new one | more than 0 | any |
 /// | released-error | all bits set | 0 |
 ///
-/// A process has fewer descriptors than half of a count can represent, except on 32-bit systems, where it has 16 bits.
+/// A count cannot overflow: each hold has a descriptor, and a process has at most 2^30 (`fs.nr_open`, `proc_sys_fs(5)`). On
+/// 32-bit systems a count has 16 bits, and the 65,536th hold of one path would wrap it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
 #[cfg_attr(not(target_pointer_width = "64"), repr(align(4)))]
@@ -119,7 +122,7 @@ impl HoldCounts {
         }
     }
 
-    /// A failed release is a state only if nothing is held.
+    /// Enters the error state, only if nothing is held.
     fn after_failed_release(self) -> Self {
         if self == Self::UNLOCKED { Self::RELEASED_ERROR } else { self }
     }
@@ -137,7 +140,7 @@ impl From<HoldCounts> for State {
 }
 
 impl Ledger {
-    /// Creates a ledger. In a child of `fork` it begins with the holds that were passed to it.
+    /// Creates a ledger. In a child of `fork` it begins with the holds that the parent passed by `inherit_on_fork`.
     pub(crate) fn new(path: LockPath, pool: Arc<IdlePool>, fairness: Arc<Fairness>) -> Self {
         let counts = Os::inherited_holds(&path).fold(HoldCounts::UNLOCKED, HoldCounts::add);
         Self {
@@ -156,7 +159,7 @@ impl Ledger {
         &self.path
     }
 
-    /// Returns the process that made this ledger: see `Platform::generation`.
+    /// Returns the fork generation in which the ledger was created: see `Platform::generation`.
     pub(crate) fn generation(&self) -> u32 {
         self.generation
     }
@@ -171,7 +174,7 @@ impl Ledger {
         self.fairness.acquired(hold.acquired, Os::clock);
     }
 
-    /// Held → one hold less: removes a guard's hold, which is about to end.
+    /// Held → one hold less: subtracts a guard's hold, which is about to end.
     pub(crate) fn remove(&self, mode: Mode) {
         self.counts.update(|counts| counts.remove(mode));
     }
@@ -182,12 +185,12 @@ impl Ledger {
         self.counts.update(|counts| counts.remove(Mode::Exclusive).add(Mode::Shared));
     }
 
-    /// Undoes the record: the system refused.
+    /// Undoes `begin_downgrade` after the system call failed.
     pub(crate) fn undo_downgrade(&self) {
         self.counts.update(|counts| counts.remove(Mode::Shared).add(Mode::Exclusive));
     }
 
-    /// Unlocked or released-error → held, until a thread takes the hold to end it.
+    /// Unlocked or released-error → held, until `take_unguarded`.
     pub(crate) fn add_unguarded(ledger: &Arc<Self>, hold: Hold) {
         let mut unguarded = ledger.unguarded.lock();
         ledger.add(&hold);
@@ -214,8 +217,8 @@ impl Ledger {
 
     /// Takes the idle file for reuse.
     ///
-    /// A file that was open at a `fork` is shared with the child, and a hold on it would outlive this process (L7): it
-    /// is closed. So is a file whose descriptor the host program has closed and opened for something else.
+    /// A child may have a copy of a file that was open at a fork, and a lock on it would outlive this process (L7): such a
+    /// file is closed instead. So is a file whose descriptor the host program has closed.
     pub(crate) fn take_idle(&self) -> Option<Box<OpenFile>> {
         self.idle.take().filter(|idle| !idle.is_shared_by_fork() && idle.is_own())
     }
@@ -231,7 +234,7 @@ impl Ledger {
         }
         let _surplus = self.idle.put(file);
         // If the permission was revoked in between, the file was put too late to be closed by `revoke_idle`. (Both sides
-        // change the box: the later one sees what the earlier one did before.)
+        // swap the box, sequentially consistent: the second swap observes the first, and what came before it.)
         if !self.may_keep_idle() {
             drop(self.idle.take());
         }

@@ -150,7 +150,7 @@ impl Observed for Observation<'_> {
         self.has_thread
     }
 
-    fn asleep(&mut self, waker: Waker, sleep: &mut dyn FnMut()) -> bool {
+    fn sleep_with_waker(&mut self, waker: Waker, sleep: &mut dyn FnMut()) -> bool {
         let wait = self.wait();
         {
             let mut state = wait.state();

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod api;
 mod closed_descriptor;
 mod contents;
 mod crash;

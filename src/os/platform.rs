@@ -1,4 +1,4 @@
-//! The platform seam: what the lock needs of an operating system, and when each call is legal.
+//! The platform interface: what the lock needs of an operating system, and the precondition of each call.
 //!
 //! Each platform implements these traits, and the compiler checks that it does. The loom tests implement
 //! them over a model kernel. Nothing outside `src/os` makes a system call for the lock or uses `unsafe`.
@@ -22,7 +22,7 @@ pub(crate) trait Platform {
     ///
     /// Legal at any time. Creates the file if there is none, unless the options forbid it, and does not change it
     /// otherwise (L8). Opens no FIFO and no device. While another process prevents the open (a lease, a sharing
-    /// mode), it retries until the deadline, and starts the observer. Fails with `Interrupted` when a signal came first.
+    /// mode), it retries until the deadline, and starts the observer. Fails with `Interrupted` if a signal interrupts it.
     fn open(
         path: &Self::LockPath,
         options: &Options,
@@ -57,11 +57,11 @@ pub(crate) trait Platform {
 
     /// Releases the lock. Legal once, on a file with a lock. After an error the file must be closed, which releases it too.
     ///
-    /// An error, as of `downgrade` and `inherit_on_exec`, if the descriptor is not the file's own any more.
+    /// Fails, like `downgrade` and `inherit_on_exec`, if the host program has closed the descriptor.
     fn unlock(file: &Self::OpenFile) -> Result<(), OsError>;
 
     /// Converts an exclusive lock to a shared one. Returns whether the file is still locked: false only if
-    /// the system let another process in between. After an error the lock is exclusive as before.
+    /// the system granted the lock to another process in the gap. After an error the lock is exclusive as before.
     ///
     /// Legal on a file with an exclusive lock.
     fn downgrade(file: &Self::OpenFile) -> Result<bool, OsError>;
@@ -70,7 +70,7 @@ pub(crate) trait Platform {
     /// outlives this file. Legal on a file with a lock.
     fn inherit_on_exec(file: &Self::OpenFile) -> Result<(), OsError>;
 
-    /// Returns whether the call would succeed if the process had fewer descriptors open. Legal after an error.
+    /// Returns whether the call failed for lack of descriptors. Legal after an error.
     fn lacks_descriptors(error: &OsError) -> bool {
         false
     }
@@ -80,8 +80,8 @@ pub(crate) trait Platform {
         false
     }
 
-    /// Returns in which mode this process itself holds the lock by another file description, if that excludes
-    /// this mode; `None` where it is not known. Legal on a file without a lock.
+    /// Returns in which mode this process itself holds the lock by another file description, if that conflicts with
+    /// `mode`; `None` where it is not known. Legal on a file without a lock.
     fn held_here(file: &Self::OpenFile, mode: Mode) -> Option<Mode> {
         None
     }
@@ -105,14 +105,14 @@ pub(crate) trait Platform {
         0
     }
 
-    /// Returns the microseconds of a monotonic clock, which may wrap. Legal at any time. Constant where the
-    /// system itself hands the lock to the first waiter, so that no process has to yield.
+    /// Returns the microseconds of a monotonic clock, which may wrap. Legal at any time. A constant clock switches yielding
+    /// off: the default, for systems that hand the lock to the first waiter themselves.
     #[inline]
     fn clock(clock: Clock) -> usize {
         0
     }
 
-    /// Lets other threads run for this long. Legal at any time.
+    /// Sleeps, so that a waiter can run. Legal at any time.
     fn yield_to_waiters(time: Duration) {}
 }
 
@@ -160,9 +160,9 @@ pub(crate) trait Observed {
     /// Starts the observer's thread if it does not run yet. Returns whether it runs: the system may have no thread to spare.
     fn start(&mut self) -> bool;
 
-    /// Calls `sleep`, from which `waker` wakes the thread when the observer cancels. Returns false, without a
-    /// call, if the observer has cancelled already.
-    fn asleep(&mut self, waker: Waker, sleep: &mut dyn FnMut()) -> bool;
+    /// Calls `sleep`, from which `waker` wakes the thread when the observer cancels. Returns false without calling
+    /// `sleep` if the observer has cancelled already.
+    fn sleep_with_waker(&mut self, waker: Waker, sleep: &mut dyn FnMut()) -> bool;
 
     /// Sleeps for the period, or until the observer cancels.
     fn pause(&mut self, period: Duration);
@@ -171,7 +171,7 @@ pub(crate) trait Observed {
     fn cancelled(&mut self) -> Option<Duration>;
 }
 
-/// Lends the observed wait to a call.
+/// Reborrows an optional reference, which is not `Copy`, for one call.
 pub(crate) fn reborrow<'a>(
     observed: &'a mut Option<&mut dyn Observed>,
 ) -> Option<&'a mut (dyn Observed + 'a)> {
@@ -203,15 +203,15 @@ pub(crate) enum WaitOutcome {
     Cancelled(Duration),
 }
 
-/// A clock: both tell the same time, with a different delay.
+/// Which clock to read: the exact one, or the same clock at the last tick of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
     Exact,
-    /// Up to some milliseconds late, and nearly free of cost.
+    /// Up to some milliseconds late, and much cheaper.
     Coarse,
 }
 
-/// An error of the system that does not know its path yet.
+/// An error of the system, without a path.
 #[derive(Debug)]
 pub(crate) struct OsError {
     pub(crate) action: Action,
@@ -237,7 +237,7 @@ impl OsError {
     }
 }
 
-/// Makes a system call until it has an answer: `EINTR` is none (L12). Past the deadline a stream of signals
+/// Repeats a system call that a signal interrupts (`EINTR`, L12). Past the deadline a stream of signals
 /// ends it with an error.
 pub(crate) fn retry_on_intr<T>(
     deadline: &Deadline,

@@ -1,6 +1,6 @@
 //! What the library tells people: which processes hold a lock, why a call failed, and what to do about it.
 //!
-//! The lock itself does not depend on any of this: a reader of the core can leave this directory out.
+//! Nothing here affects locking. The core calls `to_lock_error` and `query`, and carries a `LockStatus`.
 
 mod escape;
 pub(crate) mod hint;
@@ -33,32 +33,32 @@ pub(crate) use unknown::query;
 pub(crate) use windows::query;
 
 #[cfg(target_os = "linux")]
-use linux as platform;
+use linux as holders;
 #[cfg(not(target_os = "linux"))]
-use unknown as platform;
+use unknown as holders;
 
 impl LockStatus {
-    /// Returns the holders that still have the lock, as their own descriptors show it (Linux).
+    /// Returns the holders that still have the lock, according to `/proc/PID/fdinfo` (Linux).
     ///
-    /// It reads a few files in `/proc` for each holder and not the system's table of locks. That takes some ten microseconds;
-    /// after a millisecond no more holders are looked at. A holder that may not be looked into is left out, and so is
-    /// a holder that has come since: an empty answer means that nothing is known.
+    /// It reads a few files in `/proc` for each holder and not the system's table of locks. That takes tens of microseconds;
+    /// after a millisecond no more holders are looked at. A holder that this process may not inspect is left out, and so is
+    /// a process that acquired the lock later: an empty answer means that nothing is known.
     #[must_use]
     pub fn still_held(&self) -> Self {
         const BUDGET: Duration = Duration::from_millis(1);
         let start = Instant::now();
-        let mut holders = vec![];
+        let mut found = vec![];
         for owner in &self.holders {
             let seen = owner.seen.zip(owner.mode);
-            let process = seen.and_then(|(seen, mode)| platform::still_has(&seen, mode));
-            holders.extend(
+            let process = seen.and_then(|(seen, mode)| holders::still_has(&seen, mode));
+            found.extend(
                 process.map(|process| Owner { kind: OwnerKind::Process(process), ..owner.clone() }),
             );
             if start.elapsed() >= BUDGET {
                 break;
             }
         }
-        Self { holders, ..Self::default() }
+        Self { holders: found, ..Self::default() }
     }
 }
 
@@ -83,5 +83,5 @@ impl LockStatus {
 /// }
 /// ```
 pub fn system_locks() -> Result<Vec<SystemLock>, LockError> {
-    platform::system_locks().map_err(hint::without_path)
+    holders::system_locks().map_err(hint::without_path)
 }

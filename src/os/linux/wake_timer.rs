@@ -76,9 +76,9 @@ impl Timer {
         let mut timer = MaybeUninit::uninit();
         // SAFETY: `event` is initialized, and `timer` is written if the call succeeds.
         unsafe {
-            let to_lock_error =
+            let result =
                 libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr());
-            (to_lock_error == 0).then(|| Self(timer.assume_init()))
+            (result == 0).then(|| Self(timer.assume_init()))
         }
     }
 

@@ -9,8 +9,8 @@ pub(crate) fn read(clock: libc::clockid_t) -> Option<Duration> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: the call writes `time` if it succeeds.
     let time = unsafe {
-        let to_lock_error = libc::clock_gettime(clock, time.as_mut_ptr());
-        (to_lock_error == 0).then(|| time.assume_init())?
+        let result = libc::clock_gettime(clock, time.as_mut_ptr());
+        (result == 0).then(|| time.assume_init())?
     };
     #[allow(clippy::useless_conversion, reason = "types vary by platform")]
     let (seconds, nanoseconds) = (time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?);

@@ -1,4 +1,4 @@
-//! The wait for a lock that is held: in the kernel's queue where the wait can be ended, by polling elsewhere.
+//! The wait for a lock that is held: blocked in `flock` where the wait can be ended, by polling elsewhere.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub(super) fn wait(
     deadline: &Deadline,
     mut observed: Option<&mut dyn Observed>,
 ) -> Result<WaitOutcome, OsError> {
-    match block(file, options, deadline, reborrow(&mut observed)) {
+    match wait_in_kernel(file, options, deadline, reborrow(&mut observed)) {
         Some(Ok(outcome)) => return Ok(outcome),
         Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
             return Ok(WaitOutcome::Woken);
@@ -32,10 +32,10 @@ pub(super) fn wait(
     Ok(pause_before_retry(options, deadline, observed))
 }
 
-/// Sleeps in the kernel's queue for the lock until it is granted or a signal comes. `None` if there
-/// is no time left, or if no signal would come in time or end the wait.
+/// Blocks in the kernel's queue for the lock until it is granted or a signal comes: without a timer if the wait has neither
+/// limit nor observer. `None` if there is no time left, or if the wait could not be interrupted.
 #[cfg(target_os = "linux")]
-fn block(
+fn wait_in_kernel(
     file: &OpenFile,
     options: &Options,
     deadline: &Deadline,
@@ -46,7 +46,7 @@ fn block(
     use crate::os::linux::wake_timer::WakeTimer;
 
     let timer = match (deadline.remaining(), &observed) {
-        (None, None) => return Some(lock(file, options.mode)),
+        (None, None) => return Some(flock_blocking(file, options.mode)),
         (Some(Duration::ZERO), _) => return None,
         (remaining, _) if options.use_signals && file.file_system.ends_waits() => {
             WakeTimer::set(remaining.unwrap_or(Duration::MAX))?
@@ -54,16 +54,16 @@ fn block(
         _ => return None,
     };
     match observed {
-        None => Some(lock(file, options.mode)),
-        Some(observed) => block_observed(&timer, observed, || lock(file, options.mode)),
+        None => Some(flock_blocking(file, options.mode)),
+        Some(observed) => block_observed(&timer, observed, || flock_blocking(file, options.mode)),
     }
 }
 
-/// Sleeps until the lock is granted, the timer fires, or the observer cancels the wait. A grant counts, whatever the
-/// observer has said meanwhile. `None` if the observer has no thread.
+/// Blocks until the lock is granted, the timer fires, or the observer cancels the wait. A grant counts, even if the
+/// observer cancelled meanwhile. `None` if the observer has no thread.
 ///
 /// The observer runs on a thread of its own: a waiter that leaves the queue goes to its end when it comes back, and would
-/// never be granted a lock that is held for longer than the observer's period. An observer that cancels fires the timer.
+/// never be granted a lock that is held for longer than the observer's period. Cancelling fires the timer at once.
 #[cfg(target_os = "linux")]
 fn block_observed(
     timer: &crate::os::linux::wake_timer::WakeTimer,
@@ -75,7 +75,7 @@ fn block_observed(
     }
     let timer = timer.reference();
     let mut answer = None;
-    observed.asleep(Box::new(move || timer.fire()), &mut || answer = Some(sleep()));
+    observed.sleep_with_waker(Box::new(move || timer.fire()), &mut || answer = Some(sleep()));
     match answer {
         Some(Err(error)) if error.kind() != io::ErrorKind::Interrupted => Some(Err(error)),
         Some(Ok(outcome)) => Some(Ok(outcome)),
@@ -87,17 +87,17 @@ fn block_observed(
 
 /// Other systems have no timer that interrupts one thread: only a wait without a limit sleeps in the queue.
 #[cfg(not(target_os = "linux"))]
-fn block(
+fn wait_in_kernel(
     file: &OpenFile,
     options: &Options,
     deadline: &Deadline,
     observed: Option<&mut dyn Observed>,
 ) -> Option<io::Result<WaitOutcome>> {
     let is_unlimited = deadline.remaining().is_none() && observed.is_none();
-    is_unlimited.then(|| lock(file, options.mode))
+    is_unlimited.then(|| flock_blocking(file, options.mode))
 }
 
-fn lock(file: &OpenFile, mode: Mode) -> io::Result<WaitOutcome> {
+fn flock_blocking(file: &OpenFile, mode: Mode) -> io::Result<WaitOutcome> {
     match mode {
         Mode::Exclusive => FileExt::lock(&*file.own),
         Mode::Shared => FileExt::lock_shared(&*file.own),
@@ -106,7 +106,7 @@ fn lock(file: &OpenFile, mode: Mode) -> io::Result<WaitOutcome> {
     Ok(WaitOutcome::Granted)
 }
 
-/// Converts an error of a lock. A refusal for lack of write access is told from others that have the same number
+/// Converts an error of a lock. A refusal for lack of write access is distinguished from others with the same number
 /// (`EBADF`): a descriptor of `O_PATH`, or one that the host has closed.
 #[cold]
 pub(super) fn lock_error(file: &OpenFile, mode: Mode, error: io::Error) -> OsError {

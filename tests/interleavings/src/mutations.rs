@@ -47,7 +47,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "acquire",
         edits: &[
             ("(false, _) => return", "(false, true) => return"),
-            ("(true, false) if last", "(_, false) if last"),
+            ("(true, false) if is_last", "(_, false) if is_last"),
             ("            (true, false) => {}", "            (_, false) => {}"),
         ],
     },
@@ -55,7 +55,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "waits_without_checking_identity",
         file: "acquire",
         edits: &[
-            ("(false, _) => return", "(false, _) if granted || last => return"),
+            ("(false, _) => return", "(false, _) if granted || is_last => return"),
             ("            (true, false) => {}", "            (_, _) => {}"),
         ],
     },
@@ -70,13 +70,13 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "no_attempt_at_the_deadline",
         file: "acquire",
-        edits: &[("(true, false) if last", "(true, false) if last || deadline.has_passed()")],
+        edits: &[("(true, false) if is_last", "(true, false) if is_last || deadline.has_passed()")],
     },
     Mutation {
         name: "woken_waiter_counts_as_granted",
         file: "acquire",
         edits: &[(
-            "WaitOutcome::Woken => last = deadline.has_passed(),",
+            "WaitOutcome::Woken => is_last = deadline.has_passed(),",
             "WaitOutcome::Woken => return Ok(Outcome::Granted),",
         )],
     },

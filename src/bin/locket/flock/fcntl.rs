@@ -75,8 +75,8 @@ fn request(operation: Operation, range: Range) -> libc::flock {
 /// The signal of flock(1)'s own timer. It is sent to the process, which has no other thread yet that could receive it.
 const SIGNAL: Signal = Signal::SIGALRM;
 
-/// The timer may fire before the call sleeps, so it fires repeatedly.
-const REPEAT: Duration = Duration::from_micros(100);
+/// The timer may fire before the call sleeps, so it fires repeatedly: not so often that a debugger handles nothing else.
+const REPEAT: Duration = Duration::from_millis(1);
 
 /// A timer that interrupts the system calls of this thread from the deadline on, until it is dropped.
 struct InterruptTimer {

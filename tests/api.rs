@@ -1,0 +1,129 @@
+//! The public API beyond the laws: the names of the standard library, the traits, the accessors of errors.
+
+use std::error::Error;
+use std::hash::Hash;
+use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use locket::{
+    Action, ErrorKind, Guard, Lock, LockError, LockStatus, Mode, State, WaitInfo, lock_file,
+};
+
+use crate::support::{Outcome, Scratch};
+
+fn is_shared_between_threads<T: Send + Sync>() {}
+fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
+fn is_plain_data<T: Copy + Eq + Hash + std::fmt::Debug>() {}
+
+#[test]
+fn types_have_the_traits_that_their_users_expect() {
+    is_shared_between_threads::<Lock>();
+    is_shared_between_threads::<Guard>();
+    is_shared_between_threads::<LockError>();
+    is_shared_between_threads::<WaitInfo>();
+    is_unwind_safe::<Lock>();
+    is_unwind_safe::<Guard>();
+    is_unwind_safe::<LockStatus>();
+    is_plain_data::<Mode>();
+    is_plain_data::<State>();
+    is_plain_data::<ErrorKind>();
+    is_plain_data::<Action>();
+    assert_eq!((Mode::default(), State::default()), (Mode::Exclusive, State::Unlocked));
+}
+
+#[cfg(unix)]
+#[test]
+fn locks_of_descriptors_have_the_same_traits() {
+    is_shared_between_threads::<locket::FdLock<std::fs::File>>();
+    is_shared_between_threads::<locket::FdGuard<std::fs::File>>();
+    is_unwind_safe::<locket::FdLock<std::fs::File>>();
+    is_unwind_safe::<locket::FdGuard<std::fs::File>>();
+}
+
+#[test]
+fn lock_new_and_lock_file_are_the_same_lock() -> Outcome {
+    let scratch = Scratch::new();
+    let _held = Lock::new(scratch.lock_path()).lock()?;
+    assert_eq!(lock_file(scratch.lock_path()).state(), State::HeldExclusive);
+    Ok(())
+}
+
+#[test]
+fn l2_l3_the_kind_tells_an_attempt_from_a_wait() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let _held = lock.lock()?;
+    let (zero, short) = (Duration::ZERO, Duration::from_millis(5));
+    let attempts = [
+        lock.try_lock().err(),
+        lock.try_acquire().err(),
+        lock.try_lock_shared().err(),
+        lock.try_lock_for(zero).err(),
+        lock.try_lock_until(Instant::now()).err(),
+        lock.clone().timeout(zero).lock().err(),
+    ];
+    for error in attempts {
+        let error = error.expect("it is held");
+        assert_eq!((error.kind(), error.elapsed()), (ErrorKind::WouldBlock, zero));
+        assert!(error.is_contended());
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WouldBlock);
+    }
+    let start = Instant::now();
+    let waits = [
+        lock.try_lock_for(short).err(),
+        lock.try_lock_until(Instant::now() + short).err(),
+        lock.clone().timeout(short).lock().err(),
+        lock.clone().timeout(short).lock_shared().err(),
+    ];
+    assert!(start.elapsed() >= short * 4);
+    for error in waits {
+        let error = error.expect("it is held");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.elapsed() >= short && error.is_contended(), "{error}");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+    }
+    Ok(())
+}
+
+#[test]
+fn l1_lock_shared_excludes_exclusive_holds_only() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let (_one, _two) = (lock.lock_shared()?, lock.try_lock_shared()?);
+    assert_eq!(lock.state(), State::HeldShared(2));
+    assert!(lock.try_lock().is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+    Ok(())
+}
+
+#[test]
+fn a_free_lock_is_acquired_by_each_method() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    lock.try_lock_for(Duration::ZERO)?.release()?;
+    lock.try_lock_until(Instant::now())?.release()?;
+    lock.lock_shared()?.release()?;
+    // The last setting of an option counts.
+    lock.clone()
+        .create(false)
+        .create(true)
+        .follow_links(false)
+        .follow_links(true)
+        .lock()?
+        .release()?;
+    lock.use_signals(false).use_signals(true).lock()?.release()?;
+    Ok(())
+}
+
+/// A report that prints an error and its sources prints the cause once.
+#[test]
+fn l12_the_message_tells_the_cause_once() {
+    let error = lock_file(Path::new("")).lock().expect_err("no file has an empty path");
+    let source = error.io_error().expect("the system refused").to_string();
+    assert_eq!(error.to_string().matches(&source).count(), 1, "{error}");
+    assert!(error.source().is_none());
+    assert_eq!((error.kind(), error.action()), (ErrorKind::InvalidPath, Action::Open));
+    assert!(error.hint().is_some() && error.holders().is_empty() && !error.is_contended());
+    assert!(format!("{error:?}").contains("InvalidPath"));
+}
