@@ -87,23 +87,21 @@
 //! descriptors are closed when it is born (`pthread_atfork(3)`), so the parent's death frees what the parent holds. The limits
 //! (raw `clone`, forks without a pause beside threads that lock) are in `docs/fork.md`.
 
-// The files, from the bottom up. A file imports only files above it in this list, and `ARCHITECTURE.md` has the picture.
+// The files, from the bottom up. `ARCHITECTURE.md` has the layers and the laws.
 //
-//   sync, weak_map         what loom replaces; a map of weak references
-//   options                plain data: the mode, and what a handle asks of each acquisition
-//   report/lock_status     plain data: holders and waiters
-//   error                  LockError, its kind, and the action that failed
-//   deadline               one instant for a whole call
-//   os/platform            the seam: what the lock needs of an operating system
-//   fork_count             which descriptors a fork may have copied
-//   os/...                 the platforms
-//   report/...             what people are told: holders, hints. The lock does not need it
-//   fairness               when to yield to waiters
-//   observer               the function that is called during a wait
-//   idle, ledger, registry what this process holds, at one path and at all
-//   process                this process in a line of forks
-//   acquire, release       the two ways through the state machine
-//   guard, lock, fd, unix  the public face
+//   sync, weak_map          what loom replaces; a map of weak references
+//   fork_count              which descriptors a fork may have copied
+//   options                 plain data: the mode, and what a handle asks of each acquisition
+//   report/lock_status      plain data: holders and waiters
+//   error, deadline         LockError, its kind and action; one instant for a whole call
+//   os/platform             the platform interface: what the lock needs of an operating system
+//   os/...                  the platforms
+//   report/...              diagnostics: holders, hints
+//   fairness, observer      when to yield to waiters; the function that is called during a wait
+//   idle, ledger, registry  files kept open for reuse; the holds of one path, and of all
+//   acquire, release        the two operations
+//   process                 this process in a line of forks
+//   guard, lock, fd, unix   the public API
 //
 // Imports: `super::` in the files that the loom tests compile a second time with seeded bugs (fork_count, idle,
 // ledger, registry, acquire, release), where `crate::` would name the unchanged ones; `crate::` in all others.
@@ -146,8 +144,8 @@ pub use lock::Lock;
 pub use observer::WaitInfo;
 pub use options::Mode;
 pub use report::lock_status::{Coverage, LockStatus, Owner, OwnerKind, Process};
+pub use report::system_lock::SystemLock;
 pub use report::system_locks;
-pub use report::system_locks::SystemLock;
 
 /// Creates a handle to the lock of the file at `path`: the reference's name for [`Lock::new`].
 ///

@@ -7,7 +7,7 @@ pub(crate) mod hint;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 pub(crate) mod lock_status;
-pub(crate) mod system_locks;
+pub(crate) mod system_lock;
 #[cfg(unix)]
 mod unix_hints;
 #[cfg(not(target_os = "linux"))]
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::error::LockError;
 
 use lock_status::{LockStatus, Owner, OwnerKind};
-use system_locks::SystemLock;
+use system_lock::SystemLock;
 
 pub(crate) use hint::to_lock_error;
 #[cfg(target_os = "linux")]

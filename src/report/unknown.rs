@@ -8,7 +8,7 @@ use crate::options::Mode;
 use crate::os::LockPath;
 use crate::os::platform::OsError;
 use crate::report::lock_status::{DescriptorRef, LockStatus, Owner, OwnerKind, Process, Query};
-use crate::report::system_locks::SystemLock;
+use crate::report::system_lock::SystemLock;
 
 #[cfg(not(windows))]
 pub(crate) fn query(_: &LockPath, query: &Query<'_>) -> Result<LockStatus, OsError> {

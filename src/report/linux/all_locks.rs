@@ -15,7 +15,7 @@ use crate::report::linux::reading::{self, Pass, Search};
 use crate::report::linux::resolver::{Resolver, in_pid_namespace};
 use crate::report::linux::table::{FileId, Hold};
 use crate::report::lock_status::{Coverage, LockStatus, Owner};
-use crate::report::system_locks::SystemLock;
+use crate::report::system_lock::SystemLock;
 
 /// Device and inode of a file as `stat` shows them, as far as it can be asked: several files may have the numbers of the
 /// table.
