@@ -8,8 +8,10 @@ use std::path::Path;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, LockError};
 use crate::ledger::Hold;
+use crate::os::Os;
+#[cfg(any(unix, windows))]
+use crate::os::RawDescriptor;
 use crate::os::platform::{Platform, PlatformFile, PlatformPath, retry_on_intr};
-use crate::os::{self, Os};
 use crate::process::LedgerRef;
 use crate::release::{downgrade, release_guarded};
 use crate::report::to_lock_error;
@@ -41,7 +43,7 @@ pub struct Guard {
     /// A downgrade has lost the lock to another process. The file stays open, since its descriptor is lent.
     is_lost: bool,
     #[cfg(any(unix, windows))]
-    number: os::RawDescriptor,
+    number: RawDescriptor,
     follow_links: bool,
 }
 

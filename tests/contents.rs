@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::support::{Outcome, Peer, Scratch};
+#[cfg(unix)]
 use locket::unix::LockExt;
 
 /// Does everything that can be done with a lock, including calls that fail.

@@ -1,5 +1,6 @@
 //! L12: an error has a kind for programs, and for people the cause and a hint what to do.
 
+#[cfg(unix)]
 use std::error::Error;
 use std::fs;
 use std::io;

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::support::{Outcome, Peer, Scratch, word};
 #[cfg(unix)]
-use locket::{ErrorKind, State, lock_file};
+use locket::ErrorKind;
+use locket::{State, lock_file};
 
 #[test]
 fn l10_a_later_chdir_changes_nothing() -> Outcome {

@@ -10,6 +10,7 @@ pub(crate) fn parse<T: FromStr>(word: &str) -> Result<T, Refusal> {
     word.parse().map_err(|_| Refusal::usage(format_args!("invalid value `{word}`")))
 }
 
+#[cfg(unix)]
 pub(crate) fn octal(word: &str) -> Result<u32, Refusal> {
     u32::from_str_radix(word, 8)
         .map_err(|_| Refusal::usage(format_args!("`{word}` is not an octal number")))

@@ -87,6 +87,7 @@ fn block_observed(
 
 /// Other systems have no timer that interrupts one thread: only a wait without a limit sleeps in the queue.
 #[cfg(not(target_os = "linux"))]
+#[allow(clippy::needless_pass_by_value, reason = "the signature of Linux")]
 fn wait_in_kernel(
     file: &OpenFile,
     options: &Options,
