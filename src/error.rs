@@ -79,6 +79,8 @@ pub enum Action {
     Create,
     /// Acquiring the lock.
     Lock,
+    /// Converting an exclusive hold to a shared one.
+    Downgrade,
     /// Verifying that the path names the locked file.
     Verify,
     /// Querying which processes hold the lock.
@@ -103,8 +105,8 @@ impl LockError {
         Self::new(Details { elapsed, ..Details::of(path, Action::Lock, ErrorKind::Cancelled) })
     }
 
-    pub(crate) fn not_locked(path: &Path) -> Self {
-        Self::new(Details::of(path, Action::Unlock, ErrorKind::NotLocked))
+    pub(crate) fn not_locked(path: &Path, action: Action) -> Self {
+        Self::new(Details::of(path, action, ErrorKind::NotLocked))
     }
 
     pub(crate) fn system(
@@ -216,6 +218,7 @@ impl fmt::Display for Action {
             Self::Open => "open",
             Self::Create => "create",
             Self::Lock => "lock",
+            Self::Downgrade => "downgrade",
             Self::Verify => "verify",
             Self::Query => "query the holders of",
             Self::List => "list the locks of",
@@ -237,7 +240,11 @@ impl fmt::Display for LockError {
                 }
                 hint.as_ref().map_or(Ok(()), |hint| write!(f, ": {hint}"))
             }
-            (ErrorKind::NotLocked, _) => write!(f, "cannot release unlocked lock: {path}"),
+            // The reference's words.
+            (ErrorKind::NotLocked, _) if *action == Action::Unlock => {
+                write!(f, "cannot release unlocked lock: {path}")
+            }
+            (ErrorKind::NotLocked, _) => write!(f, "cannot {action} unlocked lock: {path}"),
             (ErrorKind::Cancelled, _) => {
                 write!(f, "cancelled the wait for {path} after {:?}", shorten(*elapsed))
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::acquire::acquire_fd;
 use crate::deadline::Deadline;
-use crate::error::LockError;
+use crate::error::{Action, LockError};
 use crate::observer::{Observer, WaitInfo};
 use crate::options::{Mode, Options};
 use crate::os::platform::{Platform, PlatformPath, retry_on_intr};
@@ -197,7 +197,10 @@ impl<Fd: AsFd> FdGuard<Fd> {
         let is_ours = self.unlock.as_ref().is_some_and(UnlockOnDrop::is_ours);
         let fd = self.leak();
         if !is_ours {
-            return Err(LockError::not_locked(LockPath::of_descriptor(fd.as_fd()).path()));
+            return Err(LockError::not_locked(
+                LockPath::of_descriptor(fd.as_fd()).path(),
+                Action::Unlock,
+            ));
         }
         unlock(fd.as_fd())?;
         Ok(fd)

@@ -6,7 +6,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 
 use crate::deadline::Deadline;
-use crate::error::{ErrorKind, LockError};
+use crate::error::{Action, ErrorKind, LockError};
 use crate::ledger::Hold;
 use crate::os::Os;
 #[cfg(any(unix, windows))]
@@ -148,7 +148,7 @@ impl Guard {
     pub fn downgrade(&mut self) -> Result<(), LockError> {
         let is_held = self.is_held();
         let ledger = self.ledger.for_current_process();
-        let not_locked = || LockError::not_locked(ledger.path().path());
+        let not_locked = || LockError::not_locked(ledger.path().path(), Action::Downgrade);
         let hold = self.hold.as_mut().filter(|_| is_held);
         let answer = downgrade(ledger.ledger(), hold.ok_or_else(not_locked)?);
         self.is_lost = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
@@ -174,7 +174,7 @@ impl Guard {
         let path = ledger.path();
         let is_held = self.is_held();
         let Some(hold) = self.hold.take_if(|_| is_held) else {
-            return Err(LockError::not_locked(path.path()));
+            return Err(LockError::not_locked(path.path(), Action::Inherit));
         };
         let pass_on = || Os::inherit_on_exec(&hold.file);
         if let Err(error) = ledger.ledger().with_descriptors(pass_on) {
@@ -232,7 +232,7 @@ impl Guard {
                 release_guarded(self.ledger.for_current_process().ledger(), hold)
             }
             // The parent's, or lost.
-            _ => Err(LockError::not_locked(self.path())),
+            _ => Err(LockError::not_locked(self.path(), Action::Unlock)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ending and converting holds: first in the ledger, then in the kernel.
 
 use super::deadline::Deadline;
-use super::error::LockError;
+use super::error::{Action, LockError};
 use super::ledger::{Hold, Ledger};
 use super::options::Mode;
 use super::os::Os;
@@ -13,7 +13,7 @@ use super::sync::Arc;
 /// Ends the oldest hold of `acquire`. Of many concurrent calls one gets it (L5).
 pub(crate) fn release_unguarded(ledger: &Arc<Ledger>) -> Result<(), LockError> {
     let Some(unguarded) = ledger.take_unguarded() else {
-        return Err(LockError::not_locked(ledger.path().path()));
+        return Err(LockError::not_locked(ledger.path().path(), Action::Unlock));
     };
     end(ledger, unguarded.hold)
 }

@@ -77,7 +77,9 @@ fn l11_a_child_cannot_downgrade_its_parents_hold() {
     let mut other = Peer::with_handle("a", scratch.lock_path(), "shared");
     peer.ok("lock a g");
     peer.ok("fork c");
-    assert_eq!(peer.refused("child c downgrade g").class, "not_locked");
+    let refusal = peer.refused("child c downgrade g");
+    assert_eq!(refusal.class, "not_locked");
+    assert!(refusal.message.starts_with("cannot downgrade unlocked lock: "), "{refusal:?}");
     assert_eq!(peer.ok("state a"), "exclusive");
     assert!(!other.finds_free("a"));
     peer.ok("downgrade g");

@@ -129,8 +129,8 @@ impl Platform for Os {
         // something as number 3 would close the lock.
         let copy = |least| rustix::io::fcntl_dupfd_cloexec(&*file.own, least);
         let inherited = copy(10)
-            // The process may have no more than ten (`ulimit -n 10`).
-            .or_else(|error| if error == Errno::INVAL { copy(3) } else { Err(error) })
+            // The process may have no descriptors beyond 10 left (`ulimit -n 11`).
+            .or_else(|_| copy(3))
             .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
             .map_err(|error| Action::Inherit.failed(error))?;
         file.own.enter_copy(inherited.as_raw_fd());

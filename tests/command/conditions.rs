@@ -23,6 +23,14 @@ fn few_descriptors_are_enough() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*text), (Some(3), ""), "{options}");
     }
+    // Descriptor 10 is in use, and the limit allows none beyond it.
+    for options in ["", "-F"] {
+        let script =
+            format!("exec 10</dev/null; ulimit -n 11; exec \"$0\" run {options} \"$1\" true");
+        let mut run = Command::new("bash");
+        let status = run.args(["-c", &script, LOCKET]).arg(&path).status();
+        assert_eq!(status.expect("it should run").code(), Some(0), "{options}");
+    }
     // With too few it fails, and does not run the command without the lock.
     for limit in 4..10 {
         let script = format!("ulimit -n {limit}; exec \"$0\" run -q \"$1\" sh -c 'exit 3'");

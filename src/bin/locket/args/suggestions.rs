@@ -40,6 +40,9 @@ pub(crate) fn usage_error(text: &str, tip: &str) -> clap::Error {
 /// Adds a tip for `locket FILE COMMAND`, where `run` is missing. The words are those after `locket`.
 pub(crate) fn for_missing_command(error: clap::Error, words: &[OsString]) -> clap::Error {
     let Some(first) = words.first() else { return error };
+    if first == "help" {
+        return error;
+    }
     let is_option = |word: &&OsString| word.as_encoded_bytes().starts_with(b"-");
     let looks_like_file = || {
         let bytes = first.as_encoded_bytes();
