@@ -203,7 +203,7 @@ fn l9_a_path_that_always_names_another_file_is_an_error() {
         let Some(mut scene) = Scene::new(check, &inject, options, false) else { return };
         let refusal = scene.refused();
         assert_eq!(refusal.class, "verify", "{refusal:?}");
-        assert!(refusal.message.contains("another file at every look"), "{refusal:?}");
+        assert!(refusal.message.contains("another file at every check"), "{refusal:?}");
         scene.end();
     }
 }

@@ -130,7 +130,10 @@ impl Platform for Os {
         let copy = |least| rustix::io::fcntl_dupfd_cloexec(&*file.own, least);
         let inherited = copy(10)
             // The process may have no descriptors beyond 10 left (`ulimit -n 11`).
-            .or_else(|_| copy(3))
+            .or_else(|error| match error {
+                Errno::INVAL | Errno::MFILE => copy(3),
+                error => Err(error),
+            })
             .and_then(|copy| rustix::io::fcntl_setfd(&copy, FdFlags::empty()).map(|()| copy))
             .map_err(|error| Action::Inherit.failed(error))?;
         file.own.enter_copy(inherited.as_raw_fd());
