@@ -335,7 +335,9 @@ fn l12_a_failed_inherit_on_exec_ends_the_hold() {
     let check = "l12_a_failed_inherit_on_exec_ends_the_hold";
     let point = Point { calls: "fcntl", nth: 1, class: "inherit", existed: true, held: false };
     for (name, errno) in ERRORS {
-        let fault = format!("error={name}:when=1");
+        // Without a descriptor beyond 10 a lower one is tried.
+        let times = if ["EMFILE", "EINVAL"].contains(&name) { "1..2" } else { "1" };
+        let fault = format!("error={name}:when={times}");
         let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
         scene.ok("lock a g");
         scene.refused("inherit_on_exec_guard g", "inherit", errno);
