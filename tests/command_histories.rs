@@ -155,11 +155,14 @@ fn assert_clean(seed: u64, runs: &Runs) {
 #[test]
 fn l1_l2_l7_l15_crowds_under_every_signal_have_the_history_of_a_lock() {
     let (seed, signals) = (seed(), all_signals());
+    // `ci/seeded/run.sh` asks for more: few of these commands show that the canary does not keep the lock.
+    let outlived =
+        std::env::var("LOCKET_OUTLIVED").ok().and_then(|it| it.parse().ok()).unwrap_or(10);
     let crowd = Crowd { program: Path::new(LOCKET), seed, signals: &signals };
     let runs = crowd.gather(|runs| {
         runs.sent.len() == signals.len() - Target::ALL.len() * (KILLS - 1)
             && runs.ended_by_signal >= 40
-            && runs.outlived >= 10
+            && runs.outlived >= outlived
             && runs.contended >= 5
             && runs.history.kills.len() >= 20
             && runs.commands.iter().all(|&count| count >= 5)

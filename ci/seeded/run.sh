@@ -10,7 +10,7 @@ tests() { cargo test --quiet --package locket-tests $([[ $1 != --test=hostile ]]
 build() { tests "$1" --no-run; }
 
 # A skipped check would count as one that does not see the bug.
-run() { LOCKET_NO_SKIP=1 timeout 120 bash -c "$(declare -f tests); "'tests "$@"' run "$1" -- --exact "$2"; }
+run() { LOCKET_NO_SKIP=1 LOCKET_OUTLIVED=150 timeout 120 bash -c "$(declare -f tests); "'tests "$@"' run "$1" -- --exact "$2"; }
 
 seeds() {
 unix=src/bin/locket/unix
