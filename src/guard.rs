@@ -109,10 +109,9 @@ impl Guard {
             return Ok(false);
         }
         let path = self.ledger.path();
-        let mut look = || Os::is_current(path, &hold.file, self.follow_links);
-        let look = || retry_on_intr(&Deadline::Passed, &mut look);
+        let look = || Os::is_current(path, &hold.file, self.follow_links);
         let ledger = self.ledger.for_current_process();
-        let answer = ledger.ledger().with_descriptors(look);
+        let answer = ledger.ledger().with_descriptors(|| retry_on_intr(&Deadline::Passed, look));
         answer.map_err(|error| to_lock_error(path, error))
     }
 

@@ -1,4 +1,4 @@
-//! The files of the library import each other without a circle.
+//! The files of the library import each other without a cycle.
 //!
 //! A file imports another one where a path in its code leads there: in a `use` or in an expression, through
 //! re-exports, for every platform. Not imports: `mod` declarations, re-exports in `mod.rs` and `lib.rs`, tests.
@@ -33,7 +33,7 @@ fn the_library_has_no_circle_of_imports() {
     ] {
         assert!(graph[from].contains(to), "{from} imports {:?}", graph[from]);
     }
-    assert_eq!(circle(&graph), None);
+    assert_eq!(cycle(&graph), None);
 }
 
 /// In a copy of the library.
@@ -51,8 +51,8 @@ fn a_seeded_circle_is_found_and_printed() {
     ] {
         let mut sources = library();
         sources.get_mut(file).expect("the file is there").insert_str(0, &format!("{line}\n"));
-        let circle = circle(&graph(&sources)).unwrap_or_else(|| panic!("missed: {file}: {line}"));
-        assert!(circle.contains(file), "{line}: {circle}");
+        let cycle = cycle(&graph(&sources)).unwrap_or_else(|| panic!("missed: {file}: {line}"));
+        assert!(cycle.contains(file), "{line}: {cycle}");
     }
 }
 
@@ -69,7 +69,7 @@ fn a_path_that_is_no_import_makes_no_circle() {
     ] {
         let mut sources = library();
         sources.get_mut("ledger.rs").expect("the file is there").extend(["\n", line, "\n"]);
-        assert_eq!(circle(&graph(&sources)), None, "{line}");
+        assert_eq!(cycle(&graph(&sources)), None, "{line}");
     }
 }
 
@@ -154,8 +154,8 @@ fn graph(sources: &Sources) -> Graph {
     graph
 }
 
-/// Returns a circle as `a.rs -> b.rs -> a.rs`, if there is one.
-fn circle(graph: &Graph) -> Option<String> {
+/// Returns a cycle as `a.rs -> b.rs -> a.rs`, if there is one.
+fn cycle(graph: &Graph) -> Option<String> {
     fn visit<'a>(
         file: &'a str,
         graph: &'a Graph,

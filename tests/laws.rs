@@ -6,6 +6,7 @@
 mod support;
 
 mod api;
+mod clone;
 mod closed_descriptor;
 mod contents;
 mod crash;

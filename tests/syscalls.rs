@@ -260,6 +260,27 @@ fn programs_survive_in_valgrind() {
     assert_ne!(trace.count("/proc/locks"), 0, "the trace should contain other reads");
 }
 
+/// The signal of a deadline is repeated so rarely that strace handles more than that signal in between. Every 50
+/// microseconds a waiter made no progress: a timeout of 20 ms took up to 6 s.
+#[test]
+fn l3_the_signal_of_a_deadline_is_repeated_rarely() {
+    let check = "l3_the_signal_of_a_deadline_is_repeated_rarely";
+    let Some(mut strace) = Strace::spawn(check, &[]) else { return };
+    let scratch = Scratch::new();
+    let path = scratch.lock_path();
+    strace.peer.handle("a", &path, "timeout=20");
+    let mut holder = Peer::with_handle("a", &path, "");
+    holder.ok("acquire a");
+    assert_eq!(strace.peer.refused("acquire a").class, "timed_out");
+    let trace = strace.end();
+    let timers: Vec<&str> =
+        trace.calls().filter(|call| call.starts_with("timer_settime(")).collect();
+    assert!(!timers.is_empty(), "the wait has no timer");
+    for timer in timers {
+        assert!(timer.contains("it_interval={tv_sec=0, tv_nsec=1000000}"), "{timer}");
+    }
+}
+
 /// The checks above can fail: a wait is seen in the trace.
 #[test]
 fn a_wait_is_seen_in_the_trace() {

@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 umask 022
 export LC_ALL=C TZ=UTC
 
+command -v python3 >/dev/null || { echo "ci/package/build.sh: python3 is needed: apt install python3" >&2; exit 1; }
+
 tree=$PWD
 out=$(realpath -m "${1:-target/packages}")
 target=$(uname -m)-unknown-linux-musl

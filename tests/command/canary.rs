@@ -37,12 +37,28 @@ fn behind_stopped_locket(scratch: &Scratch) -> Counter {
     counter
 }
 
-/// Continues locket, and waits until the command has got the last signal.
-fn end_of_burst(counter: &Counter) {
+/// Checks that the command receives the burst, then SIGCONT, which continues locket, then the signals that were sent to
+/// locket alone, and no signal twice.
+fn assert_received(counter: &mut Counter, burst: &[(i32, i32, usize)], alone: &[usize]) {
+    for &signal in burst {
+        assert_eq!(counter.next("of a burst"), signal);
+    }
     queue(counter.run.pid(), LAST, 0);
     kill(counter.run.pid(), libc::SIGCONT);
-    assert_eq!(counter.next("the end of the burst").0, libc::SIGCONT);
+    assert_eq!(counter.next("after the burst").0, libc::SIGCONT);
+    for &value in alone {
+        assert_eq!(counter.next("to locket alone"), (NUMBER, QUEUED, value));
+    }
     assert_eq!(counter.next("a signal came twice").0, LAST);
+    counter.run.hang_up();
+    assert_eq!(counter.run.wait().code(), Some(0));
+}
+
+/// Sends a signal with this value to locket, the canary and the command.
+fn queue_to_each(counter: &Counter, value: usize) {
+    for process in [counter.run.pid(), counter.canary, counter.command] {
+        queue(process, NUMBER, value);
+    }
 }
 
 #[test]
@@ -52,17 +68,9 @@ fn l15_a_burst_of_values_to_each_process() {
     }
     let scratch = Scratch::new();
     let mut counter = behind_stopped_locket(&scratch);
-    for value in 1..=BURST {
-        for process in [counter.run.pid(), counter.canary, counter.command] {
-            queue(process, NUMBER, value);
-        }
-    }
-    for value in 1..=BURST {
-        assert_eq!(counter.next("of a burst"), (NUMBER, QUEUED, value));
-    }
-    end_of_burst(&counter);
-    counter.run.hang_up();
-    assert_eq!(counter.run.wait().code(), Some(0));
+    (1..=BURST).for_each(|value| queue_to_each(&counter, value));
+    let burst: Vec<_> = (1..=BURST).map(|value| (NUMBER, QUEUED, value)).collect();
+    assert_received(&mut counter, &burst, &[]);
 }
 
 #[test]
@@ -72,15 +80,8 @@ fn l15_a_burst_to_the_group() {
     }
     let scratch = Scratch::new();
     let mut counter = behind_stopped_locket(&scratch);
-    for _ in 0..BURST {
-        kill_group(counter.run.pid(), NUMBER);
-    }
-    for _ in 0..BURST {
-        assert_eq!(counter.next("of a burst"), (NUMBER, KILLED, 0));
-    }
-    end_of_burst(&counter);
-    counter.run.hang_up();
-    assert_eq!(counter.run.wait().code(), Some(0));
+    (0..BURST).for_each(|_| kill_group(counter.run.pid(), NUMBER));
+    assert_received(&mut counter, &vec![(NUMBER, KILLED, 0); BURST], &[]);
 }
 
 /// Some signals are sent to locket alone. They are not mistaken for those that all processes get.
@@ -91,26 +92,16 @@ fn l15_a_burst_to_the_group_and_to_locket() {
     }
     let scratch = Scratch::new();
     let mut counter = behind_stopped_locket(&scratch);
+    let mut alone = vec![];
     for value in 1..=BURST {
-        for process in [counter.run.pid(), counter.canary, counter.command] {
-            queue(process, NUMBER, value);
-        }
+        queue_to_each(&counter, value);
         if value % 1000 == 0 {
             queue(counter.run.pid(), NUMBER, BURST + value);
+            alone.push(BURST + value);
         }
     }
-    for value in 1..=BURST {
-        assert_eq!(counter.next("of a burst"), (NUMBER, QUEUED, value));
-    }
-    queue(counter.run.pid(), LAST, 0);
-    kill(counter.run.pid(), libc::SIGCONT);
-    assert_eq!(counter.next("after the burst").0, libc::SIGCONT);
-    for value in (1..=BURST).filter(|value| value % 1000 == 0) {
-        assert_eq!(counter.next("to locket alone"), (NUMBER, QUEUED, BURST + value));
-    }
-    assert_eq!(counter.next("a signal came twice").0, LAST);
-    counter.run.hang_up();
-    assert_eq!(counter.run.wait().code(), Some(0));
+    let burst: Vec<_> = (1..=BURST).map(|value| (NUMBER, QUEUED, value)).collect();
+    assert_received(&mut counter, &burst, &alone);
 }
 
 /// locket continues the canary when it needs it.

@@ -235,7 +235,7 @@ fn an_unreachable_file_is_66_and_the_others_are_reported() {
     assert_eq!((quiet.status.code(), quiet.stderr.is_empty()), (Some(66), false));
 }
 
-/// A user who may not open the file may still query it.
+/// A user without access to the file can query it.
 #[test]
 fn status_works_on_an_unreadable_file() {
     use std::os::unix::fs::PermissionsExt;
