@@ -63,8 +63,19 @@ impl Mover {
             _ => {
                 fs::rename(&moving, &fresh)?;
                 fs::create_dir(&moving)?;
-                fs::remove_dir_all(&fresh)
+                remove_dir_all(&fresh)
             }
+        }
+    }
+}
+
+/// Removes a directory that was renamed. A process that had resolved its path before can still create a file in it, between
+/// the look at its entries and its removal.
+fn remove_dir_all(directory: &Path) -> io::Result<()> {
+    loop {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => return removed,
         }
     }
 }
