@@ -23,7 +23,9 @@ install -Dm644 -t "$root/usr/share/man/man1" "$from"/man/man1/*
 install -Dm644 "$from/completions/locket.bash" "$root/usr/share/bash-completion/completions/locket"
 install -Dm644 "$from/completions/_locket" "$root/usr/share/zsh/vendor-completions/_locket"
 install -Dm644 "$from/completions/locket.fish" "$root/usr/share/fish/vendor_completions.d/locket.fish"
-install -Dm644 -t "$doc" "$from"/docs/*.md "$from/README.md"
+# README links to docs/, which has a README of its own.
+install -Dm644 -t "$doc/docs" "$from"/docs/*.md
+install -m644 -t "$doc" "$from/README.md"
 install -m644 "$from/CHANGELOG.md" "$doc/changelog"
 
 # Machine-readable (www.debian.org/doc/packaging-manuals/copyright-format/1.0): the licence of Locket, and what is linked in.
