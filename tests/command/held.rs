@@ -211,7 +211,7 @@ fn without_a_canary_the_command_runs() {
     // strace stops threads at each signal, so it traces only the calls that matter.
     command.args(["-qq", "-o", "/dev/null", "-e", "trace=clone,fork", "-e", "signal=none"]);
     command.args(["-e", "inject=clone,fork:error=EAGAIN:when=2+", LOCKET, "run", "-o"]).arg(&path);
-    command.args(["sh", "-c", "trap 'echo term; exit 3' TERM; echo $$; read _; read _"]);
+    command.args(["sh", "-c", "trap 'echo term; exit 3' TERM; echo $$; while read _; do :; done"]);
     let mut run = Running::start(&mut command);
     let command: u32 = run.line().parse().expect("it is a number");
     let locket = children(run.pid())[0];

@@ -74,10 +74,8 @@ fn l12_a_shell_holds_the_lock_that_flock_took() {
     let holder = holder(&path);
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
-    let message = Peer::with_handle("a", &path, "timeout=1000 query_status")
-        .refused_by_name("acquire a")
-        .message;
-    assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
+    let end = format!(": held by pid {} (sh)", shell.pid());
+    Peer::with_handle("a", &path, "timeout=1000 query_status").refused_naming("acquire a", &end);
 }
 
 #[test]
@@ -147,10 +145,8 @@ fn l12_a_reused_process_id_is_not_named() {
         return;
     };
     assert_eq!(holder(&path).pid, shell.pid());
-    let message = Peer::with_handle("a", &path, "timeout=1000 query_status")
-        .refused_by_name("acquire a")
-        .message;
-    assert!(message.ends_with(&format!(": held by pid {} (sh)", shell.pid())), "{message}");
+    let end = format!(": held by pid {} (sh)", shell.pid());
+    Peer::with_handle("a", &path, "timeout=1000 query_status").refused_naming("acquire a", &end);
 
     // Another user may inspect neither process. It learns only which process id took the lock.
     if !is_root() {
@@ -160,7 +156,7 @@ fn l12_a_reused_process_id_is_not_named() {
     stranger.ok("become 1234");
     let status = format!("exclusive an unknown process (taken by pid {}) <- none", double.pid());
     assert_eq!(stranger.ok("status a"), status);
-    let message = stranger.refused_by_name("acquire a").message;
+    let message = stranger.refused("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -186,6 +182,6 @@ fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
     peer.ok("become 1234");
     let holder = inherited_from(shell.taker);
     assert_eq!(peer.ok("status a"), format!("exclusive {holder} <- none"));
-    let message = peer.refused_by_name("acquire a").message;
+    let message = peer.refused("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }

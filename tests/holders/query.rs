@@ -222,7 +222,7 @@ fn l12_another_user_sees_that_the_lock_is_held() {
     let status = format!("exclusive an unknown process (taken by pid {pid}) <- none");
     assert_eq!(other.ok("status a"), status);
     // Another user cannot check whether that process still holds the lock at the deadline.
-    let message = other.refused_by_name("acquire a").message;
+    let message = other.refused("acquire a").message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 

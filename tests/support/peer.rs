@@ -143,20 +143,20 @@ impl Peer {
         }
     }
 
-    /// Sends an acquisition that must time out, and returns its error, which names the holder. The observer of the handle
-    /// queries the holders. After the deadline the library has a millisecond to verify them (L3). On a busy machine that
-    /// may be too short; then the command is sent again, at most four times.
+    /// Sends an acquisition that times out, until its error names the holders as `end` does. Returns the message. The
+    /// observer of the handle queries the holders. After the deadline the library has a millisecond to verify them (L3), so
+    /// on a busy machine an error may name fewer.
     #[cfg(target_os = "linux")]
     #[track_caller]
-    pub(crate) fn refused_by_name(&mut self, command: &str) -> Refusal {
-        let mut refusal = self.refused(command);
-        for _ in 0..4 {
-            if !refusal.message.ends_with("held by another process") {
-                break;
+    pub(crate) fn refused_naming(&mut self, command: &str, end: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let message = self.refused(command).message;
+            if message.ends_with(end) {
+                return message;
             }
-            refusal = self.refused(command);
+            assert!(start.elapsed() < PATIENCE, "`{message}` does not end with `{end}`");
         }
-        refusal
     }
 
     /// Gives the peer a handle: `handle NAME path=PATH OPTIONS`.
