@@ -11,7 +11,7 @@ use locket::{
     Action, ErrorKind, Guard, Lock, LockError, LockStatus, Mode, State, WaitInfo, lock_file,
 };
 
-use crate::support::{Outcome, Scratch};
+use crate::support::prelude::*;
 
 fn is_shared_between_threads<T: Send + Sync>() {}
 fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}

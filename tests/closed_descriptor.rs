@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Outcome, Peer, Refusal, Scratch, word, words_of};
+use crate::support::prelude::*;
 
 /// Returns the descriptor number of the file in the peer, if the peer has it open.
 fn number_of(peer: &Peer, path: &Path) -> Outcome<Option<i32>> {
@@ -34,22 +34,22 @@ struct Scene {
 }
 
 impl Scene {
-    /// Makes the scene. The commands acquire the peer's hold.
-    fn after(commands: &[&str]) -> Outcome<Self> {
+    /// Makes the scene. The requests acquire the peer's hold.
+    fn after(requests: &[Request<&str>]) -> Outcome<Self> {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
         fs::write(&foreign, "")?;
-        let mut other = Peer::with_handle("a", &path, "");
-        other.handle("foreign", &foreign, "");
-        other.handle("foreign_readers", &foreign, "shared");
-        let mut peer = Peer::with_handle("a", &path, "");
-        for command in commands {
-            peer.ok(command);
+        let mut other = Peer::on(&path);
+        other.handle("foreign", &foreign, &[]);
+        other.handle("foreign_readers", &foreign, &[Shared]);
+        let mut peer = Peer::on(&path);
+        for request in requests {
+            peer.ok(request);
         }
         let number = number_of(&peer, &path)?.ok_or("the lock file is not open")?;
-        peer.ok(&format!("close_descriptor {number}"));
-        peer.ok(&format!("open_foreign f {}", word(&foreign)));
-        peer.ok("lock_foreign f exclusive");
+        peer.close_descriptor(number);
+        peer.open_foreign("f", &foreign);
+        peer.lock_foreign("f", Mode::Exclusive);
         let scene = Self { scratch, peer, number, foreign, other };
         let reused = number_of(&scene.peer, &scene.foreign)?;
         assert_eq!(reused, Some(number), "the number should be reused");
@@ -64,8 +64,8 @@ impl Scene {
         Ok(())
     }
 
-    fn assert_names_cause(&self, refusal: &Refusal, class: &str, kind: &str) {
-        assert_eq!((&*refusal.class, &*refusal.kind), (class, kind), "{refusal:?}");
+    fn assert_names_cause(&self, refusal: &Refusal, action: Action) {
+        assert_eq!((refusal.action, refusal.kind), (action, Other), "{refusal:?}");
         let path = self.scratch.lock_path().display().to_string();
         let cause = format!(" {path}: {}: the program has closed", words_of(libc::EBADF));
         assert!(refusal.message.contains(&cause), "{refusal:?}");
@@ -73,16 +73,16 @@ impl Scene {
 
     /// Asserts that a second release is an error as usual and that the lock can be acquired again.
     fn assert_usable(&mut self, what: &str) -> Outcome {
-        assert_eq!(self.peer.ok("state a"), "released_error", "{what}");
-        assert_eq!(self.peer.refused("release a").class, "not_locked", "{what}");
+        assert_eq!(self.peer.state("a"), ReleasedError, "{what}");
+        assert_eq!(self.peer.refuses(Release("a")).kind, NotLocked, "{what}");
         assert!(self.other.finds_free("a"), "{what}");
-        self.peer.ok("acquire a");
+        self.peer.acquire("a");
         assert!(!self.other.finds_free("a"), "{what}");
-        self.peer.ok("release a");
-        assert_eq!(self.peer.ok("state a"), "unlocked", "{what}");
+        self.peer.release("a");
+        assert_eq!(self.peer.state("a"), Unlocked, "{what}");
         self.assert_foreign_unchanged(what)?;
         // The check above can fail: after an unlock the lock is free.
-        self.peer.ok("unlock_foreign f");
+        self.peer.unlock_foreign("f");
         assert!(self.other.finds_free("foreign"), "{what}");
         Ok(())
     }
@@ -91,19 +91,19 @@ impl Scene {
 #[test]
 fn l5_a_release_does_not_touch_another_file_under_the_number() -> Outcome {
     for (acquire, end) in [
-        (&["acquire a"][..], "release a"),
-        (&["lock a g"], "release_guard g"),
-        (&["lock a g"], "inherit_on_exec_guard g"),
+        (&[Acquire("a")][..], Release("a")),
+        (&[Lock("a", "g")], ReleaseGuard("g")),
+        (&[Lock("a", "g")], InheritOnExec("g")),
         // The caller may have moved the offset, so the library recognizes the descriptor by its file.
-        (&["lock a g", "lend_guard g"], "release_guard g"),
-        (&["lock a g", "lend_guard g"], "inherit_on_exec_guard g"),
+        (&[Lock("a", "g"), Lend("g")], ReleaseGuard("g")),
+        (&[Lock("a", "g"), Lend("g")], InheritOnExec("g")),
         // The library closes such a hold and does not unlock it.
-        (&["lock a g", "inherit_on_fork_guard g"], "release_guard g"),
+        (&[Lock("a", "g"), InheritOnFork("g")], ReleaseGuard("g")),
     ] {
         let mut scene = Scene::after(acquire)?;
-        let what = format!("{acquire:?}, {end}");
-        let refusal = scene.peer.refused(end);
-        scene.assert_names_cause(&refusal, "unlock", "other");
+        let what = format!("{acquire:?}, {end:?}");
+        let refusal = scene.peer.refuses(&end);
+        scene.assert_names_cause(&refusal, Action::Unlock);
         scene.assert_foreign_unchanged(&what)?;
         scene.assert_usable(&what)?;
     }
@@ -112,9 +112,9 @@ fn l5_a_release_does_not_touch_another_file_under_the_number() -> Outcome {
 
 #[test]
 fn l5_a_dropped_guard_does_not_touch_another_file_under_the_number() -> Outcome {
-    for acquire in [&["lock a g"][..], &["lock a g", "inherit_on_fork_guard g"]] {
+    for acquire in [&[Lock("a", "g")][..], &[Lock("a", "g"), InheritOnFork("g")]] {
         let mut scene = Scene::after(acquire)?;
-        scene.peer.ok("drop_guard g");
+        scene.peer.drop_guard("g");
         scene.assert_foreign_unchanged("drop_guard")?;
         scene.assert_usable("drop_guard")?;
     }
@@ -124,15 +124,15 @@ fn l5_a_dropped_guard_does_not_touch_another_file_under_the_number() -> Outcome 
 /// The failed downgrade changes nothing: the guard stays exclusive, and its release reports that the hold is lost.
 #[test]
 fn l5_a_downgrade_does_not_touch_another_file_under_the_number() -> Outcome {
-    for acquire in [&["lock a g"][..], &["lock a g", "lend_guard g"]] {
+    for acquire in [&[Lock("a", "g")][..], &[Lock("a", "g"), Lend("g")]] {
         let mut scene = Scene::after(acquire)?;
-        let refusal = scene.peer.refused("downgrade g");
-        scene.assert_names_cause(&refusal, "lock", "other");
+        let refusal = scene.peer.refuses(Downgrade("g"));
+        scene.assert_names_cause(&refusal, Action::Lock);
         scene.assert_foreign_unchanged("downgrade")?;
-        assert_eq!(scene.peer.ok("is_current g"), "false");
-        assert_eq!(scene.peer.ok("state a"), "exclusive");
-        let refusal = scene.peer.refused("release_guard g");
-        scene.assert_names_cause(&refusal, "unlock", "other");
+        assert!(!scene.peer.is_current("g"));
+        assert_eq!(scene.peer.state("a"), HeldExclusive);
+        let refusal = scene.peer.refuses(ReleaseGuard("g"));
+        scene.assert_names_cause(&refusal, Action::Unlock);
         scene.assert_usable("downgrade")?;
     }
     Ok(())
@@ -141,21 +141,21 @@ fn l5_a_downgrade_does_not_touch_another_file_under_the_number() -> Outcome {
 /// The host has opened the lock file itself under that number and has locked it. The library must not unlock it.
 #[test]
 fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
-    for end in ["release_guard g", "inherit_on_exec_guard g", "downgrade g"] {
+    for end in [ReleaseGuard("g"), InheritOnExec("g"), Downgrade("g")] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        let mut readers = Peer::with_handle("a", &path, "shared");
-        let mut peer = Peer::with_handle("a", &path, "");
-        peer.ok("lock a g");
+        let mut readers = Peer::with(&path, &[Shared]);
+        let mut peer = Peer::on(&path);
+        peer.lock("a", "g");
         let number = number_of(&peer, &path)?.ok_or("the lock file is not open")?;
-        peer.ok(&format!("close_descriptor {number}"));
-        peer.ok(&format!("open_foreign f {}", word(&path)));
-        peer.ok("lock_foreign f exclusive");
+        peer.close_descriptor(number);
+        peer.open_foreign("f", &path);
+        peer.lock_foreign("f", Mode::Exclusive);
         assert_eq!(number_of(&peer, &path)?, Some(number), "the number should be reused");
-        peer.refused(end);
-        assert!(!readers.finds_free("a"), "{end}");
-        peer.ok("unlock_foreign f");
-        assert!(readers.finds_free("a"), "{end}");
+        peer.refuses(&end);
+        assert!(!readers.finds_free("a"), "{end:?}");
+        peer.unlock_foreign("f");
+        assert!(readers.finds_free("a"), "{end:?}");
     }
     Ok(())
 }
@@ -163,33 +163,35 @@ fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() -> Outcome {
 /// The kernel grants the lock to the sleeping thread, and drops it when the last descriptor is closed.
 #[test]
 fn l9_a_grant_on_a_closed_descriptor_is_not_a_hold() -> Outcome {
-    for options in ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=10"] {
+    for options in
+        [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false), RetryPeriod(10)]]
+    {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
         fs::write(&foreign, "")?;
-        let mut holder = Peer::with_handle("a", &path, "");
-        let mut neighbour = Peer::with_handle("foreign", &foreign, "");
-        let mut peer = Peer::with_handle("a", &path, options);
-        holder.ok("acquire a");
-        peer.ok("start w lock a g");
+        let mut holder = Peer::on(&path);
+        let mut neighbour = Peer::on(&foreign);
+        let mut peer = Peer::with(&path, options);
+        holder.acquire("a");
+        peer.start("w", Lock("a", "g"));
         let number = loop {
             if let Some(number) = number_of(&peer, &path)? {
                 break number;
             }
         };
         peer.assert_waiting("w");
-        peer.ok(&format!("close_descriptor {number}"));
-        peer.ok(&format!("open_foreign f {}", word(&foreign)));
+        peer.close_descriptor(number);
+        peer.open_foreign("f", &foreign);
         assert_eq!(number_of(&peer, &foreign)?, Some(number), "the number should be reused");
-        holder.ok("release a");
+        holder.release("a");
         let refusal = peer.wait("w").outcome.expect_err("the descriptor is closed");
-        assert_eq!(refusal.class, "lock", "{options}: {refusal:?}");
+        assert_eq!(refusal.action, Action::Lock, "{options:?}: {refusal:?}");
         assert!(refusal.message.contains("the program has closed"), "{refusal:?}");
-        assert_eq!(peer.ok("state a"), "unlocked", "{options}");
-        assert!(holder.finds_free("a"), "{options}");
-        assert!(neighbour.finds_free("foreign"), "{options}");
-        peer.ok("acquire a");
-        assert!(!holder.finds_free("a"), "{options}");
+        assert_eq!(peer.state("a"), Unlocked, "{options:?}");
+        assert!(holder.finds_free("a"), "{options:?}");
+        assert!(neighbour.finds_free("a"), "{options:?}");
+        peer.acquire("a");
+        assert!(!holder.finds_free("a"), "{options:?}");
     }
     Ok(())
 }

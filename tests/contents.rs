@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 #[cfg(unix)]
 use locket::unix::LockExt;
 
@@ -24,9 +24,9 @@ fn use_all_calls(scratch: &Scratch) -> Outcome {
     lock.clone().shared().lock()?.release()?;
     #[cfg(unix)]
     lock.clone().mode(0o600).follow_links(false).lock()?.release()?;
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("repeat 3 acquire a ; release a");
-    peer.ok("acquire a");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.repeat(3, [Acquire("a"), Release("a")]);
+    peer.acquire("a");
     peer.kill();
     Ok(())
 }
@@ -46,15 +46,15 @@ fn l8_contents_stay() -> Outcome {
 fn l8_contents_written_while_locked_stay() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut other = Peer::with_handle("a", &path, "timeout=10");
+    let mut other = Peer::with(&path, &[Timeout(10)]);
     let guard = scratch.lock().lock()?;
     #[cfg(unix)] // On Windows the locked byte cannot be written.
     fs::write(&path, "held by me")?;
-    assert_eq!(other.refused("acquire a").class, "timed_out");
+    assert_eq!(other.refuses(Acquire("a")).kind, TimedOut);
     guard.release()?;
     #[cfg(unix)]
     assert_eq!(fs::read_to_string(&path)?, "held by me");
-    other.ok("acquire a");
+    other.acquire("a");
     Ok(())
 }
 
@@ -123,23 +123,23 @@ fn l8_the_umask_applies_to_a_new_file() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
     let cases = [
-        ("022", "", 0o644),
-        ("002", "", 0o664),
-        ("077", "", 0o600),
-        ("000", "", 0o666),
-        ("000", "mode=600", 0o600),
-        ("022", "mode=660", 0o640),
-        ("077", "mode=444", 0o400),
+        (0o022, &[][..], 0o644),
+        (0o002, &[], 0o664),
+        (0o077, &[], 0o600),
+        (0o000, &[], 0o666),
+        (0o000, &[FileMode(0o600)], 0o600),
+        (0o022, &[FileMode(0o660)], 0o640),
+        (0o077, &[FileMode(0o444)], 0o400),
     ];
-    for (nth, (umask, options, mode)) in cases.into_iter().enumerate() {
+    for (nth, (umask, settings, mode)) in cases.into_iter().enumerate() {
         let path = scratch.join(&nth.to_string());
-        peer.ok(&format!("umask {umask}"));
-        peer.handle("a", &path, options);
-        peer.ok("acquire a");
-        assert_eq!(mode_of(&path)?, mode, "umask {umask}, {options}");
-        peer.ok("release a");
-        peer.ok("acquire a");
-        assert_eq!(mode_of(&path)?, mode, "umask {umask}, {options}, again");
+        peer.umask(umask);
+        peer.handle("a", &path, settings);
+        peer.acquire("a");
+        assert_eq!(mode_of(&path)?, mode, "umask {umask:o}, {settings:?}");
+        peer.release("a");
+        peer.acquire("a");
+        assert_eq!(mode_of(&path)?, mode, "umask {umask:o}, {settings:?}, again");
     }
     Ok(())
 }

@@ -2,19 +2,19 @@
 
 use std::fs;
 
-#[cfg(target_os = "linux")]
-use crate::support::Strace;
-use crate::support::{Outcome, Peer, Scratch, until};
+use crate::support::prelude::*;
 
 #[test]
 fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     fs::write(&path, "as it was")?;
-    for (options, command) in [("", "lock a g"), ("", "acquire a"), ("shared", "acquire a")] {
-        let mut holder = Peer::with_handle("a", &path, options);
-        let mut other = Peer::with_handle("a", &path, "");
-        holder.ok(command);
+    for (settings, request) in
+        [(&[][..], Lock("a", "g")), (&[], Acquire("a")), (&[Shared], Acquire("a"))]
+    {
+        let mut holder = Peer::with(&path, settings);
+        let mut other = Peer::on(&path);
+        holder.ok(request);
         assert!(!other.finds_free("a"));
         holder.kill();
         assert!(other.finds_free("a"));
@@ -27,11 +27,11 @@ fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
 fn l7_a_waiter_gets_a_killed_holders_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "timeout=600000"] {
-        let mut holder = Peer::with_handle("a", &path, "");
-        let mut waiter = Peer::with_handle("a", &path, options);
-        holder.ok("acquire a");
-        waiter.start_waiting("w", "lock a g", &path);
+    for options in [&[][..], &[Timeout(600_000)]] {
+        let mut holder = Peer::on(&path);
+        let mut waiter = Peer::with(&path, options);
+        holder.acquire("a");
+        waiter.start_waiting("w", Lock("a", "g"), &path);
         holder.kill();
         waiter.wait_ok("w");
     }
@@ -41,16 +41,16 @@ fn l7_a_waiter_gets_a_killed_holders_lock() {
 fn l7_a_killed_waiter_does_not_block_others() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    let mut killed = Peer::with_handle("a", &path, "timeout=600000");
-    killed.start_waiting("w", "acquire a", &path);
-    let mut next = Peer::with_handle("a", &path, "timeout=600000");
-    next.start_waiting("w", "acquire a", &path);
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    let mut killed = Peer::with(&path, &[Timeout(600_000)]);
+    killed.start_waiting("w", Acquire("a"), &path);
+    let mut next = Peer::with(&path, &[Timeout(600_000)]);
+    next.start_waiting("w", Acquire("a"), &path);
     killed.kill();
     next.assert_waiting("w");
-    assert_eq!(holder.ok("state a"), "exclusive");
-    holder.ok("release a");
+    assert_eq!(holder.state("a"), HeldExclusive);
+    holder.release("a");
     next.wait_ok("w");
 }
 
@@ -58,12 +58,13 @@ fn l7_a_killed_waiter_does_not_block_others() {
 #[test]
 fn l7_a_holder_that_exits_leaves_the_lock_free() {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "shared");
-    for command in ["acquire a", "lock a g", "lock a forgotten", "forget_guard forgotten"] {
+    let mut holder = Peer::with(scratch.lock_path(), &[Shared]);
+    for command in [Acquire("a"), Lock("a", "g"), Lock("a", "forgotten"), ForgetGuard("forgotten")]
+    {
         holder.ok(command);
     }
-    assert_eq!(holder.ok("state a"), "shared 3");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    assert_eq!(holder.state("a"), HeldShared(3));
+    let mut other = Peer::on(scratch.lock_path());
     assert!(!other.finds_free("a"));
     holder.end();
     assert!(other.finds_free("a"));
@@ -74,10 +75,10 @@ fn l7_a_peer_killed_at_any_time_leaves_the_lock_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     fs::write(&path, "as it was")?;
-    let mut other = Peer::with_handle("a", &path, "");
+    let mut other = Peer::on(&path);
     for _ in 0..20 {
-        let mut peer = Peer::with_handle("a", &path, "");
-        peer.ok("start w repeat 1000000000 acquire a ; release a");
+        let mut peer = Peer::on(&path);
+        peer.start("w", repeat(1_000_000_000, [Acquire("a"), Release("a")]));
         // The test tries without waiting: a process that re-acquires immediately does not have to let a waiter in.
         until("the peer holds the lock", || !other.finds_free("a"));
         peer.kill();
@@ -91,7 +92,6 @@ fn l7_a_peer_killed_at_any_time_leaves_the_lock_free() -> Outcome {
 #[cfg(target_os = "linux")]
 #[test]
 fn l7_a_peer_killed_before_any_system_call_leaves_the_lock_free() -> Outcome {
-    const WORK: &str = "repeat 2 acquire a ; release a";
     let check = "l7_a_peer_killed_before_any_system_call_leaves_the_lock_free";
     for existed in [true, false] {
         // The first run lists the calls.
@@ -110,15 +110,15 @@ fn l7_a_peer_killed_before_any_system_call_leaves_the_lock_free() -> Outcome {
             });
             let options: Vec<&str> = [&*only].into_iter().chain(kill.as_deref()).collect();
             let Some(mut strace) = Strace::spawn(check, &options) else { return Ok(()) };
-            strace.peer.handle("a", &path, "");
-            let survived = strace.peer.tries_to(WORK).is_some();
+            strace.peer.handle("a", &path, &[]);
+            let survived = strace.peer.tries_to(repeat(2, [Acquire("a"), Release("a")])).is_some();
             assert_eq!(survived, nth == 0, "the peer's survival of {kill:?}");
             let trace = strace.end();
             if nth == 0 {
                 names = trace.calls().map(|call| name_of(call).into()).collect();
             }
 
-            let mut other = Peer::with_handle("a", &path, "");
+            let mut other = Peer::on(&path);
             assert!(other.finds_free("a"), "{kill:?}");
             let contents = fs::read_to_string(&path)?;
             assert_eq!(contents, if existed { "as it was" } else { "" }, "{kill:?}");

@@ -15,14 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Outcome, Peer, Scratch, kill, skip, until};
+use crate::support::kill;
+use crate::support::prelude::*;
 
 const CONTENTS: &str = "as it was";
+/// A deadline that no test reaches.
+const LONG: Setting = Timeout(600_000);
 
-/// The state of the lock when the victim begins, and the victim's options.
+/// The state of the lock when the victim begins, and the victim's settings.
 #[derive(Clone, Copy, Debug)]
 struct Scene {
-    options: &'static str,
+    settings: &'static [Setting],
     /// Whether another process holds the lock until the victim waits for it.
     held: bool,
     /// Whether the lock file exists.
@@ -74,11 +77,11 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
     if scene.existed {
         fs::write(&path, CONTENTS)?;
     }
-    let mut holder = Peer::with_handle("a", &path, "");
+    let mut holder = Peer::on(&path);
     if scene.held {
-        holder.ok("acquire a");
+        holder.acquire("a");
     }
-    let mut victim = Peer::with_handle("a", &path, scene.options);
+    let mut victim = Peer::with(&path, scene.settings);
     let logs = Scratch::new();
     let log = logs.join("strace.log");
     let strace = Attached::to(victim.pid(), &log, kill);
@@ -91,11 +94,11 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
                 thread::sleep(Duration::from_millis(1));
             }
             if scene.held {
-                assert_eq!(holder.ok("state a"), "exclusive", "{scene:?} {kill:?}");
-                holder.ok("release a");
+                assert_eq!(holder.state("a"), HeldExclusive, "{scene:?} {kill:?}");
+                holder.release("a");
             }
         });
-        let survived = victim.tries_to("repeat 2 acquire a ; release a").is_some();
+        let survived = victim.tries_to(repeat(2, [Acquire("a"), Release("a")])).is_some();
         over.store(true, Ordering::Relaxed);
         survived
     });
@@ -106,7 +109,7 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
         victim.kill();
     }
     // The lock must be free immediately.
-    assert!(Peer::with_handle("a", &path, "").finds_free("a"), "{scene:?} {kill:?}");
+    assert!(Peer::on(&path).finds_free("a"), "{scene:?} {kill:?}");
     let contents = fs::read_to_string(&path)?;
     assert_eq!(contents, if scene.existed { CONTENTS } else { "" }, "{scene:?} {kill:?}");
     assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "{scene:?} {kill:?}");
@@ -165,32 +168,32 @@ fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
     let locks = counts[&"flock".to_string()];
     // Two turns of try and unlock, and one wait if the lock is held. A timed wait also has a timer.
     assert_eq!(locks, 4 + usize::from(scene.held), "{names:?}");
-    let timed = scene.held && scene.options.contains("timeout");
+    let timed = scene.held && scene.settings.contains(&LONG);
     assert_eq!(counts.contains_key(&"timer_create".to_string()), timed, "{names:?}");
     Ok(())
 }
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_wait() -> Outcome {
-    let scene = Scene { options: "", held: true, existed: true };
+    let scene = Scene { settings: &[], held: true, existed: true };
     killed_everywhere("l7_killed_at_every_system_call_of_a_wait", scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_timed_wait() -> Outcome {
-    let scene = Scene { options: "timeout=600000", held: true, existed: true };
+    let scene = Scene { settings: &[LONG], held: true, existed: true };
     killed_everywhere("l7_killed_at_every_system_call_of_a_timed_wait", scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_reader() -> Outcome {
-    let scene = Scene { options: "shared timeout=600000", held: true, existed: true };
+    let scene = Scene { settings: &[Shared, LONG], held: true, existed: true };
     killed_everywhere("l7_killed_at_every_system_call_of_a_reader", scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_without_a_file() -> Outcome {
-    let scene = Scene { options: "", held: false, existed: false };
+    let scene = Scene { settings: &[], held: false, existed: false };
     killed_everywhere("l7_killed_at_every_system_call_without_a_file", scene)
 }
 
@@ -205,20 +208,20 @@ fn l7_a_stopped_victim_is_noticed() {
     }
     let (scratch, logs) = (Scratch::new(), Scratch::new());
     let path = scratch.lock_path();
-    let mut victim = Peer::with_handle("a", &path, "");
-    let mut other = Peer::with_handle("a", &path, "");
+    let mut victim = Peer::on(&path);
+    let mut other = Peer::on(&path);
     let pid = victim.pid();
     // The check of the path, which comes while the victim has the lock.
     let inject = "?stat,?newfstatat,statx:signal=SIGSTOP:when=2";
     let strace = Attached::to(victim.pid(), &logs.join("strace.log"), Some(inject));
     thread::scope(|scope| {
-        let work = scope.spawn(|| victim.tries_to("repeat 2 acquire a ; release a"));
+        let work = scope.spawn(|| victim.tries_to(repeat(2, [Acquire("a"), Release("a")])));
         // No other process may try before that: then the victim's attempt could fail, and it would check the path without
         // the lock.
         until("the victim holds the lock", || holds(pid));
         thread::sleep(Duration::from_millis(50));
         assert!(!other.finds_free("a"));
-        kill(&pid.to_string());
+        kill(pid);
         assert!(work.join().is_ok_and(|answer| answer.is_none()));
     });
     victim.kill();

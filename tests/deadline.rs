@@ -6,9 +6,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, until_waiting};
-#[cfg(unix)]
-use crate::support::{until, waiting, word};
+use crate::support::prelude::*;
 use locket::{ErrorKind, Lock};
 
 /// Returns a handle for each way in which a timed wait can wait.
@@ -76,21 +74,20 @@ fn l3_the_message_names_the_path_and_the_time() -> Outcome {
 fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    for options in ["timeout=600000", "timeout=600000 shared"] {
-        let mut waiter = Peer::with_handle("a", &path, options);
-        holder.ok("lock a g");
-        waiter.start_waiting("w", "lock a g", &path);
-        holder.ok("drop_guard g");
+    let mut holder = Peer::on(&path);
+    for options in [&[Timeout(600_000)][..], &[Timeout(600_000), Shared]] {
+        let mut waiter = Peer::with(&path, options);
+        holder.lock("a", "g");
+        waiter.start_waiting("w", Lock("a", "g"), &path);
+        holder.drop_guard("g");
         waiter.wait_ok("w");
         assert!(!holder.finds_free("a"));
     }
-    let mut waiter =
-        Peer::with_handle("a", &path, "timeout=600000 use_signals=false retry_period=5");
-    holder.ok("lock a g");
-    waiter.ok("start w lock a g");
+    let mut waiter = Peer::with(&path, &[Timeout(600_000), UseSignals(false), RetryPeriod(5)]);
+    holder.lock("a", "g");
+    waiter.start("w", Lock("a", "g"));
     waiter.assert_waiting("w");
-    holder.ok("drop_guard g");
+    holder.drop_guard("g");
     waiter.wait_ok("w");
 }
 
@@ -118,33 +115,37 @@ fn l3_a_timeout_too_long_for_the_clock_is_forever() -> Outcome {
 #[cfg(unix)]
 fn stop_past_deadline(waiter: &mut Peer, meanwhile: impl FnOnce()) {
     waiter.signal("STOP");
-    thread::sleep(TIMEOUT);
+    thread::sleep(AFTER_TIMEOUT);
     meanwhile();
     waiter.signal("CONT");
 }
 
 #[cfg(unix)]
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Setting = Timeout(2_000);
+#[cfg(unix)]
+const AFTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(unix)]
 #[test]
 fn l3_the_last_attempt_is_after_the_deadline() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "use_signals=false retry_period=1000000"] {
-        let mut holder = Peer::with_handle("a", &path, "");
-        holder.ok("lock a g");
-        let mut waiter =
-            Peer::with_handle("a", &path, &format!("timeout={} {options}", TIMEOUT.as_millis()));
-        waiter.ok("start w acquire a");
+    for options in [&[][..], &[UseSignals(false), RetryPeriod(1_000_000)]] {
+        let mut holder = Peer::on(&path);
+        holder.lock("a", "g");
+        let mut waiter = Peer::with(&path, &[&[TIMEOUT], options].concat());
+        waiter.start("w", Acquire("a"));
         waiter.assert_waiting("w");
         stop_past_deadline(&mut waiter, || {
-            holder.ok("drop_guard g");
+            holder.drop_guard("g");
         });
         // The lock is free now, so "timed out" would be false.
         let answer = waiter.wait("w");
-        assert_eq!(answer.outcome, Ok(String::new()), "{options}");
-        assert!(answer.took() >= TIMEOUT, "the waiter should be stopped until after the deadline");
+        assert_eq!(answer.outcome, Ok(Value::Nothing), "{options:?}");
+        assert!(
+            answer.took() >= AFTER_TIMEOUT,
+            "the waiter should be stopped until after the deadline"
+        );
     }
 }
 
@@ -153,23 +154,23 @@ fn l3_the_last_attempt_is_after_the_deadline() {
 fn l3_one_deadline_holds_for_all_files() {
     let scratch = Scratch::new();
     let (path, other) = (scratch.lock_path(), scratch.join("other"));
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("lock a g");
-    holder.ok(&format!("open_foreign f {}", word(&other)));
-    holder.ok("lock_foreign f exclusive");
-    let mut waiter = Peer::with_handle("a", &path, &format!("timeout={}", TIMEOUT.as_millis()));
-    waiter.start_waiting("w", "acquire a", &path);
+    let mut holder = Peer::on(&path);
+    holder.lock("a", "g");
+    holder.open_foreign("f", &other);
+    holder.lock_foreign("f", Mode::Exclusive);
+    let mut waiter = Peer::with(&path, &[TIMEOUT]);
+    waiter.start_waiting("w", Acquire("a"), &path);
     stop_past_deadline(&mut waiter, || {
         std::fs::rename(&other, &path).expect("the test should own the directory");
-        holder.ok("drop_guard g");
+        holder.drop_guard("g");
     });
     // The first file is free, the file that the path names now is locked, and the deadline has passed. The waiter must
     // not wait for the second file. On a system that does not show its waiters, this checks only the answer.
     until("the wait ends", || {
         assert_eq!(waiting(waiter.pid(), &path), 0, "the waiter waits for the other file");
-        waiter.ok("poll w") != "running"
+        waiter.is_done("w")
     });
     let answer = waiter.wait("w");
-    assert_eq!(answer.class(), "timed_out");
-    assert!(answer.took() >= TIMEOUT);
+    assert_eq!(answer.kind(), Some(TimedOut));
+    assert!(answer.took() >= AFTER_TIMEOUT);
 }

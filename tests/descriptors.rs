@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Outcome, Peer, Scratch, Strace, word};
+use crate::support::prelude::*;
 
 /// The highest number of idle descriptors in a process: see `Lock::keep_open`.
 const MOST: usize = 32;
@@ -39,9 +39,9 @@ fn number_of(peer: &Peer, scratch: &Scratch) -> Outcome<i32> {
 
 /// Returns the limit (`RLIMIT_NOFILE`) that allows the peer that many more descriptors than it has now. The peer may have
 /// inherited descriptors with high numbers.
-fn limit_for(peer: &Peer, more: usize) -> Outcome<usize> {
+fn limit_for(peer: &Peer, more: usize) -> Outcome<u64> {
     let open = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?;
-    let open: Vec<usize> =
+    let open: Vec<u64> =
         open.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok()).collect();
     let last = (0..).filter(|number| !open.contains(number)).nth(more - 1);
     Ok(last.ok_or("no free number")? + 1)
@@ -51,7 +51,7 @@ fn limit_for(peer: &Peer, more: usize) -> Outcome<usize> {
 fn peer_of_many(scratch: &Scratch, count: usize) -> Peer {
     let mut peer = Peer::spawn();
     for n in 0..count {
-        peer.handle(&format!("h{n}"), scratch.join(&n.to_string()), "");
+        peer.handle(&format!("h{n}"), scratch.join(&n.to_string()), &[]);
     }
     peer
 }
@@ -61,16 +61,16 @@ fn l13_idle_descriptors_are_few() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2 * MOST);
     for n in 0..MOST {
-        peer.ok(&format!("acquire h{n}"));
-        peer.ok(&format!("release h{n}"));
+        peer.acquire(&format!("h{n}"));
+        peer.release(&format!("h{n}"));
     }
     assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
     // Makes the first descriptor the last one used.
-    peer.ok("lock h0 g");
-    peer.ok("drop_guard g");
+    peer.lock("h0", "g");
+    peer.drop_guard("g");
     for n in MOST..2 * MOST - 1 {
-        peer.ok(&format!("lock h{n} g"));
-        peer.ok("drop_guard g");
+        peer.lock(&format!("h{n}"), "g");
+        peer.drop_guard("g");
         let open = open_in(&peer, scratch.path())?;
         assert_eq!(open.len(), MOST, "{open:?}");
         let is_open = |n: usize| open.iter().any(|(_, path)| *path == scratch.join(&n.to_string()));
@@ -79,19 +79,19 @@ fn l13_idle_descriptors_are_few() -> Outcome {
     }
     // Descriptors of holds do not count as idle, nor does a failed attempt leave more than the limit.
     for n in 0..2 * MOST {
-        peer.ok(&format!("acquire h{n}"));
+        peer.acquire(&format!("h{n}"));
     }
     assert_eq!(open_in(&peer, scratch.path())?.len(), 2 * MOST);
     for n in 0..2 * MOST {
-        peer.refused(&format!("try_acquire h{n}"));
+        peer.refuses(TryAcquire(&*format!("h{n}")));
     }
     assert_eq!(open_in(&peer, scratch.path())?.len(), 3 * MOST);
     for n in 0..2 * MOST {
-        peer.ok(&format!("release h{n}"));
+        peer.release(&format!("h{n}"));
     }
     assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
     for n in 0..2 * MOST {
-        peer.ok(&format!("drop_handle h{n}"));
+        peer.drop_handle(&format!("h{n}"));
     }
     assert_eq!(open_in(&peer, scratch.path())?, []);
     Ok(())
@@ -101,10 +101,10 @@ fn l13_idle_descriptors_are_few() -> Outcome {
 fn l13_two_thousand_handles_need_few_descriptors() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2_000);
-    peer.ok("limit_files 1024");
+    peer.limit_files(1024);
     for n in 0..2_000 {
-        peer.ok(&format!("acquire h{n}"));
-        peer.ok(&format!("release h{n}"));
+        peer.acquire(&format!("h{n}"));
+        peer.release(&format!("h{n}"));
     }
     assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
     Ok(())
@@ -116,62 +116,66 @@ fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 12);
     // The limit is above 9: the library duplicates an inheritable descriptor to a number above 9.
-    peer.ok(&format!("limit_files {}", limit_for(&peer, 10)?));
+    peer.limit_files(limit_for(&peer, 10)?);
     let make_two_idle = |peer: &mut Peer| -> Outcome {
         for n in 8..10 {
-            peer.ok(&format!("acquire h{n}"));
+            peer.acquire(&format!("h{n}"));
         }
         assert_eq!(open_in(peer, scratch.path())?.len(), 10);
         for n in 8..10 {
-            peer.ok(&format!("release h{n}"));
+            peer.release(&format!("h{n}"));
         }
         assert_eq!(open_in(peer, scratch.path())?.len(), 10);
         Ok(())
     };
     for n in 0..8 {
-        peer.ok(&format!("lock h{n} g{n}"));
+        peer.lock(&format!("h{n}"), &format!("g{n}"));
     }
     // To acquire a lock.
     make_two_idle(&mut peer)?;
-    peer.ok("lock h10 g10");
-    peer.ok("drop_guard g10");
-    peer.ok("drop_handle h10");
+    peer.lock("h10", "g10");
+    peer.drop_guard("g10");
+    peer.drop_handle("h10");
     // To read `/proc`.
     make_two_idle(&mut peer)?;
     let pid = peer.pid().to_string();
-    assert!(peer.ok("status h0").contains(&pid));
+    assert!(peer.status("h0").contains(&pid));
     // To pass a hold on.
     make_two_idle(&mut peer)?;
-    peer.ok("inherit_on_exec_guard g0");
+    peer.inherit_on_exec("g0");
     assert_eq!(open_in(&peer, scratch.path())?.len(), 8);
     // The check above can fail: descriptors of holds are not closed.
-    peer.ok("lock h8 g8");
-    peer.ok("lock h9 g9");
-    assert_eq!(peer.refused("acquire h11").kind, "resourceexhausted");
-    assert_eq!(peer.refused("inherit_on_exec_guard g8").kind, "resourceexhausted");
-    peer.ok("acquire h11");
+    peer.lock("h8", "g8");
+    peer.lock("h9", "g9");
+    assert_eq!(peer.refuses(Acquire("h11")).kind, ResourceExhausted);
+    assert_eq!(peer.refuses(InheritOnExec("g8")).kind, ResourceExhausted);
+    peer.acquire("h11");
     Ok(())
 }
 
 #[test]
 fn l13_idle_descriptors_can_be_switched_off() -> Outcome {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "keep_open=false");
-    peer.handle("timed", scratch.lock_path(), "keep_open=false timeout=1");
-    peer.handle("open", scratch.lock_path(), "");
-    for work in ["acquire a ; release a", "lock a g ; drop_guard g", "acquire a ; release open"] {
-        peer.ok(&format!("repeat 2 {work}"));
-        assert_eq!(open_in(&peer, scratch.path())?, [], "{work}");
+    let mut peer = Peer::with(scratch.lock_path(), &[KeepOpen(false)]);
+    peer.handle("timed", scratch.lock_path(), &[KeepOpen(false), Timeout(1)]);
+    peer.handle("open", scratch.lock_path(), &[]);
+    for work in [
+        [Acquire("a"), Release("a")],
+        [Lock("a", "g"), DropGuard("g")],
+        [Acquire("a"), Release("open")],
+    ] {
+        peer.repeat(2, work.clone());
+        assert_eq!(open_in(&peer, scratch.path())?, [], "{work:?}");
     }
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
-    for work in ["acquire timed", "try_acquire a", "observe a"] {
-        peer.ok(&format!("attempt {work}"));
-        assert_eq!(open_in(&peer, scratch.path())?, [], "{work}");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
+    for work in [Acquire("timed"), TryAcquire("a"), Observe("a")] {
+        peer.ok(attempt(work.clone()));
+        assert_eq!(open_in(&peer, scratch.path())?, [], "{work:?}");
     }
-    holder.ok("release a");
+    holder.release("a");
     // The check above can fail: another handle keeps its descriptor open.
-    peer.ok("repeat 2 acquire open ; release a");
+    peer.repeat(2, [Acquire("open"), Release("a")]);
     assert_eq!(open_in(&peer, scratch.path())?.len(), 1);
     Ok(())
 }
@@ -186,15 +190,15 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
         let scratch = Scratch::new();
         let inject = format!("--inject=fstatfs:poke_exit=@arg2={magic}");
         let Some(mut strace) = Strace::spawn(check, &[&inject]) else { return Ok(()) };
-        strace.peer.handle("a", scratch.lock_path(), "");
+        strace.peer.handle("a", scratch.lock_path(), &[]);
         let expected = usize::from(!network.contains(&magic));
-        for work in ["acquire a ; release a", "lock a g ; release_guard g"] {
-            strace.peer.ok(&format!("repeat 3 {work}"));
-            assert_eq!(open_in(&strace.peer, scratch.path())?.len(), expected, "{magic}: {work}");
+        for work in [[Acquire("a"), Release("a")], [Lock("a", "g"), ReleaseGuard("g")]] {
+            strace.peer.repeat(3, work.clone());
+            assert_eq!(open_in(&strace.peer, scratch.path())?.len(), expected, "{magic}: {work:?}");
         }
-        let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-        holder.ok("acquire a");
-        strace.peer.refused("try_acquire a");
+        let mut holder = Peer::on(scratch.lock_path());
+        holder.acquire("a");
+        strace.peer.refuses(TryAcquire("a"));
         assert_eq!(open_in(&strace.peer, scratch.path())?.len(), expected, "{magic}");
         strace.end();
     }
@@ -204,29 +208,32 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
 /// The host closes an idle descriptor, as `closefrom(3)` and daemon(7) do. The next file that it opens gets the number.
 #[test]
 fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
-    for closed_by in ["acquire a", "drop_handle a", "lock a g"] {
+    for closed_by in [Acquire("a"), DropHandle("a"), Lock("a", "g")] {
         let scratch = Scratch::new();
         let other = scratch.join("other");
         File::create(&other)?;
-        let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-        let mut neighbour = Peer::with_handle("other", &other, "");
-        peer.ok("acquire a");
-        peer.ok("release a");
+        let mut peer = Peer::on(scratch.lock_path());
+        let mut neighbour = Peer::on(&other);
+        peer.acquire("a");
+        peer.release("a");
         let number = number_of(&peer, &scratch)?;
-        peer.ok(&format!("close_descriptor {number}"));
-        peer.ok(&format!("open_foreign f {}", word(&other)));
+        peer.close_descriptor(number);
+        peer.open_foreign("f", &other);
         assert!(open_in(&peer, scratch.path())?.contains(&(number, other.clone())));
 
-        peer.ok(closed_by);
-        assert!(open_in(&peer, scratch.path())?.contains(&(number, other.clone())), "{closed_by}");
-        assert!(neighbour.finds_free("other"), "{closed_by}");
-        if closed_by == "lock a g" {
-            assert_eq!(peer.ok("is_current g"), "true");
-            peer.ok("drop_guard g");
+        peer.ok(&closed_by);
+        assert!(
+            open_in(&peer, scratch.path())?.contains(&(number, other.clone())),
+            "{closed_by:?}"
+        );
+        assert!(neighbour.finds_free("a"), "{closed_by:?}");
+        if closed_by == Lock("a", "g") {
+            assert!(peer.is_current("g"));
+            peer.drop_guard("g");
         }
         // The host's descriptor still works.
-        assert_eq!(peer.ok("try_foreign f exclusive"), "granted", "{closed_by}");
-        assert!(!neighbour.finds_free("other"), "{closed_by}");
+        assert!(peer.try_foreign("f", Mode::Exclusive), "{closed_by:?}");
+        assert!(!neighbour.finds_free("a"), "{closed_by:?}");
     }
     Ok(())
 }
@@ -235,20 +242,20 @@ fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
 #[test]
 fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("acquire a");
-    peer.ok("release a");
+    let mut peer = Peer::on(scratch.lock_path());
+    let mut other = Peer::on(scratch.lock_path());
+    peer.acquire("a");
+    peer.release("a");
     let number = number_of(&peer, &scratch)?;
-    peer.ok(&format!("close_descriptor {number}"));
-    peer.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
+    peer.close_descriptor(number);
+    peer.open_foreign("f", scratch.lock_path());
     assert_eq!(number_of(&peer, &scratch)?, number);
-    peer.ok("acquire a");
+    peer.acquire("a");
     // The library has the lock through another open file. If it had used the host's, this attempt would succeed.
-    assert_eq!(peer.ok("try_foreign f exclusive"), "held");
-    peer.ok("release a");
-    peer.ok("drop_handle a");
-    assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
+    assert!(!peer.try_foreign("f", Mode::Exclusive));
+    peer.release("a");
+    peer.drop_handle("a");
+    assert!(peer.try_foreign("f", Mode::Exclusive));
     assert!(!other.finds_free("a"));
     Ok(())
 }
@@ -257,19 +264,19 @@ fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
 #[test]
 fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("acquire a");
-    peer.ok("release a");
+    let mut peer = Peer::on(scratch.lock_path());
+    let mut other = Peer::on(scratch.lock_path());
+    peer.acquire("a");
+    peer.release("a");
     let number = number_of(&peer, &scratch)?;
-    peer.ok(&format!("close_descriptor {number}"));
-    peer.ok("acquire a");
+    peer.close_descriptor(number);
+    peer.acquire("a");
     assert!(!other.finds_free("a"));
-    peer.ok("release a");
+    peer.release("a");
     let number = number_of(&peer, &scratch)?;
-    peer.ok(&format!("close_descriptor {number}"));
-    peer.ok("drop_handle a");
-    peer.ok("pid");
+    peer.close_descriptor(number);
+    peer.drop_handle("a");
+    peer.ok(Pid);
     Ok(())
 }
 
@@ -280,21 +287,21 @@ fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
     let other = scratch.join("other");
     File::create(&other)?;
     for is_taken in [false, true] {
-        let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-        peer.ok("lock a g");
-        assert_eq!(peer.ok("is_current g"), "true");
+        let mut peer = Peer::on(scratch.lock_path());
+        peer.lock("a", "g");
+        assert!(peer.is_current("g"));
         let number = number_of(&peer, &scratch)?;
-        peer.ok(&format!("close_descriptor {number}"));
+        peer.close_descriptor(number);
         if is_taken {
-            peer.ok(&format!("open_foreign f {}", word(&other)));
+            peer.open_foreign("f", &other);
         }
-        assert_eq!(peer.ok("is_current g"), "false");
-        peer.ok("drop_guard g");
-        assert_eq!(peer.ok("state a"), "released_error");
+        assert!(!peer.is_current("g"));
+        peer.drop_guard("g");
+        assert_eq!(peer.state("a"), ReleasedError);
         if is_taken {
-            assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
+            assert!(peer.try_foreign("f", Mode::Exclusive));
         }
-        peer.ok("acquire a");
+        peer.acquire("a");
     }
     Ok(())
 }

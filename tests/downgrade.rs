@@ -4,7 +4,7 @@
 //! - L6, L12: if the system refuses, the hold stays exclusive and the error gives the reason.
 //! - L11: a child of `fork` cannot downgrade its parent's hold.
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 #[cfg(windows)]
 use locket::ErrorKind;
 use locket::State;
@@ -14,12 +14,12 @@ use locket::State;
 fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut reader = Peer::with_handle("a", &path, "shared");
-    let mut writer = Peer::with_handle("a", &path, "");
+    let mut reader = Peer::with(&path, &[Shared]);
+    let mut writer = Peer::on(&path);
     let lock = scratch.lock();
     let mut guard = lock.lock()?;
-    writer.start_waiting("w", "acquire a", &path);
-    reader.start_waiting("w", "acquire a", &path);
+    writer.start_waiting("w", Acquire("a"), &path);
+    reader.start_waiting("w", Acquire("a"), &path);
 
     guard.downgrade()?;
     assert_eq!(lock.state(), State::HeldShared(1));
@@ -36,7 +36,7 @@ fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
 
     guard.release()?;
     writer.assert_waiting("w");
-    reader.ok("release a");
+    reader.release("a");
     writer.wait_ok("w");
     assert_eq!(lock.state(), State::Unlocked);
     assert!(lock.shared().try_lock().is_err());
@@ -50,9 +50,9 @@ fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
 fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut writers = [(); 3].map(|()| Peer::with_handle("a", &path, ""));
+    let mut writers = [(); 3].map(|()| Peer::on(&path));
     for writer in &mut writers {
-        writer.ok("start turns repeat 1000000 lock a g ; drop_guard g");
+        writer.start("turns", repeat(1_000_000, [Lock("a", "g"), DropGuard("g")]));
     }
     let (lock, readers) = (scratch.lock(), scratch.lock().shared());
     for turn in 0..2_000 {
@@ -63,7 +63,7 @@ fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
         guard.release()?;
     }
     for writer in &mut writers {
-        writer.ok("stop turns");
+        writer.stop("turns");
         writer.wait_ok("turns");
     }
     Ok(())
@@ -73,34 +73,33 @@ fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
 #[test]
 fn l11_a_child_cannot_downgrade_its_parents_hold() {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "shared");
-    peer.ok("lock a g");
-    peer.ok("fork c");
-    let refusal = peer.refused("child c downgrade g");
-    assert_eq!(refusal.class, "not_locked");
+    let mut peer = Peer::on(scratch.lock_path());
+    let mut other = Peer::with(scratch.lock_path(), &[Shared]);
+    peer.lock("a", "g");
+    peer.fork("c");
+    let refusal = peer.child("c").refuses(Downgrade("g"));
+    assert_eq!(refusal.kind, NotLocked);
     assert!(refusal.message.starts_with("cannot downgrade unlocked lock: "), "{refusal:?}");
-    assert_eq!(peer.ok("state a"), "exclusive");
+    assert_eq!(peer.state("a"), HeldExclusive);
     assert!(!other.finds_free("a"));
-    peer.ok("downgrade g");
+    peer.downgrade("g");
     assert!(other.finds_free("a"));
-    peer.ok("end_child c");
+    peer.end_child("c");
 }
 
 /// Answers of the system that strace injects.
 #[cfg(target_os = "linux")]
 mod refused {
     use super::*;
-    use crate::support::Strace;
 
     /// Starts a peer with an exclusive guard `g`, and another peer with a shared handle.
     fn scene(check: &str, inject: &str) -> Option<(Scratch, Strace, Peer)> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let mut strace = Strace::spawn(check, &[&format!("--inject={inject}")])?;
-        strace.peer.handle("a", &path, "");
-        strace.peer.ok("lock a g");
-        let other = Peer::with_handle("a", &path, "shared");
+        strace.peer.handle("a", &path, &[]);
+        strace.peer.lock("a", "g");
+        let other = Peer::with(&path, &[Shared]);
         Some((scratch, strace, other))
     }
 
@@ -111,12 +110,12 @@ mod refused {
         for magic in ["69690000", "424d53ff", "424d53fe", "46557365", "97190201"] {
             let inject = format!("fstatfs:poke_exit=@arg2={magic}");
             let Some((_scratch, mut strace, mut other)) = scene(check, &inject) else { return };
-            let refusal = strace.peer.refused("downgrade g");
-            assert_eq!((&*refusal.class, &*refusal.kind), ("lock", "unsupported"), "{magic}");
+            let refusal = strace.peer.refuses(Downgrade("g"));
+            assert_eq!((refusal.action, refusal.kind), (Action::Lock, Unsupported), "{magic}");
             assert!(refusal.message.contains("may let another process in"), "{refusal:?}");
-            assert_eq!(strace.peer.ok("state a"), "exclusive", "{magic}");
+            assert_eq!(strace.peer.state("a"), HeldExclusive, "{magic}");
             assert!(!other.finds_free("a"), "{magic}");
-            strace.peer.ok("release_guard g");
+            strace.peer.release_guard("g");
             strace.end();
         }
     }
@@ -128,14 +127,18 @@ mod refused {
         else {
             return;
         };
-        let refusal = strace.peer.refused("downgrade g");
-        assert_eq!((&*refusal.class, &*refusal.kind), ("lock", "resourceexhausted"), "{refusal:?}");
-        assert_eq!(strace.peer.ok("state a"), "exclusive");
+        let refusal = strace.peer.refuses(Downgrade("g"));
+        assert_eq!(
+            (refusal.action, refusal.kind),
+            (Action::Lock, ResourceExhausted),
+            "{refusal:?}"
+        );
+        assert_eq!(strace.peer.state("a"), HeldExclusive);
         assert!(!other.finds_free("a"));
-        strace.peer.ok("downgrade g");
-        assert_eq!(strace.peer.ok("state a"), "shared 1");
+        strace.peer.downgrade("g");
+        assert_eq!(strace.peer.state("a"), HeldShared(1));
         assert!(other.finds_free("a"));
-        strace.peer.ok("release_guard g");
+        strace.peer.release_guard("g");
         strace.end();
     }
 
@@ -147,7 +150,7 @@ mod refused {
         else {
             return;
         };
-        strace.peer.ok("downgrade g");
+        strace.peer.downgrade("g");
         assert!(other.finds_free("a"));
         strace.end();
     }
@@ -156,17 +159,17 @@ mod refused {
     #[test]
     fn l12_a_lost_hold_is_reported_by_every_call() {
         let check = "l12_a_lost_hold_is_reported_by_every_call";
-        for end in ["release_guard g", "inherit_on_exec_guard g"] {
+        for end in [ReleaseGuard("g"), InheritOnExec("g")] {
             let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=EAGAIN:when=2")
             else {
                 return;
             };
-            assert_eq!(strace.peer.refused("downgrade g").class, "timed_out");
-            assert_eq!(strace.peer.ok("state a"), "unlocked");
-            assert_eq!(strace.peer.ok("is_current g"), "false");
-            assert_eq!(strace.peer.refused("downgrade g").class, "not_locked");
-            assert_eq!(strace.peer.refused(end).class, "not_locked");
-            assert_eq!(strace.peer.ok("state a"), "unlocked");
+            assert_eq!(strace.peer.refuses(Downgrade("g")).kind, WouldBlock);
+            assert_eq!(strace.peer.state("a"), Unlocked);
+            assert!(!strace.peer.is_current("g"));
+            assert_eq!(strace.peer.refuses(Downgrade("g")).kind, NotLocked);
+            assert_eq!(strace.peer.refuses(end).kind, NotLocked);
+            assert_eq!(strace.peer.state("a"), Unlocked);
             assert!(other.finds_free("a"), "the descriptor should be closed");
             strace.end();
         }
@@ -181,7 +184,7 @@ fn l12_a_downgrade_is_unsupported_on_windows() -> Outcome {
     let mut guard = lock.lock()?;
     assert_eq!(guard.downgrade().map_err(|error| error.kind()), Err(ErrorKind::Unsupported));
     assert_eq!(lock.state(), State::HeldExclusive);
-    assert!(!Peer::with_handle("a", scratch.lock_path(), "shared").finds_free("a"));
+    assert!(!Peer::with(scratch.lock_path(), &[Shared]).finds_free("a"));
     guard.release()?;
     Ok(())
 }

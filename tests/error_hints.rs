@@ -7,9 +7,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-#[cfg(unix)]
-use crate::support::Peer;
-use crate::support::{Outcome, Scratch};
+use crate::support::prelude::*;
 use locket::{ErrorKind, LockError, lock_file};
 
 /// Returns the error of locking a path that cannot be a lock file.
@@ -116,10 +114,10 @@ fn l12_the_hint_names_a_file_in_place_of_a_directory() -> Outcome {
 #[test]
 fn l12_the_hint_names_the_limit_of_descriptors() {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("limit_files 3");
-    let refusal = peer.refused("acquire a");
-    assert_eq!(refusal.kind, "resourceexhausted");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.limit_files(3);
+    let refusal = peer.refuses(Acquire("a"));
+    assert_eq!(refusal.kind, ResourceExhausted);
     let hint = "this process has reached its limit of open descriptors (3): close some, or raise the \
                 limit (ulimit -n)";
     assert!(refusal.message.ends_with(hint), "{refusal:?}");
@@ -130,29 +128,26 @@ fn l12_the_hint_names_the_limit_of_descriptors() {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
-    use crate::support::{Strace, skip};
 
     /// Returns the error of an acquisition in which strace makes a system call fail.
-    fn refused(check: &str, calls: &str, fault: &str) -> Option<crate::support::Refusal> {
+    fn refused(check: &str, calls: &str, fault: &str) -> Option<Refusal> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         let inject = format!("--inject={calls}:error={fault}");
         let only = format!("--trace-path={}", path.display());
         let mut strace = Strace::spawn(check, &[&only, &inject])?;
-        strace.peer.handle("a", &path, "");
-        Some(strace.peer.refused("acquire a"))
+        strace.peer.handle("a", &path, &[]);
+        Some(strace.peer.refuses(Acquire("a")))
     }
 
     #[test]
     fn l12_the_hint_names_a_file_system_without_locks() {
         let check = "l12_the_hint_names_a_file_system_without_locks";
-        for (fault, kind) in [
-            ("EOPNOTSUPP", "unsupported"),
-            ("ENOSYS", "unsupported"),
-            ("ENOLCK", "resourceexhausted"),
-        ] {
+        for (fault, kind) in
+            [("EOPNOTSUPP", Unsupported), ("ENOSYS", Unsupported), ("ENOLCK", ResourceExhausted)]
+        {
             let Some(refusal) = refused(check, "flock", fault) else { return };
-            assert_eq!((&*refusal.class, &*refusal.kind), ("lock", kind), "{refusal:?}");
+            assert_eq!((refusal.action, refusal.kind), (Action::Lock, kind), "{refusal:?}");
             let (_, hint) = refusal.message.rsplit_once("): ").expect("the message has a hint");
             let (place, remedy) = hint.split_once(" may not support locks: ").expect(hint);
             // A mount point and its file system, such as `/tmp (tmpfs)`.
@@ -167,14 +162,14 @@ mod linux {
         else {
             return;
         };
-        assert_eq!((&*refusal.class, &*refusal.kind), ("open", "stalehandle"), "{refusal:?}");
+        assert_eq!((refusal.action, refusal.kind), (Action::Open, StaleHandle), "{refusal:?}");
         assert!(refusal.message.contains("no longer has the file"), "{refusal:?}");
     }
 
     #[test]
     fn l12_the_hint_names_a_read_only_file_system() -> Outcome {
         let check = "l12_the_hint_names_a_read_only_file_system";
-        if !crate::support::is_root() {
+        if !is_root() {
             skip(check, "root: only root can mount");
             return Ok(());
         }
@@ -185,11 +180,11 @@ mod linux {
         let directory = mounted.display().to_string();
         let wrapper = ["unshare", "--mount", "sh", "-c", script, &directory];
         let mut peer = Peer::under(&wrapper);
-        peer.handle("a", mounted.join("test.lock"), "");
-        let refusal = peer.refused("acquire a");
+        peer.handle("a", mounted.join("test.lock"), &[]);
+        let refusal = peer.refuses(Acquire("a"));
         assert_eq!(
-            (&*refusal.class, &*refusal.kind),
-            ("create", "permissiondenied"),
+            (refusal.action, refusal.kind),
+            (Action::Create, PermissionDenied),
             "{refusal:?}"
         );
         let place = format!("{directory} (tmpfs) is read-only");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Outcome, Peer, Scratch, word};
+use crate::support::prelude::*;
 use locket::{ErrorKind, lock_file};
 
 #[test]
@@ -76,17 +76,17 @@ fn l1_threads_take_turns() {
 fn l1_processes_exclude_each_other() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut one = Peer::with_handle("a", &path, "");
-    let mut other = Peer::with_handle("a", &path, "");
+    let mut one = Peer::on(&path);
+    let mut other = Peer::on(&path);
     for _ in 0..2 {
-        one.ok("lock a g");
+        one.lock("a", "g");
         assert!(!other.finds_free("a"));
-        assert_eq!(other.refused("try_acquire a").class, "timed_out");
-        other.start_waiting("w", "acquire a", &path);
-        one.ok("drop_guard g");
+        assert_eq!(other.refuses(TryAcquire("a")).kind, WouldBlock);
+        other.start_waiting("w", Acquire("a"), &path);
+        one.drop_guard("g");
         other.wait_ok("w");
         assert!(!one.finds_free("a"));
-        other.ok("release a");
+        other.release("a");
         assert!(one.finds_free("a"));
         std::mem::swap(&mut one, &mut other);
     }
@@ -98,9 +98,9 @@ type Hold = (Duration, Duration);
 /// Acquires and releases repeatedly, and returns the times of the holds.
 fn holds_of(peer: &mut Peer, turns: usize) -> Vec<Hold> {
     let mut turn = || {
-        let acquired = peer.ask("acquire a");
+        let acquired = peer.ask(Acquire("a"));
         acquired.outcome.expect("the lock should become free");
-        let released = peer.ask("release a");
+        let released = peer.ask(Release("a"));
         released.outcome.expect("the release should succeed");
         (acquired.done, released.begun)
     };
@@ -118,10 +118,11 @@ fn l1_holds_of_processes_do_not_overlap() {
     const TURNS: usize = 40;
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let options = ["", "timeout=600000", "timeout=600000 use_signals=false retry_period=1", ""];
+    let options =
+        [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false), RetryPeriod(1)], &[]];
     let holds: Vec<Hold> = thread::scope(|scope| {
         let peers = options.map(|options| {
-            let mut peer = Peer::with_handle("a", &path, options);
+            let mut peer = Peer::with(&path, options);
             scope.spawn(move || holds_of(&mut peer, TURNS))
         });
         peers.into_iter().flat_map(|peer| peer.join().expect("no panic")).collect()
@@ -137,18 +138,16 @@ fn l1_a_kernel_that_grants_every_lock_is_detected() {
     let check = "l1_a_kernel_that_grants_every_lock_is_detected";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let Some(mut always_granted) =
-        crate::support::Strace::spawn(check, &["--inject=flock:retval=0"])
-    else {
+    let Some(mut always_granted) = Strace::spawn(check, &["--inject=flock:retval=0"]) else {
         return;
     };
-    always_granted.peer.handle("a", &path, "");
-    let mut holder = Peer::with_handle("a", &path, "");
-    let begun = holder.ask("acquire a").done;
+    always_granted.peer.handle("a", &path, &[]);
+    let mut holder = Peer::on(&path);
+    let begun = holder.ask(Acquire("a")).done;
     let mut holds = holds_of(&mut always_granted.peer, 2);
     assert_eq!(first_overlap(holds.clone()), None);
     assert!(always_granted.peer.finds_free("a"));
-    holds.push((begun, holder.ask("release a").begun));
+    holds.push((begun, holder.ask(Release("a")).begun));
     assert!(first_overlap(holds).is_some());
 }
 
@@ -192,24 +191,24 @@ fn l1_spellings_exclude_each_other() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let spellings = spellings(&scratch)?;
-    let mut one = Peer::with_handle("plain", &path, "");
-    let mut other = Peer::with_handle("plain", &path, "");
+    let mut one = Peer::on(&path);
+    let mut other = Peer::on(&path);
     for peer in [&mut one, &mut other] {
-        peer.ok(&format!("chdir {}", word(scratch.path())));
+        peer.change_directory(scratch.path());
     }
     for spelling in spellings {
-        one.handle("alias", &spelling, "");
-        other.handle("alias", &spelling, "");
+        one.handle("alias", &spelling, &[]);
+        other.handle("alias", &spelling, &[]);
         let shown = spelling.display();
-        one.ok("lock alias g");
-        assert!(!one.finds_free("plain"), "{shown}, in the holding process");
-        assert!(!other.finds_free("plain"), "{shown}, in another process");
+        one.lock("alias", "g");
+        assert!(!one.finds_free("a"), "{shown}, in the holding process");
+        assert!(!other.finds_free("a"), "{shown}, in another process");
         assert!(!other.finds_free("alias"), "{shown}, the same spelling in both processes");
-        one.ok("drop_guard g");
-        one.ok("lock plain g");
+        one.drop_guard("g");
+        one.lock("a", "g");
         assert!(!one.finds_free("alias"), "{shown}, in the holding process");
         assert!(!other.finds_free("alias"), "{shown}, in another process");
-        one.ok("drop_guard g");
+        one.drop_guard("g");
     }
     Ok(())
 }
@@ -249,8 +248,8 @@ fn l2_a_try_does_not_wait() -> Outcome {
 #[test]
 fn l2_contention_would_block() {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     let error = scratch.lock().try_lock().expect_err("the lock is held");
     let path = scratch.lock_path();
     let message = format!("cannot lock {}: held by another process", path.display());
@@ -265,7 +264,7 @@ fn l2_contention_would_block() {
 fn l12_a_try_says_that_this_process_holds_the_lock() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut other = Peer::with_handle("a", &path, "");
+    let mut other = Peer::on(&path);
     let this = format!(": held by this process (pid {})", std::process::id());
     let another = ": held by another process";
     let message =
@@ -278,13 +277,13 @@ fn l12_a_try_says_that_this_process_holds_the_lock() -> Outcome {
         let guard = first.lock()?;
         assert!(message(second.clone()).ends_with(&this));
         guard.release()?;
-        other.ok("acquire a");
+        other.acquire("a");
         assert!(message(second).ends_with(another));
-        other.ok("release a");
+        other.release("a");
     }
     let old = scratch.lock().lock()?;
     std::fs::remove_file(&path)?;
-    other.ok("acquire a");
+    other.acquire("a");
     assert!(message(scratch.lock()).ends_with(another));
     drop(old);
     Ok(())

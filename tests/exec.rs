@@ -2,31 +2,34 @@
 //! - L7: the lock of a killed process is free although programs that it started are still running.
 #![cfg(unix)]
 
-#[cfg(target_os = "linux")]
-use crate::support::until;
-use crate::support::{Peer, Scratch, is_alive, kill};
+use crate::support::prelude::*;
 
 #[test]
 fn l11_programs_inherit_nothing() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut other = Peer::with_handle("a", &path, "");
-    for before in ["acquire a", "lock a g", "repeat 1 acquire a ; release a", "start w acquire a"] {
-        let mut peer = Peer::with_handle("a", &path, "");
-        if before.starts_with("start") {
-            other.ok("acquire a");
-            peer.start_waiting("w", "acquire a", &path);
+    let mut other = Peer::on(&path);
+    for before in [
+        Acquire("a"),
+        Lock("a", "g"),
+        repeat(1, [Acquire("a"), Release("a")]),
+        Start("w", Box::new(Acquire("a"))),
+    ] {
+        let mut peer = Peer::on(&path);
+        if matches!(before, Start(..)) {
+            other.acquire("a");
+            peer.start_waiting("w", Acquire("a"), &path);
         } else {
-            peer.ok(before);
+            peer.ok(&before);
         }
-        let program = peer.ok("spawn sleep 100");
+        let program = peer.start_program(&["sleep", "100"]);
         #[cfg(target_os = "linux")]
-        assert_eq!(descriptors_of(&program, &path), 0, "{before}");
+        assert_eq!(descriptors_of(program, &path), 0, "{before:?}");
         peer.kill();
-        other.ok("attempt release a");
-        assert!(is_alive(&program));
-        assert!(other.finds_free("a"), "{before}");
-        kill(&program);
+        other.ok(attempt(Release("a")));
+        assert!(is_alive(program));
+        assert!(other.finds_free("a"), "{before:?}");
+        kill(program);
     }
 }
 
@@ -34,28 +37,28 @@ fn l11_programs_inherit_nothing() {
 fn l11_inherit_on_exec_passes_the_lock_to_programs() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut other = Peer::with_handle("a", &path, "");
-    let mut peer = Peer::with_handle("a", &path, "");
+    let mut other = Peer::on(&path);
+    let mut peer = Peer::on(&path);
     #[cfg(target_os = "linux")]
     let before = peer.descriptors();
-    peer.ok("lock a g");
-    peer.ok("inherit_on_exec_guard g");
+    peer.lock("a", "g");
+    peer.inherit_on_exec("g");
     #[cfg(target_os = "linux")]
     assert_eq!(peer.descriptors(), before + 1, "one descriptor that programs inherit");
-    assert_eq!(peer.ok("state a"), "exclusive", "the process holds the lock until it ends");
-    let program = peer.ok("spawn sleep 100");
+    assert_eq!(peer.state("a"), HeldExclusive, "the process holds the lock until it ends");
+    let program = peer.start_program(&["sleep", "100"]);
     #[cfg(target_os = "linux")]
-    assert_eq!(descriptors_of(&program, &path), 1);
+    assert_eq!(descriptors_of(program, &path), 1);
     peer.kill();
     assert!(!other.finds_free("a"), "the program that inherited the descriptor holds the lock");
-    other.start_waiting("w", "acquire a", &path);
-    kill(&program);
+    other.start_waiting("w", Acquire("a"), &path);
+    kill(program);
     other.wait_ok("w");
 }
 
 /// Counts the descriptors of the file in the program.
 #[cfg(target_os = "linux")]
-fn descriptors_of(pid: &str, path: &std::path::Path) -> usize {
+fn descriptors_of(pid: u32, path: &std::path::Path) -> usize {
     // Before exec the child still is a copy of the peer, with all its descriptors.
     until("the program", || {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")

@@ -6,10 +6,11 @@
 //! - L13: nothing is left behind.
 #![cfg(target_os = "linux")]
 
+use std::fmt::Debug;
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Outcome, Peer, Scratch, Strace, access_of_open, words_of};
+use crate::support::prelude::*;
 
 /// A lock file and a traced peer with the handle `a`. strace injects errors only into the peer's calls on the lock file.
 /// Other peers have no faults.
@@ -23,7 +24,7 @@ const OPEN: &str = "?open,openat";
 const STAT: &str = "?stat,?newfstatat,statx";
 
 impl Refused {
-    fn new(check: &str, options: &str, faults: &[(&str, &str)]) -> Option<Self> {
+    fn new(check: &str, settings: &[Setting], faults: &[(&str, &str)]) -> Option<Self> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         fs::write(&path, "as it was").expect("the test should own the directory");
@@ -33,7 +34,7 @@ impl Refused {
         let arguments =
             [&[&*only], &*faults.iter().map(String::as_str).collect::<Vec<_>>()].concat();
         let mut strace = Strace::spawn(check, &arguments)?;
-        strace.peer.handle("a", &path, options);
+        strace.peer.handle("a", &path, settings);
         let descriptors = strace.peer.descriptors();
         Some(Self { scratch, strace, descriptors })
     }
@@ -48,53 +49,53 @@ impl Refused {
     }
 
     /// Asserts that the lock is free and that the file and the peer's descriptors are as before.
-    fn leaves_nothing(mut self, what: &str) -> Outcome {
+    fn leaves_nothing(mut self, what: impl Debug) -> Outcome {
         let path = self.scratch.lock_path();
-        assert!(Peer::with_handle("a", &path, "").finds_free("a"), "{what}");
-        self.peer().ok("drop_handle a");
-        assert_eq!(self.strace.peer.descriptors(), self.descriptors, "{what}");
+        assert!(Peer::on(&path).finds_free("a"), "{what:?}");
+        self.peer().drop_handle("a");
+        assert_eq!(self.strace.peer.descriptors(), self.descriptors, "{what:?}");
         self.strace.end();
         assert_eq!(fs::read_to_string(&path)?, "as it was");
         Ok(())
     }
 
-    /// Asserts that the command fails with this class and error number, and that the next attempt succeeds.
-    fn assert_refused(mut self, command: &str, class: &str, code: i32) -> Outcome {
+    /// Asserts that the request fails with this action and error number, and that the next attempt succeeds.
+    fn assert_refused(mut self, request: &Request<&str>, action: Action, code: i32) -> Outcome {
         let path = self.scratch.lock_path();
-        let refusal = self.peer().refused(command);
-        assert_eq!(refusal.class, class, "{refusal:?}");
+        let refusal = self.peer().refuses(request);
+        assert_eq!(refusal.action, action, "{refusal:?}");
         let cause = format!("{}: {}", path.display(), words_of(code));
         assert!(refusal.message.contains(&cause), "{refusal:?}");
-        assert_eq!(self.peer().ok("state a"), "unlocked");
-        self.peer().ok(command);
-        self.peer().ok(if command == "acquire a" { "release a" } else { "drop_guard g" });
-        self.leaves_nothing(command)
+        assert_eq!(self.peer().state("a"), Unlocked);
+        self.peer().ok(request);
+        self.peer().ok(if *request == Acquire("a") { Release("a") } else { DropGuard("g") });
+        self.leaves_nothing(request)
     }
 }
 
 #[test]
 fn l6_a_failed_unlock_is_an_error_and_ends_the_hold() -> Outcome {
     let check = "l6_a_failed_unlock_is_an_error_and_ends_the_hold";
-    for (acquire, release) in [("acquire a", "release a"), ("lock a g", "release_guard g")] {
+    for (acquire, release) in [(Acquire("a"), Release("a")), (Lock("a", "g"), ReleaseGuard("g"))] {
         // The first call locks, the second unlocks.
         let fault = ("flock", "error=EIO:when=2");
-        let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
-        let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
-        refused.peer().ok(acquire);
+        let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+        let mut other = Peer::on(refused.scratch.lock_path());
+        refused.peer().ok(&acquire);
         assert!(!other.finds_free("a"));
-        let refusal = refused.peer().refused(release);
-        assert_eq!(refusal.class, "unlock");
+        let refusal = refused.peer().refuses(&release);
+        assert_eq!(refusal.action, Action::Unlock);
         let path = refused.scratch.lock_path();
         let message = format!("cannot unlock {}: {}", path.display(), words_of(libc::EIO));
         assert_eq!(refusal.message, message);
-        assert_eq!(refused.peer().ok("state a"), "released_error");
+        assert_eq!(refused.peer().state("a"), ReleasedError);
         assert!(other.finds_free("a"));
 
-        assert_eq!(refused.peer().refused("release a").class, "not_locked");
-        refused.peer().ok(acquire);
-        assert_eq!(refused.peer().ok("state a"), "exclusive");
-        refused.peer().ok(release);
-        assert_eq!(refused.peer().ok("state a"), "unlocked");
+        assert_eq!(refused.peer().refuses(Release("a")).kind, NotLocked);
+        refused.peer().ok(&acquire);
+        assert_eq!(refused.peer().state("a"), HeldExclusive);
+        refused.peer().ok(&release);
+        assert_eq!(refused.peer().state("a"), Unlocked);
         refused.leaves_nothing(release)?;
     }
     Ok(())
@@ -104,11 +105,11 @@ fn l6_a_failed_unlock_is_an_error_and_ends_the_hold() -> Outcome {
 fn l6_a_dropped_guard_whose_unlock_fails_ends_the_hold() -> Outcome {
     let check = "l6_a_dropped_guard_whose_unlock_fails_ends_the_hold";
     let fault = ("flock", "error=ENOLCK:when=2");
-    let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
-    refused.peer().ok("lock a g");
-    refused.peer().ok("drop_guard g");
-    assert_eq!(refused.peer().ok("state a"), "released_error");
-    refused.leaves_nothing("drop_guard g")
+    let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+    refused.peer().lock("a", "g");
+    refused.peer().drop_guard("g");
+    assert_eq!(refused.peer().state("a"), ReleasedError);
+    refused.leaves_nothing(DropGuard("g"))
 }
 
 /// While holds remain, the state shows them, not the failed release.
@@ -116,39 +117,39 @@ fn l6_a_dropped_guard_whose_unlock_fails_ends_the_hold() -> Outcome {
 fn l6_a_failed_unlock_among_shared_holds_keeps_the_others() -> Outcome {
     let check = "l6_a_failed_unlock_among_shared_holds_keeps_the_others";
     let fault = ("flock", "error=EIO:when=3");
-    let Some(mut refused) = Refused::new(check, "shared", &[fault]) else { return Ok(()) };
-    refused.peer().ok("acquire a");
-    refused.peer().ok("acquire a");
-    assert_eq!(refused.peer().refused("release a").class, "unlock");
-    assert_eq!(refused.peer().ok("state a"), "shared 1");
-    let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
+    let Some(mut refused) = Refused::new(check, &[Shared], &[fault]) else { return Ok(()) };
+    refused.peer().acquire("a");
+    refused.peer().acquire("a");
+    assert_eq!(refused.peer().refuses(Release("a")).action, Action::Unlock);
+    assert_eq!(refused.peer().state("a"), HeldShared(1));
+    let mut other = Peer::on(refused.scratch.lock_path());
     assert!(!other.finds_free("a"));
-    refused.peer().ok("release a");
-    assert_eq!(refused.peer().ok("state a"), "unlocked");
-    refused.leaves_nothing("release a")
+    refused.peer().release("a");
+    assert_eq!(refused.peer().state("a"), Unlocked);
+    refused.leaves_nothing(Release("a"))
 }
 
 #[test]
 fn l12_an_error_has_path_action_and_cause() -> Outcome {
     let check = "l12_an_error_has_path_action_and_cause";
     let faults = [
-        (OPEN, "error=EIO:when=1", "open", libc::EIO),
-        (OPEN, "error=ENFILE:when=1", "open", libc::ENFILE),
+        (OPEN, "error=EIO:when=1", Action::Open, libc::EIO),
+        (OPEN, "error=ENFILE:when=1", Action::Open, libc::ENFILE),
         // If the file may not be read, the library opens it for writing. Both calls fail.
-        (OPEN, "error=EACCES:when=1..2", "open", libc::EACCES),
-        ("fstat", "error=EIO:when=1", "open", libc::EIO),
-        ("flock", "error=ENOLCK:when=1", "lock", libc::ENOLCK),
-        ("flock", "error=EOPNOTSUPP:when=1", "lock", libc::EOPNOTSUPP),
+        (OPEN, "error=EACCES:when=1..2", Action::Open, libc::EACCES),
+        ("fstat", "error=EIO:when=1", Action::Open, libc::EIO),
+        ("flock", "error=ENOLCK:when=1", Action::Lock, libc::ENOLCK),
+        ("flock", "error=EOPNOTSUPP:when=1", Action::Lock, libc::EOPNOTSUPP),
         // On SMB this error means contention. This file system is not SMB.
-        ("flock", "error=EACCES:when=1", "lock", libc::EACCES),
-        (STAT, "error=EIO:when=1", "open", libc::EIO),
-        (STAT, "error=EACCES:when=2", "verify", libc::EACCES),
-        (STAT, "error=EIO:when=2", "verify", libc::EIO),
+        ("flock", "error=EACCES:when=1", Action::Lock, libc::EACCES),
+        (STAT, "error=EIO:when=1", Action::Open, libc::EIO),
+        (STAT, "error=EACCES:when=2", Action::Verify, libc::EACCES),
+        (STAT, "error=EIO:when=2", Action::Verify, libc::EIO),
     ];
-    for (calls, fault, class, code) in faults {
-        for command in ["acquire a", "lock a g"] {
-            let Some(refused) = Refused::new(check, "", &[(calls, fault)]) else { return Ok(()) };
-            refused.assert_refused(command, class, code)?;
+    for (calls, fault, action, code) in faults {
+        for request in [Acquire("a"), Lock("a", "g")] {
+            let Some(refused) = Refused::new(check, &[], &[(calls, fault)]) else { return Ok(()) };
+            refused.assert_refused(&request, action, code)?;
         }
     }
     Ok(())
@@ -158,16 +159,16 @@ fn l12_an_error_has_path_action_and_cause() -> Outcome {
 #[test]
 fn l12_a_failed_wait_is_not_contention() -> Outcome {
     let check = "l12_a_failed_wait_is_not_contention";
-    for options in ["", "timeout=600000"] {
+    for options in [&[][..], &[Timeout(600_000)]] {
         // The first call tries, the second waits.
         let fault = ("flock", "error=ENOLCK:when=2");
         let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
-        let mut holder = Peer::with_handle("a", refused.scratch.lock_path(), "");
-        holder.ok("acquire a");
-        let refusal = refused.peer().refused("acquire a");
-        assert_eq!(refusal.class, "lock");
+        let mut holder = Peer::on(refused.scratch.lock_path());
+        holder.acquire("a");
+        let refusal = refused.peer().refuses(Acquire("a"));
+        assert_eq!(refusal.action, Action::Lock);
         assert!(refusal.message.contains("No locks available"), "{refusal:?}");
-        holder.ok("release a");
+        holder.release("a");
         refused.leaves_nothing(options)?;
     }
     Ok(())
@@ -177,21 +178,23 @@ fn l12_a_failed_wait_is_not_contention() -> Outcome {
 fn l12_an_interrupted_call_is_not_an_error() -> Outcome {
     let check = "l12_an_interrupted_call_is_not_an_error";
     for calls in [OPEN, "flock", STAT] {
-        for options in ["", "timeout=600000", "timeout=0", "use_signals=false timeout=600000"] {
+        for options in
+            [&[][..], &[Timeout(600_000)], &[Timeout(0)], &[UseSignals(false), Timeout(600_000)]]
+        {
             let fault = (calls, "error=EINTR:when=1..5");
             let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
-            refused.peer().ok("acquire a");
-            assert_eq!(refused.peer().ok("state a"), "exclusive");
-            refused.peer().ok("release a");
+            refused.peer().acquire("a");
+            assert_eq!(refused.peer().state("a"), HeldExclusive);
+            refused.peer().release("a");
             refused.leaves_nothing(calls)?;
         }
     }
     // The same for an unlock.
     let fault = ("flock", "error=EINTR:when=2..5");
-    let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
-    refused.peer().ok("acquire a");
-    refused.peer().ok("release a");
-    refused.leaves_nothing("release a")
+    let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+    refused.peer().acquire("a");
+    refused.peer().release("a");
+    refused.leaves_nothing(Release("a"))
 }
 
 /// If every call is interrupted, the acquisition ends at its deadline with an error that mentions signals.
@@ -199,19 +202,20 @@ fn l12_an_interrupted_call_is_not_an_error() -> Outcome {
 fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
     let check = "l12_signals_do_not_outlive_the_deadline";
     let calls = [
-        (OPEN, "1+", "open"),
-        (STAT, "1+", "open"),
-        ("flock", "1+", "lock"),
-        (STAT, "2+", "verify"),
+        (OPEN, "1+", Action::Open),
+        (STAT, "1+", Action::Open),
+        ("flock", "1+", Action::Lock),
+        (STAT, "2+", Action::Verify),
     ];
-    for (calls, which, class) in calls {
+    for (calls, which, action) in calls {
         for timeout in [0, 50] {
-            let options = format!("timeout={timeout}");
             let fault = format!("error=EINTR:when={which}");
             let fault = (calls, &*fault);
-            let Some(mut refused) = Refused::new(check, &options, &[fault]) else { return Ok(()) };
-            let refusal = refused.peer().refused("acquire a");
-            assert_eq!(refusal.class, class, "{refusal:?}");
+            let Some(mut refused) = Refused::new(check, &[Timeout(timeout)], &[fault]) else {
+                return Ok(());
+            };
+            let refusal = refused.peer().refuses(Acquire("a"));
+            assert_eq!(refusal.action, action, "{refusal:?}");
             assert!(refusal.message.contains("signals"), "{refusal:?}");
             refused.leaves_nothing(calls)?;
         }
@@ -225,8 +229,8 @@ fn l12_a_failing_idle_descriptor_is_replaced() -> Outcome {
     let check = "l12_a_failing_idle_descriptor_is_replaced";
     // After one acquisition and release the idle descriptor fails.
     for (calls, fault) in [("flock", "error=ESTALE:when=3"), (STAT, "error=ESTALE:when=3")] {
-        let Some(mut refused) = Refused::new(check, "", &[(calls, fault)]) else { return Ok(()) };
-        refused.peer().ok("repeat 2 acquire a ; release a");
+        let Some(mut refused) = Refused::new(check, &[], &[(calls, fault)]) else { return Ok(()) };
+        refused.peer().repeat(2, [Acquire("a"), Release("a")]);
         refused.leaves_nothing(calls)?;
     }
     Ok(())
@@ -238,12 +242,12 @@ fn l12_a_file_that_may_not_be_read_is_opened_for_writing() -> Outcome {
     let check = "l12_a_file_that_may_not_be_read_is_opened_for_writing";
     for error in ["EACCES", "EPERM"] {
         let fault = format!("error={error}:when=1");
-        let Some(mut refused) = Refused::new(check, "", &[(OPEN, &fault)]) else { return Ok(()) };
-        let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
-        refused.peer().ok("acquire a");
+        let Some(mut refused) = Refused::new(check, &[], &[(OPEN, &fault)]) else { return Ok(()) };
+        let mut other = Peer::on(refused.scratch.lock_path());
+        refused.peer().acquire("a");
         assert!(!other.finds_free("a"), "{error}");
         assert_eq!(refused.access()?, [libc::O_WRONLY], "{error}");
-        refused.peer().ok("release a");
+        refused.peer().release("a");
         refused.leaves_nothing(error)?;
     }
     Ok(())
@@ -256,14 +260,14 @@ fn l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor() 
     let check = "l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor";
     for error in ["EBADF", "EIO"] {
         let fault = format!("error={error}:when=1");
-        let Some(mut refused) = Refused::new(check, "", &[("flock", &fault)]) else {
+        let Some(mut refused) = Refused::new(check, &[], &[("flock", &fault)]) else {
             return Ok(());
         };
-        let mut other = Peer::with_handle("a", refused.scratch.lock_path(), "");
-        refused.peer().ok("acquire a");
+        let mut other = Peer::on(refused.scratch.lock_path());
+        refused.peer().acquire("a");
         assert!(!other.finds_free("a"), "{error}");
         assert_eq!(refused.access()?, [libc::O_RDWR], "{error}");
-        refused.peer().ok("release a");
+        refused.peer().release("a");
         refused.leaves_nothing(error)?;
     }
     Ok(())
@@ -278,8 +282,8 @@ fn l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error() -> Outcome
         &[("flock", "error=EBADF:when=1..2")],
     ];
     for faults in cases {
-        let Some(refused) = Refused::new(check, "", faults) else { return Ok(()) };
-        refused.assert_refused("acquire a", "lock", libc::EBADF)?;
+        let Some(refused) = Refused::new(check, &[], faults) else { return Ok(()) };
+        refused.assert_refused(&Acquire("a"), Action::Lock, libc::EBADF)?;
     }
     Ok(())
 }
@@ -288,7 +292,7 @@ fn l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error() -> Outcome
 fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
     let check = "l8_a_path_that_is_not_a_file_is_not_opened";
     for kind in ["directory", "fifo", "device"] {
-        let Some(mut refused) = Refused::new(check, "", &[]) else { return Ok(()) };
+        let Some(mut refused) = Refused::new(check, &[], &[]) else { return Ok(()) };
         let path = refused.scratch.lock_path();
         fs::remove_file(&path)?;
         match kind {
@@ -296,8 +300,8 @@ fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
             "fifo" => assert!(Command::new("mkfifo").arg(&path).status()?.success()),
             _ => std::os::unix::fs::symlink("/dev/null", &path)?,
         }
-        assert_eq!(refused.peer().refused("acquire a").class, "open");
-        assert_eq!(refused.peer().refused("try_lock a g").kind, "invalidpath");
+        assert_eq!(refused.peer().refuses(Acquire("a")).action, Action::Open);
+        assert_eq!(refused.peer().refuses(TryLock("a", "g")).kind, InvalidPath);
         let trace = refused.strace.end();
         assert_eq!(trace.calls().filter(|call| call.contains("open")).count(), 0, "{kind}");
         assert_ne!(trace.calls().count(), 0, "the trace should contain other calls");
@@ -310,8 +314,8 @@ fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
 fn l8_a_file_that_appears_is_not_created_again() -> Outcome {
     let check = "l8_a_file_that_appears_is_not_created_again";
     let fault = (OPEN, "error=ENOENT:when=1");
-    let Some(mut refused) = Refused::new(check, "", &[fault]) else { return Ok(()) };
-    refused.peer().ok("acquire a");
-    refused.peer().ok("release a");
-    refused.leaves_nothing("acquire a")
+    let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+    refused.peer().acquire("a");
+    refused.peer().release("a");
+    refused.leaves_nothing(Acquire("a"))
 }

@@ -7,10 +7,11 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
+use std::borrow::Borrow;
 use std::fs;
 use std::time::Duration;
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, Strace, words_of};
+use crate::support::prelude::*;
 
 const CONTENTS: &str = "as it was";
 
@@ -32,13 +33,13 @@ const ERRORS: [(&str, i32); 14] = [
 ];
 
 /// Returns the kind of each error on a local file system.
-fn kind_of(errno: i32) -> &'static str {
+fn kind_of(errno: i32) -> ErrorKind {
     match errno {
-        libc::EACCES | libc::EPERM | libc::EROFS => "permissiondenied",
-        libc::EOPNOTSUPP | libc::ENOSYS => "unsupported",
-        libc::ESTALE => "stalehandle",
-        libc::EIO | libc::EDEADLK => "other",
-        _ => "resourceexhausted",
+        libc::EACCES | libc::EPERM | libc::EROFS => PermissionDenied,
+        libc::EOPNOTSUPP | libc::ENOSYS => Unsupported,
+        libc::ESTALE => StaleHandle,
+        libc::EIO | libc::EDEADLK => Other,
+        _ => ResourceExhausted,
     }
 }
 
@@ -49,7 +50,7 @@ struct Point {
     /// Which of these calls on the lock file, counted from 1.
     nth: u32,
     /// The action in the error.
-    class: &'static str,
+    action: Action,
     /// Whether the lock file exists.
     existed: bool,
     /// Whether another process holds the lock until the error is returned.
@@ -60,16 +61,17 @@ const OPEN: &str = "?open,openat";
 const STAT: &str = "?stat,?newfstatat,statx";
 
 const POINTS: [Point; 7] = [
-    Point { calls: OPEN, nth: 1, class: "open", existed: true, held: false },
-    Point { calls: OPEN, nth: 2, class: "create", existed: false, held: false },
-    Point { calls: "fstat", nth: 1, class: "open", existed: true, held: false },
-    Point { calls: "flock", nth: 1, class: "lock", existed: true, held: false },
-    Point { calls: "flock", nth: 2, class: "lock", existed: true, held: true },
+    Point { calls: OPEN, nth: 1, action: Action::Open, existed: true, held: false },
+    Point { calls: OPEN, nth: 2, action: Action::Create, existed: false, held: false },
+    Point { calls: "fstat", nth: 1, action: Action::Open, existed: true, held: false },
+    Point { calls: "flock", nth: 1, action: Action::Lock, existed: true, held: false },
+    Point { calls: "flock", nth: 2, action: Action::Lock, existed: true, held: true },
     // Before the file is opened, and after it is locked.
-    Point { calls: STAT, nth: 1, class: "open", existed: true, held: false },
-    Point { calls: STAT, nth: 2, class: "verify", existed: true, held: false },
+    Point { calls: STAT, nth: 1, action: Action::Open, existed: true, held: false },
+    Point { calls: STAT, nth: 2, action: Action::Verify, existed: true, held: false },
 ];
-const UNLOCK: Point = Point { calls: "flock", nth: 2, class: "unlock", existed: true, held: false };
+const UNLOCK: Point =
+    Point { calls: "flock", nth: 2, action: Action::Unlock, existed: true, held: false };
 
 /// A peer whose system call fails, and another peer without faults.
 struct Scene {
@@ -83,7 +85,7 @@ struct Scene {
 
 impl Scene {
     /// Makes the scene. Returns `None` if strace does not work here.
-    fn new(check: &str, point: Point, fault: &str, options: &str) -> Option<Self> {
+    fn new(check: &str, point: Point, fault: &str, settings: &[Setting]) -> Option<Self> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         if point.existed {
@@ -92,33 +94,27 @@ impl Scene {
         let only = format!("--trace-path={}", path.display());
         let inject = format!("--inject={}:{fault}", point.calls);
         let mut strace = Strace::spawn(check, &[&only, &inject])?;
-        strace.peer.handle("a", &path, options);
+        strace.peer.handle("a", &path, settings);
         let descriptors = strace.peer.descriptors();
-        let mut holder = Peer::with_handle("a", &path, "");
+        let mut holder = Peer::on(&path);
         if point.held {
-            holder.ok("acquire a");
+            holder.acquire("a");
         }
-        let what = format!("{point:?} {fault} {options}");
+        let what = format!("{point:?} {fault} {settings:?}");
         Some(Self { scratch, strace, holder, descriptors, point, what })
     }
 
-    /// Asserts that the command fails with this class and cause, by its deadline.
+    /// Asserts that the request fails with this action and cause, by its deadline.
     #[track_caller]
-    fn refused(&mut self, command: &str, class: &str, errno: i32) {
+    fn refused(&mut self, request: &Request<&str>, action: Action, errno: i32) {
         let what = &self.what;
-        let answer = self.strace.peer.ask(command);
+        let answer = self.strace.peer.ask(request);
         assert!(answer.took() < PATIENCE, "{what}: {:?}", answer.took());
         let refusal = answer.outcome.expect_err(what);
-        assert_eq!(refusal.class, class, "{what}: {refusal:?}");
+        assert_eq!(refusal.action, action, "{what}: {refusal:?}");
         let cause = format!("{}: {}", self.scratch.lock_path().display(), words_of(errno));
         assert!(refusal.message.contains(&cause), "{what}: {refusal:?}");
         assert_eq!(refusal.kind, kind_of(errno), "{what}: {refusal:?}");
-    }
-
-    #[track_caller]
-    fn ok(&mut self, command: &str) -> String {
-        let answer = self.strace.peer.ask(command);
-        answer.outcome.unwrap_or_else(|refusal| panic!("{}: {command}: {refusal:?}", self.what))
     }
 
     /// Asserts that the lock is free and that descriptors, threads and the file are as before.
@@ -127,11 +123,11 @@ impl Scene {
         let what = &self.what;
         let path = self.scratch.lock_path();
         if self.point.held {
-            assert_eq!(self.holder.ok("state a"), "exclusive", "{what}");
-            self.holder.ok("release a");
+            assert_eq!(self.holder.state("a"), HeldExclusive, "{what}");
+            self.holder.release("a");
         }
         assert!(self.holder.finds_free("a"), "{what}");
-        self.strace.peer.ok("drop_handle a");
+        self.strace.peer.drop_handle("a");
         assert_eq!(self.strace.peer.descriptors(), self.descriptors, "{what}");
         assert_eq!(self.strace.peer.threads(), 1, "{what}");
         let contents = fs::read_to_string(path).expect("the lock file should exist");
@@ -140,8 +136,22 @@ impl Scene {
     }
 }
 
+impl Requests for Scene {
+    #[track_caller]
+    fn tries_to<'a>(&mut self, request: impl Borrow<Request<&'a str>>) -> Option<Answer> {
+        self.strace.peer.tries_to(request)
+    }
+
+    #[track_caller]
+    fn ok<'a>(&mut self, request: impl Borrow<Request<&'a str>>) -> Value {
+        let request = request.borrow();
+        let outcome = self.ask(request).outcome;
+        outcome.unwrap_or_else(|refusal| panic!("{}: {request:?}: {refusal:?}", self.what))
+    }
+}
+
 /// Asserts that an acquisition that fails once changes nothing, and that the next acquisition succeeds.
-fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
+fn refused_once(check: &str, point: Point, acquire: &Request<&str>, release: &Request<&str>) {
     for (name, errno) in ERRORS {
         // The library tries some calls a second time in another way: it opens for writing if it may not read, and it
         // locks through a read-write descriptor if a read-only one fails. Both attempts have to fail.
@@ -156,19 +166,19 @@ fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
         } else {
             format!("error={name}:when={nth}")
         };
-        let Some(mut scene) = Scene::new(check, point, &fault, "timeout=5000") else { return };
-        scene.refused(acquire, point.class, errno);
-        assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
+        let Some(mut scene) = Scene::new(check, point, &fault, &[Timeout(5000)]) else { return };
+        scene.refused(acquire, point.action, errno);
+        assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
         if point.held {
-            scene.holder.ok("release a");
+            scene.holder.release("a");
         }
         scene.ok(acquire);
-        assert_eq!(scene.ok("state a"), "exclusive", "{}", scene.what);
+        assert_eq!(scene.state("a"), HeldExclusive, "{}", scene.what);
         assert!(!scene.holder.finds_free("a"), "{}", scene.what);
         scene.ok(release);
-        assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
+        assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
         if point.held {
-            scene.holder.ok("acquire a");
+            scene.holder.acquire("a");
         }
         scene.leaves_nothing();
     }
@@ -177,33 +187,38 @@ fn refused_once(check: &str, point: Point, acquire: &str, release: &str) {
 #[test]
 fn l12_every_error_of_acquire_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_error_of_acquire_is_reported", point, "acquire a", "release a");
+        refused_once("l12_every_error_of_acquire_is_reported", point, &Acquire("a"), &Release("a"));
     }
 }
 
 #[test]
 fn l12_every_error_of_lock_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_error_of_lock_is_reported", point, "lock a g", "release_guard g");
+        refused_once(
+            "l12_every_error_of_lock_is_reported",
+            point,
+            &Lock("a", "g"),
+            &ReleaseGuard("g"),
+        );
     }
 }
 
 #[test]
 fn l6_every_error_of_an_unlock_is_reported() {
-    for (acquire, release) in [("acquire a", "release a"), ("lock a g", "release_guard g")] {
+    for (acquire, release) in [(Acquire("a"), Release("a")), (Lock("a", "g"), ReleaseGuard("g"))] {
         for (name, errno) in ERRORS {
             let fault = format!("error={name}:when=2");
             let check = "l6_every_error_of_an_unlock_is_reported";
-            let Some(mut scene) = Scene::new(check, UNLOCK, &fault, "") else { return };
-            scene.ok(acquire);
-            scene.refused(release, "unlock", errno);
-            assert_eq!(scene.ok("state a"), "released_error", "{}", scene.what);
+            let Some(mut scene) = Scene::new(check, UNLOCK, &fault, &[]) else { return };
+            scene.ok(&acquire);
+            scene.refused(&release, Action::Unlock, errno);
+            assert_eq!(scene.state("a"), ReleasedError, "{}", scene.what);
             assert!(scene.holder.finds_free("a"), "{}", scene.what);
             // The handle stays usable.
-            scene.ok(acquire);
-            assert_eq!(scene.ok("state a"), "exclusive", "{}", scene.what);
-            scene.ok(release);
-            assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
+            scene.ok(&acquire);
+            assert_eq!(scene.state("a"), HeldExclusive, "{}", scene.what);
+            scene.ok(&release);
+            assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
             scene.leaves_nothing();
         }
     }
@@ -215,14 +230,14 @@ fn l12_interrupted_calls_are_retried() {
     let check = "l12_interrupted_calls_are_retried";
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
-            for options in ["", "timeout=600000", "timeout=0"] {
+            for options in [&[][..], &[Timeout(600_000)], &[Timeout(0)]] {
                 let (first, last) = (point.nth, point.nth + times - 1);
                 let fault = format!("error=EINTR:when={first}..{last}");
                 let Some(mut scene) = Scene::new(check, point, &fault, options) else { return };
-                scene.ok("acquire a");
+                scene.acquire("a");
                 assert!(!scene.holder.finds_free("a"), "{}", scene.what);
-                scene.ok("release a");
-                assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
+                scene.release("a");
+                assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
                 scene.leaves_nothing();
             }
         }
@@ -233,17 +248,20 @@ fn l12_interrupted_calls_are_retried() {
 #[test]
 fn l12_interrupted_calls_of_queries_are_retried() {
     let check = "l12_interrupted_calls_of_queries_are_retried";
-    for (query, calls, nth) in [("is_current g", STAT, 3), ("status a", OPEN, 2)] {
-        let point = Point { calls, nth, class: "query", existed: true, held: false };
+    for (query, calls, nth) in [(IsCurrent("g"), STAT, 3), (Status("a"), OPEN, 2)] {
+        let point = Point { calls, nth, action: Action::Query, existed: true, held: false };
         for times in [1, 5, 90] {
             let fault = format!("error=EINTR:when={nth}..{}", times + nth - 1);
-            let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
-            scene.ok("lock a g");
-            let answer = scene.ok(query);
-            let pid = scene.strace.peer.pid();
-            let expected = if query == "status a" { pid.to_string() } else { "true".into() };
-            assert!(answer.contains(&expected), "{}: {answer}", scene.what);
-            scene.ok("release_guard g");
+            let Some(mut scene) = Scene::new(check, point, &fault, &[]) else { return };
+            scene.lock("a", "g");
+            match scene.ok(&query) {
+                Value::Flag(is_current) => assert!(is_current, "{}", scene.what),
+                status => {
+                    let pid = scene.strace.peer.pid().to_string();
+                    assert!(format!("{status:?}").contains(&pid), "{}: {status:?}", scene.what);
+                }
+            }
+            scene.release_guard("g");
             scene.leaves_nothing();
         }
     }
@@ -256,10 +274,10 @@ fn l3_signals_neither_shorten_nor_prolong_a_wait() {
     let point = POINTS[4];
     assert!(point.held);
     for fault in ["error=EINTR:when=2", "error=EINTR:when=2..6", "error=EINTR:when=2+2"] {
-        for options in ["timeout=100", "timeout=100 shared"] {
+        for options in [&[Timeout(100)][..], &[Timeout(100), Shared]] {
             let Some(mut scene) = Scene::new(check, point, fault, options) else { return };
-            let answer = scene.strace.peer.ask("acquire a");
-            assert_eq!(answer.class(), "timed_out", "{}: {answer:?}", scene.what);
+            let answer = scene.strace.peer.ask(Acquire("a"));
+            assert_eq!(answer.kind(), Some(TimedOut), "{}: {answer:?}", scene.what);
             let took = answer.took();
             assert!(took >= Duration::from_millis(100) && took < PATIENCE, "{took:?}");
             scene.leaves_nothing();
@@ -274,19 +292,19 @@ fn l12_endless_interruptions_are_an_error_at_the_deadline() -> Outcome {
     for point in POINTS {
         for timeout in [0, 100] {
             let fault = format!("error=EINTR:when={}+", if point.held { 1 } else { point.nth });
-            let options = format!("timeout={timeout}");
-            let Some(mut scene) = Scene::new(check, point, &fault, &options) else {
+            let Some(mut scene) = Scene::new(check, point, &fault, &[Timeout(timeout)]) else {
                 return Ok(());
             };
-            let answer = scene.strace.peer.ask("acquire a");
+            let answer = scene.strace.peer.ask(Acquire("a"));
             let took = answer.took();
             assert!(took >= Duration::from_millis(timeout) && took < PATIENCE, "{took:?}");
             let refusal = answer.outcome.expect_err(&scene.what);
             // After an interrupted creation the library first opens the file again.
-            let class = if point.class == "create" { "open" } else { point.class };
-            assert_eq!(refusal.class, class, "{}: {refusal:?}", scene.what);
+            let is_creation = point.action == Action::Create;
+            let action = if is_creation { Action::Open } else { point.action };
+            assert_eq!(refusal.action, action, "{}: {refusal:?}", scene.what);
             assert!(refusal.message.contains("signals"), "{}: {refusal:?}", scene.what);
-            assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
+            assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
             if !point.existed {
                 fs::write(scene.scratch.lock_path(), "")?;
             }
@@ -306,23 +324,23 @@ fn l3_without_a_timer_the_deadline_is_kept() {
         let Some(mut strace) = Strace::spawn(check, &[&format!("--inject={fault}")]) else {
             return;
         };
-        strace.peer.handle("short", &path, "timeout=100");
-        strace.peer.handle("long", &path, "timeout=600000");
+        strace.peer.handle("short", &path, &[Timeout(100)]);
+        strace.peer.handle("long", &path, &[Timeout(600_000)]);
         let descriptors = strace.peer.descriptors();
-        let mut holder = Peer::with_handle("a", &path, "");
-        holder.ok("acquire a");
-        let answer = strace.peer.ask("acquire short");
-        assert_eq!(answer.class(), "timed_out", "{fault}: {answer:?}");
+        let mut holder = Peer::on(&path);
+        holder.acquire("a");
+        let answer = strace.peer.ask(Acquire("short"));
+        assert_eq!(answer.kind(), Some(TimedOut), "{fault}: {answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{fault}: {answer:?}");
-        strace.peer.ok("start w acquire long");
+        strace.peer.start("w", Acquire("long"));
         strace.peer.assert_waiting("w");
-        holder.ok("release a");
+        holder.release("a");
         strace.peer.wait_ok("w");
         assert!(!holder.finds_free("a"));
-        strace.peer.ok("release long");
+        strace.peer.release("long");
         assert!(holder.finds_free("a"));
-        strace.peer.ok("drop_handle short");
-        strace.peer.ok("drop_handle long");
+        strace.peer.drop_handle("short");
+        strace.peer.drop_handle("long");
         assert_eq!(strace.peer.descriptors(), descriptors, "{fault}");
         let trace = strace.end();
         assert!(trace.count("(INJECTED)") > 0, "the fault was not injected");
@@ -333,15 +351,16 @@ fn l3_without_a_timer_the_deadline_is_kept() {
 #[test]
 fn l12_a_failed_inherit_on_exec_ends_the_hold() {
     let check = "l12_a_failed_inherit_on_exec_ends_the_hold";
-    let point = Point { calls: "fcntl", nth: 1, class: "inherit", existed: true, held: false };
+    let point =
+        Point { calls: "fcntl", nth: 1, action: Action::Inherit, existed: true, held: false };
     for (name, errno) in ERRORS {
         // Without a descriptor beyond 10 a lower one is tried.
         let times = if ["EMFILE", "EINVAL"].contains(&name) { "1..2" } else { "1" };
         let fault = format!("error={name}:when={times}");
-        let Some(mut scene) = Scene::new(check, point, &fault, "") else { return };
-        scene.ok("lock a g");
-        scene.refused("inherit_on_exec_guard g", "inherit", errno);
-        assert_eq!(scene.ok("state a"), "unlocked", "{}", scene.what);
+        let Some(mut scene) = Scene::new(check, point, &fault, &[]) else { return };
+        scene.lock("a", "g");
+        scene.refused(&InheritOnExec("g"), Action::Inherit, errno);
+        assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
         assert!(scene.holder.finds_free("a"), "{}", scene.what);
         scene.leaves_nothing();
     }

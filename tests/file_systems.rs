@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Peer, Scratch, skip, words_of};
+use crate::support::prelude::*;
 
 /// Starts a peer in a new mount namespace, with a file system at the directory that the script sets up.
 fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
@@ -38,14 +38,14 @@ fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     else {
         return;
     };
-    one.handle("a", scratch.lock_path(), "");
-    one.handle("missing", scratch.join("missing"), "");
-    one.ok("lock a g");
+    one.handle("a", scratch.lock_path(), &[]);
+    one.handle("missing", scratch.join("missing"), &[]);
+    one.lock("a", "g");
     assert!(!one.finds_free("a"));
-    one.ok("drop_guard g");
+    one.drop_guard("g");
     assert!(one.finds_free("a"));
-    let refusal = one.refused("acquire missing");
-    assert_eq!(refusal.class, "create");
+    let refusal = one.refuses(Acquire("missing"));
+    assert_eq!(refusal.action, Action::Create);
     let (path, place) = (scratch.join("missing"), scratch.path().display());
     let reason = format!(
         "{}: {place} (tmpfs) is read-only: an existing lock file can be locked, but none can be \
@@ -65,17 +65,17 @@ fn l12_a_full_file_system_is_an_error_of_creation() {
     else {
         return;
     };
-    peer.handle("a", scratch.lock_path(), "");
-    let refusal = peer.refused("acquire a");
-    assert_eq!(refusal.class, "create");
+    peer.handle("a", scratch.lock_path(), &[]);
+    let refusal = peer.refuses(Acquire("a"));
+    assert_eq!(refusal.action, Action::Create);
     let (path, place) = (scratch.lock_path(), scratch.path().display());
     let reason = format!(
         "{}: {place} (tmpfs) has no space for another file, even an empty one",
         words_of(libc::ENOSPC)
     );
     assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
-    assert_eq!(peer.ok("state a"), "unlocked");
+    assert_eq!(peer.state("a"), Unlocked);
     // A file that exists can be locked.
-    peer.handle("there", scratch.join("there"), "");
-    peer.ok("acquire there");
+    peer.handle("there", scratch.join("there"), &[]);
+    peer.acquire("there");
 }

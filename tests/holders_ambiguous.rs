@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Outcome, Peer, Scratch, has_mounted_root, skip, until, word};
+use crate::support::has_mounted_root;
+use crate::support::prelude::*;
 use locket::lock_file;
 
 /// A new mount namespace, and further namespaces if a test needs them. It exists while its first peer runs.
@@ -44,7 +45,7 @@ impl World {
     #[track_caller]
     fn stranger(&self) -> Peer {
         let mut peer = self.peer();
-        peer.ok("become 1234");
+        peer.become_user(1234);
         peer
     }
 
@@ -60,9 +61,9 @@ impl World {
 /// Returns the status of a file's lock as the peer reports it.
 #[track_caller]
 fn status_of(peer: &mut Peer, path: &Path) -> String {
-    peer.handle("query", path, "");
-    let status = peer.ok("status query");
-    peer.ok("drop_handle query");
+    peer.handle("query", path, &[]);
+    let status = peer.status("query");
+    peer.drop_handle("query");
     status
 }
 
@@ -88,14 +89,14 @@ fn assert_reported(check: &str, make: &str) {
     let Some(world) = World::new(check, "", scratch.path(), &script) else { return };
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
-    holder.handle("a", &path, "");
-    waiter.handle("a", &path, "timeout=1000 query_status");
+    holder.handle("a", &path, &[]);
+    waiter.handle("a", &path, &[Timeout(1000), QueryStatus]);
     assert_eq!(status_of(&mut waiter, &path), FREE);
-    holder.ok("acquire a");
+    holder.acquire("a");
     assert_eq!(status_of(&mut waiter, &path), exclusive(&holder));
     assert_eq!(status_of(&mut world.stranger(), &path), taken_by(&holder));
     let end = format!(": held by pid {} (locket-peer)", holder.pid());
-    waiter.refused_naming("acquire a", &end);
+    waiter.times_out_naming(&end);
 }
 
 #[test]
@@ -130,10 +131,10 @@ fn l12_holders_on_overlayfs_are_named() {
 fn assert_distinguished(world: &World, [one, other]: [&Path; 2]) {
     let (mut holder, mut observer) = (world.peer(), world.peer());
     let mut stranger = world.stranger();
-    holder.handle("one", one, "");
+    holder.handle("one", one, &[]);
     assert_eq!(status_of(&mut observer, one), FREE);
 
-    holder.ok("lock one g");
+    holder.lock("one", "g");
     assert_eq!(status_of(&mut observer, one), exclusive(&holder));
     assert_eq!(status_of(&mut observer, other), FREE);
     // A user that may not inspect the processes cannot distinguish the files, so the holder is unknown.
@@ -141,35 +142,35 @@ fn assert_distinguished(world: &World, [one, other]: [&Path; 2]) {
     assert_eq!(status_of(&mut stranger, other), UNKNOWN);
     // Such a user sees a waiter, but not for which file it waits.
     let mut waiter = world.peer();
-    waiter.handle("one", one, "timeout=600000");
-    waiter.start_waiting("w", "lock one g", &world_path(world, one));
+    waiter.handle("one", one, &[Timeout(600_000)]);
+    waiter.start_waiting("w", Lock("one", "g"), &world_path(world, one));
     let waiting = UNKNOWN.replace("none", "exclusive an unknown process");
     assert_eq!(status_of(&mut stranger, one), waiting);
     assert_eq!(status_of(&mut stranger, other), waiting);
-    holder.ok("drop_guard g");
+    holder.drop_guard("g");
     waiter.wait_ok("w");
-    waiter.ok("drop_guard g");
-    holder.ok("lock one g");
+    waiter.drop_guard("g");
+    holder.lock("one", "g");
 
     let mut second = world.peer();
-    second.handle("other", other, "");
-    second.ok("lock other g");
-    waiter.handle("other", other, "timeout=600000");
-    waiter.start_waiting("w", "lock other g", &world_path(world, other));
+    second.handle("other", other, &[]);
+    second.lock("other", "g");
+    waiter.handle("other", other, &[Timeout(600_000)]);
+    waiter.start_waiting("w", Lock("other", "g"), &world_path(world, other));
     assert_eq!(status_of(&mut observer, one), exclusive(&holder));
     let waiting =
         exclusive(&second).replace("none", exclusive(&waiter).trim_end_matches(" <- none"));
     assert_eq!(status_of(&mut observer, other), waiting);
-    observer.handle("timed", other, "timeout=1000 query_status");
+    observer.handle("a", other, &[Timeout(1000), QueryStatus]);
     let end = format!(": held by pid {} (locket-peer)", second.pid());
-    observer.refused_naming("lock timed g", &end);
-    second.ok("drop_guard g");
+    observer.times_out_naming(&end);
+    second.drop_guard("g");
     waiter.wait_ok("w");
 
     // One process holds both.
-    waiter.ok("drop_guard g");
-    holder.handle("other", other, "");
-    holder.ok("lock other h");
+    waiter.drop_guard("g");
+    holder.handle("other", other, &[]);
+    holder.lock("other", "h");
     assert_eq!(status_of(&mut observer, one), exclusive(&holder));
     assert_eq!(status_of(&mut observer, other), exclusive(&holder));
 }
@@ -179,12 +180,12 @@ fn assert_distinguished(world: &World, [one, other]: [&Path; 2]) {
 fn assert_distinguished_in_child(world: &World, files: [&Path; 2]) {
     let mut parent = world.peer();
     for (name, path) in ["one", "other"].into_iter().zip(files) {
-        parent.ok(&format!("open_foreign {name} {}", word(path)));
-        parent.ok(&format!("lock_foreign {name} exclusive"));
+        parent.open_foreign(name, path);
+        parent.lock_foreign(name, Mode::Exclusive);
     }
-    let child = parent.ok("fork c");
-    parent.ok("close_foreign one");
-    parent.ok("close_foreign other");
+    let child = parent.fork("c");
+    parent.close_foreign("one");
+    parent.close_foreign("other");
     for path in files {
         let status = format!("exclusive pid {child} (locket-peer) <- none");
         assert_eq!(status_of(&mut world.peer(), path), status);
@@ -230,8 +231,8 @@ fn l12_layers_of_overlayfs_are_distinguished() {
     assert_distinguished(&world, [&files[0], &files[1]]);
     // The file in the lower layer is another file than the merged one.
     let mut lower = world.peer();
-    lower.handle("a", scratch.join("one/one.lock"), "");
-    lower.ok("acquire a");
+    lower.handle("a", scratch.join("one/one.lock"), &[]);
+    lower.acquire("a");
     assert_eq!(status_of(&mut world.peer(), &files[0]), FREE);
     assert_eq!(status_of(&mut world.stranger(), &scratch.join("one/one.lock")), taken_by(&lower));
 }
@@ -249,8 +250,8 @@ fn l12_the_same_inode_number_on_another_file_system_is_another_lock() {
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path).1);
     assert_eq!(one, other, "the inode numbers should be equal");
     let mut holder = world.peer();
-    holder.handle("a", &files[0], "");
-    holder.ok("acquire a");
+    holder.handle("a", &files[0], &[]);
+    holder.acquire("a");
     for (observer, status) in
         [(&mut world.peer(), exclusive(&holder)), (&mut world.stranger(), taken_by(&holder))]
     {
@@ -271,25 +272,25 @@ fn l12_a_holder_outside_the_container_is_reported_as_outside() -> Outcome {
         return Ok(());
     };
     assert_eq!(inside.pid(), 1, "the peer should be in a new PID namespace");
-    let mut outside = Peer::with_handle("a", &path, "timeout=600000");
-    outside.ok("lock a g");
-    inside.handle("a", &path, "timeout=1000 query_status");
-    let message = inside.refused("acquire a").message;
+    let mut outside = Peer::with(&path, &[Timeout(600_000)]);
+    outside.lock("a", "g");
+    inside.handle("a", &path, &[Timeout(1000), QueryStatus]);
+    let message = inside.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
-    assert_eq!(inside.ok("observe a"), "a process outside this container <- none");
+    assert_eq!(inside.observe("a"), "a process outside this container <- none");
     // The table shows no entry, so a query finds no holder.
-    assert_eq!(inside.ok("status a"), FREE);
-    outside.ok("drop_guard g");
+    assert_eq!(inside.status("a"), FREE);
+    outside.drop_guard("g");
 
-    inside.ok("lock a g");
-    assert_eq!(inside.ok("status a"), "exclusive this process (pid 1) <- none");
+    inside.lock("a", "g");
+    assert_eq!(inside.status("a"), "exclusive this process (pid 1) <- none");
     let status = lock_file(&path).status()?.to_string();
     assert!(status.ends_with(" (locket-peer)") && !status.starts_with("pid 1 "), "{status}");
-    outside.start_waiting("w", "lock a g", &path);
+    outside.start_waiting("w", Lock("a", "g"), &path);
     let waiting = "exclusive a process outside this container";
     let status = format!("exclusive this process (pid 1) <- {waiting}");
-    assert_eq!(inside.ok("status a"), status);
-    inside.ok("drop_guard g");
+    assert_eq!(inside.status("a"), status);
+    inside.drop_guard("g");
     outside.wait_ok("w");
     Ok(())
 }
@@ -305,13 +306,13 @@ fn l12_an_inherited_hold_in_a_container_is_found() {
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), &script) else {
         return;
     };
-    inside.handle("a", scratch.lock_path(), "timeout=1000 query_status");
+    inside.handle("a", scratch.lock_path(), &[Timeout(1000), QueryStatus]);
     // The child of the shell has the shell's name until it executes sleep.
     until("sleep has the lock", || {
-        let status = inside.ok("status a");
+        let status = inside.status("a");
         status.starts_with("exclusive pid ") && status.ends_with(" (sleep) <- none")
     });
-    let message = inside.refused_naming("acquire a", " (sleep)");
+    let message = inside.times_out_naming(" (sleep)");
     let (_, holder) = message.rsplit_once(": ").expect("the message has a cause");
     assert!(holder.starts_with("held by pid "), "{message}");
 }
@@ -323,13 +324,13 @@ fn l12_process_ids_are_those_of_proc() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), ":") else { return };
-    let mut outside = Peer::with_handle("a", &path, "");
-    outside.ok("lock a g");
+    let mut outside = Peer::on(&path);
+    outside.lock("a", "g");
     assert_eq!(status_of(&mut inside, &path), exclusive(&outside));
-    outside.ok("drop_guard g");
-    inside.handle("a", &path, "");
-    inside.ok("lock a g");
-    let status = inside.ok("status a");
+    outside.drop_guard("g");
+    inside.handle("a", &path, &[]);
+    inside.lock("a", "g");
+    let status = inside.status("a");
     let start = "exclusive this process (pid ";
     assert!(status.starts_with(start) && !status.starts_with(&format!("{start}1)")), "{status}");
 }
@@ -345,12 +346,12 @@ fn l12_hidden_processes_are_not_named() {
     let script = "mount -t proc -o hidepid=2 proc /proc";
     let Some(world) = World::new(check, "", scratch.path(), script) else { return };
     let mut holder = world.peer();
-    holder.handle("a", &path, "");
-    holder.ok("acquire a");
+    holder.handle("a", &path, &[]);
+    holder.acquire("a");
     let mut stranger = world.stranger();
     assert_eq!(status_of(&mut stranger, &path), taken_by(&holder));
-    stranger.handle("a", &path, "timeout=1000 query_status");
-    let message = stranger.refused("acquire a").message;
+    stranger.handle("a", &path, &[Timeout(1000), QueryStatus]);
+    let message = stranger.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -362,14 +363,14 @@ fn l12_without_proc_the_holder_is_unknown() {
     let script = "mount -t tmpfs none /proc";
     let Some(World(mut peer)) = World::new(check, "", scratch.path(), script) else { return };
     let mut holder = Peer::spawn();
-    holder.ok(&format!("open_foreign f {}", word(&path)));
-    holder.ok("lock_foreign f exclusive");
-    peer.handle("a", &path, "timeout=1000 query_status");
-    let message = peer.refused("acquire a").message;
+    holder.open_foreign("f", &path);
+    holder.lock_foreign("f", Mode::Exclusive);
+    peer.handle("a", &path, &[Timeout(1000), QueryStatus]);
+    let message = peer.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
-    assert_eq!(peer.ok("observe a"), "an unknown process <- none");
-    let refusal = peer.refused("status a");
-    assert_eq!(refusal.class, "query");
+    assert_eq!(peer.observe("a"), "an unknown process <- none");
+    let refusal = peer.refuses(Status("a"));
+    assert_eq!(refusal.action, Action::Query);
     let start = format!("cannot query the holders of {}: /proc/", path.display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");
 }
@@ -386,17 +387,17 @@ fn l12_system_locks_distinguishes_subvolumes() -> Outcome {
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
     let mut holders = [world.peer(), world.peer()];
     for (holder, file) in holders.iter_mut().zip(&files) {
-        holder.handle("a", file, "");
-        holder.ok("acquire a");
+        holder.handle("a", file, &[]);
+        holder.acquire("a");
     }
     let pids = holders.each_ref().map(Peer::pid);
     assert_listed(&files, pids)?;
 
     // One process holds both.
     let [one, other] = &mut holders;
-    other.ok("release a");
-    one.handle("b", &files[1], "");
-    one.ok("acquire b");
+    other.release("a");
+    one.handle("b", &files[1], &[]);
+    one.acquire("b");
     assert_listed(&files, [one.pid(); 2])
 }
 

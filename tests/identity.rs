@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::support::{Outcome, Peer, Scratch, until_waiting, word, words_of};
+use crate::support::prelude::*;
 use locket::{State, lock_file};
 
 type Change = fn(&Path) -> io::Result<()>;
@@ -83,14 +83,14 @@ fn l9_is_current_is_false_after_every_change() -> Outcome {
 #[test]
 fn l9_a_release_ends_no_hold_on_the_new_file() -> Outcome {
     for_every_change(|path, change| {
-        let mut other = Peer::with_handle("a", path, "");
-        let mut third = Peer::with_handle("a", path, "");
+        let mut other = Peer::on(path);
+        let mut third = Peer::on(path);
         let lock = lock_file(path);
         lock.acquire()?;
         let guard = lock_file(path).timeout(std::time::Duration::ZERO).lock();
         assert!(guard.is_err());
         change();
-        other.ok("acquire a");
+        other.acquire("a");
         lock.release()?;
         assert!(!third.finds_free("a"));
         lock.try_lock().expect_err("the new file is held");
@@ -101,12 +101,12 @@ fn l9_a_release_ends_no_hold_on_the_new_file() -> Outcome {
 #[test]
 fn l9_waiter_moves_to_the_replacement_file() -> Outcome {
     for_every_change(|path, change| {
-        for options in ["", "timeout=600000"] {
-            let mut holder = Peer::with_handle("a", path, "");
-            let mut waiter = Peer::with_handle("a", path, options);
-            holder.ok("acquire a");
-            holder.ok(&format!("open_foreign old {}", word(path)));
-            waiter.start_waiting("w", "lock a g", path);
+        for options in [&[][..], &[Timeout(600_000)]] {
+            let mut holder = Peer::on(path);
+            let mut waiter = Peer::with(path, options);
+            holder.acquire("a");
+            holder.open_foreign("old", path);
+            waiter.start_waiting("w", Lock("a", "g"), path);
             if options.is_empty() {
                 change();
             } else {
@@ -114,12 +114,11 @@ fn l9_waiter_moves_to_the_replacement_file() -> Outcome {
                 fs::rename(path.with_extension("second"), path)?;
             }
             waiter.assert_waiting("w");
-            holder.ok("release a");
+            holder.release("a");
             waiter.wait_ok("w");
-            assert_eq!(waiter.ok("is_current g"), "true");
+            assert!(waiter.is_current("g"));
             assert!(!holder.finds_free("a"), "the hold should be on the new file");
-            let old = holder.ok("try_foreign old exclusive");
-            assert_eq!(old, "granted", "the old file should be free");
+            assert!(holder.try_foreign("old", Mode::Exclusive), "the old file should be free");
         }
         Ok(())
     })
@@ -129,23 +128,23 @@ fn l9_waiter_moves_to_the_replacement_file() -> Outcome {
 fn l9_waiter_waits_for_the_holder_of_the_replacement_file() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
-    holder.ok("lock a g0");
-    waiter.start_waiting("w", "lock a g", &path);
+    let mut holder = Peer::on(&path);
+    let mut waiter = Peer::with(&path, &[Timeout(600_000)]);
+    holder.lock("a", "g0");
+    waiter.start_waiting("w", Lock("a", "g"), &path);
     for n in 1..4 {
         // The holder locks the next file, renames it to the path, and releases the previous one.
         let next = scratch.join(&n.to_string());
-        holder.handle("next", &next, "");
-        holder.ok(&format!("lock next g{n}"));
+        holder.handle("next", &next, &[]);
+        holder.lock("next", &format!("g{n}"));
         fs::rename(&next, &path)?;
-        holder.ok(&format!("drop_guard g{}", n - 1));
+        holder.drop_guard(&format!("g{}", n - 1));
         until_waiting(waiter.pid(), &path, 1);
         waiter.assert_waiting("w");
     }
-    holder.ok("drop_guard g3");
+    holder.drop_guard("g3");
     waiter.wait_ok("w");
-    assert_eq!(waiter.ok("is_current g"), "true");
+    assert!(waiter.is_current("g"));
     Ok(())
 }
 
@@ -153,20 +152,20 @@ fn l9_waiter_waits_for_the_holder_of_the_replacement_file() -> Outcome {
 #[test]
 fn l9_waiter_acquires_the_replacement_file_at_its_deadline() {
     // The timeout is long enough for the change on a busy machine. The waits run concurrently, which saves time.
-    const TIMEOUT: &str = "timeout=5000";
+    const TIMEOUT: Setting = Timeout(5000);
     thread::scope(|scope| {
         for (name, change) in CHANGES {
             scope.spawn(move || {
                 let scratch = Scratch::new();
                 let path = &lock_path_in_dir(&scratch).expect("the test should own the directory");
-                let mut holder = Peer::with_handle("a", path, "");
-                let mut waiter = Peer::with_handle("a", path, TIMEOUT);
-                holder.ok("acquire a");
-                waiter.start_waiting("w", "lock a g", path);
+                let mut holder = Peer::on(path);
+                let mut waiter = Peer::with(path, &[TIMEOUT]);
+                holder.acquire("a");
+                waiter.start_waiting("w", Lock("a", "g"), path);
                 change(path).unwrap_or_else(|error| panic!("{name}: {error}"));
                 waiter.wait_ok("w");
-                assert_eq!(waiter.ok("is_current g"), "true", "{name}");
-                assert_eq!(holder.ok("state a"), "exclusive", "{name}");
+                assert!(waiter.is_current("g"), "{name}");
+                assert_eq!(holder.state("a"), HeldExclusive, "{name}");
             });
         }
     });
@@ -181,7 +180,7 @@ fn l9_an_idle_descriptor_of_an_old_file_is_not_used() -> Outcome {
         lock.release()?;
         change();
         lock.try_acquire()?;
-        let mut other = Peer::with_handle("a", path, "");
+        let mut other = Peer::on(path);
         assert!(!other.finds_free("a"));
         lock.release()?;
         assert!(other.finds_free("a"));
@@ -193,22 +192,22 @@ fn l9_an_idle_descriptor_of_an_old_file_is_not_used() -> Outcome {
 #[test]
 fn l9_a_holder_of_the_old_file_blocks_no_acquisition() -> Outcome {
     for_every_change(|path, change| {
-        let mut holder = Peer::with_handle("a", path, "");
-        let mut peer = Peer::with_handle("a", path, "");
-        peer.handle("timed", path, "timeout=3600000");
-        for again in ["try_acquire a", "acquire timed", "acquire a"] {
-            peer.ok("acquire a");
-            peer.ok("release a");
-            holder.ok("lock a old");
-            if again == "try_acquire a" {
+        let mut holder = Peer::on(path);
+        let mut peer = Peer::on(path);
+        peer.handle("timed", path, &[Timeout(3_600_000)]);
+        for again in [TryAcquire("a"), Acquire("timed"), Acquire("a")] {
+            peer.acquire("a");
+            peer.release("a");
+            holder.lock("a", "old");
+            if again == TryAcquire("a") {
                 change();
             } else {
                 fs::remove_file(path)?;
             }
             // The peer does not wait for the old file: it is not the lock any more.
             peer.ok(again);
-            peer.ok("release a");
-            holder.ok("drop_guard old");
+            peer.release("a");
+            holder.drop_guard("old");
         }
         Ok(())
     })
@@ -216,30 +215,30 @@ fn l9_a_holder_of_the_old_file_blocks_no_acquisition() -> Outcome {
 
 #[test]
 fn l9_a_replacement_that_is_not_a_file_is_an_error() -> Outcome {
-    let changes: [(Change, &str, i32); 3] = [
-        (|path| fs::create_dir(path), "open", libc::EISDIR),
-        (|path| symlink(path, path), "verify", libc::ELOOP),
+    let changes: [(Change, Action, i32); 3] = [
+        (|path| fs::create_dir(path), Action::Open, libc::EISDIR),
+        (|path| symlink(path, path), Action::Verify, libc::ELOOP),
         (
             |path| fs::remove_dir(path.parent().expect("the file is in a directory")),
-            "create",
+            Action::Create,
             libc::ENOENT,
         ),
     ];
-    for (change, class, code) in changes {
+    for (change, action, code) in changes {
         let scratch = Scratch::new();
         let path = lock_path_in_dir(&scratch)?;
-        let mut holder = Peer::with_handle("a", &path, "");
-        let mut waiter = Peer::with_handle("a", &path, "");
-        holder.ok("acquire a");
-        waiter.start_waiting("w", "acquire a", &path);
+        let mut holder = Peer::on(&path);
+        let mut waiter = Peer::on(&path);
+        holder.acquire("a");
+        waiter.start_waiting("w", Acquire("a"), &path);
         fs::remove_file(&path)?;
         change(&path)?;
-        holder.ok("release a");
+        holder.release("a");
         let refusal = waiter.wait("w").outcome.expect_err("the path does not name a lock file");
         let cause = format!("{}: {}", path.display(), words_of(code));
         assert!(refusal.message.contains(&cause), "{refusal:?}");
-        assert_eq!(refusal.class, class, "{refusal:?}");
-        assert_eq!(waiter.ok("state a"), "unlocked");
+        assert_eq!(refusal.action, action, "{refusal:?}");
+        assert_eq!(waiter.state("a"), Unlocked);
     }
     Ok(())
 }
@@ -248,13 +247,13 @@ fn l9_a_replacement_that_is_not_a_file_is_an_error() -> Outcome {
 #[test]
 fn l9_a_deleted_file_ends_a_wait_without_create() -> Outcome {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     let waiter = scratch.lock().create(false);
     let waiting = std::thread::spawn(move || waiter.lock().map(drop));
     until_waiting(std::process::id(), &scratch.lock_path(), 1);
     fs::remove_file(scratch.lock_path())?;
-    holder.ok("release a");
+    holder.release("a");
     let outcome = waiting.join().map_err(|_| "the waiter panicked")?;
     let Err(error) = outcome else { panic!("the wait should fail") };
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);

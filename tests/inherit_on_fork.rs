@@ -1,55 +1,55 @@
 //! L11: `Guard::inherit_on_fork` passes a hold to the children of `fork`.
 #![cfg(unix)]
 
-use crate::support::{Peer, Scratch, is_alive, kill, word};
+use crate::support::prelude::*;
 
 /// Starts a peer that holds the lock with the guard `g` and passes it to children. Returns it and the id of its child `c`.
-fn parent_with_child(scratch: &Scratch, options: &str) -> (Peer, String) {
-    let mut parent = Peer::with_handle("a", scratch.lock_path(), options);
-    parent.ok("lock a g");
-    parent.ok("inherit_on_fork_guard g");
-    let child = parent.ok("fork c");
+fn parent_with_child(scratch: &Scratch, settings: &[Setting]) -> (Peer, u32) {
+    let mut parent = Peer::with(scratch.lock_path(), settings);
+    parent.lock("a", "g");
+    parent.inherit_on_fork("g");
+    let child = parent.fork("c");
     (parent, child)
 }
 
 /// A program that locks and then becomes a daemon needs this.
 #[test]
 fn l11_an_inherited_hold_belongs_to_parent_and_child() {
-    for (options, state) in [("", "exclusive"), ("shared", "shared 1")] {
+    for (settings, state) in [(&[][..], HeldExclusive), (&[Shared], HeldShared(1))] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        let mut other = Peer::with_handle("a", &path, "");
-        let (mut parent, child) = parent_with_child(&scratch, options);
+        let mut other = Peer::on(&path);
+        let (mut parent, child) = parent_with_child(&scratch, settings);
         // Through an inherited handle and a new one, before the child uses the guard.
-        parent.ok(&format!("child c handle new path={}", word(&path)));
+        parent.child("c").handle("new", &path, &[]);
         for handle in ["a", "new"] {
-            assert_eq!(parent.ok(&format!("child c state {handle}")), state);
+            assert_eq!(parent.child("c").state(handle), state);
         }
-        assert_eq!(parent.ok("child c is_current g"), "true");
-        assert_eq!(parent.refused("child c release a").class, "not_locked");
-        parent.ok("child c linger 300000");
+        assert!(parent.child("c").is_current("g"));
+        assert_eq!(parent.child("c").refuses(Release("a")).kind, NotLocked);
+        parent.child("c").linger(300_000);
         parent.kill();
-        assert!(is_alive(&child) && !other.finds_free("a"), "the child holds the lock");
-        kill(&child);
-        other.ok("acquire a");
+        assert!(is_alive(child) && !other.finds_free("a"), "the child holds the lock");
+        kill(child);
+        other.acquire("a");
     }
 }
 
 /// Parent and child end their holds in either order. The lock is free after the second.
 #[test]
 fn l11_an_inherited_hold_ends_with_its_last_guard() {
-    for (first, last) in [("", "child c "), ("child c ", "")] {
-        for end in ["drop_guard g", "release_guard g"] {
+    for (first, last) in [(&[][..], &["c"][..]), (&["c"], &[])] {
+        for end in [DropGuard("g"), ReleaseGuard("g")] {
             let scratch = Scratch::new();
-            let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-            let (mut parent, _) = parent_with_child(&scratch, "");
-            parent.ok(&format!("{first}{end}"));
-            assert_eq!(parent.ok(&format!("{first}state a")), "unlocked");
-            assert_eq!(parent.ok(&format!("{last}state a")), "exclusive");
-            assert!(!other.finds_free("a"), "{first}{end}");
-            parent.ok(&format!("{last}{end}"));
-            assert_eq!(parent.ok(&format!("{last}state a")), "unlocked");
-            assert!(other.finds_free("a"), "{last}{end}");
+            let mut other = Peer::on(scratch.lock_path());
+            let (mut parent, _) = parent_with_child(&scratch, &[]);
+            parent.ok(in_child(first, end.clone()));
+            assert_eq!(parent.ok(in_child(first, State("a"))), Value::State(Unlocked));
+            assert_eq!(parent.ok(in_child(last, State("a"))), Value::State(HeldExclusive));
+            assert!(!other.finds_free("a"), "{first:?} {end:?}");
+            parent.ok(in_child(last, end.clone()));
+            assert_eq!(parent.ok(in_child(last, State("a"))), Value::State(Unlocked));
+            assert!(other.finds_free("a"), "{last:?} {end:?}");
         }
     }
 }
@@ -58,20 +58,20 @@ fn l11_an_inherited_hold_ends_with_its_last_guard() {
 /// release its hold.
 #[test]
 fn l11_an_inherited_hold_can_be_lent() {
-    for (first, last) in [("", "child c "), ("child c ", "")] {
-        for end in ["drop_guard g", "inherit_on_exec_guard g"] {
+    for (first, last) in [(&[][..], &["c"][..]), (&["c"], &[])] {
+        for end in [DropGuard("g"), InheritOnExec("g")] {
             let scratch = Scratch::new();
-            let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-            let (mut parent, _) = parent_with_child(&scratch, "");
-            parent.ok(&format!("{first}lend_guard g"));
-            parent.ok(&format!("{first}{end}"));
-            assert_eq!(parent.ok(&format!("{last}is_current g")), "true");
-            parent.ok(&format!("{last}release_guard g"));
-            if end == "drop_guard g" {
-                assert!(other.finds_free("a"), "{first}{end}");
+            let mut other = Peer::on(scratch.lock_path());
+            let (mut parent, _) = parent_with_child(&scratch, &[]);
+            parent.ok(in_child(first, Lend("g")));
+            parent.ok(in_child(first, end.clone()));
+            assert_eq!(parent.ok(in_child(last, IsCurrent("g"))), Value::Flag(true));
+            parent.ok(in_child(last, ReleaseGuard("g")));
+            if end == DropGuard("g") {
+                assert!(other.finds_free("a"), "{first:?} {end:?}");
             } else {
                 assert!(!other.finds_free("a"), "a hold that was passed on stays");
-                assert_eq!(parent.ok(&format!("{first}state a")), "exclusive");
+                assert_eq!(parent.ok(in_child(first, State("a"))), Value::State(HeldExclusive));
             }
         }
     }
@@ -80,25 +80,25 @@ fn l11_an_inherited_hold_can_be_lent() {
 #[test]
 fn l11_an_inherited_hold_cannot_be_downgraded() {
     let scratch = Scratch::new();
-    let (mut parent, _) = parent_with_child(&scratch, "");
-    for to in ["", "child c "] {
-        let refusal = parent.refused(&format!("{to}downgrade g"));
+    let (mut parent, _) = parent_with_child(&scratch, &[]);
+    for to in [&[][..], &["c"]] {
+        let refusal = parent.refuses(in_child(to, Downgrade("g")));
         assert!(refusal.message.contains("shared with children of fork"), "{refusal:?}");
     }
-    assert_eq!(parent.ok("state a"), "exclusive");
+    assert_eq!(parent.state("a"), HeldExclusive);
 }
 
 /// The hold survives a chain of forks in which every parent drops its guard.
 #[test]
 fn l11_an_inherited_hold_passes_to_grandchildren() {
     let scratch = Scratch::new();
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-    let (mut peer, _) = parent_with_child(&scratch, "");
-    peer.ok("child c fork c");
-    peer.ok("drop_guard g");
-    peer.ok("child c drop_guard g");
+    let mut other = Peer::on(scratch.lock_path());
+    let (mut peer, _) = parent_with_child(&scratch, &[]);
+    peer.child("c").fork("c");
+    peer.drop_guard("g");
+    peer.child("c").drop_guard("g");
     assert!(!other.finds_free("a"));
-    assert_eq!(peer.ok("child c child c state a"), "exclusive");
-    peer.ok("child c child c drop_guard g");
+    assert_eq!(peer.child("c").child("c").state("a"), HeldExclusive);
+    peer.child("c").child("c").drop_guard("g");
     assert!(other.finds_free("a"));
 }

@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Peer, Scratch, skip, until};
+use crate::support::prelude::*;
 
 /// A program that locks a file. It prints `acquiring`, then `held` or `contended`. It holds the lock until it reads a line or
 /// its input ends.
@@ -240,30 +240,30 @@ fn program_holds_and_locket_waits(program: Program) {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Running::holder(program, &path);
-    let mut peer = Peer::with_handle("timed", &path, "timeout=100");
-    assert!(!peer.finds_free("timed"), "{program:?}");
-    let answer = peer.ask("acquire timed");
-    assert_eq!(answer.class(), "timed_out", "{program:?}: {answer:?}");
+    let mut peer = Peer::with(&path, &[Timeout(100)]);
+    assert!(!peer.finds_free("a"), "{program:?}");
+    let answer = peer.ask(Acquire("a"));
+    assert_eq!(answer.kind(), Some(TimedOut), "{program:?}: {answer:?}");
     assert!(answer.took() >= Duration::from_millis(100), "{program:?}: {answer:?}");
-    peer.handle("reader", &path, "shared");
+    peer.handle("reader", &path, &[Shared]);
     assert!(!peer.finds_free("reader"), "{program:?}");
     holder.release();
     // flock(1) releases the lock when it exits, soon after its last line.
-    until("the lock is free", || peer.finds_free("timed"));
+    until("the lock is free", || peer.finds_free("a"));
 
-    for options in ["", "timeout=600000", "timeout=600000 use_signals=false"] {
+    for options in [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false)]] {
         for end in ENDS {
             let mut holder = Running::holder(program, &path);
-            let mut waiter = Peer::with_handle("a", &path, options);
-            waiter.ok("start w lock a g");
+            let mut waiter = Peer::with(&path, options);
+            waiter.start("w", Lock("a", "g"));
             waiter.assert_waiting("w");
             match end {
                 End::Clean => holder.release(),
                 End::Killed => holder.kill(),
             }
             waiter.wait_ok("w");
-            assert!(!peer.finds_free("timed"), "{program:?} {options} {end:?}");
-            assert_eq!(waiter.ok("is_current g"), "true", "{program:?} {options} {end:?}");
+            assert!(!peer.finds_free("a"), "{program:?} {options:?} {end:?}");
+            assert!(waiter.is_current("g"), "{program:?} {options:?} {end:?}");
         }
     }
 }
@@ -271,8 +271,8 @@ fn program_holds_and_locket_waits(program: Program) {
 fn locket_holds_and_program_waits(program: Program) {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for acquire in ["lock a g", "acquire a"] {
-        let mut holder = Peer::with_handle("a", &path, "");
+    for acquire in [Lock("a", "g"), Acquire("a")] {
+        let mut holder = Peer::on(&path);
         holder.ok(acquire);
         let start = Instant::now();
         assert!(Running::start(program, &path, Some(0.1)).is_contended(), "{program:?}");
@@ -280,18 +280,18 @@ fn locket_holds_and_program_waits(program: Program) {
     }
     for timeout in [None, Some(60.0)] {
         for end in ENDS {
-            let mut holder = Peer::with_handle("a", &path, "");
-            holder.ok("lock a g");
+            let mut holder = Peer::on(&path);
+            holder.lock("a", "g");
             let waiter = Running::start(program, &path, timeout);
             waiter.assert_waiting();
             match end {
-                End::Clean => drop(holder.ok("release_guard g")),
+                End::Clean => holder.release_guard("g"),
                 End::Killed => holder.kill(),
             }
             assert_eq!(waiter.next_line(), "held", "{program:?} {timeout:?} {end:?}");
-            assert!(!Peer::with_handle("a", &path, "").finds_free("a"), "{program:?}");
+            assert!(!Peer::on(&path).finds_free("a"), "{program:?}");
             waiter.kill();
-            let mut next = Peer::with_handle("a", &path, "");
+            let mut next = Peer::on(&path);
             until("the killed program's lock is free", || next.finds_free("a"));
         }
     }
@@ -334,9 +334,9 @@ fn l14_fcntl_locks_do_not_exclude_locket() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let _holder = Running::holder(Program::OtherCall, &path);
-    let mut peer = Peer::with_handle("a", &path, "");
+    let mut peer = Peer::on(&path);
     assert!(peer.finds_free("a"));
     let other = scratch.join("other");
-    Peer::with_handle("a", &other, "").ok("lock a g");
+    Peer::on(&other).lock("a", "g");
     assert!(!Running::start(Program::OtherCall, &other, Some(0.0)).is_contended());
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use crate::support::{Outcome, Peer, Scratch, is_root, skip, words_of};
+use crate::support::prelude::*;
 use locket::{Action, State, lock_file};
 
 fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
@@ -19,8 +19,8 @@ fn l9_a_changed_or_renamed_file_is_still_current() -> Outcome {
     let scratch = Scratch::new();
     let path = lock_path_in_dir(&scratch)?;
     let guard = lock_file(&path).lock()?;
-    let mut waiter = Peer::with_handle("a", &path, "");
-    waiter.start_waiting("w", "lock a g", &path);
+    let mut waiter = Peer::on(&path);
+    waiter.start_waiting("w", Lock("a", "g"), &path);
 
     fs::write(&path, "contents")?;
     fs::set_permissions(&path, Permissions::from_mode(0o600))?;
@@ -49,14 +49,14 @@ fn l9_is_current_does_not_follow_a_link() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let guard = scratch.lock().follow_links(false).lock()?;
-    let mut waiter = Peer::with_handle("a", &path, "follow_links=false");
-    waiter.start_waiting("w", "lock a g", &path);
+    let mut waiter = Peer::with(&path, &[FollowLinks(false)]);
+    waiter.start_waiting("w", Lock("a", "g"), &path);
     fs::rename(&path, scratch.join("away"))?;
     symlink(scratch.join("away"), &path)?;
     assert!(!guard.is_current()?);
     guard.release()?;
     let refusal = waiter.wait("w").outcome.expect_err("the link must not be followed");
-    assert_eq!(refusal.class, "open");
+    assert_eq!(refusal.action, Action::Open);
     assert!(refusal.message.ends_with("it is a symbolic link, which this handle does not follow"));
     Ok(())
 }
@@ -101,11 +101,11 @@ fn l9_is_current_is_an_error_without_permission() -> Outcome {
     let scratch = Scratch::new();
     let path = lock_path_in_dir(&scratch)?;
     let dir = scratch.join("dir");
-    let mut peer = Peer::with_handle("a", &path, "");
-    peer.ok("lock a g");
-    peer.ok("become 4242");
+    let mut peer = Peer::on(&path);
+    peer.lock("a", "g");
+    peer.become_user(4242);
     fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
-    let refusal = peer.refused("is_current g");
+    let refusal = peer.refuses(IsCurrent("g"));
     let message = format!(
         "cannot verify {}: {}: user 4242 cannot search {} (chmod +x)",
         path.display(),
@@ -113,8 +113,8 @@ fn l9_is_current_is_an_error_without_permission() -> Outcome {
         dir.display()
     );
     assert_eq!(refusal.message, message);
-    peer.ok("release_guard g");
-    assert_eq!(peer.refused("acquire a").class, "open");
+    peer.release_guard("g");
+    assert_eq!(peer.refuses(Acquire("a")).action, Action::Open);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 
 /// Resources of a process, as `/proc` shows them.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,18 +40,18 @@ fn peer_of_all_outcomes(scratch: &Scratch) -> std::io::Result<Peer> {
     let fifo = Command::new("mkfifo").arg(scratch.join("fifo")).status()?;
     assert!(fifo.success(), "mkfifo should succeed");
     symlink("loop", scratch.join("loop"))?;
-    peer.handle("free", &path, "timeout=600000");
-    peer.handle("shared", &path, "timeout=600000 shared");
-    peer.handle("held", scratch.join("held"), "");
-    peer.handle("try", scratch.join("held"), "timeout=0");
-    peer.handle("wait", scratch.join("held"), "timeout=1");
-    peer.handle("retry", scratch.join("held"), "timeout=1 use_signals=false retry_period=1");
-    peer.handle("missing", scratch.join("missing/test.lock"), "");
-    peer.handle("directory", scratch.path(), "");
-    peer.handle("fifo", scratch.join("fifo"), "");
-    peer.handle("loop", scratch.join("loop"), "");
-    peer.handle("link", scratch.join("loop"), "follow_links=false");
-    peer.handle("empty", "", "");
+    peer.handle("free", &path, &[Timeout(600_000)]);
+    peer.handle("shared", &path, &[Timeout(600_000), Shared]);
+    peer.handle("held", scratch.join("held"), &[]);
+    peer.handle("try", scratch.join("held"), &[Timeout(0)]);
+    peer.handle("wait", scratch.join("held"), &[Timeout(1)]);
+    peer.handle("retry", scratch.join("held"), &[Timeout(1), UseSignals(false), RetryPeriod(1)]);
+    peer.handle("missing", scratch.join("missing/test.lock"), &[]);
+    peer.handle("directory", scratch.path(), &[]);
+    peer.handle("fifo", scratch.join("fifo"), &[]);
+    peer.handle("loop", scratch.join("loop"), &[]);
+    peer.handle("link", scratch.join("loop"), &[FollowLinks(false)]);
+    peer.handle("empty", "", &[]);
     Ok(peer)
 }
 
@@ -60,26 +60,43 @@ fn peer_of_all_outcomes(scratch: &Scratch) -> std::io::Result<Peer> {
 fn l13_ten_thousand_cycles_leave_nothing() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_all_outcomes(&scratch)?;
-    let mut holder = Peer::with_handle("a", scratch.join("held"), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.join("held"));
+    holder.acquire("a");
     let before = resources(&peer);
-    let cycle = "acquire free ; release free ; lock free g ; drop_guard g \
-                 ; lock shared g ; acquire shared ; release shared ; release_guard g \
-                 ; attempt release free ; attempt acquire try ; attempt try_lock held g \
-                 ; attempt acquire missing ; attempt acquire directory ; attempt lock fifo g \
-                 ; attempt acquire loop ; attempt acquire link ; attempt acquire empty";
-    // The first command makes ten acquisitions a turn, the second two that wait.
-    peer.ok(&format!("repeat 1000 {cycle}"));
-    peer.ok("repeat 200 attempt acquire wait ; attempt lock retry g");
+    let granted = [
+        Acquire("free"),
+        Release("free"),
+        Lock("free", "g"),
+        DropGuard("g"),
+        Lock("shared", "g"),
+        Acquire("shared"),
+        Release("shared"),
+        ReleaseGuard("g"),
+    ];
+    let refused = [
+        Release("free"),
+        Acquire("try"),
+        TryLock("held", "g"),
+        Acquire("missing"),
+        Acquire("directory"),
+        Lock("fifo", "g"),
+        Acquire("loop"),
+        Acquire("link"),
+        Acquire("empty"),
+    ];
+    let cycle = granted.into_iter().chain(refused.map(attempt)).collect();
+    // The first request makes ten acquisitions a turn, the second two that wait.
+    peer.ok(Repeat(1000, cycle));
+    peer.repeat(200, [attempt(Acquire("wait")), attempt(Lock("retry", "g"))]);
     for name in ["free", "shared"] {
-        peer.ok(&format!("acquire {name}"));
-        peer.ok(&format!("release {name}"));
+        peer.acquire(name);
+        peer.release(name);
     }
     let after = resources(&peer);
     // One idle descriptor for each of the two files.
     assert_eq!(after, Resources { descriptors: before.descriptors + 2, ..before });
     for name in ["free", "shared", "held", "try", "wait", "retry"] {
-        peer.ok(&format!("drop_handle {name}"));
+        peer.drop_handle(name);
     }
     assert_eq!(peer.descriptors(), after.descriptors - 2);
     Ok(())
@@ -87,29 +104,30 @@ fn l13_ten_thousand_cycles_leave_nothing() -> Outcome {
 
 #[test]
 fn l13_threads_leave_nothing() -> Outcome {
-    const JOBS: [&str; 5] = [
-        "lock free g0 ; release_guard g0",
-        "lock shared g1 ; release_guard g1",
-        "attempt acquire wait ; attempt acquire directory",
-        "attempt acquire retry ; attempt acquire missing",
-        "attempt try_lock free g2 ; attempt release_guard g2 ; attempt acquire try",
+    let jobs = [
+        ("guard", [Lock("free", "g0"), ReleaseGuard("g0")]),
+        ("reader", [Lock("shared", "g1"), ReleaseGuard("g1")]),
+        ("wait", [attempt(Acquire("wait")), attempt(Acquire("directory"))]),
+        ("retry", [attempt(Acquire("retry")), attempt(Acquire("missing"))]),
+        ("try", [attempt(TryAcquire("free")), attempt(Release("free"))]),
+        ("try held", [attempt(Acquire("try")), attempt(TryLock("held", "g2"))]),
     ];
     let scratch = Scratch::new();
     let mut peer = peer_of_all_outcomes(&scratch)?;
-    let mut holder = Peer::with_handle("a", scratch.join("held"), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.join("held"));
+    holder.acquire("a");
     let before = resources(&peer);
-    for (n, job) in JOBS.iter().enumerate() {
-        peer.ok(&format!("start {n} repeat 200 {job}"));
+    for (job, work) in jobs.clone() {
+        peer.start(job, repeat(200, work));
     }
-    for n in 0..JOBS.len() {
-        peer.wait_ok(&n.to_string());
+    for (job, _) in jobs {
+        peer.wait_ok(job);
     }
     for name in ["free", "shared", "held", "try", "wait", "retry"] {
-        peer.ok(&format!("drop_handle {name}"));
+        peer.drop_handle(name);
     }
     // `/proc` may still show a thread for a moment after it was joined.
-    crate::support::until("the end of the jobs' threads", || peer.threads() == before.threads);
+    until("the end of the jobs' threads", || peer.threads() == before.threads);
     assert_eq!(resources(&peer), before);
     Ok(())
 }
@@ -117,20 +135,22 @@ fn l13_threads_leave_nothing() -> Outcome {
 #[test]
 fn l13_one_descriptor_for_each_hold() {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "shared");
+    let mut peer = Peer::with(scratch.lock_path(), &[Shared]);
     let before = peer.descriptors();
     for holds in 1..=6 {
-        peer.ok(&if holds % 2 == 0 { "acquire a".into() } else { format!("lock a g{holds}") });
+        let guard = format!("g{holds}");
+        peer.ok(if holds % 2 == 0 { Acquire("a") } else { Lock("a", &guard) });
         assert_eq!(peer.descriptors(), before + holds);
     }
-    for release in ["release a", "drop_guard g1", "release_guard g3", "drop_guard g5", "release a"]
+    for release in
+        [Release("a"), DropGuard("g1"), ReleaseGuard("g3"), DropGuard("g5"), Release("a")]
     {
         peer.ok(release);
     }
     assert_eq!(peer.descriptors(), before + 2, "one of a hold, one idle");
-    peer.ok("release a");
+    peer.release("a");
     assert_eq!(peer.descriptors(), before + 1, "one idle");
-    peer.ok("drop_handle a");
+    peer.drop_handle("a");
     assert_eq!(peer.descriptors(), before);
 }
 
@@ -139,11 +159,11 @@ fn l13_one_descriptor_for_each_hold() {
 fn l13_the_count_sees_a_leak() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    let mut peer = Peer::with_handle("a", &path, "timeout=600000");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    let mut peer = Peer::with(&path, &[Timeout(600_000)]);
     let before = resources(&peer);
-    peer.start_waiting("w", "acquire a", &path);
+    peer.start_waiting("w", Acquire("a"), &path);
     let waiting = resources(&peer);
     assert_eq!(waiting.descriptors, before.descriptors + 1);
     assert_eq!(waiting.threads, before.threads + 1);
@@ -162,16 +182,15 @@ fn l13_memory_of_a_path_is_freed_with_its_last_handle() {
     };
     let mut peer = Peer::spawn();
     let long = "x".repeat(200);
-    let many = |from: u32, to: u32| -> String {
-        let paths: Vec<String> =
-            (from..to).map(|n| format!("handle a path=/{long}{n} ; drop_handle a")).collect();
-        format!("repeat 1 {}", paths.join(" ; "))
+    let many = |from: u32, to: u32| {
+        let path = |n| Handle("a", format!("/{long}{n}").into(), vec![]);
+        Repeat(1, (from..to).flat_map(|n| [path(n), DropHandle("a")]).collect())
     };
     // At first the process's memory grows to its working size.
-    peer.ok(&many(0, 5_000));
+    peer.ok(many(0, 5_000));
     let before = resident(&peer);
     for thousands in (5..65).step_by(5) {
-        peer.ok(&many(thousands * 1000, thousands * 1000 + 5_000));
+        peer.ok(many(thousands * 1000, thousands * 1000 + 5_000));
     }
     let grown = resident(&peer).saturating_sub(before);
     // 60,000 paths of 200 bytes would be 12,000 KB.

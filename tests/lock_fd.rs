@@ -13,23 +13,23 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch};
+use crate::support::prelude::*;
 use locket::{ErrorKind, lock_fd, lock_file};
 
 #[test]
 fn l1_a_descriptor_and_a_path_exclude_each_other() -> Outcome {
     let scratch = Scratch::new();
     let file = File::create(scratch.lock_path())?;
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut peer = Peer::on(scratch.lock_path());
     let guard = lock_fd(&file).lock()?;
     assert_eq!(guard.as_fd().as_raw_fd(), file.as_raw_fd());
     assert!(!peer.finds_free("a"));
     assert!(scratch.lock().try_lock().is_err());
     guard.release()?;
-    peer.ok("acquire a");
+    peer.acquire("a");
     let error = lock_fd(&file).try_lock().expect_err("the peer holds the lock");
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    peer.ok("release a");
+    peer.release("a");
     // The same with an owned descriptor.
     let guard = lock_fd(OwnedFd::from(file)).lock()?;
     assert!(!peer.finds_free("a"));
@@ -97,8 +97,8 @@ fn a_guard_can_be_left_without_unlocking() -> Outcome {
 fn l3_a_timeout_is_kept() -> Outcome {
     let scratch = Scratch::new();
     let file = File::create(scratch.lock_path())?;
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("acquire a");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.acquire("a");
     let timeout = Duration::from_millis(30);
     for lock in [lock_fd(&file), lock_fd(&file).use_signals(false), lock_fd(&file).shared()] {
         let lock = lock.retry_period(Duration::from_millis(5));
@@ -187,8 +187,8 @@ fn l12_an_error_names_the_descriptor() -> Outcome {
 
     // The error of a timeout names the holder if the observer has queried it.
     let file = File::open(scratch.lock_path())?;
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("acquire a");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.acquire("a");
     let lock = lock_fd(&file).timeout(Duration::from_secs(1)).on_wait(|wait| {
         wait.status().map_or(ControlFlow::Break(()), |_| ControlFlow::Continue(()))
     });

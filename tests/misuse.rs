@@ -11,13 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 use locket::{Guard, Lock, State, lock_file};
 
 #[test]
 fn l5_a_hold_outlives_every_handle() -> Outcome {
     let scratch = Scratch::new();
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::on(scratch.lock_path());
     {
         let lock = scratch.lock();
         lock.clone().acquire()?;
@@ -40,7 +40,7 @@ fn l5_a_hold_outlives_every_handle() -> Outcome {
 #[test]
 fn l5_a_guard_outlives_every_handle() -> Outcome {
     let scratch = Scratch::new();
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::on(scratch.lock_path());
     let guard = scratch.lock().lock()?;
     assert!(!other.finds_free("a"));
     assert_eq!(scratch.lock().state(), State::HeldExclusive);
@@ -53,17 +53,16 @@ fn l5_a_guard_outlives_every_handle() -> Outcome {
 fn l3_a_retry_period_of_zero_is_no_pause() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let options = "retry_period=0 use_signals=false timeout";
-    let mut short = Peer::with_handle("a", &path, &format!("{options}=30"));
-    let mut waiter = Peer::with_handle("a", &path, &format!("{options}=60000"));
-    holder.ok("acquire a");
-    let answer = short.ask("acquire a");
-    assert_eq!(answer.class(), "timed_out");
+    let mut holder = Peer::on(&path);
+    let mut short = Peer::with(&path, &[RetryPeriod(0), UseSignals(false), Timeout(30)]);
+    let mut waiter = Peer::with(&path, &[RetryPeriod(0), UseSignals(false), Timeout(60_000)]);
+    holder.acquire("a");
+    let answer = short.ask(Acquire("a"));
+    assert_eq!(answer.kind(), Some(TimedOut));
     assert!(answer.took() >= Duration::from_millis(30));
-    waiter.ok("start w acquire a");
+    waiter.start("w", Acquire("a"));
     waiter.assert_waiting("w");
-    holder.ok("release a");
+    holder.release("a");
     waiter.wait_ok("w");
 }
 
@@ -87,12 +86,12 @@ fn l3_a_thread_that_waits_for_itself_times_out() -> Outcome {
 fn l5_a_guard_can_be_dropped_in_another_thread() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut other = Peer::with_handle("a", &path, "");
+    let mut other = Peer::on(&path);
     let guard = scratch.lock().lock()?;
-    other.start_waiting("w", "lock a g", &path);
+    other.start_waiting("w", Lock("a", "g"), &path);
     thread::spawn(move || drop(guard)).join().expect("no panic");
     other.wait_ok("w");
-    other.ok("drop_guard g");
+    other.drop_guard("g");
 
     // A guard from a thread that has ended, shared by two other threads.
     let lock = scratch.lock();
@@ -110,17 +109,17 @@ fn l5_a_guard_can_be_dropped_in_another_thread() -> Outcome {
 #[test]
 fn l5_a_forgotten_guard_holds_until_the_end_of_the_process() {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "timeout=10");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("lock a g");
-    holder.ok("forget_guard g");
+    let mut holder = Peer::with(scratch.lock_path(), &[Timeout(10)]);
+    let mut other = Peer::on(scratch.lock_path());
+    holder.lock("a", "g");
+    holder.forget_guard("g");
     assert!(!other.finds_free("a"));
-    assert_eq!(holder.ok("state a"), "exclusive");
-    assert_eq!(holder.refused("release a").class, "not_locked");
-    assert_eq!(holder.refused("acquire a").class, "timed_out");
-    holder.ok("drop_handle a");
-    holder.handle("a", scratch.lock_path(), "");
-    assert_eq!(holder.ok("state a"), "exclusive");
+    assert_eq!(holder.state("a"), HeldExclusive);
+    assert_eq!(holder.refuses(Release("a")).kind, NotLocked);
+    assert_eq!(holder.refuses(Acquire("a")).kind, TimedOut);
+    holder.drop_handle("a");
+    holder.handle("a", scratch.lock_path(), &[]);
+    assert_eq!(holder.state("a"), HeldExclusive);
     assert!(!other.finds_free("a"));
     holder.end();
     assert!(other.finds_free("a"));
@@ -130,7 +129,7 @@ fn l5_a_forgotten_guard_holds_until_the_end_of_the_process() {
 fn l6_a_panic_releases_the_hold_of_a_guard() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut other = Peer::with_handle("a", &path, "");
+    let mut other = Peer::on(&path);
     let lock = scratch.lock();
     let panicked = thread::spawn(move || {
         let _guard = lock.lock().expect("the lock is free");
@@ -146,7 +145,7 @@ fn l6_a_panic_releases_the_hold_of_a_guard() {
 #[test]
 fn l6_a_panic_keeps_the_hold_of_acquire() -> Outcome {
     let scratch = Scratch::new();
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::on(scratch.lock_path());
     let lock = scratch.lock();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         lock.acquire().expect("the lock is free");
@@ -164,11 +163,11 @@ fn l6_a_panic_keeps_the_hold_of_acquire() -> Outcome {
 fn l6_a_panic_wakes_a_waiter() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut waiter = Peer::with_handle("a", &path, "");
+    let mut waiter = Peer::on(&path);
     let lock = scratch.lock();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _guard = lock.lock().expect("the lock is free");
-        waiter.start_waiting("w", "acquire a", &path);
+        waiter.start_waiting("w", Acquire("a"), &path);
         panic!("in the critical section, on purpose");
     }));
     assert!(panicked.is_err());
@@ -225,28 +224,28 @@ fn handles_guards_and_errors_are_send_and_sync() -> Outcome {
 #[cfg(target_os = "linux")]
 #[test]
 fn l12_a_wait_for_the_own_hold_is_a_deadlock() {
-    for (first, second) in [("", ""), ("", "shared"), ("shared", "")] {
-        for acquire in ["lock a g", "acquire a"] {
+    for (first, second) in [(&[][..], &[][..]), (&[], &[Shared]), (&[Shared], &[])] {
+        for acquire in [Lock("a", "g"), Acquire("a")] {
             let scratch = Scratch::new();
             let path = scratch.lock_path();
-            let mut other = Peer::with_handle("a", &path, "");
-            let mut peer = Peer::with_handle("a", &path, first);
+            let mut other = Peer::on(&path);
+            let mut peer = Peer::with(&path, first);
             peer.handle("second", &path, second);
-            peer.ok(acquire);
-            for again in ["lock second h", "acquire second"] {
-                let refusal = peer.refused(again);
-                assert_eq!(refusal.kind, "deadlock", "{refusal:?}");
+            peer.ok(&acquire);
+            for again in [Lock("second", "h"), Acquire("second")] {
+                let refusal = peer.refuses(again);
+                assert_eq!(refusal.kind, Deadlock, "{refusal:?}");
                 assert!(refusal.message.contains("no other thread"), "{refusal:?}");
             }
             assert!(!other.finds_free("a"));
-            peer.ok(if acquire == "acquire a" { "release a" } else { "drop_guard g" });
-            peer.ok("acquire second");
-            peer.ok("release second");
+            peer.ok(if acquire == Acquire("a") { Release("a") } else { DropGuard("g") });
+            peer.acquire("second");
+            peer.release("second");
             // With a timeout the wait ends at the deadline, and the error names this process.
-            peer.ok(acquire);
-            peer.handle("timed", &path, format!("{second} timeout=20").trim());
-            let refusal = peer.refused("acquire timed");
-            assert_eq!(refusal.class, "timed_out");
+            peer.ok(&acquire);
+            peer.handle("timed", &path, &[second, &[Timeout(20)]].concat());
+            let refusal = peer.refuses(Acquire("timed"));
+            assert_eq!(refusal.kind, TimedOut);
             assert!(refusal.message.contains("held by this process"), "{refusal:?}");
         }
     }
@@ -262,21 +261,21 @@ fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
     std::os::unix::fs::symlink(&path, scratch.join("symbolic"))?;
     std::fs::hard_link(&path, scratch.join("hard"))?;
     let aliases = [scratch.join("symbolic"), scratch.join("hard"), scratch.join("./test.lock")];
-    let scenes: [(&str, &[&str], &str); 4] = [
-        ("", &["lock a g"], ""),
-        ("shared", &["lock a g", "lock a h", "drop_guard h"], ""),
-        ("", &["lock a g", "inherit_on_exec_guard g", "drop_handle a"], ""),
-        ("", &["lock a g", "inherit_on_fork_guard g", "fork c"], "child c "),
+    let scenes = [
+        (&[][..], &[Lock("a", "g")][..], &[][..]),
+        (&[Shared], &[Lock("a", "g"), Lock("a", "h"), DropGuard("h")], &[]),
+        (&[], &[Lock("a", "g"), InheritOnExec("g"), DropHandle("a")], &[]),
+        (&[], &[Lock("a", "g"), InheritOnFork("g"), Fork("c")], &["c"]),
     ];
-    for (options, commands, to) in scenes {
-        let mut peer = Peer::with_handle("a", &path, options);
-        for command in commands {
+    for (settings, requests, to) in scenes {
+        let mut peer = Peer::with(&path, settings);
+        for command in requests {
             peer.ok(command);
         }
         for alias in aliases.iter().chain([&path]) {
-            peer.ok(&format!("{to}handle again path={}", crate::support::word(alias)));
-            let refusal = peer.refused(&format!("{to}acquire again"));
-            assert_eq!(refusal.kind, "deadlock", "{commands:?}, {}: {refusal:?}", alias.display());
+            peer.ok(in_child(to, Handle("again", alias.into(), vec![])));
+            let refusal = peer.refuses(in_child(to, Acquire("again")));
+            assert_eq!(refusal.kind, Deadlock, "{requests:?}, {}: {refusal:?}", alias.display());
         }
     }
     Ok(())
@@ -289,16 +288,16 @@ fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
 fn l12_a_hold_that_the_host_has_closed_is_not_named() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut peer = Peer::with_handle("a", &path, "");
-    peer.ok("lock a g");
-    let number = peer.ok("lend_guard g");
-    peer.ok(&format!("close_descriptor {number}"));
-    let mut other = Peer::with_handle("a", &path, "");
-    other.ok("acquire a");
-    let refusal = peer.refused("try_acquire a");
+    let mut peer = Peer::on(&path);
+    peer.lock("a", "g");
+    let number = peer.ok(Lend("g")).number();
+    peer.close_descriptor(number);
+    let mut other = Peer::on(&path);
+    other.acquire("a");
+    let refusal = peer.refuses(TryAcquire("a"));
     assert!(refusal.message.ends_with(": held by another process"), "{refusal:?}");
-    peer.start_waiting("w", "acquire a", &path);
-    other.ok("release a");
+    peer.start_waiting("w", Acquire("a"), &path);
+    other.release("a");
     peer.wait_ok("w");
 }
 
@@ -308,9 +307,9 @@ fn l12_a_hold_that_the_host_has_closed_is_not_named() {
 fn l12_a_wait_with_another_thread_is_not_a_deadlock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut peer = Peer::with_handle("a", &path, "");
-    peer.ok("acquire a");
-    peer.start_waiting("w", "acquire a", &path);
-    peer.ok("release a");
+    let mut peer = Peer::on(&path);
+    peer.acquire("a");
+    peer.start_waiting("w", Acquire("a"), &path);
+    peer.release("a");
     peer.wait_ok("w");
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, is_root, skip, until, until_waiting};
+use crate::support::prelude::*;
 
 /// Stops the peer, and returns when it is stopped.
 #[track_caller]
@@ -31,24 +31,24 @@ fn stop(peer: &Peer) {
 
 #[test]
 fn l1_a_stopped_holder_holds() {
-    for acquire in ["lock a g", "acquire a"] {
+    for acquire in [Lock("a", "g"), Acquire("a")] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        let mut holder = Peer::with_handle("a", &path, "");
-        let mut other = Peer::with_handle("timed", &path, "timeout=100");
-        let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
-        holder.ok(acquire);
+        let mut holder = Peer::on(&path);
+        let mut other = Peer::with(&path, &[Timeout(100)]);
+        let mut waiter = Peer::with(&path, &[Timeout(600_000)]);
+        holder.ok(&acquire);
         stop(&holder);
-        assert!(!other.finds_free("timed"));
-        let answer = other.ask("acquire timed");
-        assert_eq!(answer.class(), "timed_out", "{answer:?}");
+        assert!(!other.finds_free("a"));
+        let answer = other.ask(Acquire("a"));
+        assert_eq!(answer.kind(), Some(TimedOut), "{answer:?}");
         let took = answer.took();
         assert!(took >= Duration::from_millis(100) && took < PATIENCE, "{took:?}");
-        waiter.start_waiting("w", "acquire a", &path);
+        waiter.start_waiting("w", Acquire("a"), &path);
         holder.signal("CONT");
-        assert_eq!(holder.ok("state a"), "exclusive");
+        assert_eq!(holder.state("a"), HeldExclusive);
         waiter.assert_waiting("w");
-        holder.ok(if acquire == "acquire a" { "release a" } else { "release_guard g" });
+        holder.ok(if acquire == Acquire("a") { Release("a") } else { ReleaseGuard("g") });
         waiter.wait_ok("w");
     }
 }
@@ -57,33 +57,33 @@ fn l1_a_stopped_holder_holds() {
 fn l1_a_holder_killed_while_stopped_releases() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=600000");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    let mut waiter = Peer::with(&path, &[Timeout(600_000)]);
+    holder.acquire("a");
     stop(&holder);
-    waiter.start_waiting("w", "acquire a", &path);
+    waiter.start_waiting("w", Acquire("a"), &path);
     holder.kill();
     waiter.wait_ok("w");
 }
 
 #[test]
 fn l4_a_stopped_waiter_does_not_block_others() {
-    for options in ["", "timeout=600000"] {
+    for options in [&[][..], &[Timeout(600_000)]] {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
-        let mut holder = Peer::with_handle("a", &path, "");
-        let mut stopped = Peer::with_handle("a", &path, options);
-        let mut next = Peer::with_handle("a", &path, options);
-        holder.ok("acquire a");
-        stopped.start_waiting("w", "acquire a", &path);
+        let mut holder = Peer::on(&path);
+        let mut stopped = Peer::with(&path, options);
+        let mut next = Peer::with(&path, options);
+        holder.acquire("a");
+        stopped.start_waiting("w", Acquire("a"), &path);
         stop(&stopped);
-        next.start_waiting("w", "acquire a", &path);
-        holder.ok("release a");
+        next.start_waiting("w", Acquire("a"), &path);
+        holder.release("a");
         next.wait_ok("w");
         assert!(!holder.finds_free("a"));
         stopped.signal("CONT");
         stopped.assert_waiting("w");
-        next.ok("release a");
+        next.release("a");
         stopped.wait_ok("w");
         assert!(!holder.finds_free("a"));
     }
@@ -93,13 +93,13 @@ const CROWD: usize = 10;
 const EACH: usize = 100;
 
 /// Starts a thousand threads in ten processes. All wait in the kernel's queue, half of them with a deadline.
-fn crowd(path: &Path, timeout: &str) -> Vec<Peer> {
+fn crowd(path: &Path, timeout: Setting) -> Vec<Peer> {
     let mut crowd = vec![];
     for number in 0..CROWD {
-        let options = if number % 2 == 0 { timeout } else { "" };
-        let mut peer = Peer::with_handle("a", path, options);
+        let options = if number % 2 == 0 { timeout } else { NoTimeout };
+        let mut peer = Peer::with(path, &[options]);
         for job in 0..EACH {
-            peer.ok(&format!("start w{job} repeat 1 acquire a ; release a"));
+            peer.start(&format!("w{job}"), repeat(1, [Acquire("a"), Release("a")]));
         }
         crowd.push(peer);
     }
@@ -110,22 +110,22 @@ fn crowd(path: &Path, timeout: &str) -> Vec<Peer> {
 fn l4_a_thousand_waiters_all_acquire_the_lock() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    let mut crowd = crowd(&path, "timeout=600000");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    let mut crowd = crowd(&path, Timeout(600_000));
     for peer in &crowd {
         until_waiting(peer.pid(), &path, EACH);
     }
     // Kills a tenth of the waiters at the same time.
     crowd.pop().expect("there are ten").kill();
-    assert_eq!(holder.ok("state a"), "exclusive");
-    holder.ok("release a");
+    assert_eq!(holder.state("a"), HeldExclusive);
+    holder.release("a");
     for peer in &mut crowd {
         for job in 0..EACH {
             peer.wait_ok(&format!("w{job}"));
         }
         until("the threads have ended", || peer.threads() == 1);
-        peer.ok("drop_handle a");
+        peer.drop_handle("a");
         // The peer has only the descriptors that a new peer has.
         assert_eq!(peer.descriptors(), Peer::spawn().descriptors());
     }
@@ -137,19 +137,19 @@ fn l3_hundreds_of_waiters_time_out_on_time() {
     const TIMEOUT: Duration = Duration::from_millis(1500);
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    let mut crowd = crowd(&path, "timeout=1500");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    let mut crowd = crowd(&path, Timeout(1500));
     let mut timed_out = 0;
     for peer in crowd.iter_mut().step_by(2) {
         for job in 0..EACH {
             let answer = peer.wait(&format!("w{job}"));
-            assert_eq!(answer.class(), "timed_out", "{answer:?}");
+            assert_eq!(answer.kind(), Some(TimedOut), "{answer:?}");
             let took = answer.took();
             assert!(took >= TIMEOUT && took < TIMEOUT + PATIENCE, "{took:?}");
             timed_out += 1;
         }
-        peer.ok("drop_handle a");
+        peer.drop_handle("a");
         assert_eq!(peer.descriptors(), Peer::spawn().descriptors());
     }
     assert_eq!(timed_out, CROWD * EACH / 2);
@@ -157,7 +157,7 @@ fn l3_hundreds_of_waiters_time_out_on_time() {
     for peer in crowd.iter().skip(1).step_by(2) {
         until_waiting(peer.pid(), &path, EACH);
     }
-    assert_eq!(holder.ok("state a"), "exclusive");
+    assert_eq!(holder.state("a"), HeldExclusive);
 }
 
 /// Starts a peer in a new mount namespace that the script sets up. `$0` is the directory.
@@ -191,24 +191,26 @@ fn l8_a_full_disk_is_an_error_only_for_a_missing_file() {
     else {
         return;
     };
-    peer.handle("there", mount.join("there"), "");
-    peer.handle("missing", mount.join("missing"), "timeout=100");
+    peer.handle("there", mount.join("there"), &[]);
+    peer.handle("missing", mount.join("missing"), &[Timeout(100)]);
     let descriptors = peer.descriptors();
     for _ in 0..10 {
-        let refusal = peer.refused("acquire missing");
-        assert_eq!(refusal.class, "create", "{refusal:?}");
+        let refusal = peer.refuses(Acquire("missing"));
+        assert_eq!(refusal.action, Action::Create, "{refusal:?}");
         let place = format!("(os error 28): {} (tmpfs) has no space", mount.display());
         assert!(refusal.message.contains(&place), "{refusal:?}");
-        assert_eq!(refusal.kind, "resourceexhausted");
-        assert_eq!(peer.ok("state missing"), "unlocked");
+        assert_eq!(refusal.kind, ResourceExhausted);
+        assert_eq!(peer.state("missing"), Unlocked);
     }
     assert_eq!(peer.descriptors(), descriptors);
-    for turn in ["repeat 10 acquire there ; release there", "repeat 10 lock there g ; drop_guard g"]
-    {
-        assert_eq!(peer.ok(turn), "10");
+    for turn in [
+        repeat(10, [Acquire("there"), Release("there")]),
+        repeat(10, [Lock("there", "g"), DropGuard("g")]),
+    ] {
+        assert_eq!(peer.ok(turn), Value::Number(10));
     }
-    peer.ok("acquire there");
-    assert_eq!(peer.ok("state there"), "exclusive");
+    peer.acquire("there");
+    assert_eq!(peer.state("there"), HeldExclusive);
 }
 
 /// A container may see the lock file or its directory under another path.
@@ -223,26 +225,26 @@ fn l1_a_file_is_one_lock_under_all_its_mounts() -> Outcome {
     fs::create_dir(&directory)?;
     let script = "mount --bind $0/test.lock $0/file; mount --bind $0 $0/directory";
     let Some(mut inside) = with_mounts(check, scratch.path(), script) else { return Ok(()) };
-    let mut outside = Peer::with_handle("a", &path, "timeout=600000");
+    let mut outside = Peer::with(&path, &[Timeout(600_000)]);
     for mounted in [file, directory.join("test.lock")] {
-        inside.handle("a", &mounted, "timeout=600000");
+        inside.handle("a", &mounted, &[Timeout(600_000)]);
         assert!(inside.finds_free("a"));
-        outside.ok("lock a g");
+        outside.lock("a", "g");
         assert!(!inside.finds_free("a"), "{}", mounted.display());
-        inside.ok("start w lock a g");
+        inside.start("w", Lock("a", "g"));
         inside.assert_waiting("w");
-        outside.ok("release_guard g");
+        outside.release_guard("g");
         inside.wait_ok("w");
-        assert_eq!(inside.ok("is_current g"), "true");
+        assert!(inside.is_current("g"));
         assert!(!outside.finds_free("a"), "{}", mounted.display());
-        outside.start_waiting("w", "lock a g", &path);
-        inside.ok("release_guard g");
+        outside.start_waiting("w", Lock("a", "g"), &path);
+        inside.release_guard("g");
         outside.wait_ok("w");
-        outside.ok("release_guard g");
+        outside.release_guard("g");
     }
     // Outside the mount namespace the path names another file.
-    let mut other = Peer::with_handle("a", scratch.join("file"), "");
-    inside.ok("lock a g");
+    let mut other = Peer::on(scratch.join("file"));
+    inside.lock("a", "g");
     assert!(other.finds_free("a"));
     Ok(())
 }
@@ -266,17 +268,17 @@ fn l9_the_same_inode_number_on_another_file_system_is_another_file() -> Outcome 
     };
     assert_eq!(number(&one)?, number(&other)?, "the inode numbers should be equal");
     symlink(one.join("test.lock"), &link)?;
-    peer.handle("a", &link, "");
-    peer.ok("lock a g");
-    assert_eq!(peer.ok("is_current g"), "true");
+    peer.handle("a", &link, &[]);
+    peer.lock("a", "g");
+    assert!(peer.is_current("g"));
     fs::remove_file(&link)?;
     symlink(other.join("test.lock"), &link)?;
-    assert_eq!(peer.ok("is_current g"), "false");
+    assert!(!peer.is_current("g"));
     // The library does not use the idle descriptor for the other file.
-    peer.ok("drop_guard g");
-    peer.ok("lock a g");
-    assert_eq!(peer.ok("is_current g"), "true");
-    peer.handle("other", other.join("test.lock"), "");
+    peer.drop_guard("g");
+    peer.lock("a", "g");
+    assert!(peer.is_current("g"));
+    peer.handle("other", other.join("test.lock"), &[]);
     assert!(!peer.finds_free("other"));
     Ok(())
 }
@@ -322,18 +324,20 @@ fn l3_the_wall_clock_is_not_read() -> Outcome {
     assert!(!date.status.success(), "{date:?}");
 
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
     let mut peer = Peer::under(&["env", &preload]);
-    for options in ["timeout=100", "timeout=100 use_signals=false", "timeout=100 shared"] {
+    for options in
+        [&[Timeout(100)][..], &[Timeout(100), UseSignals(false)], &[Timeout(100), Shared]]
+    {
         peer.handle("timed", &path, options);
-        let answer = peer.ask("acquire timed");
-        assert_eq!(answer.class(), "timed_out", "{answer:?}");
+        let answer = peer.ask(Acquire("timed"));
+        assert_eq!(answer.kind(), Some(TimedOut), "{answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{answer:?}");
     }
-    peer.handle("a", &path, "timeout=600000");
-    peer.start_waiting("w", "acquire a", &path);
-    holder.ok("release a");
+    peer.handle("a", &path, &[Timeout(600_000)]);
+    peer.start_waiting("w", Acquire("a"), &path);
+    holder.release("a");
     peer.wait_ok("w");
     assert!(!holder.finds_free("a"));
     let maps = fs::read_to_string(format!("/proc/{}/maps", peer.pid()))?;

@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::support::{Peer, Refusal, Scratch, Strace, Trace, words_of};
+use crate::support::prelude::*;
 
 const NFS: &str = "69690000";
 const SMB: &str = "424d53fe";
@@ -21,18 +21,18 @@ struct Scene {
 
 impl Scene {
     /// Makes a scene with one fault. Returns `None` if strace does not work here.
-    fn new(check: &str, inject: &str, options: &str, is_held: bool) -> Option<Self> {
-        Self::with(check, &[inject], options, is_held)
+    fn new(check: &str, inject: &str, settings: &[Setting], is_held: bool) -> Option<Self> {
+        Self::with(check, &[inject], settings, is_held)
     }
 
     /// Makes a scene with several faults.
-    fn with(check: &str, inject: &[&str], options: &str, is_held: bool) -> Option<Self> {
+    fn with(check: &str, inject: &[&str], settings: &[Setting], is_held: bool) -> Option<Self> {
         let scratch = Scratch::new();
         let path = scratch.lock_path();
         fs::write(&path, "").expect("the test should own the directory");
-        let mut holder = Peer::with_handle("a", &path, "");
+        let mut holder = Peer::on(&path);
         if is_held {
-            holder.ok("acquire a");
+            holder.acquire("a");
         }
         let inject: Vec<_> = inject.iter().map(|fault| format!("--inject={fault}")).collect();
         // The process makes these calls for other files, too. The fault is limited to the lock file.
@@ -41,18 +41,18 @@ impl Scene {
         let only = is_limited.then_some(&*only);
         let strace_options: Vec<_> = inject.iter().map(|it| &**it).chain(only).collect();
         let mut strace = Strace::spawn(check, &strace_options)?;
-        strace.peer.handle("a", &path, options);
+        strace.peer.handle("a", &path, settings);
         Some(Self { scratch, strace, holder })
     }
 
     /// Makes a scene in which the lock file seems to be on the file system of this type. `magic` is in memory byte order.
-    fn on(check: &str, magic: &str, options: &str, is_held: bool) -> Option<Self> {
-        Self::new(check, &format!("fstatfs:poke_exit=@arg2={magic}"), options, is_held)
+    fn on(check: &str, magic: &str, settings: &[Setting], is_held: bool) -> Option<Self> {
+        Self::new(check, &format!("fstatfs:poke_exit=@arg2={magic}"), settings, is_held)
     }
 
     #[track_caller]
     fn refused(&mut self) -> Refusal {
-        self.strace.peer.ask("acquire a").outcome.expect_err("the acquisition should fail")
+        self.strace.peer.ask(Acquire("a")).outcome.expect_err("the acquisition should fail")
     }
 
     fn end(self) -> Trace {
@@ -70,10 +70,11 @@ fn waits(trace: &Trace) -> usize {
 fn l3_a_timed_wait_that_no_signal_ends_retries() {
     for (magic, is_polled) in [(SMB, true), (FUSE, true), (NFS, false)] {
         let check = "l3_a_timed_wait_that_no_signal_ends_retries";
-        let Some(mut scene) = Scene::on(check, magic, "timeout=300 retry_period=20", true) else {
+        let Some(mut scene) = Scene::on(check, magic, &[Timeout(300), RetryPeriod(20)], true)
+        else {
             return;
         };
-        assert_eq!(scene.refused().class, "timed_out");
+        assert_eq!(scene.refused().kind, TimedOut);
         let trace = scene.end();
         let sleeps = waits(&trace);
         assert_eq!(sleeps == 0, is_polled, "{magic}: {sleeps} waits in the kernel's queue");
@@ -85,11 +86,11 @@ fn l3_a_timed_wait_that_no_signal_ends_retries() {
 #[test]
 fn l4_an_untimed_wait_sleeps_in_the_kernel_everywhere() {
     let check = "l4_an_untimed_wait_sleeps_in_the_kernel_everywhere";
-    let Some(mut scene) = Scene::on(check, SMB, "", true) else { return };
+    let Some(mut scene) = Scene::on(check, SMB, &[], true) else { return };
     let path = scene.scratch.lock_path();
-    scene.strace.peer.start_waiting("w", "acquire a", &path);
+    scene.strace.peer.start_waiting("w", Acquire("a"), &path);
     scene.strace.peer.assert_waiting("w");
-    scene.holder.ok("release a");
+    scene.holder.release("a");
     scene.strace.peer.wait_ok("w");
     assert_eq!(waits(&scene.end()), 1);
 }
@@ -99,8 +100,8 @@ fn l4_an_untimed_wait_sleeps_in_the_kernel_everywhere() {
 fn l9_on_nfs_the_directory_is_opened_before_the_check() {
     let check = "l9_on_nfs_the_directory_is_opened_before_the_check";
     for (magic, expected) in [(NFS, 1), (FUSE, 0)] {
-        let Some(mut scene) = Scene::on(check, magic, "", false) else { return };
-        scene.strace.peer.ok("acquire a");
+        let Some(mut scene) = Scene::on(check, magic, &[], false) else { return };
+        scene.strace.peer.acquire("a");
         let directory = scene.scratch.path().display().to_string();
         let opened = format!("\"{directory}\", ");
         let trace = scene.end();
@@ -118,8 +119,8 @@ fn l9_on_nfs_the_directory_is_opened_before_the_check() {
 fn l9_on_smb_the_path_is_opened_again_for_the_check() {
     let check = "l9_on_smb_the_path_is_opened_again_for_the_check";
     for (magic, expected) in [(SMB, 1), (FUSE, 0)] {
-        let Some(mut scene) = Scene::on(check, magic, "", false) else { return };
-        scene.strace.peer.ok("acquire a");
+        let Some(mut scene) = Scene::on(check, magic, &[], false) else { return };
+        scene.strace.peer.acquire("a");
         let path = scene.scratch.lock_path().display().to_string();
         let trace = scene.end();
         let calls: Vec<&str> = trace.calls().collect();
@@ -136,11 +137,11 @@ fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
     let check = "l12_a_wait_that_is_answered_with_eagain_is_contention";
     // Every second call is a wait.
     let inject = "flock:error=EAGAIN:when=2+2";
-    let Some(mut scene) = Scene::new(check, inject, "timeout=100 retry_period=10", true) else {
+    let Some(mut scene) = Scene::new(check, inject, &[Timeout(100), RetryPeriod(10)], true) else {
         return;
     };
     let refusal = scene.refused();
-    assert_eq!((&*refusal.class, &*refusal.kind), ("timed_out", "timedout"), "{refusal:?}");
+    assert_eq!(refusal.kind, TimedOut, "{refusal:?}");
     assert!(scene.end().count("(INJECTED)") > 1);
 }
 
@@ -150,24 +151,28 @@ fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
 fn l12_ebadf_means_permission_denied_on_nfs() {
     let check = "l12_ebadf_means_permission_denied_on_nfs";
     let local = "53ef0000";
-    let (denied, other) = (("permissiondenied", true), ("other", false));
+    let (denied, other) = ((PermissionDenied, true), (Other, false));
     // The second open is the one for writing.
     let (refused, opened) = ("openat:error=EACCES:when=2", "openat:delay_exit=1:when=2");
     for (magic, options, open, expected) in [
-        (NFS, "", refused, denied),
-        (NFS, "", opened, other),
-        (NFS, "shared", refused, other),
-        (local, "", refused, other),
-        (local, "shared", opened, other),
-        (FUSE, "", refused, other),
+        (NFS, &[][..], refused, denied),
+        (NFS, &[], opened, other),
+        (NFS, &[Shared], refused, other),
+        (local, &[], refused, other),
+        (local, &[Shared], opened, other),
+        (FUSE, &[], refused, other),
     ] {
         let poke = format!("fstatfs:poke_exit=@arg2={magic}");
         let inject = [&*poke, "flock:error=EBADF:when=1..2", open];
         let Some(mut scene) = Scene::with(check, &inject, options, false) else { return };
         let refusal = scene.refused();
         let hint = refusal.message.contains("requires write access");
-        let answer = (&*refusal.kind, hint);
-        assert_eq!((&*refusal.class, answer), ("lock", expected), "{magic} {options}: {refusal:?}");
+        let answer = (refusal.kind, hint);
+        assert_eq!(
+            (refusal.action, answer),
+            (Action::Lock, expected),
+            "{magic} {options:?}: {refusal:?}"
+        );
         assert!(refusal.message.contains(&words_of(libc::EBADF)), "{refusal:?}");
         scene.end();
     }
@@ -178,9 +183,9 @@ fn l12_ebadf_means_permission_denied_on_nfs() {
 fn l13_a_release_does_not_ask_the_server() {
     let check = "l13_a_release_does_not_ask_the_server";
     for magic in [NFS, SMB, FUSE] {
-        let Some(mut scene) = Scene::on(check, magic, "", false) else { return };
-        scene.strace.peer.ok("acquire a");
-        scene.strace.peer.ok("release a");
+        let Some(mut scene) = Scene::on(check, magic, &[], false) else { return };
+        scene.strace.peer.acquire("a");
+        scene.strace.peer.release("a");
         let trace = scene.end();
         let calls: Vec<&str> = trace.calls().collect();
         let granted = calls.iter().position(|call| call.contains("LOCK_EX|LOCK_NB)"));
@@ -197,12 +202,12 @@ fn l13_a_release_does_not_ask_the_server() {
 #[test]
 fn l9_a_path_that_always_names_another_file_is_an_error() {
     let check = "l9_a_path_that_always_names_another_file_is_an_error";
-    for options in ["", "timeout=600000"] {
+    for options in [&[][..], &[Timeout(600_000)]] {
         // The injected device number is at the beginning of the `stat` buffer.
         let inject = format!("{STAT}:poke_exit=@arg3=ffffffffffffffff");
         let Some(mut scene) = Scene::new(check, &inject, options, false) else { return };
         let refusal = scene.refused();
-        assert_eq!(refusal.class, "verify", "{refusal:?}");
+        assert_eq!(refusal.action, Action::Verify, "{refusal:?}");
         assert!(refusal.message.contains("another file at every check"), "{refusal:?}");
         scene.end();
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, until};
+use crate::support::prelude::*;
 use locket::{ErrorKind, Lock, State};
 
 /// One call of an observer.
@@ -58,8 +58,8 @@ fn l2_a_call_that_does_not_wait_is_not_observed() -> Outcome {
 fn l4_a_wait_is_observed_from_its_beginning_to_its_end() -> Outcome {
     let scratch = Scratch::new();
     for lock in ways(&scratch) {
-        let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-        holder.ok("acquire a");
+        let mut holder = Peer::on(scratch.lock_path());
+        holder.acquire("a");
         let (lock, observations) = observed(lock, Duration::from_millis(1));
         let wait = thread::spawn(move || lock.lock().map(drop));
         let seen: Vec<Observation> =
@@ -67,7 +67,7 @@ fn l4_a_wait_is_observed_from_its_beginning_to_its_end() -> Outcome {
         assert!(seen.windows(2).all(|two| two[0].elapsed <= two[1].elapsed), "{seen:?}");
         assert!(seen.iter().all(|observation| observation.remaining.is_none()), "{seen:?}");
         assert!(seen[4].elapsed >= Duration::from_millis(4), "{seen:?}");
-        holder.ok("release a");
+        holder.release("a");
         wait.join().expect("a wait does not panic")?;
         // The observer is dropped with the handle, which closes the channel.
         until("the observations end", || observations.try_iter().count() == 0);
@@ -99,8 +99,8 @@ fn l3_an_observed_wait_keeps_its_deadline() -> Outcome {
 #[test]
 fn l13_an_observer_can_cancel_a_wait() {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     for (lock, timeout) in ways(&scratch).into_iter().flat_map(|lock| {
         [None, Some(Duration::from_secs(3600))].map(|timeout| (lock.clone(), timeout))
     }) {
@@ -120,8 +120,8 @@ fn l13_an_observer_can_cancel_a_wait() {
         assert_eq!(cancelling.state(), State::Unlocked);
     }
     // No cancelled waiter is in the queue or holds the lock.
-    holder.ok("release a");
-    holder.ok("try_acquire a");
+    holder.release("a");
+    holder.try_acquire("a");
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn l13_an_observer_that_panics_leaves_no_hold() {
 #[test]
 fn l4_one_observer_can_observe_many_waits() -> Outcome {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     let (lock, observations) = observed(scratch.lock(), Duration::from_secs(3600));
     let waits: Vec<_> = (0..8)
         .map(|_| {
@@ -153,7 +153,7 @@ fn l4_one_observer_can_observe_many_waits() -> Outcome {
     for _ in 0..8 {
         observations.recv_timeout(PATIENCE)?;
     }
-    holder.ok("release a");
+    holder.release("a");
     for wait in waits {
         wait.join().expect("a wait does not panic")?;
     }

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Outcome, Peer, Scratch, words_of};
+use crate::support::prelude::*;
 use locket::{Action, ErrorKind, State, lock_file};
 
 /// Asserts that every acquisition fails with this action and reason and leaves nothing behind.
@@ -206,18 +206,18 @@ fn l8_a_file_is_created_where_the_last_link_leads() -> Outcome {
 fn l8_many_processes_can_create_the_file_concurrently() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut peers = [(); 4].map(|()| Peer::with_handle("a", &path, ""));
+    let mut holder = Peer::on(&path);
+    let mut peers = [(); 4].map(|()| Peer::on(&path));
     for _ in 0..20 {
         for peer in &mut peers {
-            peer.ok("start w repeat 20 lock a g ; drop_guard g");
+            peer.start("w", repeat(20, [Lock("a", "g"), DropGuard("g")]));
         }
         for peer in &mut peers {
             peer.wait_ok("w");
         }
-        holder.ok("acquire a");
+        holder.acquire("a");
         assert!(!peers[0].finds_free("a"));
-        holder.ok("release a");
+        holder.release("a");
         fs::remove_file(&path)?;
     }
     Ok(())
@@ -227,23 +227,23 @@ fn l8_many_processes_can_create_the_file_concurrently() -> Outcome {
 fn l12_no_free_descriptor_is_an_error() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut peer = Peer::with_handle("a", &path, "");
+    let mut peer = Peer::on(&path);
     for existed in [false, true] {
         // The limit allows only the standard streams.
-        let limit = peer.ok("limit_files 3");
-        for command in ["acquire a", "lock a g", "try_acquire a"] {
-            let refusal = peer.refused(command);
-            assert_eq!(refusal.class, "open");
+        let limit = peer.limit_files(3);
+        for command in [Acquire("a"), Lock("a", "g"), TryAcquire("a")] {
+            let refusal = peer.refuses(command);
+            assert_eq!(refusal.action, Action::Open);
             let message = format!("cannot open {}: {}", path.display(), words_of(libc::EMFILE));
             assert!(refusal.message.starts_with(&message), "{refusal:?}");
         }
         assert_eq!(path.exists(), existed);
-        assert_eq!(peer.ok("state a"), "unlocked");
-        peer.ok(&format!("limit_files {limit}"));
-        peer.ok("acquire a");
-        peer.ok("release a");
-        peer.ok("drop_handle a");
-        peer.handle("a", &path, "");
+        assert_eq!(peer.state("a"), Unlocked);
+        peer.limit_files(limit);
+        peer.acquire("a");
+        peer.release("a");
+        peer.drop_handle("a");
+        peer.handle("a", &path, &[]);
     }
 }
 
@@ -252,28 +252,28 @@ fn l12_no_free_descriptor_is_an_error() {
 fn l13_one_descriptor_is_enough() -> Outcome {
     let scratch = Scratch::new();
     File::create(scratch.lock_path())?;
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "timeout=1");
-    peer.handle("missing", scratch.join("missing/test.lock"), "");
-    peer.handle("directory", scratch.path(), "");
+    let mut holder = Peer::on(scratch.lock_path());
+    let mut peer = Peer::with(scratch.lock_path(), &[Timeout(1)]);
+    peer.handle("missing", scratch.join("missing/test.lock"), &[]);
+    peer.handle("directory", scratch.path(), &[]);
     // The limit allows one more descriptor, with the lowest free number. The peer may have inherited others.
-    let free: u64 = peer.ok("free_descriptor").parse()?;
-    peer.ok(&format!("limit_files {}", free + 1));
+    let free = peer.free_descriptor();
+    peer.limit_files(free + 1);
     for _ in 0..5 {
-        holder.ok("acquire a");
-        assert_eq!(peer.refused("acquire a").class, "timed_out");
-        holder.ok("release a");
-        peer.ok("acquire a");
+        holder.acquire("a");
+        assert_eq!(peer.refuses(Acquire("a")).kind, TimedOut);
+        holder.release("a");
+        peer.acquire("a");
         assert_eq!(
-            peer.refused("acquire a").class,
-            "open",
+            peer.refuses(Acquire("a")).action,
+            Action::Open,
             "a hold should have its own descriptor"
         );
-        peer.ok("release a");
-        peer.ok("drop_handle a");
-        assert_eq!(peer.refused("acquire missing").class, "create");
-        assert_eq!(peer.refused("acquire directory").class, "open");
-        peer.handle("a", scratch.lock_path(), "timeout=1");
+        peer.release("a");
+        peer.drop_handle("a");
+        assert_eq!(peer.refuses(Acquire("missing")).action, Action::Create);
+        assert_eq!(peer.refuses(Acquire("directory")).action, Action::Open);
+        peer.handle("a", scratch.lock_path(), &[Timeout(1)]);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Outcome, Peer, Scratch, word};
+use crate::support::prelude::*;
 #[cfg(unix)]
 use locket::ErrorKind;
 use locket::{State, lock_file};
@@ -17,28 +17,28 @@ fn l10_a_later_chdir_changes_nothing() -> Outcome {
     fs::create_dir(&home)?;
     fs::create_dir(&away)?;
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(&home)));
-    peer.handle("a", "test.lock", "");
-    peer.ok(&format!("chdir {}", word(&away)));
-    peer.ok("lock a g");
+    peer.change_directory(&home);
+    peer.handle("a", "test.lock", &[]);
+    peer.change_directory(&away);
+    peer.lock("a", "g");
     assert!(home.join("test.lock").exists());
     assert!(!away.join("test.lock").exists());
-    assert_eq!(peer.ok("is_current g"), "true");
-    assert!(!Peer::with_handle("a", home.join("test.lock"), "").finds_free("a"));
+    assert!(peer.is_current("g"));
+    assert!(!Peer::on(home.join("test.lock")).finds_free("a"));
 
     // The same relative path names another file here.
-    peer.handle("b", "test.lock", "");
-    assert_eq!(peer.ok("state b"), "unlocked");
-    peer.ok("acquire b");
+    peer.handle("b", "test.lock", &[]);
+    assert_eq!(peer.state("b"), Unlocked);
+    peer.acquire("b");
     assert!(away.join("test.lock").exists());
 
     // The path is still the first one when the file has to be opened again.
     #[cfg(unix)]
     {
-        peer.ok("drop_guard g");
+        peer.drop_guard("g");
         fs::remove_file(home.join("test.lock"))?;
         fs::remove_file(away.join("test.lock"))?;
-        peer.ok("acquire a");
+        peer.acquire("a");
         assert!(home.join("test.lock").exists());
         assert!(!away.join("test.lock").exists());
     }
@@ -49,11 +49,11 @@ fn l10_a_later_chdir_changes_nothing() -> Outcome {
 fn l10_a_handle_knows_its_absolute_path() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(scratch.path())));
+    peer.change_directory(scratch.path());
     // The system's path of the directory. It may differ from the path that was passed to chdir.
     let here = fs::canonicalize(scratch.path())?;
     assert_eq!(lock_file(scratch.lock_path()).path(), scratch.lock_path());
-    let path = peer.ok("handle a path=test.lock");
+    let path = peer.handle("a", "test.lock", &[]);
     assert!(Path::new(&path).is_absolute());
     #[cfg(unix)]
     assert_eq!(Path::new(&path), here.join("test.lock"));
@@ -66,24 +66,24 @@ fn l10_a_handle_knows_its_absolute_path() -> Outcome {
 fn l10_equal_paths_share_one_state() {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(scratch.path())));
-    let absolute = peer.ok("handle relative path=test.lock");
-    peer.handle("absolute", &absolute, "timeout=5 shared");
-    peer.handle("dotted", "./test.lock", "");
-    peer.handle("again", "test.lock", "");
+    peer.change_directory(scratch.path());
+    let absolute = peer.handle("relative", "test.lock", &[]);
+    peer.handle("absolute", &absolute, &[Timeout(5), Shared]);
+    peer.handle("dotted", "./test.lock", &[]);
+    peer.handle("again", "test.lock", &[]);
     let names = ["relative", "absolute", "dotted", "again"];
     for acquiring in names {
-        let mode = if acquiring == "absolute" { "shared 1" } else { "exclusive" };
+        let mode = if acquiring == "absolute" { HeldShared(1) } else { HeldExclusive };
         for releasing in names {
-            peer.ok(&format!("acquire {acquiring}"));
+            peer.acquire(acquiring);
             for name in names {
-                assert_eq!(peer.ok(&format!("state {name}")), mode, "{name} of {acquiring}");
+                assert_eq!(peer.state(name), mode, "{name} of {acquiring}");
             }
-            peer.ok(&format!("release {releasing}"));
+            peer.release(releasing);
         }
     }
-    peer.refused("release again");
-    assert_eq!(peer.ok("state absolute"), "released_error");
+    peer.refuses(Release("again"));
+    assert_eq!(peer.state("absolute"), ReleasedError);
 }
 
 #[test]
@@ -165,9 +165,9 @@ fn l10_any_bytes_are_a_name() -> Outcome {
         let lock = lock_file(&path);
         assert_eq!(lock.path(), path);
         lock.acquire()?;
-        let mut other = Peer::with_handle("a", &path, "");
+        let mut other = Peer::on(&path);
         assert!(!other.finds_free("a"));
-        let refusal = other.refused("try_acquire a");
+        let refusal = other.refuses(TryAcquire("a"));
         assert!(refusal.message.starts_with("cannot lock "), "{refusal:?}");
         lock.release()?;
     }

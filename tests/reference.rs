@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 use locket::{LockError, State, lock_file};
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -48,7 +48,7 @@ fn the_end_of_the_block_releases() -> Outcome {
 fn acquire_and_release_control_the_lock() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::on(scratch.lock_path());
     lock.acquire()?;
     assert!(!other.finds_free("a"));
     lock.release()?;
@@ -139,23 +139,23 @@ fn two_paths_are_two_locks() -> Outcome {
 fn a_lock_blocks_until_it_is_available() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut one = Peer::with_handle("a", &path, "");
-    let mut other = Peer::with_handle("a", &path, "");
-    one.ok("acquire a");
-    other.start_waiting("w", "acquire a", &path);
-    one.ok("release a");
+    let mut one = Peer::on(&path);
+    let mut other = Peer::on(&path);
+    one.acquire("a");
+    other.start_waiting("w", Acquire("a"), &path);
+    one.release("a");
     other.wait_ok("w");
-    other.ok("release a");
+    other.release("a");
 }
 
 #[test]
 fn a_killed_holder_releases() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut one = Peer::with_handle("a", &path, "");
-    let mut other = Peer::with_handle("a", &path, "");
-    one.ok("acquire a");
-    other.start_waiting("w", "acquire a", &path);
+    let mut one = Peer::on(&path);
+    let mut other = Peer::on(&path);
+    one.acquire("a");
+    other.start_waiting("w", Acquire("a"), &path);
     one.kill();
     other.wait_ok("w");
 }
@@ -163,24 +163,24 @@ fn a_killed_holder_releases() {
 #[test]
 fn a_timeout_of_zero_is_an_error_if_another_process_holds_the_lock() {
     let scratch = Scratch::new();
-    let mut one = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "timeout=0");
-    one.ok("acquire a");
-    assert_eq!(other.refused("acquire a").class, "timed_out");
-    one.ok("release a");
-    other.ok("acquire a");
+    let mut one = Peer::on(scratch.lock_path());
+    let mut other = Peer::with(scratch.lock_path(), &[Timeout(0)]);
+    one.acquire("a");
+    assert_eq!(other.refuses(Acquire("a")).kind, WouldBlock);
+    one.release("a");
+    other.acquire("a");
 }
 
 #[test]
 fn a_timeout_that_passes_is_an_error() {
     let scratch = Scratch::new();
-    let mut one = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "timeout=100");
-    one.ok("acquire a");
-    let answer = other.ask("acquire a");
+    let mut one = Peer::on(scratch.lock_path());
+    let mut other = Peer::with(scratch.lock_path(), &[Timeout(100)]);
+    one.acquire("a");
+    let answer = other.ask(Acquire("a"));
     assert!(answer.took() >= Duration::from_millis(100));
     let refusal = answer.outcome.expect_err("the lock is held");
-    assert_eq!(refusal.class, "timed_out");
+    assert_eq!(refusal.kind, TimedOut);
     let start = format!("cannot lock {} within ", scratch.lock_path().display());
     assert!(refusal.message.starts_with(&start), "{refusal:?}");
 }
@@ -189,11 +189,11 @@ fn a_timeout_that_passes_is_an_error() {
 fn a_lock_that_becomes_free_before_the_timeout_is_acquired() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut one = Peer::with_handle("a", &path, "");
-    let mut other = Peer::with_handle("a", &path, "timeout=600000");
-    one.ok("acquire a");
-    other.start_waiting("w", "acquire a", &path);
-    one.ok("release a");
+    let mut one = Peer::on(&path);
+    let mut other = Peer::with(&path, &[Timeout(600_000)]);
+    one.acquire("a");
+    other.start_waiting("w", Acquire("a"), &path);
+    one.release("a");
     other.wait_ok("w");
-    assert_eq!(other.ok("state a"), "exclusive");
+    assert_eq!(other.state("a"), HeldExclusive);
 }

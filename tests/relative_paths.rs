@@ -10,9 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::fs::{CWD, Mode as FileMode, OFlags, mkdirat, openat};
 
-use crate::support::{Outcome, Peer, Scratch, is_root, skip, word, words_of};
+use crate::support::prelude::*;
 
 /// Starts a peer of another user in a directory below one that the user may not enter. `sudo` can lead to this.
 fn below_a_closed_directory(check: &str) -> Outcome<Option<(Scratch, PathBuf, Peer)>> {
@@ -27,8 +27,8 @@ fn below_a_closed_directory(check: &str) -> Outcome<Option<(Scratch, PathBuf, Pe
     fs::set_permissions(&closed, Permissions::from_mode(0o700))?;
     fs::set_permissions(&place, Permissions::from_mode(0o777))?;
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(&place)));
-    peer.ok("become 1234");
+    peer.change_directory(&place);
+    peer.become_user(1234);
     Ok(Some((scratch, place, peer)))
 }
 
@@ -39,44 +39,44 @@ fn l10_a_file_below_a_closed_ancestor_can_be_locked() -> Outcome {
     let path = place.join("test.lock");
     let before = peer.descriptors();
     assert_eq!(
-        Path::new(&peer.ok("handle a path=test.lock")),
+        Path::new(&peer.handle("a", "test.lock", &[])),
         path,
         "the handle should show the absolute path"
     );
-    peer.handle("again", "./test.lock", "timeout=60000");
+    peer.handle("again", "./test.lock", &[Timeout(60_000)]);
     assert_eq!(peer.descriptors(), before + 1, "both handles should share one directory");
     // The file is created there. It is the same lock as by the absolute path.
-    peer.ok("lock a g");
-    let mut root = Peer::with_handle("a", &path, "");
+    peer.lock("a", "g");
+    let mut root = Peer::on(&path);
     assert!(!root.finds_free("a"));
-    assert_eq!(peer.ok("state again"), "exclusive", "one path, one state");
-    assert_eq!(peer.ok("is_current g"), "true");
-    assert!(peer.ok("status a").contains(&peer.pid().to_string()));
-    peer.ok("drop_guard g");
+    assert_eq!(peer.state("again"), HeldExclusive, "one path, one state");
+    assert!(peer.is_current("g"));
+    assert!(peer.status("a").contains(&peer.pid().to_string()));
+    peer.drop_guard("g");
 
     // The handle uses its directory also after a chdir.
-    peer.ok("chdir /");
-    peer.ok("acquire a");
+    peer.change_directory("/");
+    peer.acquire("a");
     assert!(!root.finds_free("a"));
-    peer.ok("release again");
-    root.ok("acquire a");
-    peer.start_waiting("w", "lock again g", &path);
+    peer.release("again");
+    root.acquire("a");
+    peer.start_waiting("w", Lock("again", "g"), &path);
     // L9: the waiter notices that the file was removed.
     fs::remove_file(&path)?;
-    root.ok("release a");
+    root.release("a");
     peer.wait_ok("w");
-    assert_eq!(peer.ok("is_current g"), "true");
+    assert!(peer.is_current("g"));
     assert!(!root.finds_free("a"));
     fs::remove_file(&path)?;
-    assert_eq!(peer.ok("is_current g"), "false");
-    peer.ok("drop_guard g");
+    assert!(!peer.is_current("g"));
+    peer.drop_guard("g");
 
     // The check above can fail: by the absolute path the file cannot be opened.
-    peer.handle("absolute", &path, "");
-    let refusal = peer.refused("acquire absolute");
+    peer.handle("absolute", &path, &[]);
+    let refusal = peer.refuses(Acquire("absolute"));
     assert!(refusal.message.contains("user 1234 cannot search"), "{refusal:?}");
     for name in ["a", "again", "absolute"] {
-        peer.ok(&format!("drop_handle {name}"));
+        peer.drop_handle(name);
     }
     assert_eq!(peer.descriptors(), before);
     Ok(())
@@ -91,16 +91,16 @@ fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
     fs::set_permissions(place.join("sub"), Permissions::from_mode(0o777))?;
     std::os::unix::fs::symlink("sub/second", place.join("first"))?;
     std::os::unix::fs::symlink("../end", place.join("sub/second"))?;
-    peer.handle("a", "first", "");
-    peer.ok("acquire a");
-    assert!(!Peer::with_handle("a", place.join("end"), "").finds_free("a"));
-    peer.handle("strict", "first", "follow_links=false");
-    assert!(peer.refused("acquire strict").message.contains(&words_of(libc::ELOOP)));
-    peer.handle("missing", "missing/test.lock", "");
-    let refusal = peer.refused("acquire missing");
-    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "invalidpath"), "{refusal:?}");
-    peer.handle("directory", ".", "");
-    assert!(peer.refused("acquire directory").message.contains(&words_of(libc::EISDIR)));
+    peer.handle("a", "first", &[]);
+    peer.acquire("a");
+    assert!(!Peer::on(place.join("end")).finds_free("a"));
+    peer.handle("strict", "first", &[FollowLinks(false)]);
+    assert!(peer.refuses(Acquire("strict")).message.contains(&words_of(libc::ELOOP)));
+    peer.handle("missing", "missing/test.lock", &[]);
+    let refusal = peer.refuses(Acquire("missing"));
+    assert_eq!((refusal.action, refusal.kind), (Action::Create, InvalidPath), "{refusal:?}");
+    peer.handle("directory", ".", &[]);
+    assert!(peer.refuses(Acquire("directory")).message.contains(&words_of(libc::EISDIR)));
     Ok(())
 }
 
@@ -109,21 +109,21 @@ fn l10_links_below_a_closed_ancestor_are_followed() -> Outcome {
 fn l11_a_child_uses_the_inherited_directory() -> Outcome {
     let check = "l11_a_child_uses_the_inherited_directory";
     let Some((_scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
-    let mut root = Peer::with_handle("a", place.join("test.lock"), "");
-    peer.handle("a", "test.lock", "");
-    peer.ok("chdir /");
-    peer.ok("acquire a");
-    peer.ok("fork c");
-    assert_eq!(peer.ok("child c state a"), "unlocked");
-    assert_eq!(peer.refused("child c try_acquire a").class, "timed_out");
-    peer.ok("release a");
-    peer.ok("child c acquire a");
+    let mut root = Peer::on(place.join("test.lock"));
+    peer.handle("a", "test.lock", &[]);
+    peer.change_directory("/");
+    peer.acquire("a");
+    peer.fork("c");
+    assert_eq!(peer.child("c").state("a"), Unlocked);
+    assert_eq!(peer.child("c").refuses(TryAcquire("a")).kind, WouldBlock);
+    peer.release("a");
+    peer.child("c").acquire("a");
     assert!(!root.finds_free("a"));
-    peer.ok("child c release a");
-    peer.ok("child c drop_handle a");
-    peer.ok("acquire a");
-    peer.ok("release a");
-    peer.ok("end_child c");
+    peer.child("c").release("a");
+    peer.child("c").drop_handle("a");
+    peer.acquire("a");
+    peer.release("a");
+    peer.end_child("c");
     Ok(())
 }
 
@@ -133,30 +133,30 @@ fn l10_a_file_in_a_deep_directory_can_be_locked() -> Outcome {
     let scratch = Scratch::new();
     let name = "d".repeat(200);
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(scratch.path())));
+    peer.change_directory(scratch.path());
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut directory = openat(CWD, scratch.path(), flags, Mode::empty())?;
+    let mut directory = openat(CWD, scratch.path(), flags, FileMode::empty())?;
     let mut length = scratch.path().as_os_str().len();
     // The depths include one at which the path of the directory is short enough and that of the file is too long.
     for depth in 0..25 {
-        mkdirat(&directory, &name, Mode::RWXU)?;
-        directory = openat(&directory, &name, flags, Mode::empty())?;
+        mkdirat(&directory, &name, FileMode::RWXU)?;
+        directory = openat(&directory, &name, flags, FileMode::empty())?;
         length += 1 + name.len();
-        peer.ok(&format!("chdir {name}"));
+        peer.change_directory(&name);
         let file = "f".repeat(200);
         if length + 1 + file.len() < 3_500 {
             continue;
         }
         let before = peer.descriptors();
-        peer.handle("a", &file, "");
+        peer.handle("a", &file, &[]);
         let is_long = length + 1 + file.len() >= 4_096;
         assert_eq!(peer.descriptors(), before + usize::from(is_long), "at a depth of {depth}");
-        peer.ok("lock a g");
+        peer.lock("a", "g");
         let made = format!("/proc/{}/cwd/{file}", peer.pid());
-        assert!(!Peer::with_handle("a", made, "").finds_free("a"), "at a depth of {depth}");
-        assert_eq!(peer.ok("is_current g"), "true");
-        peer.ok("drop_guard g");
-        peer.ok("drop_handle a");
+        assert!(!Peer::on(made).finds_free("a"), "at a depth of {depth}");
+        assert!(peer.is_current("g"));
+        peer.drop_guard("g");
+        peer.drop_handle("a");
         assert_eq!(peer.descriptors(), before);
     }
     assert!(length > 4_096, "the directory should be deep enough");
@@ -181,15 +181,15 @@ fn l10_a_relative_path_uses_the_covered_directory() -> Outcome {
         return Ok(());
     }
     let mut peer = Peer::under(&wrapper);
-    peer.handle("covered", "test.lock", "");
-    peer.handle("covering", scratch.lock_path(), "");
-    peer.ok("acquire covered");
-    assert_eq!(peer.ok("state covering"), "unlocked", "another file, another state");
-    peer.ok("acquire covering");
+    peer.handle("covered", "test.lock", &[]);
+    peer.handle("covering", scratch.lock_path(), &[]);
+    peer.acquire("covered");
+    assert_eq!(peer.state("covering"), Unlocked, "another file, another state");
+    peer.acquire("covering");
     let seen = |path: &Path| PathBuf::from(format!("/proc/{}/root{}", peer.pid(), path.display()));
     assert!(seen(&scratch.lock_path()).exists());
     // Outside the mount namespace the path names the file in the covered directory.
-    assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    assert!(!Peer::on(scratch.lock_path()).finds_free("a"));
     Ok(())
 }
 
@@ -200,20 +200,20 @@ fn l10_a_deleted_directory_leads_to_its_parent() -> Outcome {
     let gone = scratch.join("gone");
     fs::create_dir(&gone)?;
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(&gone)));
+    peer.change_directory(&gone);
     fs::remove_dir(&gone)?;
-    peer.handle("a", "test.lock", "");
-    let refusal = peer.refused("acquire a");
-    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "invalidpath"), "{refusal:?}");
+    peer.handle("a", "test.lock", &[]);
+    let refusal = peer.refuses(Acquire("a"));
+    assert_eq!((refusal.action, refusal.kind), (Action::Create, InvalidPath), "{refusal:?}");
     let reason = "the current directory in which the handle was made has been deleted";
     let message = format!("cannot create test.lock: {}: {reason}", words_of(libc::ENOENT));
     assert_eq!(refusal.message, message);
-    assert_eq!(peer.ok("state a"), "unlocked");
-    peer.handle("b", scratch.lock_path(), "");
+    assert_eq!(peer.state("a"), Unlocked);
+    peer.handle("b", scratch.lock_path(), &[]);
     assert!(peer.finds_free("b"), "an absolute path should still work");
-    peer.handle("parent", "../test.lock", "");
-    peer.ok("acquire parent");
-    assert!(!Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    peer.handle("parent", "../test.lock", &[]);
+    peer.acquire("parent");
+    assert!(!Peer::on(scratch.lock_path()).finds_free("a"));
     Ok(())
 }
 
@@ -221,10 +221,10 @@ fn l10_a_deleted_directory_leads_to_its_parent() -> Outcome {
 fn l13_an_ordinary_handle_keeps_no_directory() {
     let scratch = Scratch::new();
     let mut peer = Peer::spawn();
-    peer.ok(&format!("chdir {}", word(scratch.path())));
+    peer.change_directory(scratch.path());
     let before = peer.descriptors();
-    peer.handle("relative", "test.lock", "");
-    peer.handle("absolute", scratch.lock_path(), "");
+    peer.handle("relative", "test.lock", &[]);
+    peer.handle("absolute", scratch.lock_path(), &[]);
     assert_eq!(peer.descriptors(), before);
 }
 
@@ -234,25 +234,24 @@ fn l13_an_ordinary_handle_keeps_no_directory() {
 fn l13_a_directory_that_the_host_has_closed_is_an_error() -> Outcome {
     let check = "l13_a_directory_that_the_host_has_closed_is_an_error";
     let Some((scratch, place, mut peer)) = below_a_closed_directory(check)? else { return Ok(()) };
-    peer.handle("a", "test.lock", "");
+    peer.handle("a", "test.lock", &[]);
     let fds = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?.flatten();
     let of_directory =
         |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|it| it == place);
     let number = fds.into_iter().find(of_directory).ok_or("the directory is not open")?.file_name();
-    let number = number.to_string_lossy().into_owned();
-    peer.ok(&format!("close_descriptor {number}"));
+    peer.close_descriptor(number.to_string_lossy().parse()?);
     for _ in 0..2 {
-        let refusal = peer.refused("acquire a");
+        let refusal = peer.refuses(Acquire("a"));
         assert!(
             refusal.message.contains("has closed the descriptor of its directory"),
             "{refusal:?}"
         );
         // In the second turn the number belongs to another file.
         fs::set_permissions(scratch.path(), Permissions::from_mode(0o777))?;
-        peer.ok(&format!("open_foreign f {}", word(scratch.join("other"))));
+        peer.open_foreign("f", scratch.join("other"));
     }
-    peer.ok("drop_handle a");
-    assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
+    peer.drop_handle("a");
+    assert!(peer.try_foreign("f", Mode::Exclusive));
     Ok(())
 }
 
@@ -263,20 +262,20 @@ fn l13_an_idle_descriptor_is_closed_for_a_directory() -> Outcome {
     let Some((_scratch, _place, mut peer)) = below_a_closed_directory(check)? else {
         return Ok(());
     };
-    peer.handle("first", "first.lock", "");
-    peer.ok("acquire first");
-    peer.ok("release first");
+    peer.handle("first", "first.lock", &[]);
+    peer.acquire("first");
+    peer.release("first");
     let fds = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?.flatten();
-    let numbers: Vec<usize> =
+    let numbers: Vec<u64> =
         fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     // The limit is the lowest free number.
     let limit = (0..1024).find(|number| !numbers.contains(number)).ok_or("all are in use")?;
-    peer.ok(&format!("limit_files {limit}"));
-    peer.handle("second", "second.lock", "");
+    peer.limit_files(limit);
+    peer.handle("second", "second.lock", &[]);
     // The check above can fail: without an idle descriptor the directory cannot be kept open.
-    peer.handle("third", "third.lock", "");
-    let refusal = peer.refused("acquire third");
-    assert_eq!(refusal.kind, "resourceexhausted", "{refusal:?}");
+    peer.handle("third", "third.lock", &[]);
+    let refusal = peer.refuses(Acquire("third"));
+    assert_eq!(refusal.kind, ResourceExhausted, "{refusal:?}");
     assert!(
         refusal.message.contains("the current directory could not be kept open"),
         "{refusal:?}"

@@ -9,9 +9,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-#[cfg(unix)]
-use crate::support::word;
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 use locket::{ErrorKind, LockError, State, lock_file};
 
 #[test]
@@ -23,7 +21,7 @@ fn l5_any_handle_releases() -> Outcome {
     lock.acquire()?;
     lock.clone().shared().timeout(std::time::Duration::ZERO).release()?;
     assert_eq!(lock.state(), State::Unlocked);
-    assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    assert!(Peer::on(scratch.lock_path()).finds_free("a"));
     Ok(())
 }
 
@@ -36,7 +34,7 @@ fn l5_any_thread_releases() -> Outcome {
     assert_eq!(lock.state(), State::HeldExclusive, "the hold should outlive its thread");
     let releasing = lock.clone();
     thread::spawn(move || releasing.release()).join().expect("no panic")?;
-    assert!(Peer::with_handle("a", scratch.lock_path(), "").finds_free("a"));
+    assert!(Peer::on(scratch.lock_path()).finds_free("a"));
     Ok(())
 }
 
@@ -107,7 +105,7 @@ fn l5_every_hold_is_released_once() {
 #[test]
 fn l5_only_the_guard_releases_its_hold() -> Outcome {
     let scratch = Scratch::new();
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut other = Peer::on(scratch.lock_path());
     let lock = scratch.lock();
     let guard = lock.lock()?;
     for handle in [&lock, &scratch.lock()] {
@@ -124,12 +122,12 @@ fn l5_only_the_guard_releases_its_hold() -> Outcome {
 #[test]
 fn l5_another_process_cannot_release() {
     let scratch = Scratch::new();
-    let mut one = Peer::with_handle("a", scratch.lock_path(), "");
-    let mut other = Peer::with_handle("a", scratch.lock_path(), "");
-    one.ok("acquire a");
-    assert_eq!(other.refused("release a").class, "not_locked");
+    let mut one = Peer::on(scratch.lock_path());
+    let mut other = Peer::on(scratch.lock_path());
+    one.acquire("a");
+    assert_eq!(other.refuses(Release("a")).kind, NotLocked);
     assert!(!other.finds_free("a"));
-    one.ok("release a");
+    one.release("a");
 }
 
 /// Threads acquire, release and replace the lock file in a loop, which closes and opens descriptors with the same numbers.
@@ -139,32 +137,32 @@ fn l5_another_process_cannot_release() {
 fn l5_a_release_touches_no_other_descriptor() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut peer = Peer::with_handle("a", &path, "timeout=0");
+    let mut peer = Peer::with(&path, &[Timeout(0)]);
     let mut other = Peer::spawn();
-    let foreign: Vec<String> =
-        (0..8).map(|n| word(scratch.join(&format!("foreign_{n}")))).collect();
+    let foreign: Vec<_> = (0..8).map(|n| scratch.join(&format!("foreign_{n}"))).collect();
     for job in 0..3 {
-        peer.ok(&format!(
-            "start loop_{job} repeat 1000000000 attempt release a ; attempt acquire a"
-        ));
+        peer.start(
+            &format!("loop_{job}"),
+            repeat(1_000_000_000, [attempt(Release("a")), attempt(Acquire("a"))]),
+        );
     }
     for (n, file) in foreign.iter().enumerate() {
         std::fs::remove_file(&path).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),
         })?;
-        peer.ok(&format!("open_foreign f{n} {file}"));
-        peer.ok(&format!("lock_foreign f{n} exclusive"));
+        peer.open_foreign(&format!("f{n}"), file);
+        peer.lock_foreign(&format!("f{n}"), Mode::Exclusive);
     }
     for _ in 0..300 {
         let _ = std::fs::remove_file(&path);
     }
     for (n, file) in foreign.iter().enumerate() {
-        other.ok(&format!("open_foreign f{n} {file}"));
-        assert_eq!(other.ok(&format!("try_foreign f{n} exclusive")), "held");
+        other.open_foreign(&format!("f{n}"), file);
+        assert!(!other.try_foreign(&format!("f{n}"), Mode::Exclusive));
     }
     for job in 0..3 {
-        peer.ok(&format!("stop loop_{job}"));
+        peer.stop(&format!("loop_{job}"));
         peer.wait_ok(&format!("loop_{job}"));
     }
     Ok(())
@@ -219,8 +217,8 @@ fn l6_the_state_belongs_to_the_path() -> Outcome {
 #[test]
 fn l6_a_failed_acquisition_keeps_the_state() -> Outcome {
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     let lock = scratch.lock().timeout(std::time::Duration::from_millis(5));
     lock.acquire().expect_err("the lock is held");
     assert_eq!(lock.state(), State::Unlocked);
@@ -229,7 +227,7 @@ fn l6_a_failed_acquisition_keeps_the_state() -> Outcome {
         assert!(failed.as_ref().is_some_and(LockError::is_contended), "{failed:?}");
         assert_eq!(lock.state(), State::ReleasedError);
     }
-    holder.ok("release a");
+    holder.release("a");
     lock.lock()?.release()?;
     assert_eq!(lock.state(), State::Unlocked);
     Ok(())

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, until};
+use crate::support::prelude::*;
 use locket::{ErrorKind, State};
 
 #[test]
@@ -59,19 +59,19 @@ fn l1_a_reader_and_a_writer_exclude_each_other() -> Outcome {
 fn l1_a_writer_waits_for_every_reader() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    for options in ["", "timeout=600000"] {
-        let mut readers = [(); 3].map(|()| Peer::with_handle("a", &path, "shared"));
+    for options in [&[][..], &[Timeout(600_000)]] {
+        let mut readers = [(); 3].map(|()| Peer::with(&path, &[Shared]));
         for reader in &mut readers {
-            reader.ok("lock a g");
+            reader.lock("a", "g");
         }
-        let mut writer = Peer::with_handle("a", &path, options);
-        writer.start_waiting("w", "acquire a", &path);
+        let mut writer = Peer::with(&path, options);
+        writer.start_waiting("w", Acquire("a"), &path);
         let [first, second, last] = &mut readers;
-        first.ok("drop_guard g");
+        first.drop_guard("g");
         writer.assert_waiting("w");
-        second.ok("release_guard g");
+        second.release_guard("g");
         writer.assert_waiting("w");
-        last.ok("drop_guard g");
+        last.drop_guard("g");
         writer.wait_ok("w");
         assert!(readers.iter_mut().all(|reader| !reader.finds_free("a")));
     }
@@ -81,13 +81,13 @@ fn l1_a_writer_waits_for_every_reader() {
 fn l1_readers_wait_for_the_writer() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut writer = Peer::with_handle("a", &path, "");
-    writer.ok("acquire a");
-    let mut readers = [(); 2].map(|()| Peer::with_handle("a", &path, "shared"));
+    let mut writer = Peer::on(&path);
+    writer.acquire("a");
+    let mut readers = [(); 2].map(|()| Peer::with(&path, &[Shared]));
     for reader in &mut readers {
-        reader.start_waiting("w", "lock a g", &path);
+        reader.start_waiting("w", Lock("a", "g"), &path);
     }
-    writer.ok("release a");
+    writer.release("a");
     for reader in &mut readers {
         reader.wait_ok("w");
     }
@@ -98,7 +98,7 @@ fn l1_readers_wait_for_the_writer() {
 #[test]
 fn l5_a_release_ends_one_shared_hold() -> Outcome {
     let scratch = Scratch::new();
-    let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut writer = Peer::on(scratch.lock_path());
     let readers = scratch.lock().shared().timeout(PATIENCE);
     for _ in 0..3 {
         readers.acquire()?;
@@ -116,7 +116,7 @@ fn l5_a_release_ends_one_shared_hold() -> Outcome {
 #[test]
 fn l5_a_release_leaves_shared_guards() -> Outcome {
     let scratch = Scratch::new();
-    let mut writer = Peer::with_handle("a", scratch.lock_path(), "");
+    let mut writer = Peer::on(scratch.lock_path());
     let readers = scratch.lock().shared().timeout(PATIENCE);
     readers.acquire()?;
     let guard = readers.lock()?;

@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
-use crate::support::{
-    Outcome, Peer, Scratch, access_of_open, is_root, skip, until, word, words_of,
-};
+use crate::support::prelude::*;
 use locket::{ErrorKind, lock_file};
 
 /// The access mode of the library's descriptor decides what other programs may do with the file.
@@ -47,15 +45,15 @@ fn l8_a_locked_script_can_be_executed() -> Outcome {
     let write = "printf '#!/bin/sh\\nexit 7\\n' >\"$0\" && chmod +x \"$0\"";
     assert!(Command::new("sh").args(["-c", write]).arg(&script).status()?.success());
     let guard = lock_file(&script).lock()?;
-    let mut waiter = Peer::with_handle("a", &script, "");
-    waiter.start_waiting("w", "acquire a", &script);
+    let mut waiter = Peer::on(&script);
+    waiter.start_waiting("w", Acquire("a"), &script);
     assert_eq!(Command::new(&script).status()?.code(), Some(7));
     guard.release()?;
     waiter.wait_ok("w");
     assert_eq!(Command::new(&script).status()?.code(), Some(7));
 
     // The check above can fail: a file that is open for writing is refused. (Linux 6.11 and 6.12 execute it even so.)
-    waiter.ok(&format!("open_foreign f {}", word(&script)));
+    waiter.open_foreign("f", &script);
     let busy = Command::new(&script).status().err().and_then(|error| error.raw_os_error());
     if busy != Some(libc::ETXTBSY) {
         skip("l8_a_locked_script_can_be_executed", "ETXTBSY: this kernel does not return it");
@@ -201,8 +199,8 @@ fn l3_a_wait_for_a_lease_keeps_its_deadline() -> Outcome {
     refused(&scratch.lock().timeout(timeout));
     assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
 
-    let mut peer = Peer::with_handle("long", &path, "timeout=3600000 retry_period=1");
-    peer.ok("start wait acquire long");
+    let mut peer = Peer::with(&path, &[Timeout(3_600_000), RetryPeriod(1)]);
+    peer.start("wait", Acquire("a"));
     peer.assert_waiting("wait");
     drop(leased);
     peer.wait_ok("wait");
@@ -290,8 +288,8 @@ fn l8_overlayfs_copies_nothing_up() -> Outcome {
     }
     let path = scratch.join("merged/test.lock");
     let mut peer = Peer::under(&wrapper);
-    peer.handle("a", &path, "");
-    peer.ok("lock a g");
+    peer.handle("a", &path, &[]);
+    peer.lock("a", "g");
     let seen_by_peer = PathBuf::from(format!("/proc/{}/root", peer.pid()));
     let upper = scratch.join("upper/data/test.lock");
     let upper = seen_by_peer.join(upper.strip_prefix("/")?);
@@ -300,13 +298,13 @@ fn l8_overlayfs_copies_nothing_up() -> Outcome {
 
     // Another program opens the file for writing, so overlayfs copies it. It is still the same file, and the lock still
     // excludes.
-    peer.ok(&format!("open_foreign f {}", word(&path)));
+    peer.open_foreign("f", &path);
     assert!(upper.exists());
-    assert_eq!(peer.ok("is_current g"), "true");
-    assert_eq!(peer.ok("try_foreign f exclusive"), "held");
-    peer.ok("drop_guard g");
-    assert_eq!(peer.ok("try_foreign f exclusive"), "granted");
-    assert_eq!(peer.refused("try_acquire a").class, "timed_out");
+    assert!(peer.is_current("g"));
+    assert!(!peer.try_foreign("f", Mode::Exclusive));
+    peer.drop_guard("g");
+    assert!(peer.try_foreign("f", Mode::Exclusive));
+    assert_eq!(peer.refuses(TryAcquire("a")).kind, WouldBlock);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The summary of a run names what was skipped.
 
+use crate::support::prelude::*;
 use crate::support::skip_log::SkipLog;
-use crate::support::{Outcome, Scratch};
 
 #[test]
 fn a_summary_counts_each_skipped_check_once() -> Outcome {

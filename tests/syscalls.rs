@@ -8,9 +8,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Peer, Scratch, Strace, Trace};
+use crate::support::prelude::*;
 
-/// A system call that the peer made between reading a command and answering it.
+/// A system call that the peer made between reading a request and answering it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Try,
@@ -31,44 +31,52 @@ enum Call {
 /// The shortest burst after which a process with short holds yields.
 const BURST: Duration = Duration::from_millis(4);
 
-/// Runs the setup and then the commands. Returns the calls that each command made.
-fn calls_of(check: &str, setup: &[&str], commands: &[&str]) -> Option<Vec<Vec<Call>>> {
-    let turns = timed_calls_of(check, setup, commands)?;
+/// What happens before the calls are counted.
+#[derive(Default)]
+struct Setup {
+    /// Whether another process holds the lock.
+    is_held: bool,
+    requests: Vec<Request<&'static str>>,
+}
+
+/// Sends the setup and then the requests. Returns the calls that each request made.
+fn calls_of(check: &str, setup: &Setup, requests: &[Request<&str>]) -> Option<Vec<Vec<Call>>> {
+    let turns = timed_calls_of(check, setup, requests)?;
     Some(turns.into_iter().map(|(_, calls)| calls).collect())
 }
 
-/// Like `calls_of`, and also returns how long each command took.
+/// Like `calls_of`, and also returns how long each request took.
 fn timed_calls_of(
     check: &str,
-    setup: &[&str],
-    commands: &[&str],
+    setup: &Setup,
+    requests: &[Request<&str>],
 ) -> Option<Vec<(Duration, Vec<Call>)>> {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     std::fs::File::create(&path).expect("the test should own the directory");
     let mut strace = Strace::spawn(check, &[])?;
-    strace.peer.handle("a", &path, "");
-    strace.peer.handle("timed", &path, "timeout=600000");
-    strace.peer.handle("readers", &path, "shared");
-    strace.peer.handle("immediate", &path, "timeout=0");
-    let mut holder = Peer::with_handle("a", &path, "");
-    for command in setup {
-        match command.strip_prefix("holder ") {
-            Some(command) => holder.ok(command),
-            None => strace.peer.ok(command),
-        };
+    strace.peer.handle("a", &path, &[]);
+    strace.peer.handle("timed", &path, &[Timeout(600_000)]);
+    strace.peer.handle("readers", &path, &[Shared]);
+    strace.peer.handle("immediate", &path, &[Timeout(0)]);
+    let mut holder = Peer::on(&path);
+    if setup.is_held {
+        holder.acquire("a");
+    }
+    for request in &setup.requests {
+        strace.peer.ok(request);
     }
     let mut times = vec![];
-    for command in commands {
-        let answer = strace.peer.ask(command);
-        assert!(answer.outcome.is_ok(), "{command}: {answer:?}");
+    for request in requests {
+        let answer = strace.peer.ask(request);
+        assert!(answer.outcome.is_ok(), "{request:?}: {answer:?}");
         times.push(answer.took());
     }
     let turns = turns(&strace.end(), &path.to_string_lossy());
-    Some(times.into_iter().zip(turns[turns.len() - commands.len()..].to_vec()).collect())
+    Some(times.into_iter().zip(turns[turns.len() - requests.len()..].to_vec()).collect())
 }
 
-/// Splits a trace into turns. A turn is the calls between reading a command and writing its answer.
+/// Splits a trace into turns. A turn is the calls between reading a request and writing its answer.
 fn turns(trace: &Trace, path: &str) -> Vec<Vec<Call>> {
     let mut turns = vec![];
     let mut turn = None;
@@ -121,19 +129,19 @@ fn classify(call: &str, path: &str) -> Call {
 fn l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield() {
     let check = "l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield";
     let cases = [
-        ("acquire a ; release a", Call::Try),
-        ("lock a g ; drop_guard g", Call::Try),
-        ("lock a g ; release_guard g", Call::Try),
-        ("try_lock a g ; drop_guard g", Call::Try),
-        ("acquire timed ; release timed", Call::Try),
-        ("lock timed g ; drop_guard g", Call::Try),
-        ("acquire readers ; release readers", Call::TryShared),
-        ("acquire immediate ; release a", Call::Try),
+        ([Acquire("a"), Release("a")], Call::Try),
+        ([Lock("a", "g"), DropGuard("g")], Call::Try),
+        ([Lock("a", "g"), ReleaseGuard("g")], Call::Try),
+        ([TryLock("a", "g"), DropGuard("g")], Call::Try),
+        ([Acquire("timed"), Release("timed")], Call::Try),
+        ([Lock("timed", "g"), DropGuard("g")], Call::Try),
+        ([Acquire("readers"), Release("readers")], Call::TryShared),
+        ([Acquire("immediate"), Release("a")], Call::Try),
     ];
-    let warm_up = format!("repeat 2 {}", cases.map(|(work, _)| work).join(" ; "));
-    let repeated = cases.map(|(work, _)| format!("repeat 1000 {work}"));
-    let commands = repeated.each_ref().map(String::as_str);
-    let Some(turns) = timed_calls_of(check, &[&warm_up], &commands) else { return };
+    let requests = cases.each_ref().map(|(work, _)| repeat(1000, work.clone()));
+    let warm_up = cases.each_ref().map(|(work, _)| repeat(2, work.clone()));
+    let setup = Setup { requests: warm_up.into(), ..Setup::default() };
+    let Some(turns) = timed_calls_of(check, &setup, &requests) else { return };
     let mut total_pauses = 0;
     for ((work, how), (took, calls)) in cases.into_iter().zip(turns) {
         let (pauses, calls): (Vec<_>, Vec<_>) =
@@ -142,16 +150,16 @@ fn l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield() {
         total_pauses += pauses;
         // One more at the beginning, and one more if a single hold was long because the machine was busy.
         let most = took.as_micros() / BURST.as_micros() + 2;
-        assert!(pauses as u128 <= most, "{work}: {pauses} pauses in {took:?}");
-        let tries = work.contains("try_") || work.contains("immediate");
-        assert!(pauses == 0 || !tries, "{work}: a try should not pause");
-        assert_eq!(calls.len(), 5 * 1000, "{work}: {:?}...", &calls[..calls.len().min(20)]);
+        assert!(pauses as u128 <= most, "{work:?}: {pauses} pauses in {took:?}");
+        let tries = matches!(work[0], TryLock(..) | Acquire("immediate"));
+        assert!(pauses == 0 || !tries, "{work:?}: a try should not pause");
+        assert_eq!(calls.len(), 5 * 1000, "{work:?}: {:?}...", &calls[..calls.len().min(20)]);
         // Before it locks and before it unlocks, the library checks that the number still is its descriptor. The host may
         // have closed it and opened another file under that number.
         let expected =
             [Call::CheckDescriptor, how, Call::StatPath, Call::CheckDescriptor, Call::Unlock];
         for five in calls.chunks(5) {
-            assert_eq!(five, expected, "{work}");
+            assert_eq!(five, expected, "{work:?}");
         }
     }
     assert!(total_pauses > 0, "8000 turns under strace should be longer than one burst");
@@ -164,17 +172,17 @@ fn l4_a_process_that_has_waited_yields_after_one_long_hold() {
     let Some(mut strace) = Strace::spawn(check, &[]) else { return };
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    strace.peer.handle("a", &path, "");
-    let mut holder = Peer::with_handle("a", &path, "");
+    strace.peer.handle("a", &path, &[]);
+    let mut holder = Peer::on(&path);
     // Several turns: a process yields only if it re-acquires immediately, and the scheduler may prevent that.
     for _ in 0..20 {
-        holder.ok("acquire a");
-        strace.peer.start_waiting("wait", "acquire a", &path);
-        holder.ok("release a");
+        holder.acquire("a");
+        strace.peer.start_waiting("wait", Acquire("a"), &path);
+        holder.release("a");
         strace.peer.wait_ok("wait");
         thread::sleep(Duration::from_millis(1));
-        strace.peer.ok("repeat 1 release a ; acquire a");
-        strace.peer.ok("release a");
+        strace.peer.repeat(1, [Release("a"), Acquire("a")]);
+        strace.peer.release("a");
     }
     assert_ne!(strace.end().count("PR_GET_TIMERSLACK"), 0);
 }
@@ -182,18 +190,18 @@ fn l4_a_process_that_has_waited_yields_after_one_long_hold() {
 #[test]
 fn the_first_acquisition_opens_and_the_last_handle_closes() {
     let check = "the_first_acquisition_opens_and_the_last_handle_closes";
-    let drop_others = ["drop_handle timed", "drop_handle readers", "drop_handle immediate"];
     // Another file is locked first, so that calls which a process makes only once are not counted.
-    let setup = [
-        &[
-            "handle warm path=/etc/passwd",
-            "repeat 2 acquire warm ; release warm",
-            "drop_handle warm",
-        ],
-        &drop_others[..],
+    let requests = vec![
+        Handle("warm", "/etc/passwd".into(), vec![]),
+        repeat(2, [Acquire("warm"), Release("warm")]),
+        DropHandle("warm"),
+        DropHandle("timed"),
+        DropHandle("readers"),
+        DropHandle("immediate"),
     ];
-    let commands = ["acquire a", "release a", "acquire a", "release a", "drop_handle a"];
-    let Some(mut turns) = calls_of(check, &setup.concat(), &commands) else { return };
+    let setup = Setup { requests, ..Setup::default() };
+    let requests = [Acquire("a"), Release("a"), Acquire("a"), Release("a"), DropHandle("a")];
+    let Some(mut turns) = calls_of(check, &setup, &requests) else { return };
     // The peer may yield in the second acquisition.
     turns[2].retain(|call| *call != Call::Yield);
     let expected: [&[Call]; 5] = [
@@ -217,26 +225,28 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
 #[test]
 fn l2_a_try_of_a_held_lock_does_not_sleep() {
     let check = "l2_a_try_of_a_held_lock_does_not_sleep";
-    let commands = [
-        "attempt try_acquire a",
-        "attempt try_lock timed g",
-        "attempt acquire immediate",
-        "attempt lock immediate g",
-        "attempt try_acquire readers",
+    let requests = [
+        attempt(TryAcquire("a")),
+        attempt(TryLock("timed", "g")),
+        attempt(Acquire("immediate")),
+        attempt(Lock("immediate", "g")),
+        attempt(TryAcquire("readers")),
     ];
-    let setup: Vec<&str> = ["holder acquire a"].into_iter().chain(commands).collect();
-    let Some(turns) = calls_of(check, &setup, &commands) else { return };
-    for (command, calls) in commands.into_iter().zip(turns) {
-        let how = if command.ends_with("readers") { Call::TryShared } else { Call::Try };
-        assert_eq!(calls, [Call::CheckDescriptor, how, Call::StatPath], "{command}");
+    let setup = Setup { is_held: true, requests: requests.to_vec() };
+    let Some(turns) = calls_of(check, &setup, &requests) else { return };
+    for (request, calls) in requests.into_iter().zip(turns) {
+        let is_shared = request == attempt(TryAcquire("readers"));
+        let how = if is_shared { Call::TryShared } else { Call::Try };
+        assert_eq!(calls, [Call::CheckDescriptor, how, Call::StatPath], "{request:?}");
     }
 }
 
 #[test]
 fn state_and_failed_release_make_no_calls() {
     let check = "state_and_failed_release_make_no_calls";
-    let commands = ["state a", "attempt release a", "handle other of=a timeout=5"];
-    let Some(turns) = calls_of(check, &commands, &commands) else { return };
+    let requests = [State("a"), attempt(Release("a")), HandleOf("other", "a", vec![Timeout(5)])];
+    let setup = Setup { requests: requests.to_vec(), ..Setup::default() };
+    let Some(turns) = calls_of(check, &setup, &requests) else { return };
     assert_eq!(turns, [[], [], []]);
 }
 
@@ -247,11 +257,11 @@ fn programs_survive_in_valgrind() {
     let Some(mut strace) = Strace::spawn("programs_survive_in_valgrind", &[]) else { return };
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    strace.peer.handle("a", &path, "");
-    strace.peer.handle("timed", &path, "timeout=1000");
-    strace.peer.ok("acquire a");
-    strace.peer.refused("acquire timed");
-    strace.peer.ok("status a");
+    strace.peer.handle("a", &path, &[]);
+    strace.peer.handle("timed", &path, &[Timeout(1000)]);
+    strace.peer.acquire("a");
+    strace.peer.refuses(Acquire("timed"));
+    strace.peer.status("a");
     let trace = strace.end();
     // An older strace knows `PR_GET_AUXV` by its number only.
     let ways = ["PR_GET_AUXV", "0x41555856", "/auxv"];
@@ -268,10 +278,10 @@ fn l3_the_signal_of_a_deadline_is_repeated_rarely() {
     let Some(mut strace) = Strace::spawn(check, &[]) else { return };
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    strace.peer.handle("a", &path, "timeout=20");
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    assert_eq!(strace.peer.refused("acquire a").class, "timed_out");
+    strace.peer.handle("a", &path, &[Timeout(20)]);
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    assert_eq!(strace.peer.refuses(Acquire("a")).kind, TimedOut);
     let trace = strace.end();
     let timers: Vec<&str> =
         trace.calls().filter(|call| call.starts_with("timer_settime(")).collect();
@@ -285,7 +295,8 @@ fn l3_the_signal_of_a_deadline_is_repeated_rarely() {
 #[test]
 fn a_wait_is_seen_in_the_trace() {
     let check = "a_wait_is_seen_in_the_trace";
-    let commands = ["handle waiting of=a timeout=20", "attempt acquire waiting"];
-    let Some(turns) = calls_of(check, &["holder acquire a"], &commands) else { return };
+    let requests = [HandleOf("waiting", "a", vec![Timeout(20)]), attempt(Acquire("waiting"))];
+    let setup = Setup { is_held: true, ..Setup::default() };
+    let Some(turns) = calls_of(check, &setup, &requests) else { return };
     assert!(turns[1].contains(&Call::Other), "{turns:?}");
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch};
+use crate::support::prelude::*;
 
 /// The number of locks that two threads acquire and release.
 const CHURNING: usize = 600;
@@ -47,8 +47,8 @@ fn l12_a_held_lock_is_never_reported_as_free() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     // The kernel adds new locks at the front of the table, so the first lock moves the most.
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
     let entry = format!(":{} 0 EOF", fs::metadata(&path)?.ino());
     let files: Vec<File> = (0..CHURNING)
         .map(|at| File::create(scratch.join(&format!("{at}.lock"))))

@@ -10,15 +10,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-#[cfg(target_os = "linux")]
-use crate::support::Strace;
-use crate::support::{Outcome, Peer, Scratch, is_root, skip, words_of};
+use crate::support::prelude::*;
 
 /// Starts a peer of another user with a handle `a`.
-fn user(id: u32, path: &Path, options: &str) -> Peer {
-    let mut peer = Peer::with_handle("a", path, options);
-    peer.ok("umask 022");
-    peer.ok(&format!("become {id}"));
+fn user(id: u32, path: &Path, settings: &[Setting]) -> Peer {
+    let mut peer = Peer::with(path, settings);
+    peer.umask(0o022);
+    peer.become_user(id);
     peer
 }
 
@@ -38,22 +36,22 @@ fn l1_users_share_a_sticky_directory() -> Outcome {
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut one = user(1234, &path, "");
-    let mut other = user(4321, &path, "timeout=600000");
-    let mut root = Peer::with_handle("a", &path, "");
+    let mut one = user(1234, &path, &[]);
+    let mut other = user(4321, &path, &[Timeout(600_000)]);
+    let mut root = Peer::on(&path);
 
-    one.ok("acquire a");
+    one.acquire("a");
     assert_eq!(fs::metadata(&path)?.uid(), 1234);
     assert_eq!(fs::metadata(&path)?.mode() & 0o7777, 0o644);
     assert!(!other.finds_free("a"));
     assert!(!root.finds_free("a"));
-    other.start_waiting("w", "lock a g", &path);
-    one.ok("release a");
+    other.start_waiting("w", Lock("a", "g"), &path);
+    one.release("a");
     other.wait_ok("w");
     assert!(!one.finds_free("a"));
     assert!(!root.finds_free("a"));
-    other.ok("drop_guard g");
-    root.ok("acquire a");
+    other.drop_guard("g");
+    root.acquire("a");
     assert!(!one.finds_free("a"));
     assert!(!other.finds_free("a"));
     Ok(())
@@ -67,14 +65,14 @@ fn l1_a_file_created_by_another_user_can_be_locked() -> Outcome {
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut early = user(1234, &path, "");
+    let mut early = user(1234, &path, &[]);
     assert!(!path.exists());
-    let mut maker = user(4321, &path, "");
-    maker.ok("lock a g");
+    let mut maker = user(4321, &path, &[]);
+    maker.lock("a", "g");
     assert_eq!(fs::metadata(&path)?.uid(), 4321);
     assert!(!early.finds_free("a"));
-    maker.ok("drop_guard g");
-    early.ok("lock a g");
+    maker.drop_guard("g");
+    early.lock("a", "g");
     assert!(!maker.finds_free("a"));
     Ok(())
 }
@@ -90,17 +88,17 @@ fn l8_an_existing_file_is_opened_without_o_creat() -> Outcome {
     let check = "l8_an_existing_file_is_opened_without_o_creat";
     let Some(mut strace) = Strace::spawn(check, &[&only]) else { return Ok(()) };
     File::create(&path)?;
-    strace.peer.handle("a", &path, "");
-    strace.peer.ok("acquire a");
-    strace.peer.ok("release a");
+    strace.peer.handle("a", &path, &[]);
+    strace.peer.acquire("a");
+    strace.peer.release("a");
     // The same after the file was replaced.
     fs::remove_file(&path)?;
     File::create(&path)?;
-    strace.peer.ok("acquire a");
-    strace.peer.ok("release a");
+    strace.peer.acquire("a");
+    strace.peer.release("a");
     // A missing file is opened with `O_CREAT`.
     fs::remove_file(&path)?;
-    strace.peer.ok("acquire a");
+    strace.peer.acquire("a");
     let trace = strace.end();
     let opens: Vec<bool> = trace
         .calls()
@@ -119,15 +117,15 @@ fn l8_the_mode_decides_which_users_can_lock() {
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut one = user(1234, &path, "mode=600");
-    let mut other = user(4321, &path, "");
-    one.ok("acquire a");
-    one.ok("release a");
-    let refusal = other.refused("acquire a");
+    let mut one = user(1234, &path, &[FileMode(0o600)]);
+    let mut other = user(4321, &path, &[]);
+    one.acquire("a");
+    one.release("a");
+    let refusal = other.refuses(Acquire("a"));
     let why = "user 4321 cannot read it (owner 1234, mode 0600), in a directory where every user may create files: \
                give its users read access (chmod a+r), or choose another lock file";
     assert_eq!(refusal.message, denied("open", &path, why));
-    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
+    assert_eq!((refusal.action, refusal.kind), (Action::Open, PermissionDenied));
 }
 
 fn denied(action: &str, path: &Path, why: &str) -> String {
@@ -144,14 +142,14 @@ fn l1_a_read_only_file_can_be_locked() -> Outcome {
     let path = scratch.lock_path();
     fs::write(&path, "as it was")?;
     fs::set_permissions(&path, Permissions::from_mode(0o444))?;
-    let mut one = user(1234, &path, "");
-    let mut other = user(4321, &path, "");
-    let mut reader = user(4321, &path, "shared");
-    one.ok("lock a g");
+    let mut one = user(1234, &path, &[]);
+    let mut other = user(4321, &path, &[]);
+    let mut reader = user(4321, &path, &[Shared]);
+    one.lock("a", "g");
     assert!(!other.finds_free("a"));
     assert!(!reader.finds_free("a"));
-    one.ok("drop_guard g");
-    reader.ok("lock a g");
+    one.drop_guard("g");
+    reader.lock("a", "g");
     assert!(!one.finds_free("a"));
     assert_eq!(fs::read_to_string(&path)?, "as it was");
     Ok(())
@@ -165,28 +163,28 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
-    let mut peer = user(1234, &path, "");
-    let refusal = peer.refused("acquire a");
+    let mut peer = user(1234, &path, &[]);
+    let refusal = peer.refuses(Acquire("a"));
     let directory = scratch.path().display();
     let why = format!(
         "user 1234 cannot create files in {directory} (owner root, mode 0755): create the lock file \
          beforehand, or choose another directory"
     );
     assert_eq!(refusal.message, denied("create", &path, &why));
-    assert_eq!((&*refusal.class, &*refusal.kind), ("create", "permissiondenied"));
+    assert_eq!((refusal.action, refusal.kind), (Action::Create, PermissionDenied));
     assert!(!path.exists());
 
     // An existing file can be locked.
     File::create(&path)?;
     assert!(peer.finds_free("a"));
-    peer.ok("drop_handle a");
+    peer.drop_handle("a");
 
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o700))?;
-    peer.handle("a", &path, "");
-    let refusal = peer.refused("acquire a");
+    peer.handle("a", &path, &[]);
+    let refusal = peer.refuses(Acquire("a"));
     let why = format!("user 1234 cannot search {directory} (chmod +x)");
     assert_eq!(refusal.message, denied("open", &path, &why));
-    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
+    assert_eq!((refusal.action, refusal.kind), (Action::Open, PermissionDenied));
     Ok(())
 }
 
@@ -201,20 +199,20 @@ fn l1_a_write_only_file_can_be_locked() -> Outcome {
     fs::write(&path, "as it was")?;
     chown(&path, Some(1234), None)?;
     fs::set_permissions(&path, Permissions::from_mode(0o200))?;
-    let mut writer = user(1234, &path, "");
-    let mut root = Peer::with_handle("a", &path, "");
-    writer.ok("lock a g");
+    let mut writer = user(1234, &path, &[]);
+    let mut root = Peer::on(&path);
+    writer.lock("a", "g");
     assert!(!root.finds_free("a"));
     #[cfg(target_os = "linux")]
-    assert_eq!(crate::support::access_of_open(writer.pid(), &path)?, [libc::O_WRONLY]);
-    writer.ok("drop_guard g");
-    root.ok("lock a g");
+    assert_eq!(access_of_open(writer.pid(), &path)?, [libc::O_WRONLY]);
+    writer.drop_guard("g");
+    root.lock("a", "g");
     assert!(!writer.finds_free("a"));
     assert_eq!(fs::read_to_string(&path)?, "as it was");
     // The user may neither read nor write the file.
     fs::set_permissions(&path, Permissions::from_mode(0o000))?;
-    let refusal = user(1234, &path, "").refused("acquire a");
-    assert_eq!((&*refusal.class, &*refusal.kind), ("open", "permissiondenied"));
+    let refusal = user(1234, &path, &[]).refuses(Acquire("a"));
+    assert_eq!((refusal.action, refusal.kind), (Action::Open, PermissionDenied));
     Ok(())
 }
 
@@ -240,15 +238,15 @@ fn l8_no_file_is_created_through_another_users_link() -> Outcome {
         let first = away.join("first");
         symlink(&link, &first)?;
         for path in [&link, &first] {
-            let mut peer = user(1234, path, "");
+            let mut peer = user(1234, path, &[]);
             if is_trusted {
-                peer.ok("acquire a");
+                peer.acquire("a");
                 assert!(target.exists());
-                assert!(!Peer::with_handle("a", &target, "").finds_free("a"));
+                assert!(!Peer::on(&target).finds_free("a"));
                 fs::remove_file(&target)?;
             } else {
-                let refusal = peer.refused("acquire a");
-                assert_eq!(refusal.kind, "permissiondenied", "{refusal:?}");
+                let refusal = peer.refuses(Acquire("a"));
+                assert_eq!(refusal.kind, PermissionDenied, "{refusal:?}");
                 assert!(refusal.message.contains(&words_of(libc::EACCES)), "{refusal:?}");
                 assert!(!target.exists());
             }
@@ -261,12 +259,12 @@ fn l8_no_file_is_created_through_another_users_link() -> Outcome {
     let link = scratch.lock_path();
     symlink(away.join("target"), &link)?;
     lchown(&link, Some(4321), None)?;
-    let mut peer = user(1234, &link, "");
+    let mut peer = user(1234, &link, &[]);
     for _ in 0..2 {
-        peer.ok("acquire a");
-        peer.ok("release a");
-        peer.ok("drop_handle a");
-        peer.handle("a", &link, "");
+        peer.acquire("a");
+        peer.release("a");
+        peer.drop_handle("a");
+        peer.handle("a", &link, &[]);
     }
     Ok(())
 }
@@ -281,7 +279,7 @@ fn l12_a_fifo_that_may_only_be_read_does_not_hang() {
     let path = scratch.lock_path();
     let made = Command::new("mkfifo").args(["-m", "444"]).arg(&path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
-    let refusal = user(1234, &path, "").refused("acquire a");
-    assert_eq!(refusal.class, "open");
+    let refusal = user(1234, &path, &[]).refuses(Acquire("a"));
+    assert_eq!(refusal.action, Action::Open);
     assert!(refusal.message.contains(": it is a FIFO, "), "{refusal:?}");
 }

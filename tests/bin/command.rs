@@ -1,193 +1,213 @@
-//! Runs the peer's commands and formats their answers.
+//! Carries out the requests.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use locket::{ErrorKind, Lock, LockError, LockStatus, Owner, State};
+use locket::{ErrorKind, Lock, LockError, LockStatus, Owner, lock_file};
 
-use super::foreign::{Ask, Foreign};
+use super::failure::{Failure, Outcome};
+use super::foreign::Foreign;
 #[cfg(unix)]
 use super::forked::{self, Way};
-use super::refusal::{Refusal, Reply};
+use super::protocol::{Answer, Reply, Request, Setting, Value};
 use super::world::{World, nothing};
-use super::{clock, handle, jobs, process, words};
+use super::{clock, jobs, process};
 
-/// Runs the command on one line. Returns when it began, when it finished, and its result.
-pub(crate) fn answer(world: &Arc<World>, line: &str) -> String {
-    let words: Vec<&str> = line.split(' ').collect();
-    let elsewhere = match words[..] {
-        ["wait", job] => Some(jobs::wait(world, job)),
+pub(crate) fn answer(world: &Arc<World>, request: &Request) -> Reply {
+    match request {
+        // These answers have their own times already.
+        Request::Wait(job) => jobs::wait(world, job),
         #[cfg(unix)]
-        ["child", name, ref words @ ..] => Some(forked::ask(world, name, words)),
-        _ => None,
-    };
-    match elsewhere {
-        // The answer has its own times already.
-        Some(Ok(answer)) => answer,
-        Some(Err(refusal)) => timed(|| Err(refusal)),
-        None => timed(|| run(world, &words, &AtomicBool::new(false))),
+        Request::Child(name, request) => forked::ask(world, name, request),
+        _ => timed(|| run(world, request, &AtomicBool::new(false))),
     }
 }
 
-pub(crate) fn timed(command: impl FnOnce() -> Reply) -> String {
-    let begun = clock::now();
-    let reply = command();
-    let done = clock::now();
-    let outcome = match reply {
-        Ok(value) => format!("ok {value}"),
-        Err(refusal) => refusal.to_string(),
+pub(crate) fn timed(work: impl FnOnce() -> Outcome) -> Reply {
+    let begun = Duration::from_nanos(clock::now());
+    let outcome = work();
+    let done = Duration::from_nanos(clock::now());
+    let outcome = match outcome {
+        Ok(value) => Ok(value),
+        Err(Failure::Refused(refusal)) => Err(refusal),
+        Err(Failure::Peer(message)) => return Err(message),
     };
-    // An answer is one line, also if a path contains a line break.
-    format!("{begun} {done} {}", outcome.trim_end().replace(['\n', '\r'], " "))
+    Ok(Answer { begun, done, outcome })
 }
 
-pub(crate) fn run(world: &Arc<World>, words: &[&str], stop: &AtomicBool) -> Reply {
+#[allow(clippy::too_many_lines, reason = "there is one arm for each request")]
+pub(crate) fn run(world: &Arc<World>, request: &Request, stop: &AtomicBool) -> Outcome {
     let lock = |name: &str| world.things().handle(name);
-    let silent = |result: Result<(), LockError>| Ok(result.map(|()| String::new())?);
-    match *words {
-        ["handle", name, ref words @ ..] => {
-            let lock = handle::make(world, words)?;
-            let path = lock.path().display().to_string();
-            world.things().handles.insert(name.into(), lock);
-            Ok(path)
+    match request {
+        Request::Handle(name, path, settings) => {
+            Ok(make_handle(world, name, lock_file(path), settings))
         }
-        ["drop_handle", name] => {
+        Request::HandleOf(name, of, settings) => Ok(make_handle(world, name, lock(of)?, settings)),
+        Request::DropHandle(name) => {
             let handle = world.things().handles.remove(name);
-            handle.map(|_| String::new()).ok_or_else(|| nothing("handle", name))
+            handle.map(|_| Value::Nothing).ok_or_else(|| nothing("handle", name))
         }
 
-        ["lock", name, slot] => put_guard(world, slot, &lock(name)?, Lock::lock),
-        ["try_lock", name, slot] => put_guard(world, slot, &lock(name)?, Lock::try_lock),
-        ["is_current", slot] => {
-            let things = world.things();
-            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
-            Ok(guard.is_current()?.to_string())
-        }
-        ["downgrade", slot] => {
-            let mut things = world.things();
-            let guard = things.guards.get_mut(slot).ok_or_else(|| nothing("guard", slot))?;
-            silent(guard.downgrade())
-        }
-        ["drop_guard", slot] => {
-            let guard = world.things().take_guard(slot)?;
-            drop(guard);
-            Ok(String::new())
-        }
-        ["release_guard", slot] => {
+        Request::Lock(name, slot) => put_guard(world, slot, lock(name)?.lock()),
+        Request::TryLock(name, slot) => put_guard(world, slot, lock(name)?.try_lock()),
+        Request::ReleaseGuard(slot) => {
             let guard = world.things().take_guard(slot)?;
             silent(guard.release())
         }
-        ["forget_guard", slot] => {
-            std::mem::forget(world.things().take_guard(slot)?);
-            Ok(String::new())
+        Request::DropGuard(slot) => {
+            let guard = world.things().take_guard(slot)?;
+            drop(guard);
+            Ok(Value::Nothing)
         }
-        ["inherit_on_exec_guard", slot] => {
+        Request::ForgetGuard(slot) => {
+            std::mem::forget(world.things().take_guard(slot)?);
+            Ok(Value::Nothing)
+        }
+        Request::InheritOnExec(slot) => {
             let guard = world.things().take_guard(slot)?;
             silent(guard.inherit_on_exec())
         }
-
-        ["acquire", name] => silent(lock(name)?.acquire()),
-        ["try_acquire", name] => silent(lock(name)?.try_acquire()),
-        ["release", name] => silent(lock(name)?.release()),
-        ["state", name] => Ok(state(lock(name)?.state())),
-        ["status", name] => {
-            let status = lock(name)?.status()?;
-            Ok(format_status(&status))
+        #[cfg(unix)]
+        Request::InheritOnFork(slot) => {
+            world.things().guard(slot)?.inherit_on_fork();
+            Ok(Value::Nothing)
         }
-        ["observe", name] => observe(lock(name)?),
-
-        ["open_foreign", name, path] => {
-            let foreign = Arc::new(Foreign::open(words::path(path)?)?);
-            world.things().foreign.insert(name.into(), foreign);
-            Ok(String::new())
+        #[cfg(unix)]
+        Request::Lend(slot) => {
+            use std::os::fd::{AsFd, AsRawFd};
+            number(world.things().guard(slot)?.as_fd().as_raw_fd())
         }
-        ["close_foreign", name] => {
+        Request::Downgrade(slot) => silent(world.things().guard(slot)?.downgrade()),
+        Request::IsCurrent(slot) => Ok(Value::Flag(world.things().guard(slot)?.is_current()?)),
+
+        Request::Acquire(name) => silent(lock(name)?.acquire()),
+        Request::TryAcquire(name) => silent(lock(name)?.try_acquire()),
+        Request::Release(name) => silent(lock(name)?.release()),
+        Request::State(name) => Ok(Value::State(lock(name)?.state())),
+        Request::Status(name) => Ok(Value::Text(format_status(&lock(name)?.status()?))),
+        Request::Observe(name) => observe(lock(name)?),
+
+        Request::OpenForeign(name, path) => {
+            let foreign = Arc::new(Foreign::open(path)?);
+            world.things().foreign.insert(name.clone(), foreign);
+            Ok(Value::Nothing)
+        }
+        Request::CloseForeign(name) => {
             let foreign = world.things().foreign.remove(name);
-            foreign.map(|_| String::new()).ok_or_else(|| nothing("foreign file", name))
+            foreign.map(|_| Value::Nothing).ok_or_else(|| nothing("foreign file", name))
         }
-        ["lock_foreign", name, mode] => {
+        Request::LockForeign(name, mode) => {
             let foreign = world.things().foreign(name)?;
-            foreign.lock(ask(mode)?)?;
-            Ok(String::new())
+            foreign.lock(*mode)?;
+            Ok(Value::Nothing)
         }
-        ["try_foreign", name, mode] => {
+        Request::TryForeign(name, mode) => {
             let foreign = world.things().foreign(name)?;
-            Ok(if foreign.try_lock(ask(mode)?)? { "granted" } else { "held" }.into())
+            Ok(Value::Flag(foreign.try_lock(*mode)?))
         }
-        ["unlock_foreign", name] => {
-            let foreign = world.things().foreign(name)?;
-            foreign.unlock()?;
-            Ok(String::new())
+        Request::UnlockForeign(name) => {
+            world.things().foreign(name)?.unlock()?;
+            Ok(Value::Nothing)
         }
 
-        ["start", name, ref words @ ..] => jobs::start(world, name, words),
-        ["poll", name] => jobs::poll(world, name),
-        ["stop", name] => jobs::stop(world, name),
-        ["attempt", ref words @ ..] => {
-            let reply = run(world, words, stop);
-            Ok(reply.map_or_else(|refusal| refusal.to_string(), |value| format!("ok {value}")))
+        Request::Start(name, request) => jobs::start(world, name, request),
+        Request::IsDone(name) => Ok(Value::Flag(world.things().job(name)?.is_done())),
+        Request::Stop(name) => {
+            world.things().job(name)?.stop();
+            Ok(Value::Nothing)
         }
-        ["repeat", turns, ref words @ ..] => repeat(world, turns, words, stop),
+        Request::Repeat(turns, requests) => repeat(world, *turns, requests, stop),
+        Request::Attempt(request) => match run(world, request, stop) {
+            Err(Failure::Refused(_)) => Ok(Value::Nothing),
+            outcome => outcome,
+        },
+        Request::Wait(_) => Err(Failure::of_peer("a job cannot wait for a job")),
 
-        ["pid"] => Ok(std::process::id().to_string()),
-        ["chdir", path] => process::chdir(path),
-        ["spawn", program, ref arguments @ ..] => process::spawn(program, arguments),
-        ["linger", ms] => {
-            world.things().linger_ms = words::parse(ms)?;
-            Ok(String::new())
+        Request::Pid => number(std::process::id()),
+        Request::ChangeDirectory(path) => {
+            std::env::set_current_dir(path)?;
+            Ok(Value::Nothing)
+        }
+        Request::Spawn(words) => process::spawn(words),
+        Request::Linger(ms) => {
+            world.things().linger_ms = *ms;
+            Ok(Value::Nothing)
         }
 
-        _ => run_platform_command(world, words),
+        #[cfg(unix)]
+        Request::Fork(name) => forked::fork(world, name, Way::Fork),
+        #[cfg(target_os = "linux")]
+        Request::CloneChild(name) => forked::fork(world, name, Way::Clone),
+        #[cfg(unix)]
+        Request::Child(..) => Err(Failure::of_peer("a job cannot ask a child")),
+        #[cfg(unix)]
+        Request::KillChild(name) => forked::kill(world, name),
+        #[cfg(unix)]
+        Request::EndChild(name) => forked::end(world, name),
+        #[cfg(unix)]
+        Request::Become(id) => process::become_user(*id),
+        #[cfg(unix)]
+        Request::FreeDescriptor => process::free_descriptor(),
+        #[cfg(unix)]
+        Request::LimitFiles(limit) => process::limit_files(*limit),
+        #[cfg(unix)]
+        Request::CloseDescriptor(number) => process::close_descriptor(*number),
+        #[cfg(unix)]
+        Request::Umask(mask) => {
+            process::umask(*mask);
+            Ok(Value::Nothing)
+        }
+
+        #[cfg(windows)]
+        Request::IgnoreCtrlC => process::ignore_ctrl_c(),
+        #[cfg(windows)]
+        Request::HasSeenCtrlC => Ok(Value::Flag(process::has_seen_ctrl_c())),
     }
 }
 
-/// Runs a command that not every platform has.
-#[cfg_attr(not(unix), allow(unused_variables, reason = "not every platform has such a command"))]
-fn run_platform_command(world: &Arc<World>, words: &[&str]) -> Reply {
-    match *words {
-        #[cfg(unix)]
-        ["fork", name] => forked::fork(world, name, Way::Fork),
-        #[cfg(target_os = "linux")]
-        ["clone", name] => forked::fork(world, name, Way::Clone),
-        #[cfg(unix)]
-        ["inherit_on_fork_guard", slot] => {
-            let things = world.things();
-            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
-            guard.inherit_on_fork();
-            Ok(String::new())
-        }
-        #[cfg(unix)]
-        ["lend_guard", slot] => {
-            use std::os::fd::{AsFd, AsRawFd};
-            let things = world.things();
-            let guard = things.guards.get(slot).ok_or_else(|| nothing("guard", slot))?;
-            Ok(guard.as_fd().as_raw_fd().to_string())
-        }
-        #[cfg(unix)]
-        ["kill_child", name] => forked::kill(world, name),
-        #[cfg(unix)]
-        ["end_child", name] => forked::end(world, name),
-        #[cfg(unix)]
-        ["become", id] => process::become_user(id),
-        #[cfg(unix)]
-        ["limit_files", limit] => process::limit_files(limit),
-        #[cfg(unix)]
-        ["free_descriptor"] => process::free_descriptor(),
-        #[cfg(unix)]
-        ["umask", mask] => process::umask(mask),
-        #[cfg(unix)]
-        ["close_descriptor", number] => process::close_descriptor(number),
+fn silent(result: Result<(), LockError>) -> Outcome {
+    Ok(result.map(|()| Value::Nothing)?)
+}
 
-        #[cfg(windows)]
-        ["ctrl_c", verb] => process::ctrl_c(verb),
+pub(crate) fn number(number: impl TryInto<u64>) -> Outcome {
+    number.try_into().map(Value::Number).map_err(|_| Failure::of_peer("a negative number"))
+}
 
-        _ => Err(Refusal::usage(format_args!("unknown command `{}`", words.join(" ")))),
+fn make_handle(world: &World, name: &str, lock: Lock, settings: &[Setting]) -> Value {
+    let lock = settings.iter().fold(lock, |lock, &setting| with(lock, setting));
+    let path = lock.path().display().to_string();
+    world.things().handles.insert(name.into(), lock);
+    Value::Text(path)
+}
+
+fn with(lock: Lock, setting: Setting) -> Lock {
+    match setting {
+        Setting::Timeout(ms) => lock.timeout(Duration::from_millis(ms)),
+        Setting::NoTimeout => lock.timeout(None),
+        Setting::RetryPeriod(ms) => lock.retry_period(Duration::from_millis(ms)),
+        Setting::Shared => lock.shared(),
+        Setting::FollowLinks(follow) => lock.follow_links(follow),
+        #[cfg(unix)]
+        Setting::FileMode(mode) => locket::unix::LockExt::mode(lock, mode),
+        Setting::KeepOpen(keep) => lock.keep_open(keep),
+        Setting::UseSignals(using) => lock.use_signals(using),
+        Setting::QueryStatus => lock.observe_every(Duration::from_millis(20)).on_wait(|wait| {
+            let _ = wait.status();
+            ControlFlow::Continue(())
+        }),
     }
+}
+
+fn put_guard(world: &World, slot: &str, guard: Result<locket::Guard, LockError>) -> Outcome {
+    // A guard that was in the slot is dropped after the mutex is unlocked.
+    let _before = world.things().guards.insert(slot.into(), guard?);
+    Ok(Value::Nothing)
 }
 
 /// Returns the status that an observer gets at the beginning of a wait. The observer then cancels the wait.
-fn observe(lock: Lock) -> Reply {
+fn observe(lock: Lock) -> Outcome {
     let (sender, observations) = mpsc::channel();
     let lock = lock.on_wait(move |wait| {
         // The receiver lives until the wait has ended.
@@ -197,11 +217,11 @@ fn observe(lock: Lock) -> Reply {
     match lock.lock() {
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(error) => return Err(error.into()),
-        Ok(_) => return Err(Refusal::usage("the lock is free, so there is no wait to observe")),
+        Ok(_) => return Err(Failure::of_peer("the lock is free, so there is no wait to observe")),
     }
     let status =
-        observations.recv().map_err(|_| Refusal::usage("the observer was not called"))??;
-    Ok(format_status(&status))
+        observations.recv().map_err(|_| Failure::of_peer("the observer was not called"))??;
+    Ok(Value::Text(format_status(&status)))
 }
 
 fn format_status(status: &LockStatus) -> String {
@@ -219,47 +239,14 @@ fn format_owners(owners: &[Owner]) -> String {
     owners.iter().map(owner).collect::<Vec<_>>().join(", ")
 }
 
-fn put_guard(
-    world: &World,
-    slot: &str,
-    lock: &Lock,
-    acquire: impl FnOnce(&Lock) -> Result<locket::Guard, LockError>,
-) -> Reply {
-    let guard = acquire(lock)?;
-    // A guard that was in the slot is dropped after the mutex is unlocked.
-    let _before = world.things().guards.insert(slot.into(), guard);
-    Ok(String::new())
-}
-
-/// Runs `repeat TURNS COMMAND ; COMMAND ...` and answers with the number of turns made. `stop` ends it after fewer
-/// turns. The first error ends it and is the answer.
-fn repeat(world: &Arc<World>, turns: &str, words: &[&str], stop: &AtomicBool) -> Reply {
-    let turns: u64 = words::parse(turns)?;
-    let commands: Vec<&[&str]> = words.split(|&word| word == ";").collect();
+fn repeat(world: &Arc<World>, turns: u64, requests: &[Request], stop: &AtomicBool) -> Outcome {
     for turn in 0..turns {
         if stop.load(Ordering::Relaxed) {
-            return Ok(turn.to_string());
+            return Ok(Value::Number(turn));
         }
-        for command in &commands {
-            run(world, command, stop)?;
+        for request in requests {
+            run(world, request, stop)?;
         }
     }
-    Ok(turns.to_string())
-}
-
-fn ask(mode: &str) -> Result<Ask, Refusal> {
-    match mode {
-        "exclusive" => Ok(Ask::Exclusive),
-        "shared" => Ok(Ask::Shared),
-        _ => Err(Refusal::usage(format_args!("`{mode}` is not a mode"))),
-    }
-}
-
-fn state(state: State) -> String {
-    match state {
-        State::Unlocked => "unlocked".into(),
-        State::HeldExclusive => "exclusive".into(),
-        State::HeldShared(count) => format!("shared {count}"),
-        State::ReleasedError => "released_error".into(),
-    }
+    Ok(Value::Number(turns))
 }

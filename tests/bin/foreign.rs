@@ -1,21 +1,17 @@
 //! Locks the same file without Locket: with plain `flock(2)` or `LockFileEx` (L14).
 #![allow(unsafe_code)]
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::path::Path;
+
+use locket::Mode;
 
 #[derive(Debug)]
 pub(crate) struct Foreign(File);
 
-#[derive(Clone, Copy)]
-pub(crate) enum Ask {
-    Exclusive,
-    Shared,
-}
-
 impl Foreign {
-    pub(crate) fn open(path: OsString) -> io::Result<Self> {
+    pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).open(path).map(Self)
     }
@@ -23,13 +19,13 @@ impl Foreign {
 
 #[cfg(unix)]
 impl Foreign {
-    pub(crate) fn lock(&self, ask: Ask) -> io::Result<()> {
-        self.flock(operation(ask))
+    pub(crate) fn lock(&self, mode: Mode) -> io::Result<()> {
+        self.flock(operation(mode))
     }
 
     /// Returns `false` if another open file holds the lock.
-    pub(crate) fn try_lock(&self, ask: Ask) -> io::Result<bool> {
-        match self.flock(operation(ask) | libc::LOCK_NB) {
+    pub(crate) fn try_lock(&self, mode: Mode) -> io::Result<bool> {
+        match self.flock(operation(mode) | libc::LOCK_NB) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             answer => answer.map(|()| true),
         }
@@ -50,10 +46,10 @@ impl Foreign {
 }
 
 #[cfg(unix)]
-fn operation(ask: Ask) -> libc::c_int {
-    match ask {
-        Ask::Exclusive => libc::LOCK_EX,
-        Ask::Shared => libc::LOCK_SH,
+fn operation(mode: Mode) -> libc::c_int {
+    match mode {
+        Mode::Exclusive => libc::LOCK_EX,
+        Mode::Shared => libc::LOCK_SH,
     }
 }
 
@@ -64,7 +60,9 @@ mod windows {
     use std::io;
     use std::os::windows::io::AsRawHandle;
 
-    use super::{Ask, Foreign};
+    use locket::Mode;
+
+    use super::Foreign;
 
     #[repr(C)]
     #[derive(Default)]
@@ -97,13 +95,13 @@ mod windows {
     const LOCK_VIOLATION: i32 = 33;
 
     impl Foreign {
-        pub(crate) fn lock(&self, ask: Ask) -> io::Result<()> {
-            self.lock_byte(flags(ask))
+        pub(crate) fn lock(&self, mode: Mode) -> io::Result<()> {
+            self.lock_byte(flags(mode))
         }
 
         /// Returns `false` if another open file holds the lock.
-        pub(crate) fn try_lock(&self, ask: Ask) -> io::Result<bool> {
-            match self.lock_byte(flags(ask) | FAIL_IMMEDIATELY) {
+        pub(crate) fn try_lock(&self, mode: Mode) -> io::Result<bool> {
+            match self.lock_byte(flags(mode) | FAIL_IMMEDIATELY) {
                 Err(error) if error.raw_os_error() == Some(LOCK_VIOLATION) => Ok(false),
                 answer => answer.map(|()| true),
             }
@@ -123,10 +121,10 @@ mod windows {
         }
     }
 
-    fn flags(ask: Ask) -> u32 {
-        match ask {
-            Ask::Exclusive => 2,
-            Ask::Shared => 0,
+    fn flags(mode: Mode) -> u32 {
+        match mode {
+            Mode::Exclusive => 2,
+            Mode::Shared => 0,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Children of `fork(2)`. Each child is a peer that inherits the state of its parent. Commands for the child go
+//! Children of `fork(2)`. Each child is a peer that inherits the state of its parent. Requests to the child go
 //! through the parent.
 #![allow(unsafe_code)]
 
@@ -9,7 +9,9 @@ use std::process::exit;
 use std::sync::Arc;
 use std::{mem, thread};
 
-use super::refusal::{Refusal, Reply};
+use super::command::number;
+use super::failure::{Failure, Outcome};
+use super::protocol::{Reply, Request, Value};
 use super::world::{World, nothing};
 
 pub(crate) struct Child {
@@ -48,11 +50,11 @@ impl Way {
 }
 
 /// Forks a child and answers with its process id.
-pub(crate) fn fork(world: &Arc<World>, name: &str, way: Way) -> Reply {
+pub(crate) fn fork(world: &Arc<World>, name: &str, way: Way) -> Outcome {
     // In another thread the main thread would be reading stdin at that moment, and the child's stdin would stay
     // locked forever.
     if thread::current().name() != Some("main") {
-        return Err(Refusal::usage("a job cannot fork"));
+        return Err(Failure::of_peer("a job cannot fork"));
     }
     let (ours, theirs) = UnixStream::pair()?;
     // No other thread may be changing the things during the fork: the child continues with a copy.
@@ -75,7 +77,7 @@ pub(crate) fn fork(world: &Arc<World>, name: &str, way: Way) -> Reply {
         }
         pid => {
             things.children.insert(name.into(), Child { pid, stream: BufReader::new(ours) });
-            Ok(pid.to_string())
+            number(pid)
         }
     }
 }
@@ -91,16 +93,17 @@ fn become_child(stream: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes a command to the child and returns the child's answer.
-pub(crate) fn ask(world: &World, name: &str, words: &[&str]) -> Result<String, Refusal> {
-    let mut child = take(world, name)?;
-    let answer = child.ask(words);
+/// Passes a request to the child and returns the child's answer.
+pub(crate) fn ask(world: &World, name: &str, request: &Request) -> Reply {
+    let child = world.things().children.remove(name);
+    let mut child = child.ok_or_else(|| format!("there is no child `{name}`"))?;
+    let answer = child.ask(request);
     world.things().children.insert(name.into(), child);
-    Ok(answer?)
+    answer.map_err(|error| error.to_string())?
 }
 
 /// Kills the child with SIGKILL and reaps it.
-pub(crate) fn kill(world: &World, name: &str) -> Reply {
+pub(crate) fn kill(world: &World, name: &str) -> Outcome {
     let child = take(world, name)?;
     // SAFETY: no memory is involved. The child is not reaped yet, so its id is still valid.
     if unsafe { libc::kill(child.pid, libc::SIGKILL) } == -1 {
@@ -110,30 +113,31 @@ pub(crate) fn kill(world: &World, name: &str) -> Reply {
 }
 
 /// Closes the child's input, which ends the child, and reaps it.
-pub(crate) fn end(world: &World, name: &str) -> Reply {
+pub(crate) fn end(world: &World, name: &str) -> Outcome {
     take(world, name)?.reap()
 }
 
-fn take(world: &World, name: &str) -> Result<Child, Refusal> {
+fn take(world: &World, name: &str) -> Result<Child, Failure> {
     world.things().children.remove(name).ok_or_else(|| nothing("child", name))
 }
 
 impl Child {
-    fn ask(&mut self, words: &[&str]) -> io::Result<String> {
-        self.stream.get_mut().write_all((words.join(" ") + "\n").as_bytes())?;
+    fn ask(&mut self, request: &Request) -> io::Result<Reply> {
+        let line = serde_json::to_string(request)? + "\n";
+        self.stream.get_mut().write_all(line.as_bytes())?;
         let mut answer = String::new();
         match self.stream.read_line(&mut answer)? {
             0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the child is gone")),
-            _ => Ok(answer.trim_end().into()),
+            _ => Ok(serde_json::from_str(&answer)?),
         }
     }
 
-    fn reap(self) -> Reply {
+    fn reap(self) -> Outcome {
         drop(self.stream);
         // SAFETY: no memory is involved.
         match unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } {
             -1 => Err(io::Error::last_os_error().into()),
-            _ => Ok(String::new()),
+            _ => Ok(Value::Nothing),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs commands in separate threads, so that a test can see a command wait.
+//! Carries out requests in separate threads, so that a test can see a request wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,55 +6,53 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use super::command;
-use super::refusal::{Refusal, Reply};
-use super::world::{World, nothing};
+use super::failure::{Failure, Outcome};
+use super::protocol::{Reply, Request, Value};
+use super::world::World;
 
 pub(crate) struct Job {
-    thread: JoinHandle<String>,
+    thread: JoinHandle<Reply>,
     stop: Arc<AtomicBool>,
 }
 
-/// Starts a job and answers with the thread's id, or with nothing on a system without `/proc/thread-self`.
-pub(crate) fn start(world: &Arc<World>, name: &str, words: &[&str]) -> Reply {
+impl Job {
+    pub(crate) fn is_done(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends a `Repeat` after its current turn.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts a job and answers with the thread's id, or with 0 on a system without `/proc/thread-self`.
+pub(crate) fn start(world: &Arc<World>, name: &str, request: &Request) -> Outcome {
     if world.things().jobs.contains_key(name) {
-        return Err(Refusal::usage(format_args!("there is a job `{name}` already")));
+        return Err(Failure::of_peer(format_args!("there is a job `{name}` already")));
     }
     let (sender, receiver) = mpsc::channel();
     let stop = Arc::new(AtomicBool::new(false));
     let thread = {
-        let (world, stop) = (Arc::clone(world), Arc::clone(&stop));
-        let words: Vec<String> = words.iter().map(|&word| word.into()).collect();
+        let (world, stop, request) = (Arc::clone(world), Arc::clone(&stop), request.clone());
         thread::Builder::new().spawn(move || {
             let _ = sender.send(thread_id());
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            command::timed(|| command::run(&world, &words, &stop))
+            command::timed(|| command::run(&world, &request, &stop))
         })?
     };
     world.things().jobs.insert(name.into(), Job { thread, stop });
-    Ok(receiver.recv().unwrap_or_default())
+    Ok(Value::Number(receiver.recv().unwrap_or_default()))
 }
 
 /// Waits until the job has ended and returns its answer.
-pub(crate) fn wait(world: &World, name: &str) -> Result<String, Refusal> {
-    let job = world.things().jobs.remove(name).ok_or_else(|| nothing("job", name))?;
-    job.thread.join().map_err(|_| Refusal::usage("the job panicked"))
+pub(crate) fn wait(world: &World, name: &str) -> Reply {
+    let job =
+        world.things().jobs.remove(name).ok_or_else(|| format!("there is no job `{name}`"))?;
+    job.thread.join().map_err(|_| "the job panicked".to_string())?
 }
 
-pub(crate) fn poll(world: &World, name: &str) -> Reply {
-    let things = world.things();
-    let job = things.jobs.get(name).ok_or_else(|| nothing("job", name))?;
-    Ok(if job.thread.is_finished() { "done" } else { "running" }.into())
-}
-
-/// Ends a `repeat` after its current turn.
-pub(crate) fn stop(world: &World, name: &str) -> Reply {
-    let things = world.things();
-    let job = things.jobs.get(name).ok_or_else(|| nothing("job", name))?;
-    job.stop.store(true, Ordering::Relaxed);
-    Ok(String::new())
-}
-
-fn thread_id() -> String {
+fn thread_id() -> u64 {
     let link = std::fs::read_link("/proc/thread-self").unwrap_or_default();
-    link.file_name().unwrap_or_default().to_string_lossy().into()
+    let name = link.file_name().and_then(|name| name.to_str());
+    name.and_then(|name| name.parse().ok()).unwrap_or_default()
 }

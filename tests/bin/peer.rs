@@ -1,20 +1,20 @@
-//! A process that uses the lock on a test's commands. It reads one command a line from its input and writes one answer
-//! a line to its output. `tests/README.md` describes the protocol.
+//! A process that uses the lock on a test's requests. It reads one request a line from its input and writes one answer
+//! a line to its output.
 
 mod clock;
 mod command;
+mod failure;
 mod foreign;
 #[cfg(unix)]
 mod forked;
-mod handle;
 #[cfg(unix)]
 mod inside;
 mod jobs;
 mod process;
-mod refusal;
+#[path = "../support/protocol.rs"]
+mod protocol;
 #[cfg(target_os = "linux")]
 mod signals;
-mod words;
 mod world;
 
 use std::io::{self, Write};
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use protocol::Reply;
 use world::World;
 
 fn main() {
@@ -39,13 +40,17 @@ fn main() {
     serve(&Arc::new(World::default()))
 }
 
-/// Answers commands until the end of the input, then exits.
+/// Answers requests until the end of the input, then exits.
 fn serve(world: &Arc<World>) -> ! {
     let mut line = String::new();
     while matches!(io::stdin().read_line(&mut line), Ok(1..)) {
         // One write for each answer: several processes may write to one pipe, and their lines must not mix.
-        let answer = command::answer(world, line.trim_end_matches(['\r', '\n'])) + "\n";
-        if io::stdout().write_all(answer.as_bytes()).is_err() {
+        let answer: Reply = match serde_json::from_str(&line) {
+            Ok(request) => command::answer(world, &request),
+            Err(error) => Err(error.to_string()),
+        };
+        let written = serde_json::to_string(&answer).map_err(io::Error::from);
+        if written.and_then(|text| io::stdout().write_all((text + "\n").as_bytes())).is_err() {
             break;
         }
         line.clear();

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use locket::{Guard, Lock};
 
+use super::failure::Failure;
 use super::foreign::Foreign;
 #[cfg(unix)]
 use super::forked::Child;
 use super::jobs::Job;
-use super::refusal::Refusal;
 
 #[derive(Default)]
 pub(crate) struct World(Mutex<Things>);
@@ -35,19 +35,27 @@ impl World {
 }
 
 impl Things {
-    pub(crate) fn handle(&self, name: &str) -> Result<Lock, Refusal> {
+    pub(crate) fn handle(&self, name: &str) -> Result<Lock, Failure> {
         self.handles.get(name).cloned().ok_or_else(|| nothing("handle", name))
     }
 
-    pub(crate) fn foreign(&self, name: &str) -> Result<Arc<Foreign>, Refusal> {
+    pub(crate) fn foreign(&self, name: &str) -> Result<Arc<Foreign>, Failure> {
         self.foreign.get(name).cloned().ok_or_else(|| nothing("foreign file", name))
     }
 
-    pub(crate) fn take_guard(&mut self, name: &str) -> Result<Guard, Refusal> {
+    pub(crate) fn job(&self, name: &str) -> Result<&Job, Failure> {
+        self.jobs.get(name).ok_or_else(|| nothing("job", name))
+    }
+
+    pub(crate) fn guard(&mut self, name: &str) -> Result<&mut Guard, Failure> {
+        self.guards.get_mut(name).ok_or_else(|| nothing("guard", name))
+    }
+
+    pub(crate) fn take_guard(&mut self, name: &str) -> Result<Guard, Failure> {
         self.guards.remove(name).ok_or_else(|| nothing("guard", name))
     }
 }
 
-pub(crate) fn nothing(kind: &str, name: impl Display) -> Refusal {
-    Refusal::usage(format_args!("there is no {kind} `{name}`"))
+pub(crate) fn nothing(kind: &str, name: impl Display) -> Failure {
+    Failure::of_peer(format_args!("there is no {kind} `{name}`"))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::running::LOCKET;
-use crate::support::{Peer, Scratch, SilentFs, Unreadable, is_root, skip, word};
+use crate::support::prelude::*;
 
 /// Runs `locket`, which must end. Returns both outputs and the exit code.
 #[track_caller]
@@ -89,8 +89,8 @@ fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
 
     // The command lines of other holders are read nevertheless.
     let other = scratch.join("other.lock");
-    let mut peer = Peer::with_handle("a", &other, "");
-    peer.ok("acquire a");
+    let mut peer = Peer::on(&other);
+    peer.acquire("a");
     let (both, _) = said(&["status", &path.display().to_string()], Some(&other));
     // A long one is truncated.
     let peers: String = env!("CARGO_BIN_EXE_locket-peer").chars().take(30).collect();
@@ -109,10 +109,10 @@ fn l3_a_file_system_that_does_not_answer_delays_no_other_file() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok(&format!("open_foreign f {}", word(silent.file())));
-    holder.ok("lock_foreign f exclusive");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    holder.open_foreign("f", silent.file());
+    holder.lock_foreign("f", Mode::Exclusive);
+    holder.acquire("a");
     silent.fall_silent();
     let (all, ended) = said(&["status", "--all"], None);
     assert_eq!(ended, Some(0), "{all}");

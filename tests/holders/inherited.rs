@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use locket::{Mode, lock_file};
 
 use super::{holder, pids};
-use crate::support::{Outcome, Peer, Scratch, is_container, is_root, kill, skip, until, word};
+use crate::support::prelude::*;
 
 /// A shell that holds the lock in the usual way of shells: flock(1) takes it on the shell's descriptor and exits.
 struct Shell {
@@ -75,7 +75,7 @@ fn l12_a_shell_holds_the_lock_that_flock_took() {
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
     let end = format!(": held by pid {} (sh)", shell.pid());
-    Peer::with_handle("a", &path, "timeout=1000 query_status").refused_naming("acquire a", &end);
+    Peer::with(&path, &[Timeout(1000), QueryStatus]).times_out_naming(&end);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn l12_all_processes_that_share_a_hold_are_listed() -> Outcome {
 
     drop(shell);
     assert_eq!(holder(&path).pid, sleeper);
-    kill(&sleeper.to_string());
+    kill(sleeper);
     until("the lock is free", || lock_file(&path).try_lock().is_ok());
     Ok(())
 }
@@ -115,14 +115,14 @@ fn l12_a_taker_without_the_lock_is_not_named() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut peer = Peer::spawn();
-    peer.ok(&format!("open_foreign f {}", word(&path)));
-    peer.ok("lock_foreign f exclusive");
-    let child: u32 = peer.ok("fork c").parse().expect("a process id is a number");
+    peer.open_foreign("f", &path);
+    peer.lock_foreign("f", Mode::Exclusive);
+    let child = peer.fork("c");
     // While the taker has the descriptor open, the taker counts as the holder.
     assert_eq!(holder(&path).pid, peer.pid());
-    peer.ok("close_foreign f");
+    peer.close_foreign("f");
     assert_eq!(holder(&path).pid, child);
-    peer.ok("kill_child c");
+    peer.kill_child("c");
     assert!(lock_file(&path).status().expect("the status should be available").holders.is_empty());
 }
 
@@ -146,17 +146,17 @@ fn l12_a_reused_process_id_is_not_named() {
     };
     assert_eq!(holder(&path).pid, shell.pid());
     let end = format!(": held by pid {} (sh)", shell.pid());
-    Peer::with_handle("a", &path, "timeout=1000 query_status").refused_naming("acquire a", &end);
+    Peer::with(&path, &[Timeout(1000), QueryStatus]).times_out_naming(&end);
 
     // Another user may inspect neither process. It learns only which process id took the lock.
     if !is_root() {
         return skip(check, "root: only root can switch to another user");
     }
-    let mut stranger = Peer::with_handle("a", &path, "timeout=1000 query_status");
-    stranger.ok("become 1234");
+    let mut stranger = Peer::with(&path, &[Timeout(1000), QueryStatus]);
+    stranger.become_user(1234);
     let status = format!("exclusive an unknown process (taken by pid {}) <- none", double.pid());
-    assert_eq!(stranger.ok("status a"), status);
-    let message = stranger.refused("acquire a").message;
+    assert_eq!(stranger.status("a"), status);
+    let message = stranger.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -178,10 +178,10 @@ fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
         return;
     }
     let Some(shell) = Shell::holding(check, &path, ":") else { return };
-    let mut peer = Peer::with_handle("a", &path, "timeout=1000 query_status");
-    peer.ok("become 1234");
+    let mut peer = Peer::with(&path, &[Timeout(1000), QueryStatus]);
+    peer.become_user(1234);
     let holder = inherited_from(shell.taker);
-    assert_eq!(peer.ok("status a"), format!("exclusive {holder} <- none"));
-    let message = peer.refused("acquire a").message;
+    assert_eq!(peer.status("a"), format!("exclusive {holder} <- none"));
+    let message = peer.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }

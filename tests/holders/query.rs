@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use locket::{Mode, Owner, OwnerKind, lock_file};
 
 use super::{holder, pids};
-use crate::support::{Outcome, Peer, Scratch, is_container, is_root, skip, until, until_waiting};
+use crate::support::prelude::*;
 
 #[test]
 fn l8_a_missing_file_has_no_holder() -> Outcome {
@@ -30,9 +30,9 @@ fn l8_a_missing_file_has_no_holder() -> Outcome {
 #[test]
 fn l8_a_free_lock_has_no_holder() -> Outcome {
     let scratch = Scratch::new();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("acquire a");
-    peer.ok("release a");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.acquire("a");
+    peer.release("a");
     let status = scratch.lock().status()?;
     // In a container the answer is unknown: a process outside it may hold the lock.
     let expected = if is_container() { None } else { Some(false) };
@@ -48,8 +48,8 @@ fn l8_a_free_lock_has_no_holder() -> Outcome {
 fn a_holder_has_pid_name_user_and_start() -> Outcome {
     let scratch = Scratch::new();
     let before = SystemTime::now();
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.ok("acquire a");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.acquire("a");
     let holder = holder(&scratch.lock_path());
     assert_eq!(holder.pid, peer.pid());
     assert!(!holder.is_this);
@@ -66,10 +66,9 @@ fn a_holder_has_pid_name_user_and_start() -> Outcome {
 #[test]
 fn every_reader_is_listed() -> Outcome {
     let scratch = Scratch::new();
-    let mut readers: Vec<_> =
-        (0..5).map(|_| Peer::with_handle("a", scratch.lock_path(), "shared")).collect();
+    let mut readers: Vec<_> = (0..5).map(|_| Peer::with(scratch.lock_path(), &[Shared])).collect();
     for reader in &mut readers {
-        reader.ok("acquire a");
+        reader.acquire("a");
     }
     let mut holders = pids(&scratch.lock().status()?.holders);
     holders.sort_by_key(|&(_, pid)| pid);
@@ -83,14 +82,15 @@ fn every_reader_is_listed() -> Outcome {
 fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
     let modes = [Mode::Exclusive, Mode::Exclusive, Mode::Shared, Mode::Exclusive];
     let mut waiters = vec![];
     for mode in modes {
-        let options = if mode == Mode::Shared { "shared timeout=60000" } else { "timeout=60000" };
-        let mut waiter = Peer::with_handle("a", &path, options);
-        waiter.start_waiting("w", "acquire a", &path);
+        let settings = [Timeout(60_000), Shared];
+        let settings = if mode == Mode::Shared { &settings[..] } else { &settings[..1] };
+        let mut waiter = Peer::with(&path, settings);
+        waiter.start_waiting("w", Acquire("a"), &path);
         waiters.push(waiter);
     }
     let expected: Vec<_> = modes.into_iter().zip(waiters.iter().map(Peer::pid)).collect();
@@ -101,7 +101,7 @@ fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
     }
     let mut last = holder;
     for mut waiter in waiters {
-        last.ok("release a");
+        last.release("a");
         waiter.wait_ok("w");
         assert_eq!(self::holder(&path).pid, waiter.pid());
         last = waiter;
@@ -114,9 +114,9 @@ fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
 fn l12_no_other_process_is_ever_named() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut peers = [0; 3].map(|_| Peer::with_handle("a", &path, ""));
+    let mut peers = [0; 3].map(|_| Peer::on(&path));
     for peer in &mut peers {
-        peer.ok("start w repeat 1000000000 acquire a ; release a");
+        peer.start("w", repeat(1_000_000_000, [Acquire("a"), Release("a")]));
     }
     let pids = peers.each_ref().map(Peer::pid);
     // The number of processes that one status names.
@@ -135,7 +135,7 @@ fn l12_no_other_process_is_ever_named() {
     // On a busy machine every query may find the lock free or changing hands. Then nothing is checked yet.
     until("a process is named", || total + named() > 0);
     for peer in &mut peers {
-        peer.ok("stop w");
+        peer.stop("w");
         peer.wait_ok("w");
     }
 }
@@ -195,9 +195,9 @@ fn a_query_refuses_a_link_that_is_not_followed() {
     let link = scratch.join("link");
     std::os::unix::fs::symlink(scratch.lock_path(), &link)
         .expect("the test should own the directory");
-    let mut peer = Peer::with_handle("a", &link, "follow_links=false");
-    let refusal = peer.refused("status a");
-    assert_eq!(refusal.class, "query");
+    let mut peer = Peer::with(&link, &[FollowLinks(false)]);
+    let refusal = peer.refuses(Status("a"));
+    assert_eq!(refusal.action, Action::Query);
     let reason = "it is a symbolic link, which this handle does not follow";
     let what = crate::support::words_of(libc::ELOOP);
     let message = format!("cannot query the holders of {}: {what}: {reason}", link.display());
@@ -212,17 +212,17 @@ fn l12_another_user_sees_that_the_lock_is_held() {
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let mut holder_peer = Peer::with_handle("a", &path, "");
-    holder_peer.ok("become 1234");
-    holder_peer.ok("acquire a");
+    let mut holder_peer = Peer::on(&path);
+    holder_peer.become_user(1234);
+    holder_peer.acquire("a");
     assert_eq!(holder(&path).user.as_deref(), Some("1234"));
-    let mut other = Peer::with_handle("a", &path, "timeout=1000 query_status");
-    other.ok("become 4321");
+    let mut other = Peer::with(&path, &[Timeout(1000), QueryStatus]);
+    other.become_user(4321);
     let pid = holder_peer.pid();
     let status = format!("exclusive an unknown process (taken by pid {pid}) <- none");
-    assert_eq!(other.ok("status a"), status);
+    assert_eq!(other.status("a"), status);
     // Another user cannot check whether that process still holds the lock at the deadline.
-    let message = other.refused("acquire a").message;
+    let message = other.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -230,26 +230,26 @@ fn l12_another_user_sees_that_the_lock_is_held() {
 fn l13_a_query_leaves_nothing_behind() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut peer = Peer::with_handle("a", &path, "");
-    peer.handle("missing", scratch.join("missing"), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    let mut peer = Peer::on(&path);
+    peer.handle("missing", scratch.join("missing"), &[]);
+    holder.acquire("a");
     let (descriptors, threads) = (peer.descriptors(), peer.threads());
-    peer.ok("repeat 100 status a ; status missing");
+    peer.repeat(100, [Status("a"), Status("missing")]);
     assert_eq!((peer.descriptors(), peer.threads()), (descriptors, threads));
-    assert_eq!(peer.ok("state a"), "unlocked");
+    assert_eq!(peer.state("a"), Unlocked);
 }
 
 #[test]
 fn system_locks_lists_all_locks() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut readers = [0; 2].map(|_| Peer::with_handle("a", &path, "shared"));
+    let mut readers = [0; 2].map(|_| Peer::with(&path, &[Shared]));
     for reader in &mut readers {
-        reader.ok("acquire a");
+        reader.acquire("a");
     }
-    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
-    waiter.start_waiting("w", "acquire a", &path);
+    let mut waiter = Peer::with(&path, &[Timeout(60_000)]);
+    waiter.start_waiting("w", Acquire("a"), &path);
     let locks_of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {
         let mut locks = locket::system_locks()?;
         locks.retain(|lock| lock.path.as_deref() == Some(path));

@@ -8,19 +8,18 @@ use std::time::Duration;
 use locket::{ErrorKind, Mode, lock_file};
 
 use super::{holder, pids};
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, Strace};
+use crate::support::prelude::*;
 
 #[test]
 fn l12_a_timeout_names_the_holder() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    for options in ["", "shared", "use_signals=false"] {
-        let options = format!("timeout=1000 query_status {options}");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    for options in [&[][..], &[Shared], &[UseSignals(false)]] {
         let end = format!("s: held by pid {} (locket-peer)", holder.pid());
-        let message =
-            Peer::with_handle("a", &path, options.trim_end()).refused_naming("acquire a", &end);
+        let message = Peer::with(&path, &[&[Timeout(1000), QueryStatus], options].concat())
+            .times_out_naming(&end);
         let start = format!("cannot lock {} within 1", path.display());
         assert!(message.starts_with(&start), "{message}");
     }
@@ -29,13 +28,12 @@ fn l12_a_timeout_names_the_holder() {
 #[test]
 fn l12_a_timeout_counts_many_holders() {
     let scratch = Scratch::new();
-    let mut readers: Vec<_> =
-        (0..5).map(|_| Peer::with_handle("a", scratch.lock_path(), "shared")).collect();
+    let mut readers: Vec<_> = (0..5).map(|_| Peer::with(scratch.lock_path(), &[Shared])).collect();
     for reader in &mut readers {
-        reader.ok("acquire a");
+        reader.acquire("a");
     }
-    let message = Peer::with_handle("a", scratch.lock_path(), "timeout=1000 query_status")
-        .refused_naming("acquire a", " (locket-peer) and 2 more");
+    let message = Peer::with(scratch.lock_path(), &[Timeout(1000), QueryStatus])
+        .times_out_naming(" (locket-peer) and 2 more");
     assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
 }
 
@@ -46,20 +44,18 @@ fn l3_a_timeout_checks_only_what_the_observer_found() {
     let check = "l3_a_timeout_checks_only_what_the_observer_found";
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
     let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
-    waiter.peer.handle("a", &path, "timeout=1000");
-    let message = waiter.peer.refused("acquire a").message;
+    waiter.peer.handle("a", &path, &[Timeout(1000)]);
+    let message = waiter.peer.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
     let trace = waiter.end();
     assert_eq!((trace.count("/proc/locks"), trace.count("/fdinfo/")), (0, 0));
 
     let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
-    waiter.peer.handle("a", &path, "timeout=1000 query_status");
-    waiter
-        .peer
-        .refused_naming("acquire a", &format!(": held by pid {} (locket-peer)", holder.pid()));
+    waiter.peer.handle("a", &path, &[Timeout(1000), QueryStatus]);
+    waiter.peer.times_out_naming(&format!(": held by pid {} (locket-peer)", holder.pid()));
     let trace = waiter.end();
     assert!(trace.count("/proc/locks") > 0 && trace.count("/fdinfo/") > 0);
     // A read of `cmdline` reads the memory of another process and may block.
@@ -71,14 +67,14 @@ fn l3_a_timeout_checks_only_what_the_observer_found() {
 fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut old = Peer::with_handle("a", &path, "");
-    let mut new = Peer::with_handle("a", &path, "");
-    old.ok("acquire a");
+    let mut old = Peer::on(&path);
+    let mut new = Peer::on(&path);
+    old.acquire("a");
     let status = scratch.lock().status()?;
     assert_eq!(pids(&status.holders), [(Mode::Exclusive, old.pid())]);
     assert_eq!(pids(&status.still_held().holders), [(Mode::Exclusive, old.pid())]);
-    old.ok("release a");
-    new.ok("acquire a");
+    old.release("a");
+    new.acquire("a");
     assert_eq!(status.still_held().holders, []);
     assert_eq!(status.still_held().is_held(), None);
     Ok(())
@@ -88,13 +84,12 @@ fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
 #[test]
 fn l12_a_timeout_counts_holds_of_one_process() {
     let scratch = Scratch::new();
-    let mut reader = Peer::with_handle("a", scratch.lock_path(), "shared");
-    reader.ok("acquire a");
-    reader.ok("acquire a");
+    let mut reader = Peer::with(scratch.lock_path(), &[Shared]);
+    reader.acquire("a");
+    reader.acquire("a");
     let pid = reader.pid();
     let end = format!(": held by pid {pid} (locket-peer), pid {pid} (locket-peer)");
-    Peer::with_handle("a", scratch.lock_path(), "timeout=1000 query_status")
-        .refused_naming("acquire a", &end);
+    Peer::with(scratch.lock_path(), &[Timeout(1000), QueryStatus]).times_out_naming(&end);
 }
 
 /// Without an observer that queries the status, the error names no process.
@@ -102,13 +97,13 @@ fn l12_a_timeout_counts_holds_of_one_process() {
 fn l12_a_timeout_without_an_observer_names_no_process() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    holder.ok("acquire a");
-    for timeout in ["timeout=99", "timeout=1000"] {
-        let message = Peer::with_handle("a", &path, timeout).refused("acquire a").message;
+    let mut holder = Peer::on(&path);
+    holder.acquire("a");
+    for timeout in [99, 1000] {
+        let message = Peer::with(&path, &[Timeout(timeout)]).refuses(Acquire("a")).message;
         assert!(message.ends_with("s: held by another process"), "{message}");
     }
-    let message = Peer::with_handle("a", &path, "").refused("try_acquire a").message;
+    let message = Peer::on(&path).refuses(TryAcquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
 }
 
@@ -131,10 +126,10 @@ fn this_process_is_named_as_such() -> Outcome {
 fn an_observer_can_query_the_status() -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=60000");
-    holder.ok("acquire a");
-    waiter.start_waiting("w", "acquire a", &path);
+    let mut holder = Peer::on(&path);
+    let mut waiter = Peer::with(&path, &[Timeout(60_000)]);
+    holder.acquire("a");
+    waiter.start_waiting("w", Acquire("a"), &path);
     let status_seen = Arc::new(Mutex::new(None));
     let result = Arc::clone(&status_seen);
     let observer = move |wait: &locket::WaitInfo| {

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use locket::ErrorKind;
 use locket_model::spec::{Mode, Outcome, Process, State};
 
 use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step, Timeout};
 use super::reference::Waiter;
 use super::subject::Subject;
 use super::test_dir::TestDir;
-use crate::support::{Answer, Peer, until};
+use crate::support::protocol::{Answer, Request, Setting, Value};
+use crate::support::{Peer, Requests, until};
 
 /// The process of each number. It is started when it is first needed, and again after it was killed.
 #[derive(Default)]
@@ -16,15 +18,15 @@ pub(crate) struct Peers(BTreeMap<Process, Member>);
 
 struct Member {
     peer: Peer,
-    /// The handles by name. Those of one spelling differ in their options, and are dropped together.
+    /// The handles by name. Those of one spelling differ in their settings, and are dropped together.
     handles: BTreeMap<String, Spelling>,
 }
 
 impl Member {
-    fn handle(&mut self, dir: &TestDir, via: Spelling, options: &str) -> String {
-        let name = format!("{via}/{}", options.replace(' ', "/"));
+    fn handle(&mut self, dir: &TestDir, via: Spelling, settings: &[Setting]) -> String {
+        let name = format!("{via} {settings:?}");
         if self.handles.insert(name.clone(), via).is_none() {
-            self.peer.handle(&name, dir.path(via), options);
+            self.peer.handle(&name, dir.path(via), settings);
         }
         name
     }
@@ -32,16 +34,16 @@ impl Member {
     fn drop_handles(&mut self, via: Spelling) {
         self.handles.retain(|name, &mut of| {
             if of == via {
-                self.peer.ok(&format!("drop_handle {name}"));
+                self.peer.drop_handle(name);
             }
             of != via
         });
     }
 
     /// Starts a call. Returns when it waits or has ended.
-    fn wait(&mut self, dir: &TestDir, via: Spelling, call: &str) -> Response {
+    fn wait(&mut self, dir: &TestDir, via: Spelling, call: Request<&str>) -> Response {
         let inode = dir.inode_at(via);
-        self.peer.ok(&format!("start wait {call}"));
+        self.peer.start("wait", call);
         match self.queue(|_| true) {
             None => response_of(&self.peer.wait("wait"), Outcome::Held),
             queue if queue == inode => Response::Waits,
@@ -54,18 +56,18 @@ impl Member {
         let mut queue = None;
         until("the call should wait or end", || {
             queue = queue_of(self.peer.pid());
-            queue.is_some_and(&is_right) || self.peer.ok("poll wait") == "done"
+            queue.is_some_and(&is_right) || self.peer.is_done("wait")
         });
         queue.filter(|&inode| is_right(inode))
     }
 
     fn end_guard(&mut self, slot: Slot, end: End) -> Response {
-        let verb = match end {
-            End::Drop => "drop_guard",
-            End::Release => "release_guard",
-            End::Leak => "forget_guard",
-        };
-        let answer = self.peer.ask(&format!("{verb} {slot}"));
+        let slot = &*slot.to_string();
+        let answer = self.peer.ask(match end {
+            End::Drop => Request::DropGuard(slot),
+            End::Release => Request::ReleaseGuard(slot),
+            End::Leak => Request::ForgetGuard(slot),
+        });
         match response_of(&answer, Outcome::Released) {
             Response::Call(Outcome::Released) if end != End::Release => Response::Nothing,
             response => response,
@@ -87,24 +89,29 @@ impl Subject for Peers {
         let member = self.member(process);
         match op {
             Op::Acquire { via, mode, kind, timeout } => {
-                let (verb, timeout) = match timeout {
+                let ms = match timeout {
                     // A try ignores the timeout of its handle.
-                    Timeout::Try => ("try_", "60000"),
-                    Timeout::Zero => ("", "0"),
-                    Timeout::Millisecond => ("", "1"),
+                    Timeout::Try => 60_000,
+                    Timeout::Zero => 0,
+                    Timeout::Millisecond => 1,
                 };
-                let handle = member.handle(dir, via, &options(mode, timeout));
-                let call = format!("{verb}{}", acquisition(&handle, kind));
-                response_of(&member.peer.ask(&call), Outcome::Held)
+                let handle = member.handle(dir, via, &settings(mode, Setting::Timeout(ms)));
+                let slot = slot_of(kind);
+                let call = match (timeout, &slot) {
+                    (Timeout::Try, None) => Request::TryAcquire(handle.as_str()),
+                    (Timeout::Try, Some(slot)) => Request::TryLock(handle.as_str(), slot),
+                    _ => acquisition(&handle, slot.as_deref()),
+                };
+                response_of(&member.peer.ask(call), Outcome::Held)
             }
             Op::Wait { via, mode, kind, timed } => {
-                let timeout = if timed { "60000" } else { "never" };
-                let handle = member.handle(dir, via, &options(mode, timeout));
-                member.wait(dir, via, &acquisition(&handle, kind))
+                let timeout = if timed { Setting::Timeout(60_000) } else { Setting::NoTimeout };
+                let handle = member.handle(dir, via, &settings(mode, timeout));
+                member.wait(dir, via, acquisition(&handle, slot_of(kind).as_deref()))
             }
             Op::Release { via } => {
-                let handle = member.handle(dir, via, "");
-                response_of(&member.peer.ask(&format!("release {handle}")), Outcome::Released)
+                let handle = member.handle(dir, via, &[]);
+                response_of(&member.peer.ask(Request::Release(&*handle)), Outcome::Released)
             }
             Op::DropHandle { via } => {
                 member.drop_handles(via);
@@ -112,10 +119,9 @@ impl Subject for Peers {
             }
             Op::EndGuard { slot, end } => member.end_guard(slot, end),
             Op::IsCurrent { slot } => {
-                let answer = member.peer.ask(&format!("is_current {slot}"));
-                match answer.outcome.as_deref() {
-                    Ok("true") => Response::Current(true),
-                    Ok("false") => Response::Current(false),
+                let answer = member.peer.ask(Request::IsCurrent(&*slot.to_string()));
+                match answer.outcome {
+                    Ok(Value::Flag(is_current)) => Response::Current(is_current),
                     _ => Response::Unexpected(format!("{answer:?}")),
                 }
             }
@@ -133,12 +139,11 @@ impl Subject for Peers {
         let member = self.0.get_mut(&process)?;
         let of_path = |(_, of): &(&String, &Spelling)| of.path() == via.path();
         let (name, _) = member.handles.iter().find(of_path).filter(|&(_, &of)| of == via)?;
-        let state = member.peer.ok(&format!("state {name}"));
-        Some(match state.split_once(' ') {
-            Some(("shared", count)) => State::HeldShared(count.parse().expect("it is a count")),
-            _ if state == "exclusive" => State::HeldExclusive,
-            _ if state == "released_error" => State::ReleasedError,
-            _ => State::Unlocked,
+        Some(match member.peer.state(name) {
+            locket::State::Unlocked => State::Unlocked,
+            locket::State::HeldExclusive => State::HeldExclusive,
+            locket::State::HeldShared(count) => State::HeldShared(count),
+            locket::State::ReleasedError => State::ReleasedError,
         })
     }
 
@@ -156,23 +161,27 @@ impl Subject for Peers {
     }
 }
 
-fn options(mode: Mode, timeout: &str) -> String {
-    let shared = if mode == Mode::Shared { "shared " } else { "" };
-    format!("{shared}timeout={timeout}")
+fn settings(mode: Mode, timeout: Setting) -> Vec<Setting> {
+    let shared = (mode == Mode::Shared).then_some(Setting::Shared);
+    [timeout].into_iter().chain(shared).collect()
 }
 
-fn acquisition(handle: &str, kind: HoldKind) -> String {
+fn slot_of(kind: HoldKind) -> Option<String> {
     match kind {
-        HoldKind::Unguarded => format!("acquire {handle}"),
-        HoldKind::Guard(slot) => format!("lock {handle} {slot}"),
+        HoldKind::Unguarded => None,
+        HoldKind::Guard(slot) => Some(slot.to_string()),
     }
 }
 
+fn acquisition<'a>(handle: &'a str, slot: Option<&'a str>) -> Request<&'a str> {
+    slot.map_or(Request::Acquire(handle), |slot| Request::Lock(handle, slot))
+}
+
 fn response_of(answer: &Answer, done: Outcome) -> Response {
-    match answer.class() {
-        "ok" => Response::Call(done),
-        "timed_out" => Response::TimedOut(answer.took()),
-        "not_locked" => Response::Call(Outcome::NotLocked),
+    match answer.kind() {
+        None => Response::Call(done),
+        Some(ErrorKind::WouldBlock | ErrorKind::TimedOut) => Response::TimedOut(answer.took()),
+        Some(ErrorKind::NotLocked) => Response::Call(Outcome::NotLocked),
         _ => Response::Unexpected(format!("{answer:?}")),
     }
 }

@@ -11,6 +11,9 @@ mod opened;
 #[cfg(unix)]
 mod others;
 mod peer;
+pub(crate) mod prelude;
+pub(crate) mod protocol;
+mod requests;
 mod scratch;
 #[cfg(target_os = "linux")]
 mod silent_fs;
@@ -24,7 +27,10 @@ mod waiting;
 pub(crate) use opened::access_of_open;
 #[cfg(unix)]
 pub(crate) use others::{is_alive, kill};
-pub(crate) use peer::{Answer, Peer, Refusal, word};
+pub(crate) use peer::Peer;
+#[cfg(unix)]
+pub(crate) use requests::in_child;
+pub(crate) use requests::{Requests, attempt, repeat};
 pub(crate) use scratch::Scratch;
 #[cfg(target_os = "linux")]
 pub(crate) use silent_fs::{SilentFs, Unreadable};

@@ -1,7 +1,7 @@
-//! A process that uses the lock on the test's commands; see `tests/README.md`.
+//! A process that uses the lock on the test's requests.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,10 +9,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use locket::ErrorKind;
+
+use super::protocol::{Answer, Refusal, Reply, Request, Setting};
+use super::requests::Requests;
 use super::waiting::{PATIENCE, until_waiting, waiting};
 
-/// The longest time that a peer may take for a command: one command may be a thousand waits, on a busy machine.
-const LONGEST_COMMAND: Duration = PATIENCE.saturating_mul(5);
+/// The longest time that a peer may take for a request: one request may be a thousand waits, on a busy machine.
+const LONGEST_REQUEST: Duration = PATIENCE.saturating_mul(5);
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -22,32 +26,23 @@ pub(crate) struct Peer {
     pid: u32,
 }
 
-/// When a command began, when it finished, and its result. All peers share the clock.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) begun: Duration,
-    pub(crate) done: Duration,
-    pub(crate) outcome: Result<String, Refusal>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) class: String,
-    pub(crate) kind: String,
-    pub(crate) message: String,
-}
-
 impl Peer {
     #[track_caller]
     pub(crate) fn spawn() -> Self {
         Self::under(&[])
     }
 
-    /// Starts a peer with one handle: `handle NAME path=PATH OPTIONS`.
+    /// Starts a peer with the handle `a` of the path.
     #[track_caller]
-    pub(crate) fn with_handle(name: &str, path: impl AsRef<OsStr>, options: &str) -> Self {
+    pub(crate) fn on(path: impl AsRef<OsStr>) -> Self {
+        Self::with(path, &[])
+    }
+
+    /// Starts a peer with the handle `a` of the path and with these settings.
+    #[track_caller]
+    pub(crate) fn with(path: impl AsRef<OsStr>, settings: &[Setting]) -> Self {
         let mut peer = Self::spawn();
-        peer.handle(name, path, options);
+        peer.handle("a", path, settings);
         peer
     }
 
@@ -75,7 +70,7 @@ impl Peer {
             output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let mut peer = Self { process, input, answers, pid: 0 };
-        peer.pid = peer.ok("pid").parse().expect("a process id is a number");
+        peer.pid = peer.ok(Request::Pid).number();
         peer
     }
 
@@ -104,54 +99,15 @@ impl Peer {
         entries.expect("the peer should be there").count()
     }
 
-    /// Sends a command and waits for the answer.
-    #[track_caller]
-    pub(crate) fn ask(&mut self, command: &str) -> Answer {
-        self.tries_to(command).unwrap_or_else(|| panic!("the peer exited during `{command}`"))
-    }
-
-    /// Sends a command and waits for the answer. Returns `None` if the peer was killed before it answered.
-    #[track_caller]
-    pub(crate) fn tries_to(&mut self, command: &str) -> Option<Answer> {
-        let input = self.input.as_mut().expect("the peer was told to end");
-        input.write_all(format!("{command}\n").as_bytes()).ok()?;
-        match self.answers.recv_timeout(LONGEST_COMMAND) {
-            Ok(line) => {
-                let answer = Answer::parse(&line);
-                Some(answer.unwrap_or_else(|| panic!("`{command}`: invalid answer `{line}`")))
-            }
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                panic!("no answer to `{command}` within {LONGEST_COMMAND:?}")
-            }
-        }
-    }
-
-    /// Sends a command that must succeed and returns its value.
-    #[track_caller]
-    pub(crate) fn ok(&mut self, command: &str) -> String {
-        let answer = self.ask(command);
-        answer.outcome.unwrap_or_else(|refusal| panic!("`{command}` failed: {refusal:?}"))
-    }
-
-    /// Sends a command that must fail and returns its error.
-    #[track_caller]
-    pub(crate) fn refused(&mut self, command: &str) -> Refusal {
-        match self.ask(command).outcome {
-            Ok(value) => panic!("`{command}` should have failed: `{value}`"),
-            Err(refusal) => refusal,
-        }
-    }
-
-    /// Sends an acquisition that times out, until its error names the holders as `end` does. Returns the message. The
+    /// Acquires with handle `a`, which times out, until the error names the holders as `end` does. Returns the message. The
     /// observer of the handle queries the holders. After the deadline the library has a millisecond to verify them (L3), so
     /// on a busy machine an error may name fewer.
     #[cfg(target_os = "linux")]
     #[track_caller]
-    pub(crate) fn refused_naming(&mut self, command: &str, end: &str) -> String {
+    pub(crate) fn times_out_naming(&mut self, end: &str) -> String {
         let start = Instant::now();
         loop {
-            let message = self.refused(command).message;
+            let message = self.refuses(Request::Acquire("a")).message;
             if message.ends_with(end) {
                 return message;
             }
@@ -159,18 +115,11 @@ impl Peer {
         }
     }
 
-    /// Gives the peer a handle: `handle NAME path=PATH OPTIONS`.
+    /// Starts a request that has to wait for the lock of the file at the path. Returns when it waits.
     #[track_caller]
-    pub(crate) fn handle(&mut self, name: &str, path: impl AsRef<OsStr>, options: &str) {
-        let command = format!("handle {name} path={} {options}", word(path));
-        self.ok(command.trim_end());
-    }
-
-    /// Starts a command that has to wait for the lock of the file at the path. Returns when the command waits.
-    #[track_caller]
-    pub(crate) fn start_waiting(&mut self, job: &str, command: &str, path: &Path) {
+    pub(crate) fn start_waiting(&mut self, job: &str, request: Request<&str>, path: &Path) {
         let before = waiting(self.pid, path);
-        self.ok(&format!("start {job} {command}"));
+        self.start(job, request);
         until_waiting(self.pid, path, before + 1);
         self.assert_waiting(job);
     }
@@ -178,33 +127,7 @@ impl Peer {
     #[track_caller]
     pub(crate) fn assert_waiting(&mut self, job: &str) {
         thread::sleep(Duration::from_millis(10));
-        let is_running = self.ok(&format!("poll {job}")) == "running";
-        assert!(is_running, "the job should be waiting: {:?}", self.wait(job));
-    }
-
-    /// Waits for the end of a job and returns its answer.
-    #[track_caller]
-    pub(crate) fn wait(&mut self, job: &str) -> Answer {
-        self.ask(&format!("wait {job}"))
-    }
-
-    /// Waits for the end of a job that must succeed and returns its value.
-    #[track_caller]
-    pub(crate) fn wait_ok(&mut self, job: &str) -> String {
-        self.ok(&format!("wait {job}"))
-    }
-
-    /// Returns whether the handle can acquire the lock now. Releases it again.
-    #[track_caller]
-    pub(crate) fn finds_free(&mut self, handle: &str) -> bool {
-        match self.ask(&format!("try_lock {handle} probe")).outcome {
-            Ok(_) => {
-                self.ok("release_guard probe");
-                true
-            }
-            Err(refusal) if refusal.class == "timed_out" => false,
-            Err(refusal) => panic!("neither free nor held: {refusal:?}"),
-        }
+        assert!(!self.is_done(job), "the job should be waiting: {:?}", self.wait(job));
     }
 
     /// Sends the signal with this name.
@@ -272,42 +195,34 @@ impl Drop for Peer {
     }
 }
 
-impl Answer {
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.splitn(4, ' ');
-        let begun = Duration::from_nanos(words.next()?.parse().ok()?);
-        let done = Duration::from_nanos(words.next()?.parse().ok()?);
-        let (word, rest) = (words.next()?, words.next().unwrap_or(""));
-        let outcome = match word {
-            "ok" => Ok(rest.into()),
-            "error" => {
-                let (class, rest) = rest.split_once(' ')?;
-                let (kind, message) = rest.split_once(' ')?;
-                Err(Refusal { class: class.into(), kind: kind.into(), message: message.into() })
+impl Requests for Peer {
+    #[track_caller]
+    fn tries_to<'a>(&mut self, request: impl Borrow<Request<&'a str>>) -> Option<Answer> {
+        let request = request.borrow();
+        let line = serde_json::to_string(request).expect("the request is plain data") + "\n";
+        let input = self.input.as_mut().expect("the peer was told to end");
+        input.write_all(line.as_bytes()).ok()?;
+        match self.answers.recv_timeout(LONGEST_REQUEST) {
+            Ok(line) => {
+                let reply = serde_json::from_str::<Reply>(&line).map_err(|error| error.to_string());
+                let answer = reply.and_then(|reply| reply);
+                Some(answer.unwrap_or_else(|problem| panic!("{request:?}: {problem}: `{line}`")))
             }
-            _ => return None,
-        };
-        Some(Self { begun, done, outcome })
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("no answer to {request:?} within {LONGEST_REQUEST:?}")
+            }
+        }
     }
+}
 
-    /// Returns `ok` or the class of the error.
-    pub(crate) fn class(&self) -> &str {
-        self.outcome.as_ref().map_or_else(|refusal| refusal.class.as_str(), |_| "ok")
+impl Answer {
+    /// Returns the kind of the error, if there is one.
+    pub(crate) fn kind(&self) -> Option<ErrorKind> {
+        self.outcome.as_ref().err().map(|refusal| refusal.kind)
     }
 
     pub(crate) fn took(&self) -> Duration {
         self.done.saturating_sub(self.begun)
     }
-}
-
-/// Encodes a path as a word of a command.
-pub(crate) fn word(path: impl AsRef<OsStr>) -> String {
-    let mut word = String::new();
-    for &byte in path.as_ref().as_encoded_bytes() {
-        match byte {
-            b'%' | ..=b' ' | 127.. => write!(word, "%{byte:02x}").expect("it is in memory"),
-            _ => word.push(byte.into()),
-        }
-    }
-    word
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::probe::{Answer, Call, probe};
 use super::signals;
 use super::subprocess::{fork_idle, in_subprocess};
-use super::support::{Peer, Scratch, until, until_waiting};
+use super::support::prelude::*;
 use super::threads;
 use super::ways::start;
 
@@ -20,23 +20,23 @@ fn l11_a_fork_during_a_wait_does_not_affect_it() {
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
     let mut peer = Peer::spawn();
-    peer.handle("long", &path, "timeout=3600000");
-    peer.handle("short", &path, "timeout=3000");
-    peer.start_waiting("grant", "acquire long", &path);
-    peer.ok("start timeout acquire short");
+    peer.handle("long", &path, &[Timeout(3_600_000)]);
+    peer.handle("short", &path, &[Timeout(3000)]);
+    peer.start_waiting("grant", Acquire("long"), &path);
+    peer.start("timeout", Acquire("short"));
     until_waiting(peer.pid(), &path, 2);
-    peer.ok("fork child");
+    peer.fork("child");
 
     let timed_out = peer.wait("timeout");
     assert!(timed_out.took() >= Duration::from_secs(3));
-    assert_eq!(timed_out.outcome.unwrap_err().class, "timed_out");
+    assert_eq!(timed_out.outcome.unwrap_err().kind, TimedOut);
     peer.assert_waiting("grant");
     drop(held);
     peer.wait_ok("grant");
-    peer.ok("release long");
+    peer.release("long");
     // The child has a copy of the descriptor that the parent waited with.
     drop(scratch.lock().try_lock().expect("the child should not hold the lock"));
-    assert_eq!(peer.ok("child child state long"), "unlocked");
+    assert_eq!(peer.child("child").state("long"), Unlocked);
 }
 
 /// Timed waits of a forked child use a new timer and the inherited signal.
@@ -46,20 +46,20 @@ fn l11_a_forked_child_can_wait_with_a_timeout() {
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
     let mut peer = Peer::spawn();
-    peer.handle("lock", &path, "timeout=20");
-    assert_eq!(peer.refused("acquire lock").class, "timed_out");
-    peer.ok("fork child");
+    peer.handle("lock", &path, &[Timeout(20)]);
+    assert_eq!(peer.refuses(Acquire("lock")).kind, TimedOut);
+    peer.fork("child");
     for _ in 0..3 {
-        let answer = peer.ask("child child acquire lock");
+        let answer = peer.child("child").ask(Acquire("lock"));
         assert!(answer.took() >= Duration::from_millis(20), "{answer:?}");
-        assert_eq!(answer.outcome.unwrap_err().class, "timed_out");
-        assert_eq!(peer.refused("acquire lock").class, "timed_out");
+        assert_eq!(answer.outcome.unwrap_err().kind, TimedOut);
+        assert_eq!(peer.refuses(Acquire("lock")).kind, TimedOut);
     }
     drop(held);
-    peer.ok("child child acquire lock");
-    assert_eq!(peer.refused("acquire lock").class, "timed_out");
-    peer.ok("child child release lock");
-    peer.ok("acquire lock");
+    peer.child("child").acquire("lock");
+    assert_eq!(peer.refuses(Acquire("lock")).kind, TimedOut);
+    peer.child("child").release("lock");
+    peer.acquire("lock");
 }
 
 /// A program that is started while a thread waits inherits no signal action of the library, no blocked or ignored signal,

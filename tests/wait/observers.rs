@@ -12,7 +12,7 @@ use locket::{ErrorKind, Lock, State};
 use super::probe::{Answer, probe};
 use super::signals;
 use super::subprocess::in_subprocess;
-use super::support::{Peer, Scratch, until, until_waiting};
+use super::support::prelude::*;
 use super::threads;
 use super::ways::{Way, promptly, start, timed};
 
@@ -39,8 +39,8 @@ fn l4_an_observed_waiter_keeps_its_place() {
         let (lock, calls) = observed(scratch.lock().timeout(timeout));
         let first = start(move || lock.lock().unwrap());
         until_waiting(std::process::id(), &path, 1);
-        let mut second = Peer::with_handle("a", &path, "");
-        second.start_waiting("w", "acquire a", &path);
+        let mut second = Peer::on(&path);
+        second.start_waiting("w", Acquire("a"), &path);
         for _ in calls.try_iter().count()..10 {
             calls.recv().unwrap();
         }
@@ -74,8 +74,8 @@ fn l4_a_waiter_that_leaves_the_queue_loses_its_place() {
         lock.lock().unwrap()
     });
     until_waiting(std::process::id(), &path, 1);
-    let mut second = Peer::with_handle("a", &path, "");
-    second.start_waiting("w", "acquire a", &path);
+    let mut second = Peer::on(&path);
+    second.start_waiting("w", Acquire("a"), &path);
     send_leave.send(()).unwrap();
     left.recv().unwrap();
     // The kernel wakes a waiter behind one that leaves; it queues again.
@@ -85,7 +85,7 @@ fn l4_a_waiter_that_leaves_the_queue_loses_its_place() {
     drop(held);
     second.wait_ok("w");
     first.assert_running();
-    second.ok("release a");
+    second.release("a");
     drop(first.result());
 }
 

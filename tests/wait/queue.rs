@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::signals;
-use super::support::{Peer, Scratch, until, until_stopped, until_waiting};
+use super::support::prelude::*;
 use super::threads;
 use super::ways::{Way, start};
 
@@ -80,12 +80,12 @@ fn l7_a_killed_holder_releases_to_all_waiters() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
     let mut holder = Peer::spawn();
-    holder.handle("lock", &path, "");
-    holder.ok("acquire lock");
+    holder.handle("lock", &path, &[]);
+    holder.acquire("lock");
     let mut peers: Vec<_> = (0..3).map(|_| Peer::spawn()).collect();
     for peer in &mut peers {
-        peer.handle("lock", &path, "timeout=10000");
-        peer.start_waiting("turn", "repeat 1 acquire lock ; release lock", &path);
+        peer.handle("lock", &path, &[Timeout(10_000)]);
+        peer.start_waiting("turn", repeat(1, [Acquire("lock"), Release("lock")]), &path);
     }
     let inside = Arc::new(AtomicUsize::new(0));
     let waits: Vec<_> = (0..THREADS)
@@ -108,7 +108,7 @@ fn l7_a_killed_holder_releases_to_all_waiters() {
         wait.result();
     }
     for peer in &mut peers {
-        assert_eq!(peer.wait_ok("turn"), "1");
+        assert_eq!(peer.wait_ok("turn"), Value::Number(1));
     }
 }
 
@@ -120,8 +120,8 @@ fn l4_a_stopped_waiter_leaves_the_queue() {
     let path = scratch.lock_path();
     let held = scratch.lock().lock().unwrap();
     let mut first = Peer::spawn();
-    first.handle("lock", &path, "timeout=3600000");
-    first.start_waiting("wait", "acquire lock", &path);
+    first.handle("lock", &path, &[Timeout(3_600_000)]);
+    first.start_waiting("wait", Acquire("lock"), &path);
     let lock = scratch.lock().timeout(HOUR);
     let second = start(move || lock.lock());
     until_waiting(std::process::id(), &path, 1);
@@ -148,8 +148,8 @@ fn l3_a_waiter_stopped_past_its_deadline_tries_once_more() {
         let mut held = Some(scratch.lock().lock().unwrap());
         let mut peer = Peer::spawn();
         let timeout = Duration::from_millis(1500);
-        peer.handle("lock", &path, "timeout=1500");
-        peer.start_waiting("wait", "acquire lock", &path);
+        peer.handle("lock", &path, &[Timeout(1500)]);
+        peer.start_waiting("wait", Acquire("lock"), &path);
         let waiting = Instant::now();
         signals::kill(peer.pid(), libc::SIGSTOP);
         until_stopped(peer.pid());
@@ -165,7 +165,7 @@ fn l3_a_waiter_stopped_past_its_deadline_tries_once_more() {
             Ok(_) => assert!(is_free),
             // On a slow machine the waiter may not have been stopped in time. Then its last attempt came earlier.
             Err(refusal) => {
-                assert_eq!(refusal.class, "timed_out", "{refusal:?}");
+                assert_eq!(refusal.kind, TimedOut, "{refusal:?}");
                 assert!(!is_free || !in_time, "the lock was free at the last attempt");
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use locket::{ErrorKind, Lock};
 
 use super::subprocess::{exit_status, fork, in_subprocess};
-use super::support::{Peer, Scratch, until, until_waiting};
+use super::support::prelude::*;
 use super::threads;
 use super::ways::{Way, promptly, start, timed};
 
@@ -152,8 +152,8 @@ fn l11_an_observer_may_fork() {
         for way in Way::BOTH {
             let scratch = Scratch::new();
             let path = scratch.lock_path();
-            let mut holder = Peer::with_handle("a", &path, "");
-            holder.ok("acquire a");
+            let mut holder = Peer::on(&path);
+            holder.acquire("a");
             let (send_child, child) = mpsc::channel();
             let lock = way.of(scratch.lock()).observe_every(HOUR).on_wait(move |_| {
                 if let Some(child) = fork() {
@@ -166,7 +166,7 @@ fn l11_an_observer_may_fork() {
             let error = wait.result().unwrap_err();
             assert!(error.kind() == ErrorKind::Cancelled, "{error}");
             assert_eq!(exit_status(child), 0, "{way:?}");
-            holder.ok("release a");
+            holder.release("a");
             drop(scratch.lock().try_lock().unwrap());
         }
     });

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use locket::{Action, ErrorKind, LockStatus, OwnerKind};
 
-use crate::support::{Outcome, Peer, Scratch, word};
+use crate::support::prelude::*;
 use crate::system::is_real_windows;
 
 /// Returns the status that the observer of a waiter gets.
@@ -37,8 +37,8 @@ fn l12_processes_with_the_file_open_are_reported() {
         return;
     }
     let scratch = Scratch::new();
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     let status = status_of(&scratch);
     let OwnerKind::OpenIn(openers) = only_holder(&status) else { panic!("{status:?}") };
     let [opener] = &openers[..] else { panic!("{openers:?}") };
@@ -55,7 +55,7 @@ fn l12_a_process_with_the_file_open_is_not_reported_as_holder() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
     let mut opener = Peer::spawn();
-    opener.ok(&format!("open_foreign f {}", word(scratch.lock_path())));
+    opener.open_foreign("f", scratch.lock_path());
     let status = status_of(&scratch);
     assert!(
         matches!(only_holder(&status), OwnerKind::OpenIn(_) | OwnerKind::Unknown),
@@ -78,10 +78,10 @@ fn l12_a_query_has_no_effect() -> Outcome {
     };
     query();
     assert!(!scratch.lock_path().exists(), "no file is created");
-    let mut holder = Peer::with_handle("a", scratch.lock_path(), "");
-    holder.ok("acquire a");
+    let mut holder = Peer::on(scratch.lock_path());
+    holder.acquire("a");
     query();
-    holder.ok("release a");
+    holder.release("a");
     scratch.lock().try_lock()?.release()?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use locket::{Action, State, lock_file};
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 use crate::system::is_real_windows;
 
 struct Replacement {
@@ -84,7 +84,7 @@ fn l9_an_idle_handle_is_verified_before_reuse() -> Outcome {
         replace();
         let guard = lock.try_lock()?;
         assert!(guard.is_current()?);
-        let mut other = Peer::with_handle("a", scratch.lock_path(), "");
+        let mut other = Peer::on(scratch.lock_path());
         assert!(!other.finds_free("a"));
         guard.release()?;
         assert!(other.finds_free("a"));
@@ -96,24 +96,24 @@ fn l9_an_idle_handle_is_verified_before_reuse() -> Outcome {
 fn l9_a_waiter_moves_to_the_replacement_file() -> Outcome {
     for_every_replacement("l9_a_waiter_moves_to_the_replacement_file", |scratch, replace| {
         let path = scratch.lock_path();
-        let mut holder = Peer::with_handle("a", &path, "");
-        let mut waiter = Peer::with_handle("a", &path, "");
-        waiter.handle("timed", &path, "timeout=600000 retry_period=1");
-        holder.ok("acquire a");
-        waiter.start_waiting("w", "lock a g", &path);
-        waiter.start_waiting("t", "lock timed h", &path);
+        let mut holder = Peer::on(&path);
+        let mut waiter = Peer::on(&path);
+        waiter.handle("timed", &path, &[Timeout(600_000), RetryPeriod(1)]);
+        holder.acquire("a");
+        waiter.start_waiting("w", Lock("a", "g"), &path);
+        waiter.start_waiting("t", Lock("timed", "h"), &path);
         replace();
         waiter.assert_waiting("w");
         waiter.assert_waiting("t");
-        holder.ok("release a");
+        holder.release("a");
         // The two waiters exclude each other, so one of them waits for the other now.
         let first =
             if waiter_is_done(&mut waiter) { ["w", "g", "t", "h"] } else { ["t", "h", "w", "g"] };
         for pair in first.chunks(2) {
             waiter.wait_ok(pair[0]);
-            assert_eq!(waiter.ok(&format!("is_current {}", pair[1])), "true");
+            assert!(waiter.is_current(pair[1]));
             assert!(!holder.finds_free("a"), "the hold is on the file that is there");
-            waiter.ok(&format!("drop_guard {}", pair[1]));
+            waiter.drop_guard(pair[1]);
         }
         Ok(())
     })
@@ -122,8 +122,8 @@ fn l9_a_waiter_moves_to_the_replacement_file() -> Outcome {
 /// Waits until a waiter has the lock. Returns whether that is the untimed one.
 fn waiter_is_done(waiter: &mut Peer) -> bool {
     let mut done = [false, false];
-    crate::support::until("one of them has the lock", || {
-        done = ["w", "t"].map(|job| waiter.ok(&format!("poll {job}")) == "done");
+    until("one of them has the lock", || {
+        done = ["w", "t"].map(|job| waiter.is_done(job));
         done[0] || done[1]
     });
     done[0]
@@ -134,14 +134,14 @@ fn waiter_is_done(waiter: &mut Peer) -> bool {
 fn l9_a_timed_waiter_gets_the_replacement_file() -> Outcome {
     for_every_replacement("l9_a_timed_waiter_gets_the_replacement_file", |scratch, replace| {
         let path = scratch.lock_path();
-        let mut holder = Peer::with_handle("a", &path, "");
+        let mut holder = Peer::on(&path);
         // Long enough for the replacement to happen during the wait, on a busy machine too.
-        let mut waiter = Peer::with_handle("a", &path, "timeout=3000");
-        holder.ok("acquire a");
-        waiter.start_waiting("w", "lock a g", &path);
+        let mut waiter = Peer::with(&path, &[Timeout(3000)]);
+        holder.acquire("a");
+        waiter.start_waiting("w", Lock("a", "g"), &path);
         replace();
         waiter.wait_ok("w");
-        assert_eq!(waiter.ok("is_current g"), "true");
+        assert!(waiter.is_current("g"));
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use locket::{Action, State, lock_file};
 
-use crate::support::{Outcome, Peer, Scratch, until};
+use crate::support::prelude::*;
 use crate::system::{is_alive, open};
 
 #[test]
@@ -16,11 +16,11 @@ fn l11_children_inherit_nothing() -> Outcome {
     let gate = scratch.join("gate.lock");
     let gate_lock = lock_file(&gate).lock()?;
 
-    let mut peer = Peer::with_handle("a", &path, "");
-    peer.ok("lock a g");
+    let mut peer = Peer::on(&path);
+    peer.lock("a", "g");
     let child = env!("CARGO_BIN_EXE_locket-command");
-    let child = peer.ok(&format!("spawn {child} run {} cmd /c exit", gate.display()));
-    let child = child.parse().expect("a process id is a number");
+    let gate = gate.to_str().expect("the path is Unicode");
+    let child = peer.start_program(&[child, "run", gate, "cmd", "/c", "exit"]);
     peer.kill();
 
     // Opening with a share mode of 0 succeeds only if no other handle is open.

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::support::{Outcome, Peer, Scratch, skip, until};
+use crate::support::prelude::*;
 
 /// The Python that has the reference installed.
 const PYTHON: &str = "LOCKET_PYTHON";
@@ -67,13 +67,13 @@ fn l14_the_reference_excludes() -> Outcome {
         let error = lock.try_lock().expect_err("the reference holds it");
         assert!(error.is_contended(), "{error}");
     }
-    let mut waiter = Peer::with_handle("a", &path, "");
-    waiter.handle("timed", &path, "timeout=600000");
-    waiter.start_waiting("w", "acquire a", &path);
+    let mut waiter = Peer::on(&path);
+    waiter.handle("timed", &path, &[Timeout(600_000)]);
+    waiter.start_waiting("w", Acquire("a"), &path);
     python.send_line();
     python.expect_line("released");
     waiter.wait_ok("w");
-    waiter.ok("release a");
+    waiter.release("a");
     scratch.lock().try_lock()?.release()?;
     Ok(())
 }
@@ -114,8 +114,8 @@ fn l7_a_killed_reference_leaves_the_lock_free() {
 fn l7_the_reference_gets_the_lock_of_a_killed_holder() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut peer = Peer::with_handle("a", &path, "");
-    peer.ok("acquire a");
+    let mut peer = Peer::on(&path);
+    peer.acquire("a");
     let check = "l7_the_reference_gets_the_lock_of_a_killed_holder";
     let Some(mut python) = Reference::start(check, &path, "60") else { return };
     peer.kill();

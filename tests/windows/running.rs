@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Outcome, PATIENCE, Peer, Scratch, until, word};
+use crate::support::prelude::*;
 use crate::system::{is_alive, is_real_windows, open, press_ctrl_break};
 
 const LOCKET: &str = env!("CARGO_BIN_EXE_locket-command");
@@ -113,8 +113,8 @@ fn l1_shared_holds_coexist() {
 /// Starts a process that waits for the lock `gate`, so it lives until that is free.
 #[track_caller]
 fn waiter_at(gate: &Path, peer: &mut Peer) -> u32 {
-    let child = format!("spawn {} run {} cmd /c exit", word(LOCKET), word(gate));
-    peer.ok(&child).parse().expect("a process id is a number")
+    let gate = gate.to_str().expect("the path is Unicode");
+    peer.start_program(&[LOCKET, "run", gate, "cmd", "/c", "exit"])
 }
 
 #[test]
@@ -178,9 +178,9 @@ fn l1_locket_outlives_ctrl_c() -> Outcome {
     let scratch = Scratch::new();
     for options in BOTH_WAYS {
         let mut command = holder(&scratch.lock_path(), options);
-        command.ok("ctrl_c ignore");
+        command.ok(IgnoreCtrlC);
         press_ctrl_break(command.wrapper())?;
-        until("the command gets Ctrl-Break", || command.ok("ctrl_c seen") == "true");
+        until("the command gets Ctrl-Break", || command.ok(HasSeenCtrlC) == Value::Flag(true));
         assert!(!is_free(&scratch), "the command goes on");
         command.end();
     }

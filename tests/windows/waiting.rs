@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use locket::lock_file;
 
-use crate::support::{Outcome, Peer, Scratch};
+use crate::support::prelude::*;
 use crate::system::{cancel, handles_of, is_real_windows, open};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -17,11 +17,11 @@ const LONG: Duration = Duration::from_secs(600);
 fn l4_the_first_retries_come_sooner() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=900000 retry_period=600000");
-    holder.ok("acquire a");
-    waiter.start_waiting("w", "acquire a", &path);
-    holder.ok("release a");
+    let mut holder = Peer::on(&path);
+    let mut waiter = Peer::with(&path, &[Timeout(900_000), RetryPeriod(600_000)]);
+    holder.acquire("a");
+    waiter.start_waiting("w", Acquire("a"), &path);
+    holder.release("a");
     waiter.wait_ok("w");
 }
 
@@ -30,11 +30,11 @@ fn l4_the_first_retries_come_sooner() {
 fn l3_the_last_pause_ends_at_the_deadline() {
     let scratch = Scratch::new();
     let path = scratch.lock_path();
-    let mut holder = Peer::with_handle("a", &path, "");
-    let mut waiter = Peer::with_handle("a", &path, "timeout=3000 retry_period=600000");
-    holder.ok("acquire a");
-    let answer = waiter.ask("acquire a");
-    assert_eq!(answer.class(), "timed_out");
+    let mut holder = Peer::on(&path);
+    let mut waiter = Peer::with(&path, &[Timeout(3000), RetryPeriod(600_000)]);
+    holder.acquire("a");
+    let answer = waiter.ask(Acquire("a"));
+    assert_eq!(answer.kind(), Some(TimedOut));
     assert!(answer.took() >= Duration::from_secs(3));
 }
 
@@ -59,16 +59,26 @@ fn l12_a_cancelled_system_call_does_not_end_the_wait() -> Outcome {
     Ok(())
 }
 
-/// Steps with every possible outcome, by the handles `HANDLES`.
-const TURN: &str = "lock a g ; is_current g ; drop_guard g ; acquire a ; release a ; \
-    attempt lock held h ; attempt lock missing h ; attempt lock directory h";
+/// Requests with every possible outcome, by the handles `HANDLES`.
+fn turn() -> [Request<&'static str>; 8] {
+    [
+        Lock("a", "g"),
+        IsCurrent("g"),
+        DropGuard("g"),
+        Acquire("a"),
+        Release("a"),
+        attempt(Lock("held", "h")),
+        attempt(Lock("missing", "h")),
+        attempt(Lock("directory", "h")),
+    ]
+}
 const HANDLES: [&str; 4] = ["a", "held", "missing", "directory"];
 
 fn peer_of_all_outcomes(scratch: &Scratch) -> Peer {
-    let mut peer = Peer::with_handle("a", scratch.lock_path(), "");
-    peer.handle("held", scratch.join("held.lock"), "timeout=1");
-    peer.handle("missing", scratch.join("missing").join("test.lock"), "");
-    peer.handle("directory", scratch.path(), "");
+    let mut peer = Peer::on(scratch.lock_path());
+    peer.handle("held", scratch.join("held.lock"), &[Timeout(1)]);
+    peer.handle("missing", scratch.join("missing").join("test.lock"), &[]);
+    peer.handle("directory", scratch.path(), &[]);
     peer
 }
 
@@ -81,15 +91,15 @@ fn l13_no_handles_are_left_open() -> Outcome {
     let scratch = Scratch::new();
     let _held = lock_file(scratch.join("held.lock")).lock()?;
     let mut peer = peer_of_all_outcomes(&scratch);
-    peer.ok(&format!("repeat 10 {TURN}"));
+    peer.repeat(10, turn());
     let before = handles_of(peer.pid())?;
-    peer.ok(&format!("repeat 100 {TURN}"));
+    peer.repeat(100, turn());
     assert_eq!(handles_of(peer.pid())?, before);
 
     // The count of handles does change with an open one.
     for name in ["one", "two"] {
-        peer.handle(name, scratch.join(name), "");
-        peer.ok(&format!("acquire {name}"));
+        peer.handle(name, scratch.join(name), &[]);
+        peer.acquire(name);
     }
     assert_eq!(handles_of(peer.pid())?, before + 2);
     Ok(())
@@ -102,11 +112,11 @@ fn l13_the_last_handle_closes_the_file() -> Outcome {
     let is_closed = |name: &str| open(&scratch.join(name), 0).is_ok();
     let held = lock_file(scratch.join("held.lock")).lock()?;
     let mut peer = peer_of_all_outcomes(&scratch);
-    peer.ok(&format!("repeat 10 {TURN}"));
+    peer.repeat(10, turn());
     drop(held);
     assert!(!is_closed("test.lock") && !is_closed("held.lock"), "an idle handle is kept for reuse");
     for handle in HANDLES {
-        peer.ok(&format!("drop_handle {handle}"));
+        peer.drop_handle(handle);
     }
     assert!(is_closed("test.lock") && is_closed("held.lock"));
     Ok(())
