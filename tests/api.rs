@@ -7,9 +7,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use locket::{
-    Action, ErrorKind, Guard, Lock, LockError, LockStatus, Mode, State, WaitInfo, lock_file,
-};
+use locket::{LockStatus, WaitInfo};
 
 use crate::support::prelude::*;
 
@@ -30,7 +28,7 @@ fn types_have_the_traits_that_their_users_expect() {
     is_plain_data::<State>();
     is_plain_data::<ErrorKind>();
     is_plain_data::<Action>();
-    assert_eq!((Mode::default(), State::default()), (Mode::Exclusive, State::Unlocked));
+    assert_eq!((Mode::default(), State::default()), (Mode::Exclusive, Unlocked));
 }
 
 #[cfg(unix)]
@@ -46,7 +44,7 @@ fn locks_of_descriptors_have_the_same_traits() {
 fn lock_new_and_lock_file_are_the_same_lock() -> Outcome {
     let scratch = Scratch::new();
     let _held = Lock::new(scratch.lock_path()).lock()?;
-    assert_eq!(lock_file(scratch.lock_path()).state(), State::HeldExclusive);
+    assert_eq!(lock_file(scratch.lock_path()).state(), HeldExclusive);
     Ok(())
 }
 
@@ -66,7 +64,7 @@ fn l2_l3_the_kind_tells_an_attempt_from_a_wait() -> Outcome {
     ];
     for error in attempts {
         let error = error.expect("it is held");
-        assert_eq!((error.kind(), error.elapsed()), (ErrorKind::WouldBlock, zero));
+        assert_eq!((error.kind(), error.elapsed()), (WouldBlock, zero));
         assert!(error.is_contended());
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WouldBlock);
     }
@@ -80,7 +78,7 @@ fn l2_l3_the_kind_tells_an_attempt_from_a_wait() -> Outcome {
     assert!(start.elapsed() >= short * 4);
     for error in waits {
         let error = error.expect("it is held");
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.kind(), TimedOut);
         assert!(error.elapsed() >= short && error.is_contended(), "{error}");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
     }
@@ -92,8 +90,8 @@ fn l1_lock_shared_excludes_exclusive_holds_only() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     let (_one, _two) = (lock.lock_shared()?, lock.try_lock_shared()?);
-    assert_eq!(lock.state(), State::HeldShared(2));
-    assert!(lock.try_lock().is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+    assert_eq!(lock.state(), HeldShared(2));
+    assert!(lock.try_lock().is_err_and(|error| error.kind() == WouldBlock));
     Ok(())
 }
 
@@ -123,7 +121,7 @@ fn l12_the_message_tells_the_cause_once() {
     let source = error.io_error().expect("the system refused").to_string();
     assert_eq!(error.to_string().matches(&source).count(), 1, "{error}");
     assert!(error.source().is_none());
-    assert_eq!((error.kind(), error.action()), (ErrorKind::InvalidPath, Action::Open));
+    assert_eq!((error.kind(), error.action()), (InvalidPath, Action::Open));
     // On Windows the system's text has the reason already.
     assert_eq!(error.hint().is_some(), cfg!(unix), "{error}");
     assert!(error.holders().is_empty() && !error.is_contended());

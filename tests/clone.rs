@@ -6,8 +6,7 @@ use crate::support::prelude::*;
 /// A child of clone(2) runs no fork handler. It does not move the offset of its parent's descriptor.
 #[test]
 fn l11_a_child_of_clone_does_not_move_its_parents_offset() {
-    let scratch = Scratch::new();
-    let mut parent = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut parent]) = peers();
     parent.lock("a", "g");
     parent.ok(CloneChild("c"));
     parent.child("c").lend("g");
@@ -21,9 +20,7 @@ fn l11_a_child_of_clone_does_not_move_its_parents_offset() {
 #[test]
 fn l11_a_child_of_clone_holds_nothing() {
     for before in [State("a"), repeat(1, [Acquire("a"), Release("a")])] {
-        let scratch = Scratch::new();
-        let mut other = Peer::on(scratch.lock_path());
-        let mut parent = Peer::on(scratch.lock_path());
+        let (_scratch, _, [mut other, mut parent]) = peers();
         parent.ok(&before);
         for (acquire, end) in [(Lock("a", "g"), DropGuard("g")), (Acquire("a"), Release("a"))] {
             parent.ok(&acquire);

@@ -33,8 +33,7 @@ fn use_all_calls(scratch: &Scratch) -> Outcome {
 
 #[test]
 fn l8_contents_stay() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let contents = b"a lock file may have contents\n".repeat(7000);
     fs::write(&path, &contents)?;
     use_all_calls(&scratch)?;
@@ -44,8 +43,7 @@ fn l8_contents_stay() -> Outcome {
 
 #[test]
 fn l8_contents_written_while_locked_stay() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let mut other = Peer::with(&path, &[Timeout(10)]);
     let guard = scratch.lock().lock()?;
     #[cfg(unix)] // On Windows the locked byte cannot be written.
@@ -60,8 +58,7 @@ fn l8_contents_written_while_locked_stay() -> Outcome {
 
 #[test]
 fn l8_times_and_permissions_stay() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let mut file = File::create(&path)?;
     file.write_all(b"old")?;
@@ -99,8 +96,7 @@ fn metadata_of(path: &Path) -> std::io::Result<(u64, SystemTime, bool)> {
 
 #[test]
 fn l8_a_missing_file_is_created_empty_and_stays() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let lock = scratch.lock();
     assert!(!path.exists(), "a handle should create no file");
     drop(lock.lock()?);
@@ -148,8 +144,7 @@ fn l8_the_umask_applies_to_a_new_file() -> Outcome {
 #[test]
 fn l8_an_existing_file_keeps_its_mode() -> Outcome {
     use std::os::unix::fs::PermissionsExt;
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     File::create(&path)?;
     for mode in [0o600, 0o640, 0o777, 0o444] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;

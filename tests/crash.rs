@@ -6,8 +6,7 @@ use crate::support::prelude::*;
 
 #[test]
 fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     fs::write(&path, "as it was")?;
     for (settings, request) in
         [(&[][..], Lock("a", "g")), (&[], Acquire("a")), (&[Shared], Acquire("a"))]
@@ -25,8 +24,7 @@ fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
 
 #[test]
 fn l7_a_waiter_gets_a_killed_holders_lock() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     for options in [&[][..], &[Timeout(600_000)]] {
         let mut holder = Peer::on(&path);
         let mut waiter = Peer::with(&path, options);
@@ -39,9 +37,7 @@ fn l7_a_waiter_gets_a_killed_holders_lock() {
 
 #[test]
 fn l7_a_killed_waiter_does_not_block_others() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let mut killed = Peer::with(&path, &[Timeout(600_000)]);
     killed.start_waiting("w", Acquire("a"), &path);
@@ -72,8 +68,7 @@ fn l7_a_holder_that_exits_leaves_the_lock_free() {
 
 #[test]
 fn l7_a_peer_killed_at_any_time_leaves_the_lock_free() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     fs::write(&path, "as it was")?;
     let mut other = Peer::on(&path);
     for _ in 0..20 {
@@ -92,13 +87,11 @@ fn l7_a_peer_killed_at_any_time_leaves_the_lock_free() -> Outcome {
 #[cfg(target_os = "linux")]
 #[test]
 fn l7_a_peer_killed_before_any_system_call_leaves_the_lock_free() -> Outcome {
-    let check = "l7_a_peer_killed_before_any_system_call_leaves_the_lock_free";
     for existed in [true, false] {
         // The first run lists the calls.
         let mut names = vec![];
         for nth in 0.. {
-            let scratch = Scratch::new();
-            let path = scratch.lock_path();
+            let (_scratch, path) = Scratch::with_path();
             if existed {
                 fs::write(&path, "as it was")?;
             }
@@ -109,9 +102,9 @@ fn l7_a_peer_killed_before_any_system_call_leaves_the_lock_free() -> Outcome {
                 format!("--inject={name}:signal=SIGKILL:when={number}")
             });
             let options: Vec<&str> = [&*only].into_iter().chain(kill.as_deref()).collect();
-            let Some(mut strace) = Strace::spawn(check, &options) else { return Ok(()) };
-            strace.peer.handle("a", &path, &[]);
-            let survived = strace.peer.tries_to(repeat(2, [Acquire("a"), Release("a")])).is_some();
+            let Some(mut strace) = Strace::spawn(&options) else { return Ok(()) };
+            strace.handle("a", &path, &[]);
+            let survived = strace.tries_to(repeat(2, [Acquire("a"), Release("a")])).is_some();
             assert_eq!(survived, nth == 0, "the peer's survival of {kill:?}");
             let trace = strace.end();
             if nth == 0 {

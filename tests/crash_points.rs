@@ -4,7 +4,6 @@
 //! strace is attached to a process that is ready to begin, and the system calls are counted from then on. A first run
 //! lists the calls. Then, for each call, a new process is killed at that call.
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,8 +71,7 @@ impl Drop for Attached {
 
 /// Runs the scene and returns the names of the victim's system calls. `kill` tells strace where to kill the victim.
 fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::error::Error>> {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     if scene.existed {
         fs::write(&path, CONTENTS)?;
     }
@@ -142,10 +140,8 @@ fn name_of(line: &str) -> Option<String> {
     is_name.then(|| name.into())
 }
 
-fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
-    let traces = Command::new("strace").args(["-qq", "true"]).output();
-    if !traces.is_ok_and(|it| it.status.success()) {
-        skip(check, "strace: not installed, or not allowed to trace");
+fn killed_everywhere(scene: Scene) -> Outcome {
+    if !can_trace() {
         return Ok(());
     }
     let names = play(scene, None)?;
@@ -162,7 +158,7 @@ fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
     let counted: Vec<String> =
         counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let all: usize = counts.values().sum();
-    let text = format!("{check}: killed at each of {all} calls: {}\n", counted.join(", "));
+    let text = format!("{scene:?}: killed at each of {all} calls: {}\n", counted.join(", "));
     // Written to the descriptor: the test harness captures the output of `eprintln!`.
     io::stderr().write_all(text.as_bytes())?;
     let locks = counts[&"flock".to_string()];
@@ -176,35 +172,32 @@ fn killed_everywhere(check: &str, scene: Scene) -> Outcome {
 #[test]
 fn l7_killed_at_every_system_call_of_a_wait() -> Outcome {
     let scene = Scene { settings: &[], held: true, existed: true };
-    killed_everywhere("l7_killed_at_every_system_call_of_a_wait", scene)
+    killed_everywhere(scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_timed_wait() -> Outcome {
     let scene = Scene { settings: &[LONG], held: true, existed: true };
-    killed_everywhere("l7_killed_at_every_system_call_of_a_timed_wait", scene)
+    killed_everywhere(scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_of_a_reader() -> Outcome {
     let scene = Scene { settings: &[Shared, LONG], held: true, existed: true };
-    killed_everywhere("l7_killed_at_every_system_call_of_a_reader", scene)
+    killed_everywhere(scene)
 }
 
 #[test]
 fn l7_killed_at_every_system_call_without_a_file() -> Outcome {
     let scene = Scene { settings: &[], held: false, existed: false };
-    killed_everywhere("l7_killed_at_every_system_call_without_a_file", scene)
+    killed_everywhere(scene)
 }
 
 /// The check above can fail: a victim that is stopped instead of killed still holds the lock.
 #[test]
 fn l7_a_stopped_victim_is_noticed() {
-    if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
-        return skip(
-            "l7_a_stopped_victim_is_noticed",
-            "strace: not installed, or not allowed to trace",
-        );
+    if !can_trace() {
+        return;
     }
     let (scratch, logs) = (Scratch::new(), Scratch::new());
     let path = scratch.lock_path();

@@ -1,13 +1,11 @@
 //! L3: each call has one monotonic deadline for everything that it does. It never ends early, and its last attempt comes at
 //! or after the deadline.
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, Lock};
 
 /// Returns a handle for each way in which a timed wait can wait.
 fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
@@ -34,7 +32,7 @@ fn l3_never_early() -> Outcome {
             let took = start.elapsed();
             let error = outcome.expect_err("the lock is held");
             let waited = error.elapsed();
-            assert_eq!((error.kind(), error.path()), (ErrorKind::TimedOut, &*scratch.lock_path()));
+            assert_eq!((error.kind(), error.path()), (TimedOut, &*scratch.lock_path()));
             assert!(timeout <= waited, "{waited:?} of {timeout:?} with {lock:?}");
             assert!(waited <= took, "the error says {waited:?}, but the call took {took:?}");
             assert!(took < timeout + PATIENCE, "{took:?} with {lock:?}");
@@ -72,9 +70,7 @@ fn l3_the_message_names_the_path_and_the_time() -> Outcome {
 
 #[test]
 fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     for options in [&[Timeout(600_000)][..], &[Timeout(600_000), Shared]] {
         let mut waiter = Peer::with(&path, options);
         holder.lock("a", "g");
@@ -93,8 +89,7 @@ fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
 
 #[test]
 fn l3_a_timeout_too_long_for_the_clock_is_forever() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let timeouts =
         [Duration::MAX, Duration::from_secs(i64::MAX as u64), Duration::from_secs(1 << 40)];
     for timeout in timeouts {
@@ -128,8 +123,7 @@ const AFTER_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(unix)]
 #[test]
 fn l3_the_last_attempt_is_after_the_deadline() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     for options in [&[][..], &[UseSignals(false), RetryPeriod(1_000_000)]] {
         let mut holder = Peer::on(&path);
         holder.lock("a", "g");

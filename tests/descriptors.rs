@@ -183,23 +183,22 @@ fn l13_idle_descriptors_can_be_switched_off() -> Outcome {
 /// On FUSE and network file systems an open file prevents the removal of its directory, so no descriptor stays idle there.
 #[test]
 fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
-    let check = "l13_no_descriptor_is_idle_on_network_file_systems";
     // File system types of statfs(2), as bytes in memory: NFS, SMB1, SMB2, FUSE, 9p; and below, ext4.
     let network = ["69690000", "424d53ff", "424d53fe", "46557365", "97190201"];
     for magic in network.into_iter().chain(["53ef0000"]) {
         let scratch = Scratch::new();
         let inject = format!("--inject=fstatfs:poke_exit=@arg2={magic}");
-        let Some(mut strace) = Strace::spawn(check, &[&inject]) else { return Ok(()) };
-        strace.peer.handle("a", scratch.lock_path(), &[]);
+        let Some(mut strace) = Strace::spawn(&[&inject]) else { return Ok(()) };
+        strace.handle("a", scratch.lock_path(), &[]);
         let expected = usize::from(!network.contains(&magic));
         for work in [[Acquire("a"), Release("a")], [Lock("a", "g"), ReleaseGuard("g")]] {
-            strace.peer.repeat(3, work.clone());
-            assert_eq!(open_in(&strace.peer, scratch.path())?.len(), expected, "{magic}: {work:?}");
+            strace.repeat(3, work.clone());
+            assert_eq!(open_in(&strace, scratch.path())?.len(), expected, "{magic}: {work:?}");
         }
         let mut holder = Peer::on(scratch.lock_path());
         holder.acquire("a");
-        strace.peer.refuses(TryAcquire("a"));
-        assert_eq!(open_in(&strace.peer, scratch.path())?.len(), expected, "{magic}");
+        strace.refuses(TryAcquire("a"));
+        assert_eq!(open_in(&strace, scratch.path())?.len(), expected, "{magic}");
         strace.end();
     }
     Ok(())
@@ -241,9 +240,7 @@ fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
 /// The host has opened the lock file itself under the number of the idle descriptor. The library must not use it.
 #[test]
 fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut peer, mut other]) = peers();
     peer.acquire("a");
     peer.release("a");
     let number = number_of(&peer, &scratch)?;
@@ -263,9 +260,7 @@ fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
 /// The number is not open. The library closes nothing twice, and the next acquisition opens the file again.
 #[test]
 fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut peer, mut other]) = peers();
     peer.acquire("a");
     peer.release("a");
     let number = number_of(&peer, &scratch)?;

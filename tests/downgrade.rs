@@ -6,14 +6,10 @@
 
 use crate::support::prelude::*;
 #[cfg(windows)]
-use locket::ErrorKind;
-use locket::State;
-
 #[cfg(unix)]
 #[test]
 fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let mut reader = Peer::with(&path, &[Shared]);
     let mut writer = Peer::on(&path);
     let lock = scratch.lock();
@@ -22,23 +18,23 @@ fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
     reader.start_waiting("w", Acquire("a"), &path);
 
     guard.downgrade()?;
-    assert_eq!(lock.state(), State::HeldShared(1));
+    assert_eq!(lock.state(), HeldShared(1));
     assert!(guard.is_current()?);
     // The reader was in the queue behind the writer.
     reader.wait_ok("w");
     writer.assert_waiting("w");
     let second = lock.clone().shared().lock()?;
-    assert_eq!(lock.state(), State::HeldShared(2));
+    assert_eq!(lock.state(), HeldShared(2));
     // A downgrade of a shared hold changes nothing.
     guard.downgrade()?;
-    assert_eq!(lock.state(), State::HeldShared(2));
+    assert_eq!(lock.state(), HeldShared(2));
     drop(second);
 
     guard.release()?;
     writer.assert_waiting("w");
     reader.release("a");
     writer.wait_ok("w");
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     assert!(lock.shared().try_lock().is_err());
     Ok(())
 }
@@ -48,8 +44,7 @@ fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let mut writers = [(); 3].map(|()| Peer::on(&path));
     for writer in &mut writers {
         writer.start("turns", repeat(1_000_000, [Lock("a", "g"), DropGuard("g")]));
@@ -72,8 +67,7 @@ fn l1_no_writer_acquires_during_a_downgrade() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn l11_a_child_cannot_downgrade_its_parents_hold() {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut peer]) = peers();
     let mut other = Peer::with(scratch.lock_path(), &[Shared]);
     peer.lock("a", "g");
     peer.fork("c");
@@ -93,12 +87,11 @@ mod refused {
     use super::*;
 
     /// Starts a peer with an exclusive guard `g`, and another peer with a shared handle.
-    fn scene(check: &str, inject: &str) -> Option<(Scratch, Strace, Peer)> {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
-        let mut strace = Strace::spawn(check, &[&format!("--inject={inject}")])?;
-        strace.peer.handle("a", &path, &[]);
-        strace.peer.lock("a", "g");
+    fn scene(inject: &str) -> Option<(Scratch, Strace, Peer)> {
+        let (scratch, path) = Scratch::with_path();
+        let mut strace = Strace::spawn(&[&format!("--inject={inject}")])?;
+        strace.handle("a", &path, &[]);
+        strace.lock("a", "g");
         let other = Peer::with(&path, &[Shared]);
         Some((scratch, strace, other))
     }
@@ -106,51 +99,46 @@ mod refused {
     /// flock(2) does not guarantee that a conversion is atomic. On NFS, SMB, FUSE and 9p it is not.
     #[test]
     fn l12_a_downgrade_is_unsupported_on_network_file_systems() {
-        let check = "l12_a_downgrade_is_unsupported_on_network_file_systems";
         for magic in ["69690000", "424d53ff", "424d53fe", "46557365", "97190201"] {
             let inject = format!("fstatfs:poke_exit=@arg2={magic}");
-            let Some((_scratch, mut strace, mut other)) = scene(check, &inject) else { return };
-            let refusal = strace.peer.refuses(Downgrade("g"));
+            let Some((_scratch, mut strace, mut other)) = scene(&inject) else { return };
+            let refusal = strace.refuses(Downgrade("g"));
             assert_eq!((refusal.action, refusal.kind), (Action::Lock, Unsupported), "{magic}");
-            assert!(refusal.message.contains("may let another process in"), "{refusal:?}");
-            assert_eq!(strace.peer.state("a"), HeldExclusive, "{magic}");
+            refusal.assert_says("may let another process in");
+            assert_eq!(strace.state("a"), HeldExclusive, "{magic}");
             assert!(!other.finds_free("a"), "{magic}");
-            strace.peer.release_guard("g");
+            strace.release_guard("g");
             strace.end();
         }
     }
 
     #[test]
     fn l12_a_failed_downgrade_leaves_the_hold_exclusive() {
-        let check = "l12_a_failed_downgrade_leaves_the_hold_exclusive";
-        let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=ENOLCK:when=2")
-        else {
+        let Some((_scratch, mut strace, mut other)) = scene("flock:error=ENOLCK:when=2") else {
             return;
         };
-        let refusal = strace.peer.refuses(Downgrade("g"));
+        let refusal = strace.refuses(Downgrade("g"));
         assert_eq!(
             (refusal.action, refusal.kind),
             (Action::Lock, ResourceExhausted),
             "{refusal:?}"
         );
-        assert_eq!(strace.peer.state("a"), HeldExclusive);
+        assert_eq!(strace.state("a"), HeldExclusive);
         assert!(!other.finds_free("a"));
-        strace.peer.downgrade("g");
-        assert_eq!(strace.peer.state("a"), HeldShared(1));
+        strace.downgrade("g");
+        assert_eq!(strace.state("a"), HeldShared(1));
         assert!(other.finds_free("a"));
-        strace.peer.release_guard("g");
+        strace.release_guard("g");
         strace.end();
     }
 
     #[test]
     fn l12_interrupted_calls_are_retried() {
         let inject = "flock:error=EINTR:when=2..6";
-        let Some((_scratch, mut strace, mut other)) =
-            scene("l12_interrupted_calls_are_retried", inject)
-        else {
+        let Some((_scratch, mut strace, mut other)) = scene(inject) else {
             return;
         };
-        strace.peer.downgrade("g");
+        strace.downgrade("g");
         assert!(other.finds_free("a"));
         strace.end();
     }
@@ -158,18 +146,16 @@ mod refused {
     /// During the conversion another process gets the lock (EAGAIN). The hold is lost, and every later call reports that.
     #[test]
     fn l12_a_lost_hold_is_reported_by_every_call() {
-        let check = "l12_a_lost_hold_is_reported_by_every_call";
         for end in [ReleaseGuard("g"), InheritOnExec("g")] {
-            let Some((_scratch, mut strace, mut other)) = scene(check, "flock:error=EAGAIN:when=2")
-            else {
+            let Some((_scratch, mut strace, mut other)) = scene("flock:error=EAGAIN:when=2") else {
                 return;
             };
-            assert_eq!(strace.peer.refuses(Downgrade("g")).kind, WouldBlock);
-            assert_eq!(strace.peer.state("a"), Unlocked);
-            assert!(!strace.peer.is_current("g"));
-            assert_eq!(strace.peer.refuses(Downgrade("g")).kind, NotLocked);
-            assert_eq!(strace.peer.refuses(end).kind, NotLocked);
-            assert_eq!(strace.peer.state("a"), Unlocked);
+            assert_eq!(strace.refuses(Downgrade("g")).kind, WouldBlock);
+            assert_eq!(strace.state("a"), Unlocked);
+            assert!(!strace.is_current("g"));
+            assert_eq!(strace.refuses(Downgrade("g")).kind, NotLocked);
+            assert_eq!(strace.refuses(end).kind, NotLocked);
+            assert_eq!(strace.state("a"), Unlocked);
             assert!(other.finds_free("a"), "the descriptor should be closed");
             strace.end();
         }
@@ -182,8 +168,8 @@ fn l12_a_downgrade_is_unsupported_on_windows() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
     let mut guard = lock.lock()?;
-    assert_eq!(guard.downgrade().map_err(|error| error.kind()), Err(ErrorKind::Unsupported));
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(guard.downgrade().map_err(|error| error.kind()), Err(Unsupported));
+    assert_eq!(lock.state(), HeldExclusive);
     assert!(!Peer::with(scratch.lock_path(), &[Shared]).finds_free("a"));
     guard.release()?;
     Ok(())

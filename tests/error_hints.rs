@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, LockError, lock_file};
 
 /// Returns the error of locking a path that cannot be a lock file.
 #[track_caller]
@@ -27,11 +26,11 @@ fn hint(error: &LockError) -> &str {
 fn l12_contention_and_misuse_have_their_kinds() -> Outcome {
     let scratch = Scratch::new();
     let lock = scratch.lock();
-    assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotLocked);
+    assert_eq!(lock.release().unwrap_err().kind(), NotLocked);
     let _held = lock.lock()?;
-    assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(lock.try_lock().unwrap_err().kind(), WouldBlock);
     let error = lock.timeout(std::time::Duration::from_millis(1)).lock().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(error.kind(), TimedOut);
     Ok(())
 }
 
@@ -40,7 +39,7 @@ fn l12_a_cancelled_wait_has_its_kind() -> Outcome {
     let scratch = Scratch::new();
     let _held = scratch.lock().lock()?;
     let error = scratch.lock().on_wait(|_| ControlFlow::Break(())).lock().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(error.kind(), Cancelled);
     assert!(error.io_error().is_none(), "no system call has failed");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Other);
     Ok(())
@@ -74,13 +73,13 @@ fn l12_an_unusable_path_is_an_invalid_path() -> Outcome {
     let directory = scratch.join("directory");
     fs::create_dir(&directory)?;
     for path in [Path::new(""), Path::new("a\0b"), &scratch.join(&long), &directory] {
-        assert_eq!(error_of(path).kind(), ErrorKind::InvalidPath, "{path:?}");
+        assert_eq!(error_of(path).kind(), InvalidPath, "{path:?}");
     }
     #[cfg(unix)]
     {
         let link = scratch.join("link");
         std::os::unix::fs::symlink(&link, &link)?;
-        assert_eq!(error_of(&link).kind(), ErrorKind::InvalidPath);
+        assert_eq!(error_of(&link).kind(), InvalidPath);
     }
     Ok(())
 }
@@ -91,7 +90,7 @@ fn l12_the_hint_names_the_missing_directory() {
     let missing = scratch.join("missing");
     for path in [missing.join("test.lock"), missing.join("further").join("test.lock")] {
         let error = error_of(path);
-        assert_eq!(error.kind(), ErrorKind::InvalidPath, "{error}");
+        assert_eq!(error.kind(), InvalidPath, "{error}");
         if cfg!(unix) {
             assert_eq!(hint(&error), format!("there is no directory {}", missing.display()));
         }
@@ -105,7 +104,7 @@ fn l12_the_hint_names_a_file_in_place_of_a_directory() -> Outcome {
     let file = scratch.join("file");
     fs::File::create(&file)?;
     let error = error_of(file.join("further").join("test.lock"));
-    assert_eq!(error.kind(), ErrorKind::InvalidPath, "{error}");
+    assert_eq!(error.kind(), InvalidPath, "{error}");
     assert_eq!(hint(&error), format!("{} is not a directory", file.display()));
     Ok(())
 }
@@ -113,8 +112,7 @@ fn l12_the_hint_names_a_file_in_place_of_a_directory() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn l12_the_hint_names_the_limit_of_descriptors() {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut peer]) = peers();
     peer.limit_files(3);
     let refusal = peer.refuses(Acquire("a"));
     assert_eq!(refusal.kind, ResourceExhausted);
@@ -130,23 +128,21 @@ mod linux {
     use super::*;
 
     /// Returns the error of an acquisition in which strace makes a system call fail.
-    fn refused(check: &str, calls: &str, fault: &str) -> Option<Refusal> {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
+    fn refused(calls: &str, fault: &str) -> Option<Refusal> {
+        let (_scratch, path) = Scratch::with_path();
         let inject = format!("--inject={calls}:error={fault}");
         let only = format!("--trace-path={}", path.display());
-        let mut strace = Strace::spawn(check, &[&only, &inject])?;
-        strace.peer.handle("a", &path, &[]);
-        Some(strace.peer.refuses(Acquire("a")))
+        let mut strace = Strace::spawn(&[&only, &inject])?;
+        strace.handle("a", &path, &[]);
+        Some(strace.refuses(Acquire("a")))
     }
 
     #[test]
     fn l12_the_hint_names_a_file_system_without_locks() {
-        let check = "l12_the_hint_names_a_file_system_without_locks";
         for (fault, kind) in
             [("EOPNOTSUPP", Unsupported), ("ENOSYS", Unsupported), ("ENOLCK", ResourceExhausted)]
         {
-            let Some(refusal) = refused(check, "flock", fault) else { return };
+            let Some(refusal) = refused("flock", fault) else { return };
             assert_eq!((refusal.action, refusal.kind), (Action::Lock, kind), "{refusal:?}");
             let (_, hint) = refusal.message.rsplit_once("): ").expect("the message has a hint");
             let (place, remedy) = hint.split_once(" may not support locks: ").expect(hint);
@@ -158,19 +154,16 @@ mod linux {
 
     #[test]
     fn l12_a_stale_handle_is_reported() {
-        let Some(refusal) = refused("l12_a_stale_handle_is_reported", "?open,openat", "ESTALE")
-        else {
+        let Some(refusal) = refused("?open,openat", "ESTALE") else {
             return;
         };
         assert_eq!((refusal.action, refusal.kind), (Action::Open, StaleHandle), "{refusal:?}");
-        assert!(refusal.message.contains("no longer has the file"), "{refusal:?}");
+        refusal.assert_says("no longer has the file");
     }
 
     #[test]
     fn l12_the_hint_names_a_read_only_file_system() -> Outcome {
-        let check = "l12_the_hint_names_a_read_only_file_system";
-        if !is_root() {
-            skip(check, "root: only root can mount");
+        if !has_root() {
             return Ok(());
         }
         let scratch = Scratch::new();
@@ -188,7 +181,7 @@ mod linux {
             "{refusal:?}"
         );
         let place = format!("{directory} (tmpfs) is read-only");
-        assert!(refusal.message.contains(&place), "{refusal:?}");
+        refusal.assert_says(&place);
         Ok(())
     }
 }

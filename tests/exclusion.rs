@@ -1,6 +1,5 @@
 //! - L1: a file has at most one exclusive hold, among all threads, handles and processes and for every spelling of the path.
 //! - L2: a try makes one attempt and does not sleep. It acquires a free lock and returns `WouldBlock` for a held one.
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, lock_file};
 
 #[test]
 fn l1_two_handles_exclude_each_other() -> Outcome {
@@ -74,10 +72,7 @@ fn l1_threads_take_turns() {
 
 #[test]
 fn l1_processes_exclude_each_other() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut one = Peer::on(&path);
-    let mut other = Peer::on(&path);
+    let (_scratch, path, [mut one, mut other]) = peers();
     for _ in 0..2 {
         one.lock("a", "g");
         assert!(!other.finds_free("a"));
@@ -116,8 +111,7 @@ fn first_overlap(mut holds: Vec<Hold>) -> Option<(Hold, Hold)> {
 #[test]
 fn l1_holds_of_processes_do_not_overlap() {
     const TURNS: usize = 40;
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let options =
         [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false), RetryPeriod(1)], &[]];
     let holds: Vec<Hold> = thread::scope(|scope| {
@@ -135,10 +129,8 @@ fn l1_holds_of_processes_do_not_overlap() {
 #[cfg(target_os = "linux")]
 #[test]
 fn l1_a_kernel_that_grants_every_lock_is_detected() {
-    let check = "l1_a_kernel_that_grants_every_lock_is_detected";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(mut always_granted) = Strace::spawn(check, &["--inject=flock:retval=0"]) else {
+    let (_scratch, path) = Scratch::with_path();
+    let Some(mut always_granted) = Strace::spawn(&["--inject=flock:retval=0"]) else {
         return;
     };
     always_granted.peer.handle("a", &path, &[]);
@@ -188,8 +180,7 @@ fn links(_: &Scratch) -> io::Result<Vec<&'static str>> {
 
 #[test]
 fn l1_spellings_exclude_each_other() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let spellings = spellings(&scratch)?;
     let mut one = Peer::on(&path);
     let mut other = Peer::on(&path);
@@ -234,7 +225,7 @@ fn l2_a_try_does_not_wait() -> Outcome {
         let lock = lock.clone().timeout(timeout);
         for error in [lock.try_lock().err(), lock.try_acquire().err()] {
             match error {
-                Some(error) if error.kind() == ErrorKind::WouldBlock => {
+                Some(error) if error.kind() == WouldBlock => {
                     assert_eq!(error.path(), scratch.lock_path());
                     assert_eq!(error.elapsed(), Duration::ZERO);
                 }
@@ -247,8 +238,7 @@ fn l2_a_try_does_not_wait() -> Outcome {
 
 #[test]
 fn l2_contention_would_block() {
-    let scratch = Scratch::new();
-    let mut holder = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut holder]) = peers();
     holder.acquire("a");
     let error = scratch.lock().try_lock().expect_err("the lock is held");
     let path = scratch.lock_path();
@@ -262,9 +252,7 @@ fn l2_contention_would_block() {
 #[cfg(unix)]
 #[test]
 fn l12_a_try_says_that_this_process_holds_the_lock() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut other = Peer::on(&path);
+    let (scratch, path, [mut other]) = peers();
     let this = format!(": held by this process (pid {})", std::process::id());
     let another = ": held by another process";
     let message =

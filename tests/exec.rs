@@ -6,9 +6,7 @@ use crate::support::prelude::*;
 
 #[test]
 fn l11_programs_inherit_nothing() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut other = Peer::on(&path);
+    let (_scratch, path, [mut other]) = peers();
     for before in [
         Acquire("a"),
         Lock("a", "g"),
@@ -35,10 +33,7 @@ fn l11_programs_inherit_nothing() {
 
 #[test]
 fn l11_inherit_on_exec_passes_the_lock_to_programs() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut other = Peer::on(&path);
-    let mut peer = Peer::on(&path);
+    let (_scratch, path, [mut other, mut peer]) = peers();
     #[cfg(target_os = "linux")]
     let before = peer.descriptors();
     peer.lock("a", "g");

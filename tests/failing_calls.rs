@@ -24,28 +24,27 @@ const OPEN: &str = "?open,openat";
 const STAT: &str = "?stat,?newfstatat,statx";
 
 impl Refused {
-    fn new(check: &str, settings: &[Setting], faults: &[(&str, &str)]) -> Option<Self> {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
+    fn new(settings: &[Setting], faults: &[(&str, &str)]) -> Option<Self> {
+        let (scratch, path) = Scratch::with_path();
         fs::write(&path, "as it was").expect("the test should own the directory");
         let only = format!("--trace-path={}", path.display());
         let faults: Vec<String> =
             faults.iter().map(|(calls, fault)| format!("--inject={calls}:{fault}")).collect();
         let arguments =
             [&[&*only], &*faults.iter().map(String::as_str).collect::<Vec<_>>()].concat();
-        let mut strace = Strace::spawn(check, &arguments)?;
-        strace.peer.handle("a", &path, settings);
-        let descriptors = strace.peer.descriptors();
+        let mut strace = Strace::spawn(&arguments)?;
+        strace.handle("a", &path, settings);
+        let descriptors = strace.descriptors();
         Some(Self { scratch, strace, descriptors })
     }
 
     fn peer(&mut self) -> &mut Peer {
-        &mut self.strace.peer
+        &mut self.strace
     }
 
     /// Returns the access of each of the peer's descriptors of the lock file.
     fn access(&self) -> Outcome<Vec<i32>> {
-        access_of_open(self.strace.peer.pid(), &self.scratch.lock_path())
+        access_of_open(self.strace.pid(), &self.scratch.lock_path())
     }
 
     /// Asserts that the lock is free and that the file and the peer's descriptors are as before.
@@ -53,7 +52,7 @@ impl Refused {
         let path = self.scratch.lock_path();
         assert!(Peer::on(&path).finds_free("a"), "{what:?}");
         self.peer().drop_handle("a");
-        assert_eq!(self.strace.peer.descriptors(), self.descriptors, "{what:?}");
+        assert_eq!(self.strace.descriptors(), self.descriptors, "{what:?}");
         self.strace.end();
         assert_eq!(fs::read_to_string(&path)?, "as it was");
         Ok(())
@@ -65,7 +64,7 @@ impl Refused {
         let refusal = self.peer().refuses(request);
         assert_eq!(refusal.action, action, "{refusal:?}");
         let cause = format!("{}: {}", path.display(), words_of(code));
-        assert!(refusal.message.contains(&cause), "{refusal:?}");
+        refusal.assert_says(&cause);
         assert_eq!(self.peer().state("a"), Unlocked);
         self.peer().ok(request);
         self.peer().ok(if *request == Acquire("a") { Release("a") } else { DropGuard("g") });
@@ -75,11 +74,10 @@ impl Refused {
 
 #[test]
 fn l6_a_failed_unlock_is_an_error_and_ends_the_hold() -> Outcome {
-    let check = "l6_a_failed_unlock_is_an_error_and_ends_the_hold";
     for (acquire, release) in [(Acquire("a"), Release("a")), (Lock("a", "g"), ReleaseGuard("g"))] {
         // The first call locks, the second unlocks.
         let fault = ("flock", "error=EIO:when=2");
-        let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+        let Some(mut refused) = Refused::new(&[], &[fault]) else { return Ok(()) };
         let mut other = Peer::on(refused.scratch.lock_path());
         refused.peer().ok(&acquire);
         assert!(!other.finds_free("a"));
@@ -103,9 +101,8 @@ fn l6_a_failed_unlock_is_an_error_and_ends_the_hold() -> Outcome {
 
 #[test]
 fn l6_a_dropped_guard_whose_unlock_fails_ends_the_hold() -> Outcome {
-    let check = "l6_a_dropped_guard_whose_unlock_fails_ends_the_hold";
     let fault = ("flock", "error=ENOLCK:when=2");
-    let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+    let Some(mut refused) = Refused::new(&[], &[fault]) else { return Ok(()) };
     refused.peer().lock("a", "g");
     refused.peer().drop_guard("g");
     assert_eq!(refused.peer().state("a"), ReleasedError);
@@ -115,9 +112,8 @@ fn l6_a_dropped_guard_whose_unlock_fails_ends_the_hold() -> Outcome {
 /// While holds remain, the state shows them, not the failed release.
 #[test]
 fn l6_a_failed_unlock_among_shared_holds_keeps_the_others() -> Outcome {
-    let check = "l6_a_failed_unlock_among_shared_holds_keeps_the_others";
     let fault = ("flock", "error=EIO:when=3");
-    let Some(mut refused) = Refused::new(check, &[Shared], &[fault]) else { return Ok(()) };
+    let Some(mut refused) = Refused::new(&[Shared], &[fault]) else { return Ok(()) };
     refused.peer().acquire("a");
     refused.peer().acquire("a");
     assert_eq!(refused.peer().refuses(Release("a")).action, Action::Unlock);
@@ -131,7 +127,6 @@ fn l6_a_failed_unlock_among_shared_holds_keeps_the_others() -> Outcome {
 
 #[test]
 fn l12_an_error_has_path_action_and_cause() -> Outcome {
-    let check = "l12_an_error_has_path_action_and_cause";
     let faults = [
         (OPEN, "error=EIO:when=1", Action::Open, libc::EIO),
         (OPEN, "error=ENFILE:when=1", Action::Open, libc::ENFILE),
@@ -148,7 +143,7 @@ fn l12_an_error_has_path_action_and_cause() -> Outcome {
     ];
     for (calls, fault, action, code) in faults {
         for request in [Acquire("a"), Lock("a", "g")] {
-            let Some(refused) = Refused::new(check, &[], &[(calls, fault)]) else { return Ok(()) };
+            let Some(refused) = Refused::new(&[], &[(calls, fault)]) else { return Ok(()) };
             refused.assert_refused(&request, action, code)?;
         }
     }
@@ -158,16 +153,15 @@ fn l12_an_error_has_path_action_and_cause() -> Outcome {
 /// A wait that fails with an error is not contention, although another process holds the lock.
 #[test]
 fn l12_a_failed_wait_is_not_contention() -> Outcome {
-    let check = "l12_a_failed_wait_is_not_contention";
     for options in [&[][..], &[Timeout(600_000)]] {
         // The first call tries, the second waits.
         let fault = ("flock", "error=ENOLCK:when=2");
-        let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
+        let Some(mut refused) = Refused::new(options, &[fault]) else { return Ok(()) };
         let mut holder = Peer::on(refused.scratch.lock_path());
         holder.acquire("a");
         let refusal = refused.peer().refuses(Acquire("a"));
         assert_eq!(refusal.action, Action::Lock);
-        assert!(refusal.message.contains("No locks available"), "{refusal:?}");
+        refusal.assert_says("No locks available");
         holder.release("a");
         refused.leaves_nothing(options)?;
     }
@@ -176,13 +170,12 @@ fn l12_a_failed_wait_is_not_contention() -> Outcome {
 
 #[test]
 fn l12_an_interrupted_call_is_not_an_error() -> Outcome {
-    let check = "l12_an_interrupted_call_is_not_an_error";
     for calls in [OPEN, "flock", STAT] {
         for options in
             [&[][..], &[Timeout(600_000)], &[Timeout(0)], &[UseSignals(false), Timeout(600_000)]]
         {
             let fault = (calls, "error=EINTR:when=1..5");
-            let Some(mut refused) = Refused::new(check, options, &[fault]) else { return Ok(()) };
+            let Some(mut refused) = Refused::new(options, &[fault]) else { return Ok(()) };
             refused.peer().acquire("a");
             assert_eq!(refused.peer().state("a"), HeldExclusive);
             refused.peer().release("a");
@@ -191,7 +184,7 @@ fn l12_an_interrupted_call_is_not_an_error() -> Outcome {
     }
     // The same for an unlock.
     let fault = ("flock", "error=EINTR:when=2..5");
-    let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+    let Some(mut refused) = Refused::new(&[], &[fault]) else { return Ok(()) };
     refused.peer().acquire("a");
     refused.peer().release("a");
     refused.leaves_nothing(Release("a"))
@@ -200,7 +193,6 @@ fn l12_an_interrupted_call_is_not_an_error() -> Outcome {
 /// If every call is interrupted, the acquisition ends at its deadline with an error that mentions signals.
 #[test]
 fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
-    let check = "l12_signals_do_not_outlive_the_deadline";
     let calls = [
         (OPEN, "1+", Action::Open),
         (STAT, "1+", Action::Open),
@@ -211,12 +203,12 @@ fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
         for timeout in [0, 50] {
             let fault = format!("error=EINTR:when={which}");
             let fault = (calls, &*fault);
-            let Some(mut refused) = Refused::new(check, &[Timeout(timeout)], &[fault]) else {
+            let Some(mut refused) = Refused::new(&[Timeout(timeout)], &[fault]) else {
                 return Ok(());
             };
             let refusal = refused.peer().refuses(Acquire("a"));
             assert_eq!(refusal.action, action, "{refusal:?}");
-            assert!(refusal.message.contains("signals"), "{refusal:?}");
+            refusal.assert_says("signals");
             refused.leaves_nothing(calls)?;
         }
     }
@@ -226,10 +218,9 @@ fn l12_signals_do_not_outlive_the_deadline() -> Outcome {
 /// If an idle descriptor fails, the library closes it and opens the file again.
 #[test]
 fn l12_a_failing_idle_descriptor_is_replaced() -> Outcome {
-    let check = "l12_a_failing_idle_descriptor_is_replaced";
     // After one acquisition and release the idle descriptor fails.
     for (calls, fault) in [("flock", "error=ESTALE:when=3"), (STAT, "error=ESTALE:when=3")] {
-        let Some(mut refused) = Refused::new(check, &[], &[(calls, fault)]) else { return Ok(()) };
+        let Some(mut refused) = Refused::new(&[], &[(calls, fault)]) else { return Ok(()) };
         refused.peer().repeat(2, [Acquire("a"), Release("a")]);
         refused.leaves_nothing(calls)?;
     }
@@ -239,10 +230,9 @@ fn l12_a_failing_idle_descriptor_is_replaced() -> Outcome {
 /// A file that may not be read is locked through a write-only descriptor.
 #[test]
 fn l12_a_file_that_may_not_be_read_is_opened_for_writing() -> Outcome {
-    let check = "l12_a_file_that_may_not_be_read_is_opened_for_writing";
     for error in ["EACCES", "EPERM"] {
         let fault = format!("error={error}:when=1");
-        let Some(mut refused) = Refused::new(check, &[], &[(OPEN, &fault)]) else { return Ok(()) };
+        let Some(mut refused) = Refused::new(&[], &[(OPEN, &fault)]) else { return Ok(()) };
         let mut other = Peer::on(refused.scratch.lock_path());
         refused.peer().acquire("a");
         assert!(!other.finds_free("a"), "{error}");
@@ -257,10 +247,9 @@ fn l12_a_file_that_may_not_be_read_is_opened_for_writing() -> Outcome {
 /// through a read-write descriptor.
 #[test]
 fn l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor() -> Outcome {
-    let check = "l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor";
     for error in ["EBADF", "EIO"] {
         let fault = format!("error={error}:when=1");
-        let Some(mut refused) = Refused::new(check, &[], &[("flock", &fault)]) else {
+        let Some(mut refused) = Refused::new(&[], &[("flock", &fault)]) else {
             return Ok(());
         };
         let mut other = Peer::on(refused.scratch.lock_path());
@@ -276,13 +265,12 @@ fn l1_a_lock_that_needs_write_access_is_taken_through_a_read_write_descriptor() 
 /// If the read-write descriptor cannot be opened, or cannot be locked either, the error is that of the lock.
 #[test]
 fn l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error() -> Outcome {
-    let check = "l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error";
     let cases = [
         &[("flock", "error=EBADF:when=1"), (OPEN, "error=EACCES:when=2")][..],
         &[("flock", "error=EBADF:when=1..2")],
     ];
     for faults in cases {
-        let Some(refused) = Refused::new(check, &[], faults) else { return Ok(()) };
+        let Some(refused) = Refused::new(&[], faults) else { return Ok(()) };
         refused.assert_refused(&Acquire("a"), Action::Lock, libc::EBADF)?;
     }
     Ok(())
@@ -290,9 +278,8 @@ fn l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error() -> Outcome
 
 #[test]
 fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
-    let check = "l8_a_path_that_is_not_a_file_is_not_opened";
     for kind in ["directory", "fifo", "device"] {
-        let Some(mut refused) = Refused::new(check, &[], &[]) else { return Ok(()) };
+        let Some(mut refused) = Refused::new(&[], &[]) else { return Ok(()) };
         let path = refused.scratch.lock_path();
         fs::remove_file(&path)?;
         match kind {
@@ -312,9 +299,8 @@ fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
 /// The file is missing when it is opened, and exists when it is created: another process was faster.
 #[test]
 fn l8_a_file_that_appears_is_not_created_again() -> Outcome {
-    let check = "l8_a_file_that_appears_is_not_created_again";
     let fault = (OPEN, "error=ENOENT:when=1");
-    let Some(mut refused) = Refused::new(check, &[], &[fault]) else { return Ok(()) };
+    let Some(mut refused) = Refused::new(&[], &[fault]) else { return Ok(()) };
     refused.peer().acquire("a");
     refused.peer().release("a");
     refused.leaves_nothing(Acquire("a"))

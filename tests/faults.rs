@@ -5,7 +5,6 @@
 //! - L12: the error has the path, the action and the cause. An interrupted call is not an error.
 //! - L13: no descriptor is leaked, and the lock is free for other processes.
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::borrow::Borrow;
 use std::fs;
@@ -85,17 +84,16 @@ struct Scene {
 
 impl Scene {
     /// Makes the scene. Returns `None` if strace does not work here.
-    fn new(check: &str, point: Point, fault: &str, settings: &[Setting]) -> Option<Self> {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
+    fn new(point: Point, fault: &str, settings: &[Setting]) -> Option<Self> {
+        let (scratch, path) = Scratch::with_path();
         if point.existed {
             fs::write(&path, CONTENTS).expect("the test should own the directory");
         }
         let only = format!("--trace-path={}", path.display());
         let inject = format!("--inject={}:{fault}", point.calls);
-        let mut strace = Strace::spawn(check, &[&only, &inject])?;
-        strace.peer.handle("a", &path, settings);
-        let descriptors = strace.peer.descriptors();
+        let mut strace = Strace::spawn(&[&only, &inject])?;
+        strace.handle("a", &path, settings);
+        let descriptors = strace.descriptors();
         let mut holder = Peer::on(&path);
         if point.held {
             holder.acquire("a");
@@ -108,7 +106,7 @@ impl Scene {
     #[track_caller]
     fn refused(&mut self, request: &Request<&str>, action: Action, errno: i32) {
         let what = &self.what;
-        let answer = self.strace.peer.ask(request);
+        let answer = self.strace.ask(request);
         assert!(answer.took() < PATIENCE, "{what}: {:?}", answer.took());
         let refusal = answer.outcome.expect_err(what);
         assert_eq!(refusal.action, action, "{what}: {refusal:?}");
@@ -127,9 +125,9 @@ impl Scene {
             self.holder.release("a");
         }
         assert!(self.holder.finds_free("a"), "{what}");
-        self.strace.peer.drop_handle("a");
-        assert_eq!(self.strace.peer.descriptors(), self.descriptors, "{what}");
-        assert_eq!(self.strace.peer.threads(), 1, "{what}");
+        self.strace.drop_handle("a");
+        assert_eq!(self.strace.descriptors(), self.descriptors, "{what}");
+        assert_eq!(self.strace.threads(), 1, "{what}");
         let contents = fs::read_to_string(path).expect("the lock file should exist");
         assert_eq!(contents, if self.point.existed { CONTENTS } else { "" }, "{what}");
         self.strace.end();
@@ -139,7 +137,7 @@ impl Scene {
 impl Requests for Scene {
     #[track_caller]
     fn tries_to<'a>(&mut self, request: impl Borrow<Request<&'a str>>) -> Option<Answer> {
-        self.strace.peer.tries_to(request)
+        self.strace.tries_to(request)
     }
 
     #[track_caller]
@@ -151,7 +149,7 @@ impl Requests for Scene {
 }
 
 /// Asserts that an acquisition that fails once changes nothing, and that the next acquisition succeeds.
-fn refused_once(check: &str, point: Point, acquire: &Request<&str>, release: &Request<&str>) {
+fn refused_once(point: Point, acquire: &Request<&str>, release: &Request<&str>) {
     for (name, errno) in ERRORS {
         // The library tries some calls a second time in another way: it opens for writing if it may not read, and it
         // locks through a read-write descriptor if a read-only one fails. Both attempts have to fail.
@@ -166,7 +164,7 @@ fn refused_once(check: &str, point: Point, acquire: &Request<&str>, release: &Re
         } else {
             format!("error={name}:when={nth}")
         };
-        let Some(mut scene) = Scene::new(check, point, &fault, &[Timeout(5000)]) else { return };
+        let Some(mut scene) = Scene::new(point, &fault, &[Timeout(5000)]) else { return };
         scene.refused(acquire, point.action, errno);
         assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
         if point.held {
@@ -187,19 +185,14 @@ fn refused_once(check: &str, point: Point, acquire: &Request<&str>, release: &Re
 #[test]
 fn l12_every_error_of_acquire_is_reported() {
     for point in POINTS {
-        refused_once("l12_every_error_of_acquire_is_reported", point, &Acquire("a"), &Release("a"));
+        refused_once(point, &Acquire("a"), &Release("a"));
     }
 }
 
 #[test]
 fn l12_every_error_of_lock_is_reported() {
     for point in POINTS {
-        refused_once(
-            "l12_every_error_of_lock_is_reported",
-            point,
-            &Lock("a", "g"),
-            &ReleaseGuard("g"),
-        );
+        refused_once(point, &Lock("a", "g"), &ReleaseGuard("g"));
     }
 }
 
@@ -208,8 +201,7 @@ fn l6_every_error_of_an_unlock_is_reported() {
     for (acquire, release) in [(Acquire("a"), Release("a")), (Lock("a", "g"), ReleaseGuard("g"))] {
         for (name, errno) in ERRORS {
             let fault = format!("error={name}:when=2");
-            let check = "l6_every_error_of_an_unlock_is_reported";
-            let Some(mut scene) = Scene::new(check, UNLOCK, &fault, &[]) else { return };
+            let Some(mut scene) = Scene::new(UNLOCK, &fault, &[]) else { return };
             scene.ok(&acquire);
             scene.refused(&release, Action::Unlock, errno);
             assert_eq!(scene.state("a"), ReleasedError, "{}", scene.what);
@@ -227,13 +219,12 @@ fn l6_every_error_of_an_unlock_is_reported() {
 /// A call that is interrupted once, five times or ninety times in a row is made again.
 #[test]
 fn l12_interrupted_calls_are_retried() {
-    let check = "l12_interrupted_calls_are_retried";
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
             for options in [&[][..], &[Timeout(600_000)], &[Timeout(0)]] {
                 let (first, last) = (point.nth, point.nth + times - 1);
                 let fault = format!("error=EINTR:when={first}..{last}");
-                let Some(mut scene) = Scene::new(check, point, &fault, options) else { return };
+                let Some(mut scene) = Scene::new(point, &fault, options) else { return };
                 scene.acquire("a");
                 assert!(!scene.holder.finds_free("a"), "{}", scene.what);
                 scene.release("a");
@@ -247,17 +238,16 @@ fn l12_interrupted_calls_are_retried() {
 /// Interrupted calls of queries are made again, too.
 #[test]
 fn l12_interrupted_calls_of_queries_are_retried() {
-    let check = "l12_interrupted_calls_of_queries_are_retried";
     for (query, calls, nth) in [(IsCurrent("g"), STAT, 3), (Status("a"), OPEN, 2)] {
         let point = Point { calls, nth, action: Action::Query, existed: true, held: false };
         for times in [1, 5, 90] {
             let fault = format!("error=EINTR:when={nth}..{}", times + nth - 1);
-            let Some(mut scene) = Scene::new(check, point, &fault, &[]) else { return };
+            let Some(mut scene) = Scene::new(point, &fault, &[]) else { return };
             scene.lock("a", "g");
             match scene.ok(&query) {
                 Value::Flag(is_current) => assert!(is_current, "{}", scene.what),
                 status => {
-                    let pid = scene.strace.peer.pid().to_string();
+                    let pid = scene.strace.pid().to_string();
                     assert!(format!("{status:?}").contains(&pid), "{}: {status:?}", scene.what);
                 }
             }
@@ -270,13 +260,12 @@ fn l12_interrupted_calls_of_queries_are_retried() {
 /// A waiter whose wait is interrupted repeatedly continues to wait and does not time out earlier.
 #[test]
 fn l3_signals_neither_shorten_nor_prolong_a_wait() {
-    let check = "l3_signals_neither_shorten_nor_prolong_a_wait";
     let point = POINTS[4];
     assert!(point.held);
     for fault in ["error=EINTR:when=2", "error=EINTR:when=2..6", "error=EINTR:when=2+2"] {
         for options in [&[Timeout(100)][..], &[Timeout(100), Shared]] {
-            let Some(mut scene) = Scene::new(check, point, fault, options) else { return };
-            let answer = scene.strace.peer.ask(Acquire("a"));
+            let Some(mut scene) = Scene::new(point, fault, options) else { return };
+            let answer = scene.strace.ask(Acquire("a"));
             assert_eq!(answer.kind(), Some(TimedOut), "{}: {answer:?}", scene.what);
             let took = answer.took();
             assert!(took >= Duration::from_millis(100) && took < PATIENCE, "{took:?}");
@@ -288,14 +277,13 @@ fn l3_signals_neither_shorten_nor_prolong_a_wait() {
 /// If every call is interrupted forever, the call returns an error that mentions signals, at the deadline and not before.
 #[test]
 fn l12_endless_interruptions_are_an_error_at_the_deadline() -> Outcome {
-    let check = "l12_endless_interruptions_are_an_error_at_the_deadline";
     for point in POINTS {
         for timeout in [0, 100] {
             let fault = format!("error=EINTR:when={}+", if point.held { 1 } else { point.nth });
-            let Some(mut scene) = Scene::new(check, point, &fault, &[Timeout(timeout)]) else {
+            let Some(mut scene) = Scene::new(point, &fault, &[Timeout(timeout)]) else {
                 return Ok(());
             };
-            let answer = scene.strace.peer.ask(Acquire("a"));
+            let answer = scene.strace.ask(Acquire("a"));
             let took = answer.took();
             assert!(took >= Duration::from_millis(timeout) && took < PATIENCE, "{took:?}");
             let refusal = answer.outcome.expect_err(&scene.what);
@@ -317,31 +305,29 @@ fn l12_endless_interruptions_are_an_error_at_the_deadline() -> Outcome {
 /// If a timer cannot be made or started, the wait retries and keeps its deadline.
 #[test]
 fn l3_without_a_timer_the_deadline_is_kept() {
-    let check = "l3_without_a_timer_the_deadline_is_kept";
     for fault in ["timer_create:error=EAGAIN", "timer_settime:error=EINVAL"] {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
-        let Some(mut strace) = Strace::spawn(check, &[&format!("--inject={fault}")]) else {
+        let (_scratch, path) = Scratch::with_path();
+        let Some(mut strace) = Strace::spawn(&[&format!("--inject={fault}")]) else {
             return;
         };
-        strace.peer.handle("short", &path, &[Timeout(100)]);
-        strace.peer.handle("long", &path, &[Timeout(600_000)]);
-        let descriptors = strace.peer.descriptors();
+        strace.handle("short", &path, &[Timeout(100)]);
+        strace.handle("long", &path, &[Timeout(600_000)]);
+        let descriptors = strace.descriptors();
         let mut holder = Peer::on(&path);
         holder.acquire("a");
-        let answer = strace.peer.ask(Acquire("short"));
+        let answer = strace.ask(Acquire("short"));
         assert_eq!(answer.kind(), Some(TimedOut), "{fault}: {answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{fault}: {answer:?}");
-        strace.peer.start("w", Acquire("long"));
-        strace.peer.assert_waiting("w");
+        strace.start("w", Acquire("long"));
+        strace.assert_waiting("w");
         holder.release("a");
-        strace.peer.wait_ok("w");
+        strace.wait_ok("w");
         assert!(!holder.finds_free("a"));
-        strace.peer.release("long");
+        strace.release("long");
         assert!(holder.finds_free("a"));
-        strace.peer.drop_handle("short");
-        strace.peer.drop_handle("long");
-        assert_eq!(strace.peer.descriptors(), descriptors, "{fault}");
+        strace.drop_handle("short");
+        strace.drop_handle("long");
+        assert_eq!(strace.descriptors(), descriptors, "{fault}");
         let trace = strace.end();
         assert!(trace.count("(INJECTED)") > 0, "the fault was not injected");
     }
@@ -350,14 +336,13 @@ fn l3_without_a_timer_the_deadline_is_kept() {
 /// If a hold cannot be passed on, it ends, and the error gives the reason.
 #[test]
 fn l12_a_failed_inherit_on_exec_ends_the_hold() {
-    let check = "l12_a_failed_inherit_on_exec_ends_the_hold";
     let point =
         Point { calls: "fcntl", nth: 1, action: Action::Inherit, existed: true, held: false };
     for (name, errno) in ERRORS {
         // Without a descriptor beyond 10 a lower one is tried.
         let times = if ["EMFILE", "EINVAL"].contains(&name) { "1..2" } else { "1" };
         let fault = format!("error={name}:when={times}");
-        let Some(mut scene) = Scene::new(check, point, &fault, &[]) else { return };
+        let Some(mut scene) = Scene::new(point, &fault, &[]) else { return };
         scene.lock("a", "g");
         scene.refused(&InheritOnExec("g"), Action::Inherit, errno);
         assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);

@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::support::prelude::*;
 
 /// Starts a peer in a new mount namespace, with a file system at the directory that the script sets up.
-fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
+fn mounted(scratch: &Scratch, script: &str) -> Option<Peer> {
     let shell = |script: &str| {
         let dir = word_of_shell(scratch.path());
         format!("cd / && mount -t tmpfs -o mode=1777,nr_inodes=1k tmpfs {dir} && {script}")
@@ -18,7 +18,7 @@ fn mounted(check: &str, scratch: &Scratch, script: &str) -> Option<Peer> {
     };
     let trial = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
     if !trial.is_ok_and(|output| output.status.success()) {
-        skip(check, "mounts: file systems cannot be mounted here");
+        skip_this("mounts: file systems cannot be mounted here");
         return None;
     }
     let script = shell(&format!("{script} && exec \"$0\""));
@@ -33,9 +33,7 @@ fn word_of_shell(path: &Path) -> String {
 fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     let scratch = Scratch::new();
     let script = "touch DIR/test.lock && mount -o remount,ro DIR";
-    let Some(mut one) =
-        mounted("l1_a_file_on_a_read_only_file_system_can_be_locked", &scratch, script)
-    else {
+    let Some(mut one) = mounted(&scratch, script) else {
         return;
     };
     one.handle("a", scratch.lock_path(), &[]);
@@ -60,9 +58,7 @@ fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
 fn l12_a_full_file_system_is_an_error_of_creation() {
     let scratch = Scratch::new();
     let script = "mount -o remount,nr_inodes=2 DIR && touch DIR/there";
-    let Some(mut peer) =
-        mounted("l12_a_full_file_system_is_an_error_of_creation", &scratch, script)
-    else {
+    let Some(mut peer) = mounted(&scratch, script) else {
         return;
     };
     peer.handle("a", scratch.lock_path(), &[]);

@@ -4,8 +4,7 @@ use crate::support::prelude::*;
 
 #[test]
 fn l14_a_foreign_holder_excludes_locket() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let mut foreign = Peer::spawn();
     foreign.open_foreign("f", &path);
     let mut peer = Peer::on(&path);
@@ -23,9 +22,7 @@ fn l14_a_foreign_holder_excludes_locket() {
 
 #[test]
 fn l14_a_foreign_program_is_excluded() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut peer = Peer::on(&path);
+    let (_scratch, path, [mut peer]) = peers();
     peer.handle("readers", &path, &[Shared]);
     let mut foreign = Peer::spawn();
     foreign.open_foreign("f", &path);

@@ -34,10 +34,7 @@ fn l11_a_child_starts_unlocked() {
 
 #[test]
 fn l11_a_child_cannot_end_its_parents_holds() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut other = Peer::on(&path);
-    let mut parent = Peer::on(&path);
+    let (_scratch, _, [mut other, mut parent]) = peers();
     let ends = [
         (Lock("a", "g"), DropGuard("g"), None),
         (Lock("a", "g"), ReleaseGuard("g"), Some(NotLocked)),
@@ -62,9 +59,7 @@ fn l11_a_child_cannot_end_its_parents_holds() {
 
 #[test]
 fn l11_a_childs_exit_releases_no_hold_of_its_parent() {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
-    let mut parent = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut other, mut parent]) = peers();
     parent.lock("a", "g");
     for _ in 0..3 {
         parent.fork("c");
@@ -76,9 +71,7 @@ fn l11_a_childs_exit_releases_no_hold_of_its_parent() {
 
 #[test]
 fn l11_a_release_frees_the_lock_although_a_child_exists() {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
-    let mut parent = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut other, mut parent]) = peers();
     for (acquire, release) in [(Lock("a", "g"), DropGuard("g")), (Acquire("a"), Release("a"))] {
         parent.ok(acquire);
         parent.fork("c");
@@ -100,10 +93,7 @@ fn l11_parent_and_child_exclude_each_other() {
         repeat(1, [Lock("a", "g"), DropGuard("g")]),
     ] {
         for childs in ["a", "new"] {
-            let scratch = Scratch::new();
-            let path = scratch.lock_path();
-            let mut other = Peer::on(&path);
-            let mut parent = Peer::on(&path);
+            let (_scratch, path, [mut other, mut parent]) = peers();
             parent.ok(&before);
             parent.fork("c");
             parent.child("c").handle("new", &path, &[]);
@@ -128,8 +118,7 @@ fn l11_parent_and_child_exclude_each_other() {
 
 #[test]
 fn l11_parent_and_child_wait_for_each_other() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let mut parent = Peer::with(&path, &[Timeout(600_000)]);
     parent.repeat(1, [Acquire("a"), Release("a")]);
     let child = parent.fork("c");
@@ -146,8 +135,7 @@ fn l11_parent_and_child_wait_for_each_other() {
 
 #[test]
 fn l11_three_generations_exclude_each_other() {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut peer]) = peers();
     peer.repeat(1, [Acquire("a"), Release("a")]);
     peer.fork("c");
     peer.child("c").repeat(1, [Acquire("a"), Release("a")]);
@@ -176,8 +164,7 @@ fn l11_three_generations_exclude_each_other() {
 
 #[test]
 fn l11_parent_and_child_have_separate_shared_holds() {
-    let scratch = Scratch::new();
-    let mut writer = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut writer]) = peers();
     let mut parent = Peer::with(scratch.lock_path(), &[Shared]);
     parent.acquire("a");
     parent.fork("c");
@@ -200,9 +187,7 @@ fn l7_a_killed_parents_lock_is_free_although_its_child_lives() {
         repeat(1, [Lock("a", "g"), DropGuard("g")]),
     ] {
         for acquire in [Lock("a", "g"), Acquire("a")] {
-            let scratch = Scratch::new();
-            let mut other = Peer::on(scratch.lock_path());
-            let mut parent = Peer::on(scratch.lock_path());
+            let (_scratch, _, [mut other, mut parent]) = peers();
             parent.ok(&before);
             let child = parent.fork("c");
             parent.child("c").linger(300_000);
@@ -219,8 +204,7 @@ fn l7_a_killed_parents_lock_is_free_although_its_child_lives() {
 #[test]
 fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
     for before in [State("a"), repeat(1, [Acquire("a"), Release("a")]), Lock("a", "g")] {
-        let scratch = Scratch::new();
-        let mut other = Peer::on(scratch.lock_path());
+        let (scratch, _, [mut other]) = peers();
         let mut parent = Peer::with(scratch.lock_path(), &[Shared]);
         parent.ok(&before);
         parent.fork("c");
@@ -238,8 +222,7 @@ fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
 #[test]
 fn l7_a_hold_at_the_fork_ends_with_the_parent() {
     for acquire in [&[Lock("a", "g")][..], &[Acquire("a")], &[Lock("a", "g"), Lend("g")]] {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
+        let (_scratch, path) = Scratch::with_path();
         let mut other = Peer::with(&path, &[Timeout(600_000)]);
         let mut parent = Peer::on(&path);
         for command in acquire {
@@ -258,8 +241,7 @@ fn l7_a_hold_at_the_fork_ends_with_the_parent() {
 /// The same for a lock that another thread was waiting for at the fork.
 #[test]
 fn l7_a_wait_at_the_fork_ends_with_the_parent() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let mut holder = Peer::with(&path, &[Timeout(600_000)]);
     let mut parent = Peer::on(&path);
     holder.acquire("a");
@@ -278,8 +260,7 @@ fn l7_a_wait_at_the_fork_ends_with_the_parent() {
 /// A handle that a child inherits keeps an idle descriptor and remembers a failed release. Repeated use leaks nothing.
 #[test]
 fn l11_an_inherited_handle_works_as_a_new_one() {
-    let scratch = Scratch::new();
-    let mut parent = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut parent]) = peers();
     parent.repeat(1, [Acquire("a"), Release("a")]);
     parent.fork("c");
     assert_eq!(parent.child("c").ask(Release("a")).kind(), Some(NotLocked));
@@ -295,8 +276,7 @@ fn l11_an_inherited_handle_works_as_a_new_one() {
 /// No process in a chain of forks leaks a descriptor to its child.
 #[test]
 fn l13_a_chain_of_forks_loses_no_descriptors() {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut peer]) = peers();
     let mut lowest = vec![];
     let chain = ["c"; 3];
     for depth in 0..=chain.len() {
@@ -314,8 +294,7 @@ fn l13_a_chain_of_forks_loses_no_descriptors() {
 /// A guard that the child drops closes the child's copy of the descriptor. When the parent is killed, the lock is free.
 #[test]
 fn l7_a_child_can_drop_an_inherited_guard() {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut other]) = peers();
     for end_of_guard in [DropGuard("g"), attempt(ReleaseGuard("g"))] {
         let mut parent = Peer::on(scratch.lock_path());
         parent.lock("a", "g");
@@ -333,8 +312,7 @@ fn l7_a_child_can_drop_an_inherited_guard() {
 /// A child that is forked while other threads use the lock can use it.
 #[test]
 fn l11_a_child_forked_while_threads_use_the_lock_can_use_it() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     // flock(2) is not fair among threads that re-acquire in a loop, so the timeouts are long.
     let mut parent = Peer::on(&path);
     parent.handle("timed", &path, &[Timeout(3_600_000)]);
@@ -369,9 +347,7 @@ fn l11_a_child_forked_while_threads_use_the_lock_can_use_it() {
 
 #[test]
 fn l11_a_child_does_not_wait_for_its_parents_wait() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let mut parent = Peer::with(&path, &[Timeout(600_000)]);
     parent.start_waiting("w", Acquire("a"), &path);
@@ -393,9 +369,7 @@ fn l11_a_child_does_not_wait_for_its_parents_wait() {
 /// the wait does not keep it: the next waiter in the queue also moves to the other file (L9).
 #[test]
 fn l11_a_child_keeps_no_lock_of_a_wait_for_a_replaced_file() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let mut parent = Peer::on(&path);
     parent.start_waiting("w", repeat(1, [Acquire("a"), Release("a")]), &path);
@@ -413,9 +387,7 @@ fn l11_a_child_keeps_no_lock_of_a_wait_for_a_replaced_file() {
 /// The same if the path cannot be resolved when the lock is granted.
 #[test]
 fn l11_a_child_keeps_no_lock_of_a_wait_that_fails() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     holder.open_foreign("old", &path);
     let mut parent = Peer::on(&path);

@@ -12,7 +12,6 @@ use std::process::Command;
 
 use crate::support::has_mounted_root;
 use crate::support::prelude::*;
-use locket::lock_file;
 
 /// A new mount namespace, and further namespaces if a test needs them. It exists while its first peer runs.
 struct World(Peer);
@@ -21,14 +20,14 @@ impl World {
     /// Makes the namespaces and runs the script there, with the directory as `$0`. Skips the check and returns `None` if
     /// that is not possible here.
     #[track_caller]
-    fn new(check: &str, unshared: &str, directory: &Path, script: &str) -> Option<Self> {
+    fn new(unshared: &str, directory: &Path, script: &str) -> Option<Self> {
         let directory = directory.to_str().expect("the path is UTF-8");
         let script = format!("set -e; {script}; shift; exec \"$@\"");
         let wrapper = ["unshare", "-m", unshared, "sh", "-c", &script, directory, "--"];
         let wrapper: Vec<_> = wrapper.into_iter().filter(|word| !word.is_empty()).collect();
         let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
         if !tried.as_ref().is_ok_and(|output| output.status.success()) {
-            skip(check, &format!("mounts or namespaces: cannot be made here: {tried:?}"));
+            skip_this(&format!("mounts or namespaces: cannot be made here: {tried:?}"));
             return None;
         }
         Some(Self(Peer::under(&wrapper)))
@@ -83,10 +82,10 @@ const UNKNOWN: &str = "exclusive an unknown process <- none";
 /// Checks a file system whose inode numbers are unique in the table. Another user learns which process took the lock
 /// without inspecting that process.
 #[track_caller]
-fn assert_reported(check: &str, make: &str) {
+fn assert_reported(make: &str) {
     let scratch = Scratch::sticky();
     let script = format!("{make}; touch $0/test.lock; chmod 1777 $0");
-    let Some(world) = World::new(check, "", scratch.path(), &script) else { return };
+    let Some(world) = World::new("", scratch.path(), &script) else { return };
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
     holder.handle("a", &path, &[]);
@@ -101,21 +100,21 @@ fn assert_reported(check: &str, make: &str) {
 
 #[test]
 fn l12_holders_on_tmpfs_are_named() {
-    assert_reported("l12_holders_on_tmpfs_are_named", "mount -t tmpfs none $0");
+    assert_reported("mount -t tmpfs none $0");
 }
 
 #[test]
 fn l12_holders_on_ext4_are_named() {
     let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; \
                 mount -o loop $0/image $0";
-    assert_reported("l12_holders_on_ext4_are_named", make);
+    assert_reported(make);
 }
 
 #[test]
 fn l12_holders_on_xfs_are_named() {
     let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; \
                 mount -o loop $0/image $0";
-    assert_reported("l12_holders_on_xfs_are_named", make);
+    assert_reported(make);
 }
 
 /// All layers are on one file system.
@@ -123,7 +122,7 @@ fn l12_holders_on_xfs_are_named() {
 fn l12_holders_on_overlayfs_are_named() {
     let make = "mount -t tmpfs none $0; mkdir $0/lower $0/upper $0/work; \
                 mount -t overlay -o lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work none $0";
-    assert_reported("l12_holders_on_overlayfs_are_named", make);
+    assert_reported(make);
 }
 
 /// Checks two files that have the same entry in the table. Each is locked and queried.
@@ -206,8 +205,7 @@ const SUBVOLUMES: &str = "rm -f $0/image; truncate -s 150M $0/image; \
 #[test]
 fn l12_subvolumes_of_btrfs_are_distinguished() {
     let scratch = Scratch::sticky();
-    let check = "l12_subvolumes_of_btrfs_are_distinguished";
-    let Some(world) = World::new(check, "", scratch.path(), SUBVOLUMES) else { return };
+    let Some(world) = World::new("", scratch.path(), SUBVOLUMES) else { return };
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
     assert!(one.1 == other.1 && one.0 != other.0, "the inode numbers should be equal");
@@ -223,8 +221,7 @@ fn l12_layers_of_overlayfs_are_distinguished() {
                   for layer in one other; do mkdir $0/$layer; mount -t tmpfs none $0/$layer; \
                   touch $0/$layer/$layer.lock; done; mkdir $0/merged; \
                   mount -t overlay -o xino=off,lowerdir=$0/one:$0/other none $0/merged";
-    let check = "l12_layers_of_overlayfs_are_distinguished";
-    let Some(world) = World::new(check, "", scratch.path(), script) else { return };
+    let Some(world) = World::new("", scratch.path(), script) else { return };
     let files = ["merged/one.lock", "merged/other.lock"].map(|name| scratch.join(name));
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
     assert!(one.1 == other.1 && one.0 != other.0, "the inode numbers should be equal");
@@ -243,9 +240,8 @@ fn l12_the_same_inode_number_on_another_file_system_is_another_lock() {
     let scratch = Scratch::sticky();
     let script = "for dir in $0/one $0/other; do mkdir $dir; mount -t tmpfs none $dir; \
                   touch $dir/test.lock; done";
-    let check = "l12_the_same_inode_number_on_another_file_system_is_another_lock";
     let script = format!("mount -t tmpfs none $0; {script}");
-    let Some(world) = World::new(check, "", scratch.path(), &script) else { return };
+    let Some(world) = World::new("", scratch.path(), &script) else { return };
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
     let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path).1);
     assert_eq!(one, other, "the inode numbers should be equal");
@@ -265,10 +261,8 @@ const PROC: &str = "mount -t proc proc /proc";
 
 #[test]
 fn l12_a_holder_outside_the_container_is_reported_as_outside() -> Outcome {
-    let check = "l12_a_holder_outside_the_container_is_reported_as_outside";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), PROC) else {
+    let (scratch, path) = Scratch::with_path();
+    let Some(World(mut inside)) = World::new(CONTAINER, scratch.path(), PROC) else {
         return Ok(());
     };
     assert_eq!(inside.pid(), 1, "the peer should be in a new PID namespace");
@@ -298,12 +292,11 @@ fn l12_a_holder_outside_the_container_is_reported_as_outside() -> Outcome {
 /// In a container the table leaves out a lock that an exited process took. The holder is found anyway.
 #[test]
 fn l12_an_inherited_hold_in_a_container_is_found() {
-    let check = "l12_an_inherited_hold_in_a_container_is_found";
     let scratch = Scratch::new();
     let script = format!(
         "{PROC}; exec 9>$0/test.lock; flock 9; sleep 60 </dev/null >/dev/null 2>&1 & exec 9>&-"
     );
-    let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), &script) else {
+    let Some(World(mut inside)) = World::new(CONTAINER, scratch.path(), &script) else {
         return;
     };
     inside.handle("a", scratch.lock_path(), &[Timeout(1000), QueryStatus]);
@@ -320,10 +313,8 @@ fn l12_an_inherited_hold_in_a_container_is_found() {
 /// A container that sees its host's `/proc` has other process ids there. The status uses those of `/proc`.
 #[test]
 fn l12_process_ids_are_those_of_proc() {
-    let check = "l12_process_ids_are_those_of_proc";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(World(mut inside)) = World::new(check, CONTAINER, scratch.path(), ":") else { return };
+    let (scratch, path) = Scratch::with_path();
+    let Some(World(mut inside)) = World::new(CONTAINER, scratch.path(), ":") else { return };
     let mut outside = Peer::on(&path);
     outside.lock("a", "g");
     assert_eq!(status_of(&mut inside, &path), exclusive(&outside));
@@ -337,14 +328,13 @@ fn l12_process_ids_are_those_of_proc() {
 
 #[test]
 fn l12_hidden_processes_are_not_named() {
-    let check = "l12_hidden_processes_are_not_named";
-    if !has_mounted_root(check) {
+    if !has_mounted_root() {
         return;
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let script = "mount -t proc -o hidepid=2 proc /proc";
-    let Some(world) = World::new(check, "", scratch.path(), script) else { return };
+    let Some(world) = World::new("", scratch.path(), script) else { return };
     let mut holder = world.peer();
     holder.handle("a", &path, &[]);
     holder.acquire("a");
@@ -357,11 +347,9 @@ fn l12_hidden_processes_are_not_named() {
 
 #[test]
 fn l12_without_proc_the_holder_is_unknown() {
-    let check = "l12_without_proc_the_holder_is_unknown";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let script = "mount -t tmpfs none /proc";
-    let Some(World(mut peer)) = World::new(check, "", scratch.path(), script) else { return };
+    let Some(World(mut peer)) = World::new("", scratch.path(), script) else { return };
     let mut holder = Peer::spawn();
     holder.open_foreign("f", &path);
     holder.lock_foreign("f", Mode::Exclusive);
@@ -378,12 +366,11 @@ fn l12_without_proc_the_holder_is_unknown() {
 /// Two files that have the same entry in the table are listed as two locks.
 #[test]
 fn l12_system_locks_distinguishes_subvolumes() -> Outcome {
-    let check = "l12_system_locks_distinguishes_subvolumes";
-    if !has_mounted_root(check) {
+    if !has_mounted_root() {
         return Ok(());
     }
     let scratch = Scratch::new();
-    let Some(world) = World::new(check, "", scratch.path(), SUBVOLUMES) else { return Ok(()) };
+    let Some(world) = World::new("", scratch.path(), SUBVOLUMES) else { return Ok(()) };
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
     let mut holders = [world.peer(), world.peer()];
     for (holder, file) in holders.iter_mut().zip(&files) {

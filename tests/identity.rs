@@ -2,7 +2,6 @@
 //! renamed away or replaced, and moves to the new file within the same deadline. A guard tells whether the path still names
 //! its file. A release succeeds also if it does not.
 #![cfg(unix)]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::support::prelude::*;
-use locket::{State, lock_file};
 
 type Change = fn(&Path) -> io::Result<()>;
 
@@ -73,9 +71,9 @@ fn l9_is_current_is_false_after_every_change() -> Outcome {
         assert!(guard.is_current()?);
         change();
         assert!(!guard.is_current()?);
-        assert_eq!(lock_file(path).state(), State::HeldExclusive, "the hold should stay");
+        assert_eq!(lock_file(path).state(), HeldExclusive, "the hold should stay");
         guard.release()?;
-        assert_eq!(lock_file(path).state(), State::Unlocked);
+        assert_eq!(lock_file(path).state(), Unlocked);
         Ok(())
     })
 }
@@ -126,9 +124,7 @@ fn l9_waiter_moves_to_the_replacement_file() -> Outcome {
 
 #[test]
 fn l9_waiter_waits_for_the_holder_of_the_replacement_file() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (scratch, path, [mut holder]) = peers();
     let mut waiter = Peer::with(&path, &[Timeout(600_000)]);
     holder.lock("a", "g0");
     waiter.start_waiting("w", Lock("a", "g"), &path);
@@ -236,7 +232,7 @@ fn l9_a_replacement_that_is_not_a_file_is_an_error() -> Outcome {
         holder.release("a");
         let refusal = waiter.wait("w").outcome.expect_err("the path does not name a lock file");
         let cause = format!("{}: {}", path.display(), words_of(code));
-        assert!(refusal.message.contains(&cause), "{refusal:?}");
+        refusal.assert_says(&cause);
         assert_eq!(refusal.action, action, "{refusal:?}");
         assert_eq!(waiter.state("a"), Unlocked);
     }
@@ -246,8 +242,7 @@ fn l9_a_replacement_that_is_not_a_file_is_an_error() -> Outcome {
 /// A waiter with `create(false)` returns an error when the file is deleted: it must not create a new one.
 #[test]
 fn l9_a_deleted_file_ends_a_wait_without_create() -> Outcome {
-    let scratch = Scratch::new();
-    let mut holder = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut holder]) = peers();
     holder.acquire("a");
     let waiter = scratch.lock().create(false);
     let waiting = std::thread::spawn(move || waiter.lock().map(drop));

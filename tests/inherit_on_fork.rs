@@ -16,9 +16,7 @@ fn parent_with_child(scratch: &Scratch, settings: &[Setting]) -> (Peer, u32) {
 #[test]
 fn l11_an_inherited_hold_belongs_to_parent_and_child() {
     for (settings, state) in [(&[][..], HeldExclusive), (&[Shared], HeldShared(1))] {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
-        let mut other = Peer::on(&path);
+        let (scratch, path, [mut other]) = peers();
         let (mut parent, child) = parent_with_child(&scratch, settings);
         // Through an inherited handle and a new one, before the child uses the guard.
         parent.child("c").handle("new", &path, &[]);
@@ -40,8 +38,7 @@ fn l11_an_inherited_hold_belongs_to_parent_and_child() {
 fn l11_an_inherited_hold_ends_with_its_last_guard() {
     for (first, last) in [(&[][..], &["c"][..]), (&["c"], &[])] {
         for end in [DropGuard("g"), ReleaseGuard("g")] {
-            let scratch = Scratch::new();
-            let mut other = Peer::on(scratch.lock_path());
+            let (scratch, _, [mut other]) = peers();
             let (mut parent, _) = parent_with_child(&scratch, &[]);
             parent.ok(in_child(first, end.clone()));
             assert_eq!(parent.ok(in_child(first, State("a"))), Value::State(Unlocked));
@@ -60,8 +57,7 @@ fn l11_an_inherited_hold_ends_with_its_last_guard() {
 fn l11_an_inherited_hold_can_be_lent() {
     for (first, last) in [(&[][..], &["c"][..]), (&["c"], &[])] {
         for end in [DropGuard("g"), InheritOnExec("g")] {
-            let scratch = Scratch::new();
-            let mut other = Peer::on(scratch.lock_path());
+            let (scratch, _, [mut other]) = peers();
             let (mut parent, _) = parent_with_child(&scratch, &[]);
             parent.ok(in_child(first, Lend("g")));
             parent.ok(in_child(first, end.clone()));
@@ -83,7 +79,7 @@ fn l11_an_inherited_hold_cannot_be_downgraded() {
     let (mut parent, _) = parent_with_child(&scratch, &[]);
     for to in [&[][..], &["c"]] {
         let refusal = parent.refuses(in_child(to, Downgrade("g")));
-        assert!(refusal.message.contains("shared with children of fork"), "{refusal:?}");
+        refusal.assert_says("shared with children of fork");
     }
     assert_eq!(parent.state("a"), HeldExclusive);
 }
@@ -91,8 +87,7 @@ fn l11_an_inherited_hold_cannot_be_downgraded() {
 /// The hold survives a chain of forks in which every parent drops its guard.
 #[test]
 fn l11_an_inherited_hold_passes_to_grandchildren() {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut other]) = peers();
     let (mut peer, _) = parent_with_child(&scratch, &[]);
     peer.child("c").fork("c");
     peer.drop_guard("g");

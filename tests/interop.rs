@@ -5,7 +5,6 @@
 //! The tests run the Python interpreter that `LOCKET_PYTHON` names. Without it they run the one that `ci/setup.sh` has
 //! installed, and otherwise `python3`.
 #![cfg(unix)]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -237,8 +236,7 @@ enum End {
 const ENDS: [End; 2] = [End::Clean, End::Killed];
 
 fn program_holds_and_locket_waits(program: Program) {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let mut holder = Running::holder(program, &path);
     let mut peer = Peer::with(&path, &[Timeout(100)]);
     assert!(!peer.finds_free("a"), "{program:?}");
@@ -269,8 +267,7 @@ fn program_holds_and_locket_waits(program: Program) {
 }
 
 fn locket_holds_and_program_waits(program: Program) {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     for acquire in [Lock("a", "g"), Acquire("a")] {
         let mut holder = Peer::on(&path);
         holder.ok(acquire);
@@ -297,9 +294,9 @@ fn locket_holds_and_program_waits(program: Program) {
     }
 }
 
-fn assert_interoperates(check: &str, program: Program) {
+fn assert_interoperates(program: Program) {
     if let Some(reason) = program.is_missing() {
-        return skip(check, &reason);
+        return skip_this(&reason);
     }
     program_holds_and_locket_waits(program);
     locket_holds_and_program_waits(program);
@@ -307,32 +304,31 @@ fn assert_interoperates(check: &str, program: Program) {
 
 #[test]
 fn l14_locket_py_and_locket_exclude_each_other() {
-    assert_interoperates("l14_locket_py_and_locket_exclude_each_other", Program::Reference);
+    assert_interoperates(Program::Reference);
 }
 
 #[test]
 fn l14_filelock_and_locket_exclude_each_other() {
-    assert_interoperates("l14_filelock_and_locket_exclude_each_other", Program::Filelock);
+    assert_interoperates(Program::Filelock);
 }
 
 #[test]
 fn l14_flock_1_and_locket_exclude_each_other() {
-    assert_interoperates("l14_flock_1_and_locket_exclude_each_other", Program::FlockCommand);
+    assert_interoperates(Program::FlockCommand);
 }
 
 #[test]
 fn l14_a_raw_flock_call_and_locket_exclude_each_other() {
-    assert_interoperates("l14_a_raw_flock_call_and_locket_exclude_each_other", Program::RawCall);
+    assert_interoperates(Program::RawCall);
 }
 
 /// The check above can fail: it notices that `fcntl(2)` locks and Locket do not exclude each other.
 #[test]
 fn l14_fcntl_locks_do_not_exclude_locket() {
     if let Some(reason) = Program::OtherCall.is_missing() {
-        return skip("l14_fcntl_locks_do_not_exclude_locket", &reason);
+        return skip_this(&reason);
     }
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let _holder = Running::holder(Program::OtherCall, &path);
     let mut peer = Peer::on(&path);
     assert!(peer.finds_free("a"));

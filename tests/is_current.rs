@@ -7,7 +7,6 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use crate::support::prelude::*;
-use locket::{Action, State, lock_file};
 
 fn lock_path_in_dir(scratch: &Scratch) -> io::Result<PathBuf> {
     fs::create_dir(scratch.join("dir"))?;
@@ -46,8 +45,7 @@ fn l9_a_changed_or_renamed_file_is_still_current() -> Outcome {
 /// A guard of a handle that does not follow links does not follow them in `is_current` either.
 #[test]
 fn l9_is_current_does_not_follow_a_link() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let guard = scratch.lock().follow_links(false).lock()?;
     let mut waiter = Peer::with(&path, &[FollowLinks(false)]);
     waiter.start_waiting("w", Lock("a", "g"), &path);
@@ -72,7 +70,7 @@ fn l9_a_holder_can_delete_the_directory() -> Outcome {
     fs::remove_dir_all(&dir)?;
     assert!(!guard.is_current()?);
     guard.release()?;
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
 
     fs::create_dir(&dir)?;
     lock.acquire()?;
@@ -93,9 +91,7 @@ fn l9_a_holder_can_delete_the_directory() -> Outcome {
 /// If the user may not enter the directory, `is_current` returns an error, neither true nor false.
 #[test]
 fn l9_is_current_is_an_error_without_permission() -> Outcome {
-    let check = "l9_is_current_is_an_error_without_permission";
-    if !is_root() {
-        skip(check, "root: only root can switch to another user");
+    if !has_root() {
         return Ok(());
     }
     let scratch = Scratch::new();
@@ -120,8 +116,7 @@ fn l9_is_current_is_an_error_without_permission() -> Outcome {
 
 #[test]
 fn l9_a_loop_is_an_error_of_verification() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let guard = scratch.lock().lock()?;
     fs::remove_file(&path)?;
     symlink(&path, &path)?;

@@ -157,9 +157,7 @@ fn l13_one_descriptor_for_each_hold() {
 /// The check above can fail: a waiter's descriptor, thread and timer are counted.
 #[test]
 fn l13_the_count_sees_a_leak() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let mut peer = Peer::with(&path, &[Timeout(600_000)]);
     let before = resources(&peer);

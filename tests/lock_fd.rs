@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, lock_fd, lock_file};
+use locket::lock_fd;
 
 #[test]
 fn l1_a_descriptor_and_a_path_exclude_each_other() -> Outcome {
@@ -28,7 +28,7 @@ fn l1_a_descriptor_and_a_path_exclude_each_other() -> Outcome {
     guard.release()?;
     peer.acquire("a");
     let error = lock_fd(&file).try_lock().expect_err("the peer holds the lock");
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    assert_eq!(error.kind(), WouldBlock);
     peer.release("a");
     // The same with an owned descriptor.
     let guard = lock_fd(OwnedFd::from(file)).lock()?;
@@ -108,7 +108,7 @@ fn l3_a_timeout_is_kept() -> Outcome {
         assert!(error.is_contended(), "{error}");
         let error =
             lock.on_wait(|_| ControlFlow::Break(())).lock().expect_err("the observer cancels");
-        assert!(error.kind() == ErrorKind::Cancelled, "{error}");
+        assert!(error.kind() == Cancelled, "{error}");
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ fn l12_an_error_names_the_descriptor() -> Outcome {
         error.to_string().ends_with(&cause),
         "the error should have no hint about the file system: {error}"
     );
-    assert_eq!(error.kind(), ErrorKind::Other);
+    assert_eq!(error.kind(), Other);
 
     // The error of a timeout names the holder if the observer has queried it.
     let file = File::open(scratch.lock_path())?;
@@ -206,11 +206,11 @@ fn l12_a_closed_descriptor_is_reported_as_the_system_reports_it() {
     let closed = unsafe { std::os::fd::BorrowedFd::borrow_raw(i32::MAX - 1) };
     for lock in [lock_fd(closed), lock_fd(closed).shared()] {
         let error = lock.clone().try_lock().expect_err("the number is not open");
-        assert_eq!(error.kind(), ErrorKind::Other);
+        assert_eq!(error.kind(), Other);
         let cause = crate::support::words_of(libc::EBADF);
         assert!(error.to_string().ends_with(&cause), "{error}");
         let error = lock.unlock().expect_err("the number is not open");
-        assert_eq!(error.kind(), ErrorKind::Other);
+        assert_eq!(error.kind(), Other);
     }
 }
 
@@ -233,7 +233,7 @@ fn l11_a_child_of_fork_does_not_unlock() -> Outcome {
     // SAFETY: the child makes system calls only, except for an error with its path, and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let refused = guard.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked);
+        let refused = guard.release().is_err_and(|error| error.kind() == NotLocked);
         // SAFETY: the exit runs no handlers of the parent.
         unsafe { libc::_exit(i32::from(!refused)) };
     }

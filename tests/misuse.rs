@@ -5,19 +5,16 @@
 //!
 //! Other modules have related tests: repeated releases and releases through another handle are in `release.rs`, `chdir` in
 //! `path.rs`, files of other users in `users.rs`, deleted files in `identity.rs` and `is_current.rs`.
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::prelude::*;
-use locket::{Guard, Lock, State, lock_file};
 
 #[test]
 fn l5_a_hold_outlives_every_handle() -> Outcome {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut other]) = peers();
     {
         let lock = scratch.lock();
         lock.clone().acquire()?;
@@ -29,21 +26,20 @@ fn l5_a_hold_outlives_every_handle() -> Outcome {
         drop(lock_file(scratch.join(&n.to_string())));
     }
     let lock = scratch.lock();
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(lock.state(), HeldExclusive);
     assert!(lock.try_lock().is_err_and(|error| error.is_contended()));
     lock.release()?;
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     assert!(other.finds_free("a"));
     Ok(())
 }
 
 #[test]
 fn l5_a_guard_outlives_every_handle() -> Outcome {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut other]) = peers();
     let guard = scratch.lock().lock()?;
     assert!(!other.finds_free("a"));
-    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    assert_eq!(scratch.lock().state(), HeldExclusive);
     drop(guard);
     assert!(other.finds_free("a"));
     Ok(())
@@ -51,9 +47,7 @@ fn l5_a_guard_outlives_every_handle() -> Outcome {
 
 #[test]
 fn l3_a_retry_period_of_zero_is_no_pause() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     let mut short = Peer::with(&path, &[RetryPeriod(0), UseSignals(false), Timeout(30)]);
     let mut waiter = Peer::with(&path, &[RetryPeriod(0), UseSignals(false), Timeout(60_000)]);
     holder.acquire("a");
@@ -84,9 +78,7 @@ fn l3_a_thread_that_waits_for_itself_times_out() -> Outcome {
 
 #[test]
 fn l5_a_guard_can_be_dropped_in_another_thread() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut other = Peer::on(&path);
+    let (scratch, path, [mut other]) = peers();
     let guard = scratch.lock().lock()?;
     other.start_waiting("w", Lock("a", "g"), &path);
     thread::spawn(move || drop(guard)).join().expect("no panic");
@@ -127,9 +119,7 @@ fn l5_a_forgotten_guard_holds_until_the_end_of_the_process() {
 
 #[test]
 fn l6_a_panic_releases_the_hold_of_a_guard() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut other = Peer::on(&path);
+    let (scratch, _, [mut other]) = peers();
     let lock = scratch.lock();
     let panicked = thread::spawn(move || {
         let _guard = lock.lock().expect("the lock is free");
@@ -138,21 +128,20 @@ fn l6_a_panic_releases_the_hold_of_a_guard() {
     assert!(panicked.join().is_err());
     assert!(other.finds_free("a"), "the lock should not be poisoned");
     let lock = scratch.lock();
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     lock.lock().and_then(Guard::release).expect("the lock is free");
 }
 
 #[test]
 fn l6_a_panic_keeps_the_hold_of_acquire() -> Outcome {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut other]) = peers();
     let lock = scratch.lock();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         lock.acquire().expect("the lock is free");
         panic!("in the critical section, on purpose");
     }));
     assert!(panicked.is_err());
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(lock.state(), HeldExclusive);
     assert!(!other.finds_free("a"));
     lock.release()?;
     assert!(other.finds_free("a"));
@@ -161,9 +150,7 @@ fn l6_a_panic_keeps_the_hold_of_acquire() -> Outcome {
 
 #[test]
 fn l6_a_panic_wakes_a_waiter() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut waiter = Peer::on(&path);
+    let (scratch, path, [mut waiter]) = peers();
     let lock = scratch.lock();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _guard = lock.lock().expect("the lock is free");
@@ -180,7 +167,7 @@ fn an_option_leaves_the_original_handle_unchanged() -> Outcome {
     let lock = scratch.lock();
     let reader = lock.clone().shared();
     let _held = lock.lock()?;
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(lock.state(), HeldExclusive);
     assert!(reader.try_lock().is_err());
     Ok(())
 }
@@ -188,8 +175,7 @@ fn an_option_leaves_the_original_handle_unchanged() -> Outcome {
 /// A later timeout replaces an earlier one, and `None` removes it.
 #[test]
 fn the_last_timeout_applies() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let lock = scratch.lock().timeout(Duration::ZERO);
     let guard = lock.lock()?;
     assert!(lock.clone().timeout(None).timeout(Duration::ZERO).lock().is_err());
@@ -226,16 +212,14 @@ fn handles_guards_and_errors_are_send_and_sync() -> Outcome {
 fn l12_a_wait_for_the_own_hold_is_a_deadlock() {
     for (first, second) in [(&[][..], &[][..]), (&[], &[Shared]), (&[Shared], &[])] {
         for acquire in [Lock("a", "g"), Acquire("a")] {
-            let scratch = Scratch::new();
-            let path = scratch.lock_path();
-            let mut other = Peer::on(&path);
+            let (_scratch, path, [mut other]) = peers();
             let mut peer = Peer::with(&path, first);
             peer.handle("second", &path, second);
             peer.ok(&acquire);
             for again in [Lock("second", "h"), Acquire("second")] {
                 let refusal = peer.refuses(again);
                 assert_eq!(refusal.kind, Deadlock, "{refusal:?}");
-                assert!(refusal.message.contains("no other thread"), "{refusal:?}");
+                refusal.assert_says("no other thread");
             }
             assert!(!other.finds_free("a"));
             peer.ok(if acquire == Acquire("a") { Release("a") } else { DropGuard("g") });
@@ -246,7 +230,7 @@ fn l12_a_wait_for_the_own_hold_is_a_deadlock() {
             peer.handle("timed", &path, &[second, &[Timeout(20)]].concat());
             let refusal = peer.refuses(Acquire("timed"));
             assert_eq!(refusal.kind, TimedOut);
-            assert!(refusal.message.contains("held by this process"), "{refusal:?}");
+            refusal.assert_says("held by this process");
         }
     }
 }
@@ -255,8 +239,7 @@ fn l12_a_wait_for_the_own_hold_is_a_deadlock() {
 #[cfg(target_os = "linux")]
 #[test]
 fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     std::fs::File::create(&path)?;
     std::os::unix::fs::symlink(&path, scratch.join("symbolic"))?;
     std::fs::hard_link(&path, scratch.join("hard"))?;
@@ -286,9 +269,7 @@ fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
 #[cfg(target_os = "linux")]
 #[test]
 fn l12_a_hold_that_the_host_has_closed_is_not_named() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut peer = Peer::on(&path);
+    let (_scratch, path, [mut peer]) = peers();
     peer.lock("a", "g");
     let number = peer.ok(Lend("g")).number();
     peer.close_descriptor(number);
@@ -305,9 +286,7 @@ fn l12_a_hold_that_the_host_has_closed_is_not_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn l12_a_wait_with_another_thread_is_not_a_deadlock() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut peer = Peer::on(&path);
+    let (_scratch, path, [mut peer]) = peers();
     peer.acquire("a");
     peer.start_waiting("w", Acquire("a"), &path);
     peer.release("a");

@@ -9,7 +9,6 @@
 //!
 //! Other modules test forks, executed programs, users and exhausted descriptors. The stress tests replace lock files.
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -32,9 +31,7 @@ fn stop(peer: &Peer) {
 #[test]
 fn l1_a_stopped_holder_holds() {
     for acquire in [Lock("a", "g"), Acquire("a")] {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
-        let mut holder = Peer::on(&path);
+        let (_scratch, path, [mut holder]) = peers();
         let mut other = Peer::with(&path, &[Timeout(100)]);
         let mut waiter = Peer::with(&path, &[Timeout(600_000)]);
         holder.ok(&acquire);
@@ -55,9 +52,7 @@ fn l1_a_stopped_holder_holds() {
 
 #[test]
 fn l1_a_holder_killed_while_stopped_releases() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     let mut waiter = Peer::with(&path, &[Timeout(600_000)]);
     holder.acquire("a");
     stop(&holder);
@@ -69,9 +64,7 @@ fn l1_a_holder_killed_while_stopped_releases() {
 #[test]
 fn l4_a_stopped_waiter_does_not_block_others() {
     for options in [&[][..], &[Timeout(600_000)]] {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
-        let mut holder = Peer::on(&path);
+        let (_scratch, path, [mut holder]) = peers();
         let mut stopped = Peer::with(&path, options);
         let mut next = Peer::with(&path, options);
         holder.acquire("a");
@@ -108,9 +101,7 @@ fn crowd(path: &Path, timeout: Setting) -> Vec<Peer> {
 
 #[test]
 fn l4_a_thousand_waiters_all_acquire_the_lock() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let mut crowd = crowd(&path, Timeout(600_000));
     for peer in &crowd {
@@ -135,9 +126,7 @@ fn l4_a_thousand_waiters_all_acquire_the_lock() {
 #[test]
 fn l3_hundreds_of_waiters_time_out_on_time() {
     const TIMEOUT: Duration = Duration::from_millis(1500);
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let mut crowd = crowd(&path, Timeout(1500));
     let mut timed_out = 0;
@@ -161,15 +150,14 @@ fn l3_hundreds_of_waiters_time_out_on_time() {
 }
 
 /// Starts a peer in a new mount namespace that the script sets up. `$0` is the directory.
-fn with_mounts(check: &str, directory: &Path, script: &str) -> Option<Peer> {
-    if !is_root() {
-        skip(check, "root: only root can mount");
+fn with_mounts(directory: &Path, script: &str) -> Option<Peer> {
+    if !has_root() {
         return None;
     }
     let mut mount = Command::new("unshare");
     let output = mount.args(["-m", "mount", "-t", "tmpfs", "none"]).arg(directory).output();
     if !output.as_ref().is_ok_and(|output| output.status.success()) {
-        skip(check, &format!("mounts: file systems cannot be mounted here: {output:?}"));
+        skip_this(&format!("mounts: file systems cannot be mounted here: {output:?}"));
         return None;
     }
     let directory = directory.to_str().expect("the path is UTF-8");
@@ -186,9 +174,7 @@ fn l8_a_full_disk_is_an_error_only_for_a_missing_file() {
     let script = "mount -t tmpfs -o size=4k,nr_inodes=3 none $0/disk; : >$0/disk/there; \
                   { head -c 8192 /dev/zero >$0/disk/full || :; } 2>/dev/null; \
                   if { echo more >>$0/disk/there; } 2>/dev/null; then exit 1; fi";
-    let Some(mut peer) =
-        with_mounts("l8_a_full_disk_is_an_error_only_for_a_missing_file", scratch.path(), script)
-    else {
+    let Some(mut peer) = with_mounts(scratch.path(), script) else {
         return;
     };
     peer.handle("there", mount.join("there"), &[]);
@@ -198,7 +184,7 @@ fn l8_a_full_disk_is_an_error_only_for_a_missing_file() {
         let refusal = peer.refuses(Acquire("missing"));
         assert_eq!(refusal.action, Action::Create, "{refusal:?}");
         let place = format!("(os error 28): {} (tmpfs) has no space", mount.display());
-        assert!(refusal.message.contains(&place), "{refusal:?}");
+        refusal.assert_says(&place);
         assert_eq!(refusal.kind, ResourceExhausted);
         assert_eq!(peer.state("missing"), Unlocked);
     }
@@ -216,15 +202,13 @@ fn l8_a_full_disk_is_an_error_only_for_a_missing_file() {
 /// A container may see the lock file or its directory under another path.
 #[test]
 fn l1_a_file_is_one_lock_under_all_its_mounts() -> Outcome {
-    let check = "l1_a_file_is_one_lock_under_all_its_mounts";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let (file, directory) = (scratch.join("file"), scratch.join("directory"));
     fs::write(&path, "")?;
     fs::write(&file, "")?;
     fs::create_dir(&directory)?;
     let script = "mount --bind $0/test.lock $0/file; mount --bind $0 $0/directory";
-    let Some(mut inside) = with_mounts(check, scratch.path(), script) else { return Ok(()) };
+    let Some(mut inside) = with_mounts(scratch.path(), script) else { return Ok(()) };
     let mut outside = Peer::with(&path, &[Timeout(600_000)]);
     for mounted in [file, directory.join("test.lock")] {
         inside.handle("a", &mounted, &[Timeout(600_000)]);
@@ -252,7 +236,6 @@ fn l1_a_file_is_one_lock_under_all_its_mounts() -> Outcome {
 /// The lock path is a link. It is changed to lead to a file on another file system that has the same inode number.
 #[test]
 fn l9_the_same_inode_number_on_another_file_system_is_another_file() -> Outcome {
-    let check = "l9_the_same_inode_number_on_another_file_system_is_another_file";
     let scratch = Scratch::new();
     let link = scratch.lock_path();
     let [one, other] = ["one", "other"].map(|name| scratch.join(name));
@@ -260,7 +243,7 @@ fn l9_the_same_inode_number_on_another_file_system_is_another_file() -> Outcome 
     fs::create_dir(&other)?;
     let script = "for name in one other; do mount -t tmpfs none $0/$name; \
                   touch $0/$name/test.lock; done";
-    let Some(mut peer) = with_mounts(check, scratch.path(), script) else { return Ok(()) };
+    let Some(mut peer) = with_mounts(scratch.path(), script) else { return Ok(()) };
     let number = |directory: &Path| {
         let path = directory.join("test.lock");
         let path = format!("/proc/{}/root{}", peer.pid(), path.display());
@@ -308,14 +291,13 @@ int timer_create(clockid_t id, struct sigevent *event, timer_t *timer) {
 
 #[test]
 fn l3_the_wall_clock_is_not_read() -> Outcome {
-    let check = "l3_the_wall_clock_is_not_read";
     let scratch = Scratch::new();
     let (source, library) = (scratch.join("clock.c"), scratch.join("clock.so"));
     fs::write(&source, NO_WALL_CLOCK)?;
     let built =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output();
     if !built.as_ref().is_ok_and(|output| output.status.success()) {
-        skip(check, &format!("C compiler: cc did not build a library: {built:?}"));
+        skip_this(&format!("C compiler: cc did not build a library: {built:?}"));
         return Ok(());
     }
     let preload = format!("LD_PRELOAD={}", library.display());

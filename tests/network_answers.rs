@@ -1,7 +1,6 @@
 //! Answers of network file systems, which strace injects on a local one: the file system type (`statfs(2)`), errors of
 //! locks, and paths that name another file at every check. `ci/network.sh` tests real network file systems.
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs;
 
@@ -21,14 +20,13 @@ struct Scene {
 
 impl Scene {
     /// Makes a scene with one fault. Returns `None` if strace does not work here.
-    fn new(check: &str, inject: &str, settings: &[Setting], is_held: bool) -> Option<Self> {
-        Self::with(check, &[inject], settings, is_held)
+    fn new(inject: &str, settings: &[Setting], is_held: bool) -> Option<Self> {
+        Self::with(&[inject], settings, is_held)
     }
 
     /// Makes a scene with several faults.
-    fn with(check: &str, inject: &[&str], settings: &[Setting], is_held: bool) -> Option<Self> {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
+    fn with(inject: &[&str], settings: &[Setting], is_held: bool) -> Option<Self> {
+        let (scratch, path) = Scratch::with_path();
         fs::write(&path, "").expect("the test should own the directory");
         let mut holder = Peer::on(&path);
         if is_held {
@@ -40,19 +38,19 @@ impl Scene {
         let is_limited = inject.iter().any(|fault| fault.contains(STAT) || fault.contains("open"));
         let only = is_limited.then_some(&*only);
         let strace_options: Vec<_> = inject.iter().map(|it| &**it).chain(only).collect();
-        let mut strace = Strace::spawn(check, &strace_options)?;
-        strace.peer.handle("a", &path, settings);
+        let mut strace = Strace::spawn(&strace_options)?;
+        strace.handle("a", &path, settings);
         Some(Self { scratch, strace, holder })
     }
 
     /// Makes a scene in which the lock file seems to be on the file system of this type. `magic` is in memory byte order.
-    fn on(check: &str, magic: &str, settings: &[Setting], is_held: bool) -> Option<Self> {
-        Self::new(check, &format!("fstatfs:poke_exit=@arg2={magic}"), settings, is_held)
+    fn on(magic: &str, settings: &[Setting], is_held: bool) -> Option<Self> {
+        Self::new(&format!("fstatfs:poke_exit=@arg2={magic}"), settings, is_held)
     }
 
     #[track_caller]
     fn refused(&mut self) -> Refusal {
-        self.strace.peer.ask(Acquire("a")).outcome.expect_err("the acquisition should fail")
+        self.strace.ask(Acquire("a")).outcome.expect_err("the acquisition should fail")
     }
 
     fn end(self) -> Trace {
@@ -69,9 +67,7 @@ fn waits(trace: &Trace) -> usize {
 #[test]
 fn l3_a_timed_wait_that_no_signal_ends_retries() {
     for (magic, is_polled) in [(SMB, true), (FUSE, true), (NFS, false)] {
-        let check = "l3_a_timed_wait_that_no_signal_ends_retries";
-        let Some(mut scene) = Scene::on(check, magic, &[Timeout(300), RetryPeriod(20)], true)
-        else {
+        let Some(mut scene) = Scene::on(magic, &[Timeout(300), RetryPeriod(20)], true) else {
             return;
         };
         assert_eq!(scene.refused().kind, TimedOut);
@@ -85,23 +81,21 @@ fn l3_a_timed_wait_that_no_signal_ends_retries() {
 /// A wait without a deadline needs no signal, so it sleeps in the kernel.
 #[test]
 fn l4_an_untimed_wait_sleeps_in_the_kernel_everywhere() {
-    let check = "l4_an_untimed_wait_sleeps_in_the_kernel_everywhere";
-    let Some(mut scene) = Scene::on(check, SMB, &[], true) else { return };
+    let Some(mut scene) = Scene::on(SMB, &[], true) else { return };
     let path = scene.scratch.lock_path();
-    scene.strace.peer.start_waiting("w", Acquire("a"), &path);
-    scene.strace.peer.assert_waiting("w");
+    scene.strace.start_waiting("w", Acquire("a"), &path);
+    scene.strace.assert_waiting("w");
     scene.holder.release("a");
-    scene.strace.peer.wait_ok("w");
+    scene.strace.wait_ok("w");
     assert_eq!(waits(&scene.end()), 1);
 }
 
 /// The NFS client uses its cache of a directory until the directory is opened.
 #[test]
 fn l9_on_nfs_the_directory_is_opened_before_the_check() {
-    let check = "l9_on_nfs_the_directory_is_opened_before_the_check";
     for (magic, expected) in [(NFS, 1), (FUSE, 0)] {
-        let Some(mut scene) = Scene::on(check, magic, &[], false) else { return };
-        scene.strace.peer.acquire("a");
+        let Some(mut scene) = Scene::on(magic, &[], false) else { return };
+        scene.strace.acquire("a");
         let directory = scene.scratch.path().display().to_string();
         let opened = format!("\"{directory}\", ");
         let trace = scene.end();
@@ -117,10 +111,9 @@ fn l9_on_nfs_the_directory_is_opened_before_the_check() {
 /// The SMB client answers a `stat` of the path from its cache. An open goes to the server.
 #[test]
 fn l9_on_smb_the_path_is_opened_again_for_the_check() {
-    let check = "l9_on_smb_the_path_is_opened_again_for_the_check";
     for (magic, expected) in [(SMB, 1), (FUSE, 0)] {
-        let Some(mut scene) = Scene::on(check, magic, &[], false) else { return };
-        scene.strace.peer.acquire("a");
+        let Some(mut scene) = Scene::on(magic, &[], false) else { return };
+        scene.strace.acquire("a");
         let path = scene.scratch.lock_path().display().to_string();
         let trace = scene.end();
         let calls: Vec<&str> = trace.calls().collect();
@@ -134,10 +127,9 @@ fn l9_on_smb_the_path_is_opened_again_for_the_check() {
 /// On 9p a wait that a signal interrupts returns `EAGAIN`.
 #[test]
 fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
-    let check = "l12_a_wait_that_is_answered_with_eagain_is_contention";
     // Every second call is a wait.
     let inject = "flock:error=EAGAIN:when=2+2";
-    let Some(mut scene) = Scene::new(check, inject, &[Timeout(100), RetryPeriod(10)], true) else {
+    let Some(mut scene) = Scene::new(inject, &[Timeout(100), RetryPeriod(10)], true) else {
         return;
     };
     let refusal = scene.refused();
@@ -149,7 +141,6 @@ fn l12_a_wait_that_is_answered_with_eagain_is_contention() {
 /// file systems, for a shared lock, and for a descriptor that is open for writing, `EBADF` is reported as it is.
 #[test]
 fn l12_ebadf_means_permission_denied_on_nfs() {
-    let check = "l12_ebadf_means_permission_denied_on_nfs";
     let local = "53ef0000";
     let (denied, other) = ((PermissionDenied, true), (Other, false));
     // The second open is the one for writing.
@@ -164,7 +155,7 @@ fn l12_ebadf_means_permission_denied_on_nfs() {
     ] {
         let poke = format!("fstatfs:poke_exit=@arg2={magic}");
         let inject = [&*poke, "flock:error=EBADF:when=1..2", open];
-        let Some(mut scene) = Scene::with(check, &inject, options, false) else { return };
+        let Some(mut scene) = Scene::with(&inject, options, false) else { return };
         let refusal = scene.refused();
         let hint = refusal.message.contains("requires write access");
         let answer = (refusal.kind, hint);
@@ -173,7 +164,7 @@ fn l12_ebadf_means_permission_denied_on_nfs() {
             (Action::Lock, expected),
             "{magic} {options:?}: {refusal:?}"
         );
-        assert!(refusal.message.contains(&words_of(libc::EBADF)), "{refusal:?}");
+        refusal.assert_says(&words_of(libc::EBADF));
         scene.end();
     }
 }
@@ -181,11 +172,10 @@ fn l12_ebadf_means_permission_denied_on_nfs() {
 /// A release makes no call that asks the server: the library has stored what it needs.
 #[test]
 fn l13_a_release_does_not_ask_the_server() {
-    let check = "l13_a_release_does_not_ask_the_server";
     for magic in [NFS, SMB, FUSE] {
-        let Some(mut scene) = Scene::on(check, magic, &[], false) else { return };
-        scene.strace.peer.acquire("a");
-        scene.strace.peer.release("a");
+        let Some(mut scene) = Scene::on(magic, &[], false) else { return };
+        scene.strace.acquire("a");
+        scene.strace.release("a");
         let trace = scene.end();
         let calls: Vec<&str> = trace.calls().collect();
         let granted = calls.iter().position(|call| call.contains("LOCK_EX|LOCK_NB)"));
@@ -201,14 +191,13 @@ fn l13_a_release_does_not_ask_the_server() {
 /// timeout.
 #[test]
 fn l9_a_path_that_always_names_another_file_is_an_error() {
-    let check = "l9_a_path_that_always_names_another_file_is_an_error";
     for options in [&[][..], &[Timeout(600_000)]] {
         // The injected device number is at the beginning of the `stat` buffer.
         let inject = format!("{STAT}:poke_exit=@arg3=ffffffffffffffff");
-        let Some(mut scene) = Scene::new(check, &inject, options, false) else { return };
+        let Some(mut scene) = Scene::new(&inject, options, false) else { return };
         let refusal = scene.refused();
         assert_eq!(refusal.action, Action::Verify, "{refusal:?}");
-        assert!(refusal.message.contains("another file at every check"), "{refusal:?}");
+        refusal.assert_says("another file at every check");
         scene.end();
     }
 }

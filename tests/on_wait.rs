@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, Lock, State};
 
 /// One call of an observer.
 #[derive(Clone, Debug)]
@@ -86,7 +85,7 @@ fn l3_an_observed_wait_keeps_its_deadline() -> Outcome {
         let start = Instant::now();
         let error = lock.lock().unwrap_err();
         assert!(start.elapsed() >= timeout);
-        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert_eq!(error.kind(), TimedOut, "{error}");
         assert!(error.elapsed() >= timeout, "{error}");
         let seen: Vec<Observation> = observations.try_iter().collect();
         assert!(!seen.is_empty());
@@ -98,8 +97,7 @@ fn l3_an_observed_wait_keeps_its_deadline() -> Outcome {
 
 #[test]
 fn l13_an_observer_can_cancel_a_wait() {
-    let scratch = Scratch::new();
-    let mut holder = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut holder]) = peers();
     holder.acquire("a");
     for (lock, timeout) in ways(&scratch).into_iter().flat_map(|lock| {
         [None, Some(Duration::from_secs(3600))].map(|timeout| (lock.clone(), timeout))
@@ -113,11 +111,11 @@ fn l13_an_observer_can_cancel_a_wait() {
                 if *calls == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         let error = cancelling.lock().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+        assert_eq!(error.kind(), Cancelled, "{error}");
         assert!(error.elapsed() >= Duration::from_millis(4), "{error}");
         assert!(error.to_string().starts_with("cancelled the wait for "), "{error}");
         assert_eq!(*calls.lock().expect("no thread panics with the mutex"), 3);
-        assert_eq!(cancelling.state(), State::Unlocked);
+        assert_eq!(cancelling.state(), Unlocked);
     }
     // No cancelled waiter is in the queue or holds the lock.
     holder.release("a");
@@ -140,8 +138,7 @@ fn l13_an_observer_that_panics_leaves_no_hold() {
 /// One observer may observe several waits of a process at the same time.
 #[test]
 fn l4_one_observer_can_observe_many_waits() -> Outcome {
-    let scratch = Scratch::new();
-    let mut holder = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut holder]) = peers();
     holder.acquire("a");
     let (lock, observations) = observed(scratch.lock(), Duration::from_secs(3600));
     let waits: Vec<_> = (0..8)

@@ -2,7 +2,6 @@
 //! - L12: a file that cannot be opened or created is an error with the path, the action and the cause.
 //! - L13: nothing is left behind.
 #![cfg(unix)]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +11,6 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::prelude::*;
-use locket::{Action, ErrorKind, State, lock_file};
 
 /// Asserts that every acquisition fails with this action and reason and leaves nothing behind.
 #[track_caller]
@@ -25,7 +23,7 @@ fn assert_refused(path: impl AsRef<Path>, action: Action, reason: &str) {
         let shown = lock.path().display();
         assert_eq!(error.to_string(), format!("cannot {action} {shown}: {reason}"));
         assert_eq!((error.path(), error.action()), (lock.path(), action));
-        assert_eq!(lock.state(), State::Unlocked);
+        assert_eq!(lock.state(), Unlocked);
         let kind = error.io_error().expect("a system call has failed").kind();
         assert_eq!(io::Error::from(error).kind(), kind, "the conversion should keep the kind");
     }
@@ -112,8 +110,7 @@ fn l12_a_loop_of_links_is_an_error() -> Outcome {
 /// The FIFO has no writer and no reader. An open that waited for one would never return.
 #[test]
 fn l12_a_fifo_does_not_hang() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let made = Command::new("mkfifo").arg(&path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
     let reason = "it is a FIFO, and an open may release a process that waits at its other end";
@@ -128,8 +125,7 @@ fn l12_a_device_cannot_be_a_lock_file() {
 
 #[test]
 fn l12_a_socket_cannot_be_a_lock_file() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let _listener = UnixListener::bind(&path)?;
     assert_refused(&path, Action::Open, &words_of(libc::ENXIO));
     Ok(())
@@ -166,7 +162,7 @@ fn l12_links_are_not_followed_on_request() -> Outcome {
             panic!("{name} was locked")
         };
         assert_eq!(error.to_string(), format!("cannot open {}: {reason}", link.display()));
-        assert_eq!(error.kind(), ErrorKind::InvalidPath);
+        assert_eq!(error.kind(), InvalidPath);
         assert_eq!(error.io_error().and_then(io::Error::raw_os_error), Some(libc::ELOOP));
     }
     assert!(!scratch.join("nowhere").exists());
@@ -204,9 +200,7 @@ fn l8_a_file_is_created_where_the_last_link_leads() -> Outcome {
 /// Many processes create the file at the same time. One creates it, and none fails.
 #[test]
 fn l8_many_processes_can_create_the_file_concurrently() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     let mut peers = [(); 4].map(|()| Peer::on(&path));
     for _ in 0..20 {
         for peer in &mut peers {
@@ -225,9 +219,7 @@ fn l8_many_processes_can_create_the_file_concurrently() -> Outcome {
 
 #[test]
 fn l12_no_free_descriptor_is_an_error() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut peer = Peer::on(&path);
+    let (_scratch, path, [mut peer]) = peers();
     for existed in [false, true] {
         // The limit allows only the standard streams.
         let limit = peer.limit_files(3);

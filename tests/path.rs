@@ -1,14 +1,10 @@
 //! L10: the path is made absolute when the handle is made, so a later `chdir` changes nothing. Handles with equal absolute
 //! paths share one state. Other paths of the same file have separate states.
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::prelude::*;
-#[cfg(unix)]
-use locket::ErrorKind;
-use locket::{State, lock_file};
 
 #[test]
 fn l10_a_later_chdir_changes_nothing() -> Outcome {
@@ -91,10 +87,10 @@ fn l10_different_paths_have_separate_states() -> Outcome {
     let scratch = Scratch::new();
     let (one, other) = (lock_file(scratch.join("one")), lock_file(scratch.join("other")));
     one.acquire()?;
-    assert_eq!(other.state(), State::Unlocked);
+    assert_eq!(other.state(), Unlocked);
     other.acquire()?;
     one.release()?;
-    assert_eq!(other.state(), State::HeldExclusive);
+    assert_eq!(other.state(), HeldExclusive);
     other.release()?;
     Ok(())
 }
@@ -113,10 +109,10 @@ fn l10_aliases_have_separate_states() -> Outcome {
     for alias in ["hard_link", "link", "sub/../test.lock"] {
         let alias = lock_file(scratch.join(alias));
         lock.acquire()?;
-        assert_eq!(alias.state(), State::Unlocked);
-        assert!(alias.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
-        assert_eq!(alias.state(), State::ReleasedError);
-        assert_eq!(lock.state(), State::HeldExclusive);
+        assert_eq!(alias.state(), Unlocked);
+        assert!(alias.release().is_err_and(|error| error.kind() == NotLocked));
+        assert_eq!(alias.state(), ReleasedError);
+        assert_eq!(lock.state(), HeldExclusive);
         assert!(alias.try_lock().is_err());
         lock.release()?;
     }
@@ -131,8 +127,8 @@ fn l10_a_trailing_slash_is_another_path() -> Outcome {
     let lock = scratch.lock();
     let slash = lock_file(format!("{}/", scratch.lock_path().display()));
     lock.acquire()?;
-    assert_eq!(slash.state(), State::Unlocked);
-    assert!(slash.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
+    assert_eq!(slash.state(), Unlocked);
+    assert!(slash.release().is_err_and(|error| error.kind() == NotLocked));
     lock.release()?;
     let error = slash.acquire().expect_err("a file is not a directory");
     assert_eq!(error.io_error().map(std::io::Error::kind), Some(std::io::ErrorKind::NotADirectory));

@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::support::prelude::*;
-use locket::{LockError, State, lock_file};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -18,7 +17,7 @@ fn assert_timed_out<T: Debug>(outcome: Result<T, LockError>) {
 fn an_uncontested_lock_is_obtained() -> Outcome {
     let scratch = Scratch::new();
     let guard = scratch.lock().lock()?;
-    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    assert_eq!(scratch.lock().state(), HeldExclusive);
     drop(guard);
     Ok(())
 }
@@ -27,7 +26,7 @@ fn an_uncontested_lock_is_obtained() -> Outcome {
 fn an_uncontested_lock_is_obtained_with_a_timeout_of_zero() -> Outcome {
     let scratch = Scratch::new();
     let guard = scratch.lock().timeout(NO_WAIT).lock()?;
-    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    assert_eq!(scratch.lock().state(), HeldExclusive);
     drop(guard);
     Ok(())
 }
@@ -106,9 +105,9 @@ fn an_unlocked_lock_cannot_be_released() -> Outcome {
 fn one_path_is_one_lock() -> Outcome {
     let scratch = Scratch::new();
     scratch.lock().acquire()?;
-    assert_eq!(scratch.lock().state(), State::HeldExclusive);
+    assert_eq!(scratch.lock().state(), HeldExclusive);
     scratch.lock().release()?;
-    assert_eq!(scratch.lock().state(), State::Unlocked);
+    assert_eq!(scratch.lock().state(), Unlocked);
     Ok(())
 }
 
@@ -118,9 +117,9 @@ fn one_path_is_one_lock_with_different_arguments() -> Outcome {
     let one = scratch.lock().timeout(Duration::from_secs(1));
     let other = scratch.lock().retry_period(Duration::from_millis(1));
     one.acquire()?;
-    assert_eq!(other.state(), State::HeldExclusive);
+    assert_eq!(other.state(), HeldExclusive);
     other.release()?;
-    assert_eq!(one.state(), State::Unlocked);
+    assert_eq!(one.state(), Unlocked);
     Ok(())
 }
 
@@ -130,17 +129,14 @@ fn two_paths_are_two_locks() -> Outcome {
     let one = lock_file(scratch.join("one")).timeout(NO_WAIT);
     let other = lock_file(scratch.join("other")).timeout(NO_WAIT);
     let _held = one.lock()?;
-    assert_eq!(other.state(), State::Unlocked);
+    assert_eq!(other.state(), Unlocked);
     let _also_held = other.lock()?;
     Ok(())
 }
 
 #[test]
 fn a_lock_blocks_until_it_is_available() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut one = Peer::on(&path);
-    let mut other = Peer::on(&path);
+    let (_scratch, path, [mut one, mut other]) = peers();
     one.acquire("a");
     other.start_waiting("w", Acquire("a"), &path);
     one.release("a");
@@ -150,10 +146,7 @@ fn a_lock_blocks_until_it_is_available() {
 
 #[test]
 fn a_killed_holder_releases() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut one = Peer::on(&path);
-    let mut other = Peer::on(&path);
+    let (_scratch, path, [mut one, mut other]) = peers();
     one.acquire("a");
     other.start_waiting("w", Acquire("a"), &path);
     one.kill();
@@ -162,8 +155,7 @@ fn a_killed_holder_releases() {
 
 #[test]
 fn a_timeout_of_zero_is_an_error_if_another_process_holds_the_lock() {
-    let scratch = Scratch::new();
-    let mut one = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut one]) = peers();
     let mut other = Peer::with(scratch.lock_path(), &[Timeout(0)]);
     one.acquire("a");
     assert_eq!(other.refuses(Acquire("a")).kind, WouldBlock);
@@ -173,8 +165,7 @@ fn a_timeout_of_zero_is_an_error_if_another_process_holds_the_lock() {
 
 #[test]
 fn a_timeout_that_passes_is_an_error() {
-    let scratch = Scratch::new();
-    let mut one = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut one]) = peers();
     let mut other = Peer::with(scratch.lock_path(), &[Timeout(100)]);
     one.acquire("a");
     let answer = other.ask(Acquire("a"));
@@ -187,9 +178,7 @@ fn a_timeout_that_passes_is_an_error() {
 
 #[test]
 fn a_lock_that_becomes_free_before_the_timeout_is_acquired() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut one = Peer::on(&path);
+    let (_scratch, path, [mut one]) = peers();
     let mut other = Peer::with(&path, &[Timeout(600_000)]);
     one.acquire("a");
     other.start_waiting("w", Acquire("a"), &path);

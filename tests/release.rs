@@ -2,7 +2,6 @@
 //!   succeeds. Only the guard ends a guard's hold. A release affects no other descriptor.
 //! - L6: a release without a hold is an error. The state is then `ReleasedError`, and the lock stays usable. (`failing_calls.rs`
 //!   tests unlock calls that fail.)
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::io;
 use std::sync::Barrier;
@@ -10,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, LockError, State, lock_file};
 
 #[test]
 fn l5_any_handle_releases() -> Outcome {
@@ -20,7 +18,7 @@ fn l5_any_handle_releases() -> Outcome {
     scratch.lock().release()?;
     lock.acquire()?;
     lock.clone().shared().timeout(std::time::Duration::ZERO).release()?;
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     assert!(Peer::on(scratch.lock_path()).finds_free("a"));
     Ok(())
 }
@@ -31,7 +29,7 @@ fn l5_any_thread_releases() -> Outcome {
     let lock = scratch.lock();
     let acquiring = lock.clone();
     thread::spawn(move || acquiring.acquire()).join().expect("no panic")?;
-    assert_eq!(lock.state(), State::HeldExclusive, "the hold should outlive its thread");
+    assert_eq!(lock.state(), HeldExclusive, "the hold should outlive its thread");
     let releasing = lock.clone();
     thread::spawn(move || releasing.release()).join().expect("no panic")?;
     assert!(Peer::on(scratch.lock_path()).finds_free("a"));
@@ -44,8 +42,8 @@ fn l5_a_second_release_is_an_error() -> Outcome {
     let lock = scratch.lock();
     lock.acquire()?;
     lock.release()?;
-    assert!(lock.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
-    assert!(lock.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
+    assert!(lock.release().is_err_and(|error| error.kind() == NotLocked));
+    assert!(lock.release().is_err_and(|error| error.kind() == NotLocked));
     lock.acquire()?;
     lock.release()?;
     Ok(())
@@ -65,7 +63,7 @@ fn l5_one_of_a_hundred_releases_succeeds() -> Outcome {
                     start.wait();
                     let count = match lock.release() {
                         Ok(()) => &released,
-                        Err(error) if error.kind() == ErrorKind::NotLocked => &refused,
+                        Err(error) if error.kind() == NotLocked => &refused,
                         Err(other) => panic!("{other}"),
                     };
                     count.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +71,7 @@ fn l5_one_of_a_hundred_releases_succeeds() -> Outcome {
             }
         });
         assert_eq!((released.into_inner(), refused.into_inner()), (1, 99));
-        assert_eq!(lock.state(), State::ReleasedError);
+        assert_eq!(lock.state(), ReleasedError);
     }
     Ok(())
 }
@@ -104,26 +102,23 @@ fn l5_every_hold_is_released_once() {
 
 #[test]
 fn l5_only_the_guard_releases_its_hold() -> Outcome {
-    let scratch = Scratch::new();
-    let mut other = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut other]) = peers();
     let lock = scratch.lock();
     let guard = lock.lock()?;
     for handle in [&lock, &scratch.lock()] {
-        assert!(handle.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
-        assert_eq!(lock.state(), State::HeldExclusive);
+        assert!(handle.release().is_err_and(|error| error.kind() == NotLocked));
+        assert_eq!(lock.state(), HeldExclusive);
         assert!(!other.finds_free("a"), "the guard should still hold the lock");
     }
     guard.release()?;
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     assert!(other.finds_free("a"));
     Ok(())
 }
 
 #[test]
 fn l5_another_process_cannot_release() {
-    let scratch = Scratch::new();
-    let mut one = Peer::on(scratch.lock_path());
-    let mut other = Peer::on(scratch.lock_path());
+    let (_scratch, _, [mut one, mut other]) = peers();
     one.acquire("a");
     assert_eq!(other.refuses(Release("a")).kind, NotLocked);
     assert!(!other.finds_free("a"));
@@ -135,8 +130,7 @@ fn l5_another_process_cannot_release() {
 #[cfg(unix)]
 #[test]
 fn l5_a_release_touches_no_other_descriptor() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let mut peer = Peer::with(&path, &[Timeout(0)]);
     let mut other = Peer::spawn();
     let foreign: Vec<_> = (0..8).map(|n| scratch.join(&format!("foreign_{n}"))).collect();
@@ -170,22 +164,21 @@ fn l5_a_release_touches_no_other_descriptor() -> Outcome {
 
 #[test]
 fn l6_a_release_without_a_hold_is_an_error() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let lock = scratch.lock();
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     let error = lock.release().expect_err("the lock is not held");
     let message = format!("cannot release unlocked lock: {}", path.display());
     assert_eq!(error.to_string(), message);
-    assert_eq!((error.kind(), error.path()), (ErrorKind::NotLocked, &*path));
+    assert_eq!((error.kind(), error.path()), (NotLocked, &*path));
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(lock.state(), State::ReleasedError);
+    assert_eq!(lock.state(), ReleasedError);
     assert!(!path.exists(), "a release should create no file");
 
     lock.acquire()?;
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(lock.state(), HeldExclusive);
     lock.release()?;
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     Ok(())
 }
 
@@ -195,9 +188,9 @@ fn l6_a_guard_clears_released_error() -> Outcome {
     let lock = scratch.lock();
     lock.release().expect_err("the lock is not held");
     let guard = lock.lock()?;
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(lock.state(), HeldExclusive);
     drop(guard);
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     Ok(())
 }
 
@@ -206,29 +199,28 @@ fn l6_the_state_belongs_to_the_path() -> Outcome {
     let scratch = Scratch::new();
     let (lock, other) = (scratch.lock(), lock_file(scratch.join("other")));
     lock.release().expect_err("the lock is not held");
-    assert_eq!(scratch.lock().state(), State::ReleasedError);
-    assert_eq!(other.state(), State::Unlocked);
+    assert_eq!(scratch.lock().state(), ReleasedError);
+    assert_eq!(other.state(), Unlocked);
     scratch.lock().acquire()?;
-    assert_eq!(lock.state(), State::HeldExclusive);
+    assert_eq!(lock.state(), HeldExclusive);
     lock.release()?;
     Ok(())
 }
 
 #[test]
 fn l6_a_failed_acquisition_keeps_the_state() -> Outcome {
-    let scratch = Scratch::new();
-    let mut holder = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut holder]) = peers();
     holder.acquire("a");
     let lock = scratch.lock().timeout(std::time::Duration::from_millis(5));
     lock.acquire().expect_err("the lock is held");
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     lock.release().expect_err("the lock is not held");
     for failed in [lock.acquire().err(), lock.try_lock().err(), lock.lock().err()] {
         assert!(failed.as_ref().is_some_and(LockError::is_contended), "{failed:?}");
-        assert_eq!(lock.state(), State::ReleasedError);
+        assert_eq!(lock.state(), ReleasedError);
     }
     holder.release("a");
     lock.lock()?.release()?;
-    assert_eq!(lock.state(), State::Unlocked);
+    assert_eq!(lock.state(), Unlocked);
     Ok(())
 }

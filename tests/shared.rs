@@ -5,21 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, State};
 
 #[test]
 fn l1_readers_share() -> Outcome {
     let scratch = Scratch::new();
     let readers = scratch.lock().shared().timeout(PATIENCE);
     let _first = readers.lock()?;
-    assert_eq!(readers.state(), State::HeldShared(1));
+    assert_eq!(readers.state(), HeldShared(1));
     let second = scratch.lock().shared().try_lock()?;
     readers.acquire()?;
-    assert_eq!(readers.state(), State::HeldShared(3));
-    assert_eq!(scratch.lock().state(), State::HeldShared(3), "all handles should share one state");
+    assert_eq!(readers.state(), HeldShared(3));
+    assert_eq!(scratch.lock().state(), HeldShared(3), "all handles should share one state");
     second.release()?;
     readers.release()?;
-    assert_eq!(readers.state(), State::HeldShared(1));
+    assert_eq!(readers.state(), HeldShared(1));
     Ok(())
 }
 
@@ -38,7 +37,7 @@ fn l1_reading_threads_hold_the_lock_together() {
             });
         }
     });
-    assert_eq!(scratch.lock().state(), State::Unlocked);
+    assert_eq!(scratch.lock().state(), Unlocked);
 }
 
 #[test]
@@ -57,8 +56,7 @@ fn l1_a_reader_and_a_writer_exclude_each_other() -> Outcome {
 
 #[test]
 fn l1_a_writer_waits_for_every_reader() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     for options in [&[][..], &[Timeout(600_000)]] {
         let mut readers = [(); 3].map(|()| Peer::with(&path, &[Shared]));
         for reader in &mut readers {
@@ -79,9 +77,7 @@ fn l1_a_writer_waits_for_every_reader() {
 
 #[test]
 fn l1_readers_wait_for_the_writer() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut writer = Peer::on(&path);
+    let (_scratch, path, [mut writer]) = peers();
     writer.acquire("a");
     let mut readers = [(); 2].map(|()| Peer::with(&path, &[Shared]));
     for reader in &mut readers {
@@ -97,8 +93,7 @@ fn l1_readers_wait_for_the_writer() {
 /// Each shared hold has its own descriptor. The end of one hold does not end the others.
 #[test]
 fn l5_a_release_ends_one_shared_hold() -> Outcome {
-    let scratch = Scratch::new();
-    let mut writer = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut writer]) = peers();
     let readers = scratch.lock().shared().timeout(PATIENCE);
     for _ in 0..3 {
         readers.acquire()?;
@@ -106,7 +101,7 @@ fn l5_a_release_ends_one_shared_hold() -> Outcome {
     for remaining in (0..3).rev() {
         assert!(!writer.finds_free("a"));
         readers.release()?;
-        let state = if remaining == 0 { State::Unlocked } else { State::HeldShared(remaining) };
+        let state = if remaining == 0 { Unlocked } else { HeldShared(remaining) };
         assert_eq!(readers.state(), state);
     }
     assert!(writer.finds_free("a"));
@@ -115,14 +110,13 @@ fn l5_a_release_ends_one_shared_hold() -> Outcome {
 
 #[test]
 fn l5_a_release_leaves_shared_guards() -> Outcome {
-    let scratch = Scratch::new();
-    let mut writer = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut writer]) = peers();
     let readers = scratch.lock().shared().timeout(PATIENCE);
     readers.acquire()?;
     let guard = readers.lock()?;
     readers.release()?;
-    assert!(readers.release().is_err_and(|error| error.kind() == ErrorKind::NotLocked));
-    assert_eq!(readers.state(), State::HeldShared(1), "the guard's hold should stay");
+    assert!(readers.release().is_err_and(|error| error.kind() == NotLocked));
+    assert_eq!(readers.state(), HeldShared(1), "the guard's hold should stay");
     assert!(!writer.finds_free("a"));
     guard.release()?;
     assert!(writer.finds_free("a"));
@@ -145,5 +139,5 @@ fn l5_every_hold_is_counted() {
             });
         }
     });
-    assert_eq!(readers.state(), State::Unlocked);
+    assert_eq!(readers.state(), Unlocked);
 }

@@ -3,7 +3,6 @@
 //! - L3: if a lease keeps the file from being opened, the acquisition waits until its deadline, and its observer is called.
 //! - L8: locking does not look like writing to programs that watch, lease or execute the file, nor to overlayfs.
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, reason = "that is how a test fails")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -19,7 +18,6 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
 use crate::support::prelude::*;
-use locket::{ErrorKind, lock_file};
 
 /// The access mode of the library's descriptor decides what other programs may do with the file.
 #[test]
@@ -56,7 +54,7 @@ fn l8_a_locked_script_can_be_executed() -> Outcome {
     waiter.open_foreign("f", &script);
     let busy = Command::new(&script).status().err().and_then(|error| error.raw_os_error());
     if busy != Some(libc::ETXTBSY) {
-        skip("l8_a_locked_script_can_be_executed", "ETXTBSY: this kernel does not return it");
+        skip_this("ETXTBSY: this kernel does not return it");
     }
     Ok(())
 }
@@ -123,8 +121,7 @@ fn l8_watchers_see_no_writing() -> Outcome {
 /// SIGPIPE would end it.
 #[test]
 fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     assert!(Command::new("mkfifo").arg(&path).status()?.success());
     let mut writer = blocked_writer(&path)?;
     let lock = scratch.lock();
@@ -182,8 +179,7 @@ fn reader(path: &Path) -> io::Result<File> {
 /// the test, keeps the lease for a while.
 #[test]
 fn l3_a_wait_for_a_lease_keeps_its_deadline() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let leased = lease(&path, libc::F_WRLCK)?;
     let cause = format!(
         "{}: another process, a file server for instance, has a lease on it and has not given it back yet",
@@ -214,7 +210,7 @@ fn l3_a_wait_for_a_lease_is_observed() -> Outcome {
     let leased = lease(&scratch.lock_path(), libc::F_WRLCK)?;
     let lock = scratch.lock().retry_period(Duration::from_millis(1));
     let error = lock.clone().on_wait(|_| ControlFlow::Break(())).lock().expect_err("leased");
-    assert!(error.kind() == ErrorKind::Cancelled, "{error}");
+    assert!(error.kind() == Cancelled, "{error}");
 
     let (sender, times) = channel();
     let observed = lock.observe_every(Duration::from_millis(1)).on_wait(move |wait| {
@@ -266,9 +262,7 @@ fn lease_of(file: &File) -> io::Result<i32> {
 /// overlayfs copies a file of the lower layer to the upper one when it is opened for writing.
 #[test]
 fn l8_overlayfs_copies_nothing_up() -> Outcome {
-    let check = "l8_overlayfs_copies_nothing_up";
-    if !is_root() {
-        skip(check, "root: only root can mount");
+    if !has_root() {
         return Ok(());
     }
     let scratch = Scratch::new();
@@ -283,7 +277,7 @@ fn l8_overlayfs_copies_nothing_up() -> Outcome {
     let wrapper = ["unshare", "--mount", "sh", "-c", mount, &directory];
     let mounted = Command::new("unshare").args(&wrapper[1..]).arg("true").output()?;
     if !mounted.status.success() {
-        skip(check, "overlayfs: cannot be mounted here");
+        skip_this("overlayfs: cannot be mounted here");
         return Ok(());
     }
     let path = scratch.join("merged/test.lock");

@@ -40,35 +40,30 @@ struct Setup {
 }
 
 /// Sends the setup and then the requests. Returns the calls that each request made.
-fn calls_of(check: &str, setup: &Setup, requests: &[Request<&str>]) -> Option<Vec<Vec<Call>>> {
-    let turns = timed_calls_of(check, setup, requests)?;
+fn calls_of(setup: &Setup, requests: &[Request<&str>]) -> Option<Vec<Vec<Call>>> {
+    let turns = timed_calls_of(setup, requests)?;
     Some(turns.into_iter().map(|(_, calls)| calls).collect())
 }
 
 /// Like `calls_of`, and also returns how long each request took.
-fn timed_calls_of(
-    check: &str,
-    setup: &Setup,
-    requests: &[Request<&str>],
-) -> Option<Vec<(Duration, Vec<Call>)>> {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+fn timed_calls_of(setup: &Setup, requests: &[Request<&str>]) -> Option<Vec<(Duration, Vec<Call>)>> {
+    let (_scratch, path) = Scratch::with_path();
     std::fs::File::create(&path).expect("the test should own the directory");
-    let mut strace = Strace::spawn(check, &[])?;
-    strace.peer.handle("a", &path, &[]);
-    strace.peer.handle("timed", &path, &[Timeout(600_000)]);
-    strace.peer.handle("readers", &path, &[Shared]);
-    strace.peer.handle("immediate", &path, &[Timeout(0)]);
+    let mut strace = Strace::spawn(&[])?;
+    strace.handle("a", &path, &[]);
+    strace.handle("timed", &path, &[Timeout(600_000)]);
+    strace.handle("readers", &path, &[Shared]);
+    strace.handle("immediate", &path, &[Timeout(0)]);
     let mut holder = Peer::on(&path);
     if setup.is_held {
         holder.acquire("a");
     }
     for request in &setup.requests {
-        strace.peer.ok(request);
+        strace.ok(request);
     }
     let mut times = vec![];
     for request in requests {
-        let answer = strace.peer.ask(request);
+        let answer = strace.ask(request);
         assert!(answer.outcome.is_ok(), "{request:?}: {answer:?}");
         times.push(answer.took());
     }
@@ -127,7 +122,6 @@ fn classify(call: &str, path: &str) -> Call {
 
 #[test]
 fn l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield() {
-    let check = "l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield";
     let cases = [
         ([Acquire("a"), Release("a")], Call::Try),
         ([Lock("a", "g"), DropGuard("g")], Call::Try),
@@ -141,7 +135,7 @@ fn l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield() {
     let requests = cases.each_ref().map(|(work, _)| repeat(1000, work.clone()));
     let warm_up = cases.each_ref().map(|(work, _)| repeat(2, work.clone()));
     let setup = Setup { requests: warm_up.into(), ..Setup::default() };
-    let Some(turns) = timed_calls_of(check, &setup, &requests) else { return };
+    let Some(turns) = timed_calls_of(&setup, &requests) else { return };
     let mut total_pauses = 0;
     for ((work, how), (took, calls)) in cases.into_iter().zip(turns) {
         let (pauses, calls): (Vec<_>, Vec<_>) =
@@ -168,28 +162,25 @@ fn l4_an_acquisition_and_release_make_five_calls_and_sometimes_a_yield() {
 /// A process that has waited yields after a long hold: others wait too, and yielding costs little compared with the hold.
 #[test]
 fn l4_a_process_that_has_waited_yields_after_one_long_hold() {
-    let check = "l4_a_process_that_has_waited_yields_after_one_long_hold";
-    let Some(mut strace) = Strace::spawn(check, &[]) else { return };
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    strace.peer.handle("a", &path, &[]);
+    let Some(mut strace) = Strace::spawn(&[]) else { return };
+    let (_scratch, path) = Scratch::with_path();
+    strace.handle("a", &path, &[]);
     let mut holder = Peer::on(&path);
     // Several turns: a process yields only if it re-acquires immediately, and the scheduler may prevent that.
     for _ in 0..20 {
         holder.acquire("a");
-        strace.peer.start_waiting("wait", Acquire("a"), &path);
+        strace.start_waiting("wait", Acquire("a"), &path);
         holder.release("a");
-        strace.peer.wait_ok("wait");
+        strace.wait_ok("wait");
         thread::sleep(Duration::from_millis(1));
-        strace.peer.repeat(1, [Release("a"), Acquire("a")]);
-        strace.peer.release("a");
+        strace.repeat(1, [Release("a"), Acquire("a")]);
+        strace.release("a");
     }
     assert_ne!(strace.end().count("PR_GET_TIMERSLACK"), 0);
 }
 
 #[test]
 fn the_first_acquisition_opens_and_the_last_handle_closes() {
-    let check = "the_first_acquisition_opens_and_the_last_handle_closes";
     // Another file is locked first, so that calls which a process makes only once are not counted.
     let requests = vec![
         Handle("warm", "/etc/passwd".into(), vec![]),
@@ -201,7 +192,7 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
     ];
     let setup = Setup { requests, ..Setup::default() };
     let requests = [Acquire("a"), Release("a"), Acquire("a"), Release("a"), DropHandle("a")];
-    let Some(mut turns) = calls_of(check, &setup, &requests) else { return };
+    let Some(mut turns) = calls_of(&setup, &requests) else { return };
     // The peer may yield in the second acquisition.
     turns[2].retain(|call| *call != Call::Yield);
     let expected: [&[Call]; 5] = [
@@ -224,7 +215,6 @@ fn the_first_acquisition_opens_and_the_last_handle_closes() {
 
 #[test]
 fn l2_a_try_of_a_held_lock_does_not_sleep() {
-    let check = "l2_a_try_of_a_held_lock_does_not_sleep";
     let requests = [
         attempt(TryAcquire("a")),
         attempt(TryLock("timed", "g")),
@@ -233,7 +223,7 @@ fn l2_a_try_of_a_held_lock_does_not_sleep() {
         attempt(TryAcquire("readers")),
     ];
     let setup = Setup { is_held: true, requests: requests.to_vec() };
-    let Some(turns) = calls_of(check, &setup, &requests) else { return };
+    let Some(turns) = calls_of(&setup, &requests) else { return };
     for (request, calls) in requests.into_iter().zip(turns) {
         let is_shared = request == attempt(TryAcquire("readers"));
         let how = if is_shared { Call::TryShared } else { Call::Try };
@@ -243,10 +233,9 @@ fn l2_a_try_of_a_held_lock_does_not_sleep() {
 
 #[test]
 fn state_and_failed_release_make_no_calls() {
-    let check = "state_and_failed_release_make_no_calls";
     let requests = [State("a"), attempt(Release("a")), HandleOf("other", "a", vec![Timeout(5)])];
     let setup = Setup { requests: requests.to_vec(), ..Setup::default() };
-    let Some(turns) = calls_of(check, &setup, &requests) else { return };
+    let Some(turns) = calls_of(&setup, &requests) else { return };
     assert_eq!(turns, [[], [], []]);
 }
 
@@ -254,14 +243,13 @@ fn state_and_failed_release_make_no_calls() {
 /// from the kernel and not from the C library crashes there. So the library must not read it from the kernel.
 #[test]
 fn programs_survive_in_valgrind() {
-    let Some(mut strace) = Strace::spawn("programs_survive_in_valgrind", &[]) else { return };
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    strace.peer.handle("a", &path, &[]);
-    strace.peer.handle("timed", &path, &[Timeout(1000)]);
-    strace.peer.acquire("a");
-    strace.peer.refuses(Acquire("timed"));
-    strace.peer.status("a");
+    let Some(mut strace) = Strace::spawn(&[]) else { return };
+    let (_scratch, path) = Scratch::with_path();
+    strace.handle("a", &path, &[]);
+    strace.handle("timed", &path, &[Timeout(1000)]);
+    strace.acquire("a");
+    strace.refuses(Acquire("timed"));
+    strace.status("a");
     let trace = strace.end();
     // An older strace knows `PR_GET_AUXV` by its number only.
     let ways = ["PR_GET_AUXV", "0x41555856", "/auxv"];
@@ -274,14 +262,12 @@ fn programs_survive_in_valgrind() {
 /// microseconds a waiter made no progress: a timeout of 20 ms took up to 6 s.
 #[test]
 fn l3_the_signal_of_a_deadline_is_repeated_rarely() {
-    let check = "l3_the_signal_of_a_deadline_is_repeated_rarely";
-    let Some(mut strace) = Strace::spawn(check, &[]) else { return };
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    strace.peer.handle("a", &path, &[Timeout(20)]);
+    let Some(mut strace) = Strace::spawn(&[]) else { return };
+    let (_scratch, path) = Scratch::with_path();
+    strace.handle("a", &path, &[Timeout(20)]);
     let mut holder = Peer::on(&path);
     holder.acquire("a");
-    assert_eq!(strace.peer.refuses(Acquire("a")).kind, TimedOut);
+    assert_eq!(strace.refuses(Acquire("a")).kind, TimedOut);
     let trace = strace.end();
     let timers: Vec<&str> =
         trace.calls().filter(|call| call.starts_with("timer_settime(")).collect();
@@ -294,9 +280,8 @@ fn l3_the_signal_of_a_deadline_is_repeated_rarely() {
 /// The checks above can fail: a wait is seen in the trace.
 #[test]
 fn a_wait_is_seen_in_the_trace() {
-    let check = "a_wait_is_seen_in_the_trace";
     let requests = [HandleOf("waiting", "a", vec![Timeout(20)]), attempt(Acquire("waiting"))];
     let setup = Setup { is_held: true, ..Setup::default() };
-    let Some(turns) = calls_of(check, &setup, &requests) else { return };
+    let Some(turns) = calls_of(&setup, &requests) else { return };
     assert!(turns[1].contains(&Call::Other), "{turns:?}");
 }

@@ -44,8 +44,7 @@ fn churn(files: &[File], goes_on: &AtomicBool, mut state: u64) {
 
 #[test]
 fn l12_a_held_lock_is_never_reported_as_free() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     // The kernel adds new locks at the front of the table, so the first lock moves the most.
     let mut holder = Peer::on(&path);
     holder.acquire("a");

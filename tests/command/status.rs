@@ -239,7 +239,7 @@ fn an_unreachable_file_is_66_and_the_others_are_reported() {
 #[test]
 fn status_works_on_an_unreadable_file() {
     use std::os::unix::fs::PermissionsExt;
-    if !crate::support::has_mounted_root("status_works_on_an_unreadable_file") {
+    if !crate::support::has_mounted_root() {
         return;
     }
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];

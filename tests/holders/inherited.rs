@@ -5,8 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use locket::{Mode, lock_file};
-
 use super::{holder, pids};
 use crate::support::prelude::*;
 
@@ -21,9 +19,9 @@ impl Shell {
     /// Starts a shell that takes the lock on descriptor 9 and then runs the script. Returns `None` if there is no
     /// flock(1).
     #[track_caller]
-    fn holding(check: &str, path: &Path, script: &str) -> Option<Self> {
+    fn holding(path: &Path, script: &str) -> Option<Self> {
         if Command::new("flock").arg("--version").output().is_err() {
-            skip(check, "flock(1): not installed");
+            skip_this("flock(1): not installed");
             return None;
         }
         let take = "exec 9>\"$0\"; flock 9 & taker=$!; wait $taker";
@@ -67,10 +65,8 @@ fn inherited_from(taker: u32) -> String {
 
 #[test]
 fn l12_a_shell_holds_the_lock_that_flock_took() {
-    let check = "l12_a_shell_holds_the_lock_that_flock_took";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(shell) = Shell::holding(check, &path, ":") else { return };
+    let (_scratch, path) = Scratch::with_path();
+    let Some(shell) = Shell::holding(&path, ":") else { return };
     let holder = holder(&path);
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
@@ -80,11 +76,9 @@ fn l12_a_shell_holds_the_lock_that_flock_took() {
 
 #[test]
 fn l12_all_processes_that_share_a_hold_are_listed() -> Outcome {
-    let check = "l12_all_processes_that_share_a_hold_are_listed";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let script = "sleep 60 >/dev/null & echo $! >\"$0\"";
-    let Some(shell) = Shell::holding(check, &path, script) else { return Ok(()) };
+    let Some(shell) = Shell::holding(&path, script) else { return Ok(()) };
     let sleeper = fs::read_to_string(&path)?.trim().parse()?;
     let mut holders = pids(&scratch.lock().status()?.holders);
     holders.sort_by_key(|&(_, pid)| pid);
@@ -102,18 +96,15 @@ fn l12_all_processes_that_share_a_hold_are_listed() -> Outcome {
 /// A shell duplicates a descriptor when it redirects the original and restores it later.
 #[test]
 fn l12_two_descriptors_of_a_hold_are_one_holder() {
-    let check = "l12_two_descriptors_of_a_hold_are_one_holder";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(shell) = Shell::holding(check, &path, "exec 8>&9") else { return };
+    let (_scratch, path) = Scratch::with_path();
+    let Some(shell) = Shell::holding(&path, "exec 8>&9") else { return };
     assert_eq!(holder(&path).pid, shell.pid());
 }
 
 /// The parent takes the lock, forks, and closes its descriptor. Its child holds the lock.
 #[test]
 fn l12_a_taker_without_the_lock_is_not_named() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let mut peer = Peer::spawn();
     peer.open_foreign("f", &path);
     peer.lock_foreign("f", Mode::Exclusive);
@@ -129,10 +120,9 @@ fn l12_a_taker_without_the_lock_is_not_named() {
 /// A new process gets the process id of the one that took the lock.
 #[test]
 fn l12_a_reused_process_id_is_not_named() {
-    let check = "l12_a_reused_process_id_is_not_named";
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
-    let Some(shell) = Shell::holding(check, &path, ":") else { return };
+    let Some(shell) = Shell::holding(&path, ":") else { return };
     let before = (shell.taker - 1).to_string();
     let double = (0..100).find_map(|_| {
         fs::write("/proc/sys/kernel/ns_last_pid", &before).ok()?;
@@ -141,7 +131,7 @@ fn l12_a_reused_process_id_is_not_named() {
         (peer.pid() == shell.taker).then_some(peer)
     });
     let Some(double) = double else {
-        skip(check, "ns_last_pid: this system does not give a process the requested id");
+        skip_this("ns_last_pid: this system does not give a process the requested id");
         return;
     };
     assert_eq!(holder(&path).pid, shell.pid());
@@ -149,8 +139,8 @@ fn l12_a_reused_process_id_is_not_named() {
     Peer::with(&path, &[Timeout(1000), QueryStatus]).times_out_naming(&end);
 
     // Another user may inspect neither process. It learns only which process id took the lock.
-    if !is_root() {
-        return skip(check, "root: only root can switch to another user");
+    if !has_root() {
+        return;
     }
     let mut stranger = Peer::with(&path, &[Timeout(1000), QueryStatus]);
     stranger.become_user(1234);
@@ -163,21 +153,18 @@ fn l12_a_reused_process_id_is_not_named() {
 /// A user that may not inspect the shell learns only what the table of locks shows.
 #[test]
 fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
-    let check = "l12_a_holder_that_may_not_be_inspected_is_not_named";
-    if !is_root() {
-        skip(check, "root: only root can switch to another user");
+    if !has_root() {
         return;
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     if is_container() {
-        skip(
-            check,
+        skip_this(
             "initial PID namespace: the table of locks in a container does not show such a lock",
         );
         return;
     }
-    let Some(shell) = Shell::holding(check, &path, ":") else { return };
+    let Some(shell) = Shell::holding(&path, ":") else { return };
     let mut peer = Peer::with(&path, &[Timeout(1000), QueryStatus]);
     peer.become_user(1234);
     let holder = inherited_from(shell.taker);

@@ -7,7 +7,7 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use locket::{Mode, Owner, OwnerKind, lock_file};
+use locket::{Owner, OwnerKind};
 
 use super::{holder, pids};
 use crate::support::prelude::*;
@@ -29,8 +29,7 @@ fn l8_a_missing_file_has_no_holder() -> Outcome {
 
 #[test]
 fn l8_a_free_lock_has_no_holder() -> Outcome {
-    let scratch = Scratch::new();
-    let mut peer = Peer::on(scratch.lock_path());
+    let (scratch, _, [mut peer]) = peers();
     peer.acquire("a");
     peer.release("a");
     let status = scratch.lock().status()?;
@@ -80,9 +79,7 @@ fn every_reader_is_listed() -> Outcome {
 
 #[test]
 fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     let modes = [Mode::Exclusive, Mode::Exclusive, Mode::Shared, Mode::Exclusive];
     let mut waiters = vec![];
@@ -112,8 +109,7 @@ fn l4_waiters_are_listed_in_order_and_keep_it() -> Outcome {
 /// Three processes pass the lock around. The status names one of them or an unknown process, never another process.
 #[test]
 fn l12_no_other_process_is_ever_named() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let mut peers = [0; 3].map(|_| Peer::on(&path));
     for peer in &mut peers {
         peer.start("w", repeat(1_000_000_000, [Acquire("a"), Release("a")]));
@@ -149,9 +145,7 @@ fn l12_a_process_whose_first_thread_has_ended_is_named() -> Outcome {
         fcntl.flock(file, fcntl.LOCK_EX)\n\
         threading.Thread(target=hold).start()\n\
         ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n";
-    let check = "l12_a_process_whose_first_thread_has_ended_is_named";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (_scratch, path) = Scratch::with_path();
     let spawned = Command::new("python3")
         .args(["-c", PROGRAM])
         .arg(&path)
@@ -159,7 +153,7 @@ fn l12_a_process_whose_first_thread_has_ended_is_named() -> Outcome {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut python) = spawned else {
-        skip(check, "python3: not installed");
+        skip_this("python3: not installed");
         return Ok(());
     };
     let mut line = String::new();
@@ -176,8 +170,7 @@ fn l12_a_process_whose_first_thread_has_ended_is_named() -> Outcome {
 
 #[test]
 fn a_waiting_thread_is_listed_as_its_process() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let held = scratch.lock().lock()?;
     thread::scope(|threads| {
         threads.spawn(|| scratch.lock().lock());
@@ -206,9 +199,8 @@ fn a_query_refuses_a_link_that_is_not_followed() {
 
 #[test]
 fn l12_another_user_sees_that_the_lock_is_held() {
-    let check = "l12_another_user_sees_that_the_lock_is_held";
-    if !is_root() {
-        return skip(check, "root: only root can switch to another user");
+    if !has_root() {
+        return;
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
@@ -228,10 +220,7 @@ fn l12_another_user_sees_that_the_lock_is_held() {
 
 #[test]
 fn l13_a_query_leaves_nothing_behind() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
-    let mut peer = Peer::on(&path);
+    let (scratch, _, [mut holder, mut peer]) = peers();
     peer.handle("missing", scratch.join("missing"), &[]);
     holder.acquire("a");
     let (descriptors, threads) = (peer.descriptors(), peer.threads());
@@ -242,8 +231,7 @@ fn l13_a_query_leaves_nothing_behind() {
 
 #[test]
 fn system_locks_lists_all_locks() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let (scratch, path) = Scratch::with_path();
     let mut readers = [0; 2].map(|_| Peer::with(&path, &[Shared]));
     for reader in &mut readers {
         reader.acquire("a");

@@ -5,16 +5,12 @@ use std::process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use locket::{ErrorKind, Mode, lock_file};
-
 use super::{holder, pids};
 use crate::support::prelude::*;
 
 #[test]
 fn l12_a_timeout_names_the_holder() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     for options in [&[][..], &[Shared], &[UseSignals(false)]] {
         let end = format!("s: held by pid {} (locket-peer)", holder.pid());
@@ -41,19 +37,16 @@ fn l12_a_timeout_counts_many_holders() {
 /// processes that the observer's query found.
 #[test]
 fn l3_a_timeout_checks_only_what_the_observer_found() {
-    let check = "l3_a_timeout_checks_only_what_the_observer_found";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
-    let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
+    let Some(mut waiter) = Strace::spawn(&[]) else { return };
     waiter.peer.handle("a", &path, &[Timeout(1000)]);
     let message = waiter.peer.refuses(Acquire("a")).message;
     assert!(message.ends_with(": held by another process"), "{message}");
     let trace = waiter.end();
     assert_eq!((trace.count("/proc/locks"), trace.count("/fdinfo/")), (0, 0));
 
-    let Some(mut waiter) = Strace::spawn(check, &[]) else { return };
+    let Some(mut waiter) = Strace::spawn(&[]) else { return };
     waiter.peer.handle("a", &path, &[Timeout(1000), QueryStatus]);
     waiter.peer.times_out_naming(&format!(": held by pid {} (locket-peer)", holder.pid()));
     let trace = waiter.end();
@@ -65,10 +58,7 @@ fn l3_a_timeout_checks_only_what_the_observer_found() {
 /// The lock changes hands after the last query: `still_held` names neither the old holder nor the new one.
 #[test]
 fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut old = Peer::on(&path);
-    let mut new = Peer::on(&path);
+    let (scratch, _, [mut old, mut new]) = peers();
     old.acquire("a");
     let status = scratch.lock().status()?;
     assert_eq!(pids(&status.holders), [(Mode::Exclusive, old.pid())]);
@@ -95,9 +85,7 @@ fn l12_a_timeout_counts_holds_of_one_process() {
 /// Without an observer that queries the status, the error names no process.
 #[test]
 fn l12_a_timeout_without_an_observer_names_no_process() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     for timeout in [99, 1000] {
         let message = Peer::with(&path, &[Timeout(timeout)]).refuses(Acquire("a")).message;
@@ -124,9 +112,7 @@ fn this_process_is_named_as_such() -> Outcome {
 /// An observer's query lists the other waiters and the wait that it observes.
 #[test]
 fn an_observer_can_query_the_status() -> Outcome {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let mut holder = Peer::on(&path);
+    let (_scratch, path, [mut holder]) = peers();
     let mut waiter = Peer::with(&path, &[Timeout(60_000)]);
     holder.acquire("a");
     waiter.start_waiting("w", Acquire("a"), &path);
@@ -145,7 +131,7 @@ fn an_observer_can_query_the_status() -> Outcome {
         }
     };
     let lock = lock_file(&path).on_wait(observer).observe_every(Duration::from_millis(1));
-    assert!(lock.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled));
+    assert!(lock.lock().is_err_and(|error| error.kind() == Cancelled));
     let mut status_seen = status_seen.lock().expect("no thread panics with the mutex");
     let status = status_seen.take().ok_or("the observer was not called")??;
     assert_eq!(pids(&status.holders), [(Mode::Exclusive, holder.pid())]);

@@ -27,7 +27,7 @@ mod waiting;
 pub(crate) use opened::access_of_open;
 #[cfg(unix)]
 pub(crate) use others::{is_alive, kill};
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Peer, peers};
 #[cfg(unix)]
 pub(crate) use requests::in_child;
 pub(crate) use requests::{Requests, attempt, repeat};
@@ -37,10 +37,10 @@ pub(crate) use silent_fs::{SilentFs, Unreadable};
 #[cfg(target_os = "linux")]
 pub(crate) use skip::has_mounted_root;
 #[cfg(unix)]
-pub(crate) use skip::is_root;
-pub(crate) use skip::skip;
+pub(crate) use skip::{has_root, is_root};
+pub(crate) use skip::{skip, skip_this};
 #[cfg(target_os = "linux")]
-pub(crate) use strace::{Strace, Trace};
+pub(crate) use strace::{Strace, Trace, can_trace};
 pub(crate) use waiting::{PATIENCE, until, until_waiting, waiting};
 #[cfg(target_os = "linux")]
 pub(crate) use waiting::{is_container, until_stopped};

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -13,6 +13,7 @@ use locket::ErrorKind;
 
 use super::protocol::{Answer, Refusal, Reply, Request, Setting};
 use super::requests::Requests;
+use super::scratch::Scratch;
 use super::waiting::{PATIENCE, until_waiting, waiting};
 
 /// The longest time that a peer may take for a request: one request may be a thousand waits, on a busy machine.
@@ -195,6 +196,14 @@ impl Drop for Peer {
     }
 }
 
+/// Makes a directory, and starts peers with the handle `a` of its lock file.
+#[track_caller]
+pub(crate) fn peers<const N: usize>() -> (Scratch, PathBuf, [Peer; N]) {
+    let (scratch, path) = Scratch::with_path();
+    let peers = [(); N].map(|()| Peer::on(&path));
+    (scratch, path, peers)
+}
+
 impl Requests for Peer {
     #[track_caller]
     fn tries_to<'a>(&mut self, request: impl Borrow<Request<&'a str>>) -> Option<Answer> {
@@ -213,6 +222,13 @@ impl Requests for Peer {
                 panic!("no answer to {request:?} within {LONGEST_REQUEST:?}")
             }
         }
+    }
+}
+
+impl Refusal {
+    #[track_caller]
+    pub(crate) fn assert_says(&self, text: &str) {
+        assert!(self.message.contains(text), "{self:?} does not say `{text}`");
     }
 }
 

@@ -3,7 +3,7 @@
 
 pub(crate) use locket::ErrorKind::*;
 pub(crate) use locket::State::*;
-pub(crate) use locket::{Action, ErrorKind, Mode};
+pub(crate) use locket::{Action, ErrorKind, Guard, Lock, LockError, Mode, State, lock_file};
 
 pub(crate) use super::protocol::Request::*;
 pub(crate) use super::protocol::Setting::*;

@@ -16,6 +16,14 @@ impl Scratch {
         Self(tempfile::tempdir().expect("a temporary directory should be created"))
     }
 
+    /// Also returns the path of the lock file.
+    #[track_caller]
+    pub(crate) fn with_path() -> (Self, PathBuf) {
+        let scratch = Self::new();
+        let path = scratch.lock_path();
+        (scratch, path)
+    }
+
     /// Makes a directory like `/tmp`: every user may create files, and no user may remove another user's.
     #[cfg(unix)]
     #[track_caller]

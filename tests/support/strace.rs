@@ -1,12 +1,13 @@
 //! A peer under strace. strace records the peer's system calls, and can make them fail.
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::peer::Peer;
 use super::scratch::Scratch;
-use super::skip::skip;
+use super::skip::skip_this;
 
 pub(crate) struct Strace {
     pub(crate) peer: Peer,
@@ -20,13 +21,8 @@ pub(crate) struct Trace(Vec<String>);
 impl Strace {
     /// Starts a peer under strace. Skips the check and returns `None` if strace does not work here.
     #[track_caller]
-    pub(crate) fn spawn(check: &str, options: &[&str]) -> Option<Self> {
-        if !Command::new("strace")
-            .args(["-qq", "true"])
-            .output()
-            .is_ok_and(|it| it.status.success())
-        {
-            skip(check, "strace: not installed, or not allowed to trace");
+    pub(crate) fn spawn(options: &[&str]) -> Option<Self> {
+        if !can_trace() {
             return None;
         }
         let scratch = Scratch::new();
@@ -45,6 +41,31 @@ impl Strace {
         // Lines with `+` (the end of a thread) and `-` (a signal) are not system calls.
         Trace(calls.filter(|line| !line.starts_with(['+', '-'])).collect())
     }
+}
+
+impl Deref for Strace {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl DerefMut for Strace {
+    fn deref_mut(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+}
+
+/// Returns whether strace works here, and skips the test if it does not.
+#[track_caller]
+pub(crate) fn can_trace() -> bool {
+    let traced = Command::new("strace").args(["-qq", "true"]).output();
+    let can_trace = traced.is_ok_and(|it| it.status.success());
+    if !can_trace {
+        skip_this("strace: not installed, or not allowed to trace");
+    }
+    can_trace
 }
 
 /// Removes the thread id, which `-f` puts before every line.
