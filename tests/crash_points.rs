@@ -88,7 +88,9 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
     let survived = thread::scope(|scope| {
         scope.spawn(|| {
             // Until the victim waits, or has finished without waiting.
-            while !over.load(Ordering::Relaxed) && !waits(pid) {
+            while !over.load(Ordering::Relaxed)
+                && !table_of_locks().iter().any(|it| it.pid == pid && it.is_waiting)
+            {
                 thread::sleep(Duration::from_millis(1));
             }
             if scene.held {
@@ -113,23 +115,6 @@ fn play(scene: Scene, kill: Option<&str>) -> Result<Vec<String>, Box<dyn std::er
     assert_eq!(fs::read_dir(scratch.path())?.count(), 1, "{scene:?} {kill:?}");
     strace.end();
     Ok(fs::read_to_string(log)?.lines().filter_map(name_of).collect())
-}
-
-/// Returns whether the process is in the kernel's queue for a lock.
-fn waits(pid: u32) -> bool {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    locks.lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        matches!(words[..], [_, "->", "FLOCK", _, _, waiter, ..] if waiter.parse() == Ok(pid))
-    })
-}
-
-fn holds(pid: u32) -> bool {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    locks.lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        matches!(words[..], [_, "FLOCK", _, _, holder, ..] if holder.parse() == Ok(pid))
-    })
 }
 
 /// Returns the name of the call: `openat` for `4242 openat(AT_FDCWD, ...) = 3`. Lines for signals and exits have none.
@@ -211,7 +196,9 @@ fn l7_a_stopped_victim_is_noticed() {
         let work = scope.spawn(|| victim.tries_to(repeat(2, [Acquire("a"), Release("a")])));
         // No other process may try before that: then the victim's attempt could fail, and it would check the path without
         // the lock.
-        until("the victim holds the lock", || holds(pid));
+        until("the victim holds the lock", || {
+            table_of_locks().iter().any(|it| it.pid == pid && !it.is_waiting)
+        });
         thread::sleep(Duration::from_millis(50));
         assert!(!other.finds_free("a"));
         kill(pid);

@@ -9,42 +9,15 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use crate::support::prelude::*;
 
 /// The highest number of idle descriptors in a process: see `Lock::keep_open`.
 const MOST: usize = 32;
 
-/// Returns the peer's descriptors of files in this directory, ordered by number.
-fn open_in(peer: &Peer, directory: &Path) -> Outcome<Vec<(i32, PathBuf)>> {
-    let mut open = vec![];
-    for entry in fs::read_dir(format!("/proc/{}/fd", peer.pid()))? {
-        let entry = entry?;
-        let path = fs::read_link(entry.path())?;
-        if path.starts_with(directory) {
-            open.push((entry.file_name().to_string_lossy().parse()?, path));
-        }
-    }
-    open.sort();
-    Ok(open)
-}
-
-/// Returns the peer's descriptor of the lock file.
-fn number_of(peer: &Peer, scratch: &Scratch) -> Outcome<i32> {
-    let open = open_in(peer, scratch.path())?;
-    let found = open.iter().find(|(_, path)| *path == scratch.lock_path());
-    Ok(found.ok_or("the lock file is not open")?.0)
-}
-
-/// Returns the limit (`RLIMIT_NOFILE`) that allows the peer that many more descriptors than it has now. The peer may have
-/// inherited descriptors with high numbers.
-fn limit_for(peer: &Peer, more: usize) -> Outcome<u64> {
-    let open = fs::read_dir(format!("/proc/{}/fd", peer.pid()))?;
-    let open: Vec<u64> =
-        open.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok()).collect();
-    let last = (0..).filter(|number| !open.contains(number)).nth(more - 1);
-    Ok(last.ok_or("no free number")? + 1)
+/// Counts the peer's descriptors of files in this directory.
+fn open_in(peer: &Peer, directory: &Scratch) -> usize {
+    open_files(peer.pid()).iter().filter(|(_, path)| path.starts_with(directory.path())).count()
 }
 
 /// Starts a peer with the handles `h0`, `h1` and so on, each for a different file.
@@ -56,44 +29,48 @@ fn peer_of_many(scratch: &Scratch, count: usize) -> Peer {
     peer
 }
 
+/// Sends a request for each of these handles.
+fn for_each(
+    peer: &mut Peer,
+    handles: std::ops::Range<usize>,
+    request: impl for<'a> Fn(&'a str) -> Request<&'a str>,
+) {
+    for n in handles {
+        peer.ok(request(&format!("h{n}")));
+    }
+}
+
+/// Acquires and releases, which leaves an idle descriptor.
+fn turn(handle: &str) -> Request<&str> {
+    repeat(1, [Acquire(handle), Release(handle)])
+}
+
 #[test]
 fn l13_idle_descriptors_are_few() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2 * MOST);
-    for n in 0..MOST {
-        peer.acquire(&format!("h{n}"));
-        peer.release(&format!("h{n}"));
-    }
-    assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
+    for_each(&mut peer, 0..MOST, turn);
+    assert_eq!(open_in(&peer, &scratch), MOST);
     // Makes the first descriptor the last one used.
     peer.lock("h0", "g");
     peer.drop_guard("g");
     for n in MOST..2 * MOST - 1 {
         peer.lock(&format!("h{n}"), "g");
         peer.drop_guard("g");
-        let open = open_in(&peer, scratch.path())?;
-        assert_eq!(open.len(), MOST, "{open:?}");
-        let is_open = |n: usize| open.iter().any(|(_, path)| *path == scratch.join(&n.to_string()));
+        assert_eq!(open_in(&peer, &scratch), MOST);
+        let is_open = |n: usize| peer.descriptor_of(&scratch.join(&n.to_string())).is_some();
         let oldest = n - MOST + 1;
-        assert!(is_open(0) && is_open(n) && !is_open(oldest), "{n}: {open:?}");
+        assert!(is_open(0) && is_open(n) && !is_open(oldest), "{n}");
     }
     // Descriptors of holds do not count as idle, nor does a failed attempt leave more than the limit.
-    for n in 0..2 * MOST {
-        peer.acquire(&format!("h{n}"));
-    }
-    assert_eq!(open_in(&peer, scratch.path())?.len(), 2 * MOST);
-    for n in 0..2 * MOST {
-        peer.refuses(TryAcquire(&*format!("h{n}")));
-    }
-    assert_eq!(open_in(&peer, scratch.path())?.len(), 3 * MOST);
-    for n in 0..2 * MOST {
-        peer.release(&format!("h{n}"));
-    }
-    assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
-    for n in 0..2 * MOST {
-        peer.drop_handle(&format!("h{n}"));
-    }
-    assert_eq!(open_in(&peer, scratch.path())?, []);
+    for_each(&mut peer, 0..2 * MOST, |handle| Acquire(handle));
+    assert_eq!(open_in(&peer, &scratch), 2 * MOST);
+    for_each(&mut peer, 0..2 * MOST, |handle| attempt(TryAcquire(handle)));
+    assert_eq!(open_in(&peer, &scratch), 3 * MOST);
+    for_each(&mut peer, 0..2 * MOST, |handle| Release(handle));
+    assert_eq!(open_in(&peer, &scratch), MOST);
+    for_each(&mut peer, 0..2 * MOST, |handle| DropHandle(handle));
+    assert_eq!(open_in(&peer, &scratch), 0);
     Ok(())
 }
 
@@ -102,11 +79,8 @@ fn l13_two_thousand_handles_need_few_descriptors() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2_000);
     peer.limit_files(1024);
-    for n in 0..2_000 {
-        peer.acquire(&format!("h{n}"));
-        peer.release(&format!("h{n}"));
-    }
-    assert_eq!(open_in(&peer, scratch.path())?.len(), MOST);
+    for_each(&mut peer, 0..2_000, turn);
+    assert_eq!(open_in(&peer, &scratch), MOST);
     Ok(())
 }
 
@@ -116,16 +90,12 @@ fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 12);
     // The limit is above 9: the library duplicates an inheritable descriptor to a number above 9.
-    peer.limit_files(limit_for(&peer, 10)?);
+    peer.limit_files(peer.limit_for(10));
     let make_two_idle = |peer: &mut Peer| -> Outcome {
-        for n in 8..10 {
-            peer.acquire(&format!("h{n}"));
-        }
-        assert_eq!(open_in(peer, scratch.path())?.len(), 10);
-        for n in 8..10 {
-            peer.release(&format!("h{n}"));
-        }
-        assert_eq!(open_in(peer, scratch.path())?.len(), 10);
+        for_each(peer, 8..10, |handle| Acquire(handle));
+        assert_eq!(open_in(peer, &scratch), 10);
+        for_each(peer, 8..10, |handle| Release(handle));
+        assert_eq!(open_in(peer, &scratch), 10);
         Ok(())
     };
     for n in 0..8 {
@@ -143,7 +113,7 @@ fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     // To pass a hold on.
     make_two_idle(&mut peer)?;
     peer.inherit_on_exec("g0");
-    assert_eq!(open_in(&peer, scratch.path())?.len(), 8);
+    assert_eq!(open_in(&peer, &scratch), 8);
     // The check above can fail: descriptors of holds are not closed.
     peer.lock("h8", "g8");
     peer.lock("h9", "g9");
@@ -165,18 +135,18 @@ fn l13_idle_descriptors_can_be_switched_off() -> Outcome {
         [Acquire("a"), Release("open")],
     ] {
         peer.repeat(2, work.clone());
-        assert_eq!(open_in(&peer, scratch.path())?, [], "{work:?}");
+        assert_eq!(open_in(&peer, &scratch), 0, "{work:?}");
     }
     let mut holder = Peer::on(scratch.lock_path());
     holder.acquire("a");
     for work in [Acquire("timed"), TryAcquire("a"), Observe("a")] {
         peer.ok(attempt(work.clone()));
-        assert_eq!(open_in(&peer, scratch.path())?, [], "{work:?}");
+        assert_eq!(open_in(&peer, &scratch), 0, "{work:?}");
     }
     holder.release("a");
     // The check above can fail: another handle keeps its descriptor open.
     peer.repeat(2, [Acquire("open"), Release("a")]);
-    assert_eq!(open_in(&peer, scratch.path())?.len(), 1);
+    assert_eq!(open_in(&peer, &scratch), 1);
     Ok(())
 }
 
@@ -193,12 +163,12 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
         let expected = usize::from(!network.contains(&magic));
         for work in [[Acquire("a"), Release("a")], [Lock("a", "g"), ReleaseGuard("g")]] {
             strace.repeat(3, work.clone());
-            assert_eq!(open_in(&strace, scratch.path())?.len(), expected, "{magic}: {work:?}");
+            assert_eq!(open_in(&strace, &scratch), expected, "{magic}: {work:?}");
         }
         let mut holder = Peer::on(scratch.lock_path());
         holder.acquire("a");
         strace.refuses(TryAcquire("a"));
-        assert_eq!(open_in(&strace, scratch.path())?.len(), expected, "{magic}");
+        assert_eq!(open_in(&strace, &scratch), expected, "{magic}");
         strace.end();
     }
     Ok(())
@@ -208,23 +178,13 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
 #[test]
 fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
     for closed_by in [Acquire("a"), DropHandle("a"), Lock("a", "g")] {
-        let scratch = Scratch::new();
+        let (scratch, path, [mut peer]) = peers();
         let other = scratch.join("other");
-        File::create(&other)?;
-        let mut peer = Peer::on(scratch.lock_path());
         let mut neighbour = Peer::on(&other);
-        peer.acquire("a");
-        peer.release("a");
-        let number = number_of(&peer, &scratch)?;
-        peer.close_descriptor(number);
-        peer.open_foreign("f", &other);
-        assert!(open_in(&peer, scratch.path())?.contains(&(number, other.clone())));
-
+        peer.ok(turn("a"));
+        let number = peer.replace_descriptor(&path, &other);
         peer.ok(&closed_by);
-        assert!(
-            open_in(&peer, scratch.path())?.contains(&(number, other.clone())),
-            "{closed_by:?}"
-        );
+        assert_eq!(peer.descriptor_of(&other), Some(number), "{closed_by:?}");
         assert!(neighbour.finds_free("a"), "{closed_by:?}");
         if closed_by == Lock("a", "g") {
             assert!(peer.is_current("g"));
@@ -240,13 +200,9 @@ fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
 /// The host has opened the lock file itself under the number of the idle descriptor. The library must not use it.
 #[test]
 fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
-    let (scratch, _, [mut peer, mut other]) = peers();
-    peer.acquire("a");
-    peer.release("a");
-    let number = number_of(&peer, &scratch)?;
-    peer.close_descriptor(number);
-    peer.open_foreign("f", scratch.lock_path());
-    assert_eq!(number_of(&peer, &scratch)?, number);
+    let (_scratch, path, [mut peer, mut other]) = peers();
+    peer.ok(turn("a"));
+    peer.replace_descriptor(&path, &path);
     peer.acquire("a");
     // The library has the lock through another open file. If it had used the host's, this attempt would succeed.
     assert!(!peer.try_foreign("f", Mode::Exclusive));
@@ -260,16 +216,13 @@ fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
 /// The number is not open. The library closes nothing twice, and the next acquisition opens the file again.
 #[test]
 fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
-    let (scratch, _, [mut peer, mut other]) = peers();
-    peer.acquire("a");
-    peer.release("a");
-    let number = number_of(&peer, &scratch)?;
-    peer.close_descriptor(number);
+    let (_scratch, path, [mut peer, mut other]) = peers();
+    peer.ok(turn("a"));
+    peer.lose_descriptor(&path);
     peer.acquire("a");
     assert!(!other.finds_free("a"));
     peer.release("a");
-    let number = number_of(&peer, &scratch)?;
-    peer.close_descriptor(number);
+    peer.lose_descriptor(&path);
     peer.drop_handle("a");
     peer.ok(Pid);
     Ok(())
@@ -278,17 +231,13 @@ fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
 /// The host closes the descriptor of a hold, which ends the hold. `is_current` returns false, and the release is an error.
 #[test]
 fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
-    let scratch = Scratch::new();
-    let other = scratch.join("other");
-    File::create(&other)?;
     for is_taken in [false, true] {
-        let mut peer = Peer::on(scratch.lock_path());
+        let (scratch, path, [mut peer]) = peers();
         peer.lock("a", "g");
         assert!(peer.is_current("g"));
-        let number = number_of(&peer, &scratch)?;
-        peer.close_descriptor(number);
+        peer.lose_descriptor(&path);
         if is_taken {
-            peer.open_foreign("f", &other);
+            peer.open_foreign("f", scratch.join("other"));
         }
         assert!(!peer.is_current("g"));
         peer.drop_guard("g");

@@ -97,30 +97,6 @@ fn l12_the_hint_names_the_missing_directory() {
     }
 }
 
-#[cfg(unix)]
-#[test]
-fn l12_the_hint_names_a_file_in_place_of_a_directory() -> Outcome {
-    let scratch = Scratch::new();
-    let file = scratch.join("file");
-    fs::File::create(&file)?;
-    let error = error_of(file.join("further").join("test.lock"));
-    assert_eq!(error.kind(), InvalidPath, "{error}");
-    assert_eq!(hint(&error), format!("{} is not a directory", file.display()));
-    Ok(())
-}
-
-#[cfg(unix)]
-#[test]
-fn l12_the_hint_names_the_limit_of_descriptors() {
-    let (_scratch, _, [mut peer]) = peers();
-    peer.limit_files(3);
-    let refusal = peer.refuses(Acquire("a"));
-    assert_eq!(refusal.kind, ResourceExhausted);
-    let hint = "this process has reached its limit of open descriptors (3): close some, or raise the \
-                limit (ulimit -n)";
-    assert!(refusal.message.ends_with(hint), "{refusal:?}");
-}
-
 /// Errors that also root gets. They need a special file system or strace. `users.rs` checks what only other users are
 /// refused.
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
-//! Every error of the system at every system call of the lock. strace injects the errors.
+//! System calls that fail: every error at every call of the lock, and what the library does about some of them. strace
+//! injects the errors.
 //!
+//! - L1, L8, L12: a file that cannot be opened or locked in the usual way is opened or locked in another way.
 //! - L3: the error is returned by the deadline.
 //! - L6: an unlock that fails still ends the hold.
 //! - L12: the error has the path, the action and the cause. An interrupted call is not an error.
@@ -8,6 +10,7 @@
 
 use std::borrow::Borrow;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::prelude::*;
@@ -85,20 +88,29 @@ struct Scene {
 impl Scene {
     /// Makes the scene. Returns `None` if strace does not work here.
     fn new(point: Point, fault: &str, settings: &[Setting]) -> Option<Self> {
+        Self::with_faults(point, &[(point.calls, fault)], settings)
+    }
+
+    /// Makes a scene with an existing, free lock file.
+    fn of_free_lock(faults: &[(&str, &str)]) -> Option<Self> {
+        Self::with_faults(POINTS[0], faults, &[])
+    }
+
+    fn with_faults(point: Point, faults: &[(&str, &str)], settings: &[Setting]) -> Option<Self> {
         let (scratch, path) = Scratch::with_path();
         if point.existed {
             fs::write(&path, CONTENTS).expect("the test should own the directory");
         }
-        let only = format!("--trace-path={}", path.display());
-        let inject = format!("--inject={}:{fault}", point.calls);
-        let mut strace = Strace::spawn(&[&only, &inject])?;
+        let mut options = vec![format!("--trace-path={}", path.display())];
+        options.extend(faults.iter().map(|(calls, fault)| format!("--inject={calls}:{fault}")));
+        let mut strace = Strace::spawn(&options.iter().map(|it| &**it).collect::<Vec<_>>())?;
         strace.handle("a", &path, settings);
         let descriptors = strace.descriptors();
         let mut holder = Peer::on(&path);
         if point.held {
             holder.acquire("a");
         }
-        let what = format!("{point:?} {fault} {settings:?}");
+        let what = format!("{point:?} {faults:?} {settings:?}");
         Some(Self { scratch, strace, holder, descriptors, point, what })
     }
 
@@ -110,8 +122,9 @@ impl Scene {
         assert!(answer.took() < PATIENCE, "{what}: {:?}", answer.took());
         let refusal = answer.outcome.expect_err(what);
         assert_eq!(refusal.action, action, "{what}: {refusal:?}");
-        let cause = format!("{}: {}", self.scratch.lock_path().display(), words_of(errno));
-        assert!(refusal.message.contains(&cause), "{what}: {refusal:?}");
+        let path = self.scratch.lock_path();
+        let start = format!("cannot {action} {}: {}", path.display(), words_of(errno));
+        assert!(refusal.message.starts_with(&start), "{what}: {refusal:?}");
         assert_eq!(refusal.kind, kind_of(errno), "{what}: {refusal:?}");
     }
 
@@ -148,8 +161,12 @@ impl Requests for Scene {
     }
 }
 
+/// Both ways to hold a lock.
+const HOLDS: [(Request<&str>, Request<&str>); 2] =
+    [(Acquire("a"), Release("a")), (Lock("a", "g"), ReleaseGuard("g"))];
+
 /// Asserts that an acquisition that fails once changes nothing, and that the next acquisition succeeds.
-fn refused_once(point: Point, acquire: &Request<&str>, release: &Request<&str>) {
+fn refused_once(point: Point, settings: &[Setting], [acquire, release]: [&Request<&str>; 2]) {
     for (name, errno) in ERRORS {
         // The library tries some calls a second time in another way: it opens for writing if it may not read, and it
         // locks through a read-write descriptor if a read-only one fails. Both attempts have to fail.
@@ -164,7 +181,7 @@ fn refused_once(point: Point, acquire: &Request<&str>, release: &Request<&str>) 
         } else {
             format!("error={name}:when={nth}")
         };
-        let Some(mut scene) = Scene::new(point, &fault, &[Timeout(5000)]) else { return };
+        let Some(mut scene) = Scene::new(point, &fault, settings) else { return };
         scene.refused(acquire, point.action, errno);
         assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
         if point.held {
@@ -183,37 +200,59 @@ fn refused_once(point: Point, acquire: &Request<&str>, release: &Request<&str>) 
 }
 
 #[test]
-fn l12_every_error_of_acquire_is_reported() {
-    for point in POINTS {
-        refused_once(point, &Acquire("a"), &Release("a"));
+fn l12_every_error_of_an_acquisition_is_reported() {
+    for (acquire, release) in &HOLDS {
+        for point in POINTS {
+            refused_once(point, &[Timeout(5000)], [acquire, release]);
+        }
     }
-}
-
-#[test]
-fn l12_every_error_of_lock_is_reported() {
-    for point in POINTS {
-        refused_once(point, &Lock("a", "g"), &ReleaseGuard("g"));
-    }
+    // A wait without a deadline.
+    let [(acquire, release), _] = &HOLDS;
+    refused_once(POINTS[4], &[], [acquire, release]);
 }
 
 #[test]
 fn l6_every_error_of_an_unlock_is_reported() {
-    for (acquire, release) in [(Acquire("a"), Release("a")), (Lock("a", "g"), ReleaseGuard("g"))] {
+    for (acquire, release) in &HOLDS {
         for (name, errno) in ERRORS {
             let fault = format!("error={name}:when=2");
             let Some(mut scene) = Scene::new(UNLOCK, &fault, &[]) else { return };
-            scene.ok(&acquire);
-            scene.refused(&release, Action::Unlock, errno);
+            scene.ok(acquire);
+            scene.refused(release, Action::Unlock, errno);
             assert_eq!(scene.state("a"), ReleasedError, "{}", scene.what);
             assert!(scene.holder.finds_free("a"), "{}", scene.what);
+            assert_eq!(scene.refuses(Release("a")).kind, NotLocked, "{}", scene.what);
             // The handle stays usable.
-            scene.ok(&acquire);
+            scene.ok(acquire);
             assert_eq!(scene.state("a"), HeldExclusive, "{}", scene.what);
-            scene.ok(&release);
+            scene.ok(release);
             assert_eq!(scene.state("a"), Unlocked, "{}", scene.what);
             scene.leaves_nothing();
         }
     }
+}
+
+#[test]
+fn l6_a_dropped_guard_whose_unlock_fails_ends_the_hold() {
+    let Some(mut scene) = Scene::new(UNLOCK, "error=ENOLCK:when=2", &[]) else { return };
+    scene.lock("a", "g");
+    scene.drop_guard("g");
+    assert_eq!(scene.state("a"), ReleasedError);
+    scene.leaves_nothing();
+}
+
+/// While holds remain, the state shows them, not the failed release.
+#[test]
+fn l6_a_failed_unlock_among_shared_holds_keeps_the_others() {
+    let Some(mut scene) = Scene::new(UNLOCK, "error=EIO:when=3", &[Shared]) else { return };
+    scene.acquire("a");
+    scene.acquire("a");
+    assert_eq!(scene.refuses(Release("a")).action, Action::Unlock);
+    assert_eq!(scene.state("a"), HeldShared(1));
+    assert!(!scene.holder.finds_free("a"));
+    scene.release("a");
+    assert_eq!(scene.state("a"), Unlocked);
+    scene.leaves_nothing();
 }
 
 /// A call that is interrupted once, five times or ninety times in a row is made again.
@@ -221,7 +260,7 @@ fn l6_every_error_of_an_unlock_is_reported() {
 fn l12_interrupted_calls_are_retried() {
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
-            for options in [&[][..], &[Timeout(600_000)], &[Timeout(0)]] {
+            for options in [&[][..], &[Timeout(600_000)], &[Timeout(0)], &[UseSignals(false)]] {
                 let (first, last) = (point.nth, point.nth + times - 1);
                 let fault = format!("error=EINTR:when={first}..{last}");
                 let Some(mut scene) = Scene::new(point, &fault, options) else { return };
@@ -349,4 +388,83 @@ fn l12_a_failed_inherit_on_exec_ends_the_hold() {
         assert!(scene.holder.finds_free("a"), "{}", scene.what);
         scene.leaves_nothing();
     }
+}
+
+/// If an idle descriptor fails, the library closes it and opens the file again.
+#[test]
+fn l12_a_failing_idle_descriptor_is_replaced() {
+    // After one acquisition and release the idle descriptor fails.
+    for calls in ["flock", STAT] {
+        let faults = [(calls, "error=ESTALE:when=3")];
+        let Some(mut scene) = Scene::of_free_lock(&faults) else { return };
+        scene.repeat(2, [Acquire("a"), Release("a")]);
+        scene.leaves_nothing();
+    }
+}
+
+/// A file that may not be read is locked through a write-only descriptor. For an exclusive lock on a read-only descriptor
+/// NFS returns `EBADF` (flock(2)) and SMB `EIO`; the library then locks through a read-write descriptor.
+#[test]
+fn l1_l12_a_file_is_opened_with_the_access_that_it_needs() -> Outcome {
+    for (calls, error, access) in [
+        (OPEN, "EACCES", libc::O_WRONLY),
+        (OPEN, "EPERM", libc::O_WRONLY),
+        ("flock", "EBADF", libc::O_RDWR),
+        ("flock", "EIO", libc::O_RDWR),
+    ] {
+        let fault = format!("error={error}:when=1");
+        let Some(mut scene) = Scene::of_free_lock(&[(calls, &fault)]) else { return Ok(()) };
+        scene.acquire("a");
+        assert!(!scene.holder.finds_free("a"), "{error}");
+        let path = scene.scratch.lock_path();
+        assert_eq!(access_of_open(scene.strace.pid(), &path)?, [access], "{error}");
+        scene.release("a");
+        scene.leaves_nothing();
+    }
+    Ok(())
+}
+
+/// If the read-write descriptor cannot be opened, or cannot be locked either, the error is that of the lock.
+#[test]
+fn l12_a_lock_that_needs_write_access_and_cannot_get_it_is_an_error() {
+    for faults in [
+        &[("flock", "error=EBADF:when=1"), (OPEN, "error=EACCES:when=2")][..],
+        &[("flock", "error=EBADF:when=1..2")],
+    ] {
+        let Some(mut scene) = Scene::of_free_lock(faults) else { return };
+        let refusal = scene.refuses(Acquire("a"));
+        assert_eq!(refusal.action, Action::Lock, "{refusal:?}");
+        refusal.assert_says(&words_of(libc::EBADF));
+        scene.repeat(1, [Acquire("a"), Release("a")]);
+        scene.leaves_nothing();
+    }
+}
+
+#[test]
+fn l8_a_path_that_is_not_a_file_is_not_opened() -> Outcome {
+    for kind in ["directory", "fifo", "device"] {
+        let Some(mut scene) = Scene::of_free_lock(&[]) else { return Ok(()) };
+        let path = scene.scratch.lock_path();
+        fs::remove_file(&path)?;
+        match kind {
+            "directory" => fs::create_dir(&path)?,
+            "fifo" => assert!(Command::new("mkfifo").arg(&path).status()?.success()),
+            _ => std::os::unix::fs::symlink("/dev/null", &path)?,
+        }
+        assert_eq!(scene.refuses(Acquire("a")).action, Action::Open);
+        assert_eq!(scene.refuses(TryLock("a", "g")).kind, InvalidPath);
+        let trace = scene.strace.end();
+        assert_eq!(trace.count("open"), 0, "{kind}");
+        assert_ne!(trace.calls().count(), 0, "the trace should contain other calls");
+    }
+    Ok(())
+}
+
+/// The file is missing when it is opened, and exists when it is created: another process was faster.
+#[test]
+fn l8_a_file_that_appears_is_not_created_again() {
+    let faults = [(OPEN, "error=ENOENT:when=1")];
+    let Some(mut scene) = Scene::of_free_lock(&faults) else { return };
+    scene.repeat(1, [Acquire("a"), Release("a")]);
+    scene.leaves_nothing();
 }

@@ -1,5 +1,4 @@
-//! The long tests with fault injection: processes killed at each system call, every error at every call, many concurrent
-//! processes, full disks, and the locks of other programs.
+//! The long tests: many concurrent processes, full disks, answers of network file systems, and the locks of other programs.
 
 #[cfg(target_os = "linux")]
 #[path = "bin/clock.rs"]
@@ -9,8 +8,6 @@ mod support;
 #[cfg(target_os = "linux")]
 mod command_histories;
 mod command_stress;
-mod crash_points;
-mod faults;
 mod interop;
 mod nemeses;
 mod network_answers;

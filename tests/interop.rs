@@ -46,22 +46,13 @@ else:
 sys.stdin.readline()
 ";
 
-const FILELOCK: &str = "\
-import sys, filelock
-timeout = -1 if sys.argv[2] == 'never' else float(sys.argv[2])
-lock = filelock.FileLock(sys.argv[1], timeout=timeout)
-print('acquiring', flush=True)
-try:
-    lock.acquire()
-except filelock.Timeout:
-    print('contended', flush=True)
-else:
-    print('held', flush=True)
-    sys.stdin.readline()
-    lock.release()
-    print('released', flush=True)
-sys.stdin.readline()
-";
+/// What filelock calls these things.
+const FILELOCK: [(&str, &str); 4] = [
+    ("sys, locket", "sys, filelock"),
+    ("None if", "-1 if"),
+    ("locket.lock_file", "filelock.FileLock"),
+    ("locket.LockError", "filelock.Timeout"),
+];
 
 const RAW_CALL: &str = "\
 import sys, os, fcntl, time
@@ -129,15 +120,19 @@ impl Program {
 
     fn command(self, path: &Path, timeout: Option<f64>) -> Command {
         let script = match self {
-            Self::Reference => REFERENCE,
-            Self::Filelock => FILELOCK,
-            Self::RawCall => RAW_CALL,
-            Self::OtherCall => &RAW_CALL.replace("fcntl.flock", "fcntl.lockf"),
+            Self::Reference => REFERENCE.into(),
+            Self::Filelock => {
+                FILELOCK.iter().fold(REFERENCE.into(), |script: String, (name, other)| {
+                    script.replace(name, other)
+                })
+            }
+            Self::RawCall => RAW_CALL.into(),
+            Self::OtherCall => RAW_CALL.replace("fcntl.flock", "fcntl.lockf"),
             Self::FlockCommand => return flock_command(path, timeout),
         };
         let mut command = Command::new(python());
         let timeout = timeout.map_or("never".into(), |timeout| timeout.to_string());
-        command.args(["-c", script]).arg(path).arg(timeout);
+        command.args(["-c", &script]).arg(path).arg(timeout);
         command
     }
 }

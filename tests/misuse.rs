@@ -271,8 +271,7 @@ fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
 fn l12_a_hold_that_the_host_has_closed_is_not_named() {
     let (_scratch, path, [mut peer]) = peers();
     peer.lock("a", "g");
-    let number = peer.ok(Lend("g")).number();
-    peer.close_descriptor(number);
+    peer.lose_descriptor(&path);
     let mut other = Peer::on(&path);
     other.acquire("a");
     let refusal = peer.refuses(TryAcquire("a"));

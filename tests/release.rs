@@ -1,6 +1,6 @@
 //! - L5: any thread and any handle of the path may release a hold of `acquire`. Of many releases of one hold exactly one
 //!   succeeds. Only the guard ends a guard's hold. A release affects no other descriptor.
-//! - L6: a release without a hold is an error. The state is then `ReleasedError`, and the lock stays usable. (`failing_calls.rs`
+//! - L6: a release without a hold is an error. The state is then `ReleasedError`, and the lock stays usable. (`faults.rs`
 //!   tests unlock calls that fail.)
 
 use std::io;

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::prelude::*;
@@ -20,14 +20,18 @@ fn user(id: u32, path: &Path, settings: &[Setting]) -> Peer {
     peer
 }
 
+/// Makes a directory like `/tmp`. Skips the test and returns `None` if it cannot run peers of other users.
+#[track_caller]
+fn sticky() -> Option<(Scratch, PathBuf)> {
+    let scratch = has_root().then(Scratch::sticky)?;
+    let path = scratch.lock_path();
+    Some((scratch, path))
+}
+
 /// In a directory like `/tmp` the first user creates the file, and the other users may read it.
 #[test]
 fn l1_users_share_a_sticky_directory() -> Outcome {
-    if !has_root() {
-        return Ok(());
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((_scratch, path)) = sticky() else { return Ok(()) };
     let mut one = user(1234, &path, &[]);
     let mut other = user(4321, &path, &[Timeout(600_000)]);
     let mut root = Peer::on(&path);
@@ -52,11 +56,7 @@ fn l1_users_share_a_sticky_directory() -> Outcome {
 /// A handle is made before the file exists. Another user then creates the file.
 #[test]
 fn l1_a_file_created_by_another_user_can_be_locked() -> Outcome {
-    if !has_root() {
-        return Ok(());
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((_scratch, path)) = sticky() else { return Ok(()) };
     let mut early = user(1234, &path, &[]);
     assert!(!path.exists());
     let mut maker = user(4321, &path, &[]);
@@ -103,11 +103,7 @@ fn l8_an_existing_file_is_opened_without_o_creat() -> Outcome {
 
 #[test]
 fn l8_the_mode_decides_which_users_can_lock() {
-    if !has_root() {
-        return;
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((_scratch, path)) = sticky() else { return };
     let mut one = user(1234, &path, &[FileMode(0o600)]);
     let mut other = user(4321, &path, &[]);
     one.acquire("a");
@@ -126,11 +122,7 @@ fn denied(action: &str, path: &Path, why: &str) -> String {
 
 #[test]
 fn l1_a_read_only_file_can_be_locked() -> Outcome {
-    if !has_root() {
-        return Ok(());
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((_scratch, path)) = sticky() else { return Ok(()) };
     fs::write(&path, "as it was")?;
     fs::set_permissions(&path, Permissions::from_mode(0o444))?;
     let mut one = user(1234, &path, &[]);
@@ -148,11 +140,7 @@ fn l1_a_read_only_file_can_be_locked() -> Outcome {
 
 #[test]
 fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
-    if !has_root() {
-        return Ok(());
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((scratch, path)) = sticky() else { return Ok(()) };
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
     let mut peer = user(1234, &path, &[]);
     let refusal = peer.refuses(Acquire("a"));
@@ -182,11 +170,7 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
 /// A file that the user may write but not read is opened for writing.
 #[test]
 fn l1_a_write_only_file_can_be_locked() -> Outcome {
-    if !has_root() {
-        return Ok(());
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((_scratch, path)) = sticky() else { return Ok(()) };
     fs::write(&path, "as it was")?;
     chown(&path, Some(1234), None)?;
     fs::set_permissions(&path, Permissions::from_mode(0o200))?;
@@ -263,11 +247,7 @@ fn l8_no_file_is_created_through_another_users_link() -> Outcome {
 /// An open for reading waits for a writer.
 #[test]
 fn l12_a_fifo_that_may_only_be_read_does_not_hang() {
-    if !has_root() {
-        return;
-    }
-    let scratch = Scratch::sticky();
-    let path = scratch.lock_path();
+    let Some((_scratch, path)) = sticky() else { return };
     let made = Command::new("mkfifo").args(["-m", "444"]).arg(&path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo should succeed");
     let refusal = user(1234, &path, &[]).refuses(Acquire("a"));

@@ -24,7 +24,7 @@ mod strace;
 mod waiting;
 
 #[cfg(target_os = "linux")]
-pub(crate) use opened::access_of_open;
+pub(crate) use opened::{access_of_open, open_files};
 #[cfg(unix)]
 pub(crate) use others::{is_alive, kill};
 pub(crate) use peer::{Peer, peers};
@@ -43,7 +43,7 @@ pub(crate) use skip::{skip, skip_this};
 pub(crate) use strace::{Strace, Trace, can_trace};
 pub(crate) use waiting::{PATIENCE, until, until_waiting, waiting};
 #[cfg(target_os = "linux")]
-pub(crate) use waiting::{is_container, until_stopped};
+pub(crate) use waiting::{is_container, table_of_locks, until_stopped};
 
 /// The result of a test. `?` fails the test with an error that the test did not expect.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;

@@ -69,14 +69,30 @@ pub(crate) fn waiting(pid: u32, path: &Path) -> usize {
 fn waiting_in_table(pid: u32, (device, inode): (u64, u64)) -> usize {
     let (major, minor) = (libc::major(device), libc::minor(device));
     let file = format!("{major:02x}:{minor:02x}:{inode}");
+    table_of_locks().iter().filter(|it| it.is_waiting && it.pid == pid && it.file == file).count()
+}
+
+/// An entry of the kernel's table of locks.
+#[cfg(target_os = "linux")]
+pub(crate) struct LockEntry {
+    pub(crate) is_waiting: bool,
+    pub(crate) pid: u32,
+    /// The device and the inode, as `fe:00:1234`.
+    pub(crate) file: String,
+}
+
+/// Reads the `flock(2)` locks of `/proc/locks`. A waiter has an arrow: `7: -> FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF`
+/// (proc_locks(5)).
+#[cfg(target_os = "linux")]
+pub(crate) fn table_of_locks() -> Vec<LockEntry> {
     let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let is_waiter = |line: &&str| {
+    let entry = |line: &str| {
+        let (is_waiting, line) = (line.contains("->"), line.replace("->", ""));
         let words: Vec<_> = line.split_whitespace().collect();
-        words.get(1..3) == Some(&["->", "FLOCK"])
-            && words.get(5).and_then(|it| it.parse().ok()) == Some(pid)
-            && words.get(6) == Some(&file.as_str())
+        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
+        Some(LockEntry { is_waiting, pid: pid.parse().ok()?, file: file.into() })
     };
-    table.lines().filter(is_waiter).count()
+    table.lines().filter_map(entry).collect()
 }
 
 /// Waits until every thread of a process is stopped.
