@@ -1,6 +1,7 @@
 //! The public API beyond the laws: the names of the standard library, the traits, the accessors of errors.
 
 use std::error::Error;
+use std::fs;
 use std::hash::Hash;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -16,7 +17,7 @@ fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
 fn is_plain_data<T: Copy + Eq + Hash + std::fmt::Debug>() {}
 
 #[test]
-fn types_have_the_traits_that_their_users_expect() {
+fn types_have_the_traits_that_their_users_expect() -> Outcome {
     is_shared_between_threads::<Lock>();
     is_shared_between_threads::<Guard>();
     is_shared_between_threads::<LockError>();
@@ -29,6 +30,13 @@ fn types_have_the_traits_that_their_users_expect() {
     is_plain_data::<ErrorKind>();
     is_plain_data::<Action>();
     assert_eq!((Mode::default(), State::default()), (Mode::Exclusive, Unlocked));
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let guard = lock.lock()?;
+    // Formatting both at the same time does not deadlock.
+    assert!(format!("{lock:?} {guard:?}").contains("test.lock"));
+    assert!(format!("{lock:?}").contains("HeldExclusive"));
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -126,4 +134,45 @@ fn l12_the_message_tells_the_cause_once() {
     assert_eq!(error.hint().is_some(), cfg!(unix), "{error}");
     assert!(error.holders().is_empty() && !error.is_contended());
     assert!(format!("{error:?}").contains("InvalidPath"));
+}
+
+#[test]
+fn an_option_leaves_the_original_handle_unchanged() -> Outcome {
+    let scratch = Scratch::new();
+    let lock = scratch.lock();
+    let reader = lock.clone().shared();
+    let _held = lock.lock()?;
+    assert_eq!(lock.state(), HeldExclusive);
+    assert!(reader.try_lock().is_err());
+    Ok(())
+}
+
+/// A later timeout replaces an earlier one, and `None` removes it.
+#[test]
+fn the_last_timeout_applies() -> Outcome {
+    let (scratch, path) = Scratch::with_path();
+    let lock = scratch.lock().timeout(Duration::ZERO);
+    let guard = lock.lock()?;
+    assert!(lock.clone().timeout(None).timeout(Duration::ZERO).lock().is_err());
+    let waiter = std::thread::spawn({
+        let lock = lock.timeout(None);
+        move || lock.lock()
+    });
+    until_waiting(std::process::id(), &path, 1);
+    guard.release()?;
+    waiter.join().expect("no panic")?.release()?;
+    Ok(())
+}
+
+#[test]
+fn l12_an_unusable_path_is_an_invalid_path() -> Outcome {
+    let scratch = Scratch::new();
+    let long = "x".repeat(10_000);
+    let directory = scratch.join("directory");
+    fs::create_dir(&directory)?;
+    let missing = scratch.join("missing").join("test.lock");
+    for path in [Path::new(""), Path::new("a\0b"), &scratch.join(&long), &directory, &missing] {
+        assert_eq!(lock_file(path).lock().unwrap_err().kind(), InvalidPath, "{path:?}");
+    }
+    Ok(())
 }

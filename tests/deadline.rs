@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use crate::support::prelude::*;
 
 /// Returns a handle for each way in which a timed wait can wait.
-fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
+fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 5] {
     let lock = scratch.lock().timeout(timeout);
     let retrying = lock.clone().use_signals(false);
     [
         lock.clone(),
         lock.shared(),
+        retrying.clone().retry_period(Duration::ZERO),
         retrying.clone().retry_period(Duration::from_millis(1)),
         // The last pause ends at the deadline even if the retry period is longer.
         retrying.retry_period(Duration::from_secs(3600)),
@@ -23,48 +24,33 @@ fn ways(scratch: &Scratch, timeout: Duration) -> [Lock; 4] {
 #[test]
 fn l3_never_early() -> Outcome {
     let scratch = Scratch::new();
-    let _held = scratch.lock().lock()?;
+    let held = scratch.lock().lock()?;
     for millis in [1, 7, 50, 200] {
         let timeout = Duration::from_millis(millis);
         for lock in ways(&scratch, timeout) {
-            let start = Instant::now();
-            let outcome = lock.lock();
-            let took = start.elapsed();
-            let error = outcome.expect_err("the lock is held");
-            let waited = error.elapsed();
-            assert_eq!((error.kind(), error.path()), (TimedOut, &*scratch.lock_path()));
-            assert!(timeout <= waited, "{waited:?} of {timeout:?} with {lock:?}");
-            assert!(waited <= took, "the error says {waited:?}, but the call took {took:?}");
-            assert!(took < timeout + PATIENCE, "{took:?} with {lock:?}");
+            for wait in [|lock: &Lock| lock.lock().map(drop), Lock::acquire] {
+                let start = Instant::now();
+                let outcome = wait(&lock);
+                let took = start.elapsed();
+                let error = outcome.expect_err("the lock is held");
+                let waited = error.elapsed();
+                assert_eq!((error.kind(), error.path()), (TimedOut, &*scratch.lock_path()));
+                assert!(timeout <= waited, "{waited:?} of {timeout:?} with {lock:?}");
+                assert!(waited <= took, "the error says {waited:?}, but the call took {took:?}");
+                assert!(took < timeout + PATIENCE, "{took:?} with {lock:?}");
+                let message = error.to_string();
+                let start = format!("cannot lock {} within ", scratch.lock_path().display());
+                assert!(
+                    message.starts_with(&start) && message.contains("ms: held by "),
+                    "{message}"
+                );
+                assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+            }
         }
     }
-    Ok(())
-}
-
-#[test]
-fn l3_acquire_times_out_too() -> Outcome {
-    let scratch = Scratch::new();
-    scratch.lock().acquire()?;
-    let timeout = Duration::from_millis(30);
-    for lock in ways(&scratch, timeout) {
-        let start = Instant::now();
-        assert!(lock.acquire().is_err_and(|error| error.is_contended()));
-        assert!(start.elapsed() >= timeout);
-    }
-    scratch.lock().release()?;
-    Ok(())
-}
-
-#[test]
-fn l3_the_message_names_the_path_and_the_time() -> Outcome {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock()?;
-    let error =
-        scratch.lock().timeout(Duration::from_millis(40)).lock().expect_err("the lock is held");
-    let message = error.to_string();
-    let start = format!("cannot lock {} within ", scratch.lock_path().display());
-    assert!(message.starts_with(&start) && message.contains("ms: held by "), "{message}");
-    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+    assert!(held.is_current()?);
+    held.release()?;
+    scratch.lock().lock()?.release()?;
     Ok(())
 }
 
@@ -78,13 +64,18 @@ fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
         holder.drop_guard("g");
         waiter.wait_ok("w");
         assert!(!holder.finds_free("a"));
+        waiter.drop_guard("g");
     }
-    let mut waiter = Peer::with(&path, &[Timeout(600_000), UseSignals(false), RetryPeriod(5)]);
-    holder.lock("a", "g");
-    waiter.start("w", Lock("a", "g"));
-    waiter.assert_waiting("w");
-    holder.drop_guard("g");
-    waiter.wait_ok("w");
+    for period in [0, 5] {
+        let settings = [Timeout(600_000), UseSignals(false), RetryPeriod(period)];
+        let mut waiter = Peer::with(&path, &settings);
+        holder.lock("a", "g");
+        waiter.start("w", Lock("a", "g"));
+        waiter.assert_waiting("w");
+        holder.drop_guard("g");
+        waiter.wait_ok("w");
+        waiter.drop_guard("g");
+    }
 }
 
 #[test]

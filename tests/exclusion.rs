@@ -143,14 +143,6 @@ fn l1_a_kernel_that_grants_every_lock_is_detected() {
     assert!(first_overlap(holds).is_some());
 }
 
-#[test]
-fn l1_different_files_are_independent() -> Outcome {
-    let scratch = Scratch::new();
-    let _held = lock_file(scratch.join("one")).lock()?;
-    let _also_held = lock_file(scratch.join("other")).try_lock()?;
-    Ok(())
-}
-
 /// Returns spellings of the path of the lock file. The last two are relative to its directory.
 fn spellings(scratch: &Scratch) -> io::Result<Vec<PathBuf>> {
     let file = scratch.lock_path();
@@ -201,17 +193,6 @@ fn l1_spellings_exclude_each_other() -> Outcome {
         assert!(!other.finds_free("alias"), "{shown}, in another process");
         one.drop_guard("g");
     }
-    Ok(())
-}
-
-#[test]
-fn l2_a_try_takes_a_free_lock() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
-    lock.try_lock()?.release()?;
-    lock.try_acquire()?;
-    lock.release()?;
-    lock.clone().shared().try_lock()?.release()?;
     Ok(())
 }
 

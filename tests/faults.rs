@@ -468,3 +468,27 @@ fn l8_a_file_that_appears_is_not_created_again() {
     scene.repeat(1, [Acquire("a"), Release("a")]);
     scene.leaves_nothing();
 }
+
+#[test]
+fn l12_the_hint_names_a_file_system_without_locks() {
+    for (error, kind) in
+        [("EOPNOTSUPP", Unsupported), ("ENOSYS", Unsupported), ("ENOLCK", ResourceExhausted)]
+    {
+        let faults = [("flock", &*format!("error={error}"))];
+        let Some(mut scene) = Scene::of_free_lock(&faults) else { return };
+        let refusal = scene.refuses(Acquire("a"));
+        assert_eq!((refusal.action, refusal.kind), (Action::Lock, kind), "{refusal:?}");
+        let (_, hint) = refusal.message.rsplit_once("): ").expect("the message has a hint");
+        let (place, remedy) = hint.split_once(" may not support locks: ").expect(hint);
+        // A mount point and its file system, such as `/tmp (tmpfs)`.
+        assert!(place.starts_with('/') && place.ends_with(')'), "{place}");
+        assert_eq!(remedy, "keep lock files on a local file system");
+    }
+}
+
+#[test]
+fn l12_a_stale_handle_is_reported() {
+    let faults = [(OPEN, "error=ESTALE")];
+    let Some(mut scene) = Scene::of_free_lock(&faults) else { return };
+    scene.refuses(Acquire("a")).assert_says("no longer has the file");
+}

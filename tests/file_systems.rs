@@ -1,41 +1,18 @@
 //! File systems that are full or read-only.
 //!
 //! - L1: a file that can be opened can be locked.
-//! - L12: a file that cannot be created is an error with the path, the action and the cause.
+//! - L8, L12: a file that cannot be created is an error with the path, the action and the cause.
 #![cfg(target_os = "linux")]
 
-use std::path::Path;
-use std::process::Command;
+use std::fs;
 
 use crate::support::prelude::*;
-
-/// Starts a peer in a new mount namespace, with a file system at the directory that the script sets up.
-fn mounted(scratch: &Scratch, script: &str) -> Option<Peer> {
-    let shell = |script: &str| {
-        let dir = word_of_shell(scratch.path());
-        format!("cd / && mount -t tmpfs -o mode=1777,nr_inodes=1k tmpfs {dir} && {script}")
-            .replace("DIR", &dir)
-    };
-    let trial = Command::new("unshare").args(["-m", "sh", "-c", &shell(script)]).output();
-    if !trial.is_ok_and(|output| output.status.success()) {
-        skip_this("mounts: file systems cannot be mounted here");
-        return None;
-    }
-    let script = shell(&format!("{script} && exec \"$0\""));
-    Some(Peer::under(&["unshare", "-m", "sh", "-c", &script]))
-}
-
-fn word_of_shell(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
 
 #[test]
 fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     let scratch = Scratch::new();
-    let script = "touch DIR/test.lock && mount -o remount,ro DIR";
-    let Some(mut one) = mounted(&scratch, script) else {
-        return;
-    };
+    let script = "mount -t tmpfs none $0; touch $0/test.lock; mount -o remount,ro $0";
+    let Some(mut one) = Peer::with_mounts(scratch.path(), script) else { return };
     one.handle("a", scratch.lock_path(), &[]);
     one.handle("missing", scratch.join("missing"), &[]);
     one.lock("a", "g");
@@ -43,7 +20,7 @@ fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
     one.drop_guard("g");
     assert!(one.finds_free("a"));
     let refusal = one.refuses(Acquire("missing"));
-    assert_eq!(refusal.action, Action::Create);
+    assert_eq!((refusal.action, refusal.kind), (Action::Create, PermissionDenied));
     let (path, place) = (scratch.join("missing"), scratch.path().display());
     let reason = format!(
         "{}: {place} (tmpfs) is read-only: an existing lock file can be locked, but none can be \
@@ -55,23 +32,35 @@ fn l1_a_file_on_a_read_only_file_system_can_be_locked() {
 }
 
 #[test]
-fn l12_a_full_file_system_is_an_error_of_creation() {
+fn l8_a_full_disk_is_an_error_only_for_a_missing_file() {
     let scratch = Scratch::new();
-    let script = "mount -o remount,nr_inodes=2 DIR && touch DIR/there";
-    let Some(mut peer) = mounted(&scratch, script) else {
+    let mount = scratch.join("disk");
+    fs::create_dir(&mount).expect("the test should own the directory");
+    // The file system has three inodes, for its root and two files, and one block, which the second file fills.
+    let script = "mount -t tmpfs -o size=4k,nr_inodes=3 none $0/disk; : >$0/disk/there; \
+                  { head -c 8192 /dev/zero >$0/disk/full || :; } 2>/dev/null; \
+                  if { echo more >>$0/disk/there; } 2>/dev/null; then exit 1; fi";
+    let Some(mut peer) = Peer::with_mounts(scratch.path(), script) else {
         return;
     };
-    peer.handle("a", scratch.lock_path(), &[]);
-    let refusal = peer.refuses(Acquire("a"));
-    assert_eq!(refusal.action, Action::Create);
-    let (path, place) = (scratch.lock_path(), scratch.path().display());
-    let reason = format!(
-        "{}: {place} (tmpfs) has no space for another file, even an empty one",
-        words_of(libc::ENOSPC)
-    );
-    assert_eq!(refusal.message, format!("cannot create {}: {reason}", path.display()));
-    assert_eq!(peer.state("a"), Unlocked);
-    // A file that exists can be locked.
-    peer.handle("there", scratch.join("there"), &[]);
+    peer.handle("there", mount.join("there"), &[]);
+    peer.handle("missing", mount.join("missing"), &[Timeout(100)]);
+    let descriptors = peer.descriptors();
+    for _ in 0..10 {
+        let refusal = peer.refuses(Acquire("missing"));
+        assert_eq!(refusal.action, Action::Create, "{refusal:?}");
+        let reason = "(tmpfs) has no space for another file, even an empty one";
+        refusal.assert_says(&format!("(os error 28): {} {reason}", mount.display()));
+        assert_eq!(refusal.kind, ResourceExhausted);
+        assert_eq!(peer.state("missing"), Unlocked);
+    }
+    assert_eq!(peer.descriptors(), descriptors);
+    for turn in [
+        repeat(10, [Acquire("there"), Release("there")]),
+        repeat(10, [Lock("there", "g"), DropGuard("g")]),
+    ] {
+        assert_eq!(peer.ok(turn), Value::Number(10));
+    }
     peer.acquire("there");
+    assert_eq!(peer.state("there"), HeldExclusive);
 }

@@ -52,21 +52,12 @@ fn l11_a_child_cannot_end_its_parents_holds() {
         assert_eq!(parent.state("a"), HeldExclusive);
         parent.end_child("c");
         assert!(!other.finds_free("a"), "{acquire:?}, {end:?}, after the child's exit");
+        parent.fork("c");
+        parent.kill_child("c");
+        assert!(!other.finds_free("a"), "{acquire:?}, {end:?}, after the end of a killed child");
         parent.ok(if acquire == Acquire("a") { Release("a") } else { ReleaseGuard("g") });
         assert!(other.finds_free("a"), "{acquire:?}, {end:?}");
     }
-}
-
-#[test]
-fn l11_a_childs_exit_releases_no_hold_of_its_parent() {
-    let (_scratch, _, [mut other, mut parent]) = peers();
-    parent.lock("a", "g");
-    for _ in 0..3 {
-        parent.fork("c");
-        parent.kill_child("c");
-        assert!(!other.finds_free("a"));
-    }
-    assert!(parent.is_current("g"));
 }
 
 #[test]
@@ -84,14 +75,16 @@ fn l11_a_release_frees_the_lock_although_a_child_exists() {
     }
 }
 
+/// What the parent does before the fork: with and without an idle descriptor.
+fn before_the_fork() -> [Request<&'static str>; 3] {
+    let [unguarded, guarded] = [[Acquire("a"), Release("a")], [Lock("a", "g"), DropGuard("g")]];
+    [State("a"), repeat(1, unguarded), repeat(1, guarded)]
+}
+
 /// With and without an idle descriptor before the fork, through an inherited handle and a new one.
 #[test]
 fn l11_parent_and_child_exclude_each_other() {
-    for before in [
-        State("a"),
-        repeat(1, [Acquire("a"), Release("a")]),
-        repeat(1, [Lock("a", "g"), DropGuard("g")]),
-    ] {
+    for before in before_the_fork() {
         for childs in ["a", "new"] {
             let (_scratch, path, [mut other, mut parent]) = peers();
             parent.ok(&before);
@@ -136,12 +129,11 @@ fn l11_parent_and_child_wait_for_each_other() {
 #[test]
 fn l11_three_generations_exclude_each_other() {
     let (_scratch, _, [mut peer]) = peers();
-    peer.repeat(1, [Acquire("a"), Release("a")]);
-    peer.fork("c");
-    peer.child("c").repeat(1, [Acquire("a"), Release("a")]);
-    peer.child("c").fork("c");
-    peer.child("c").child("c").repeat(1, [Acquire("a"), Release("a")]);
     let generations = [&[][..], &["c"], &["c", "c"]];
+    for generation in generations {
+        peer.ok(in_child(generation, repeat(1, [Acquire("a"), Release("a")])));
+        peer.ok(in_child(generation, Fork("c")));
+    }
     for holder in generations {
         peer.ok(in_child(holder, Lock("a", "g")));
         for other in generations {
@@ -181,11 +173,7 @@ fn l11_parent_and_child_have_separate_shared_holds() {
 
 #[test]
 fn l7_a_killed_parents_lock_is_free_although_its_child_lives() {
-    for before in [
-        State("a"),
-        repeat(1, [Acquire("a"), Release("a")]),
-        repeat(1, [Lock("a", "g"), DropGuard("g")]),
-    ] {
+    for before in before_the_fork() {
         for acquire in [Lock("a", "g"), Acquire("a")] {
             let (_scratch, _, [mut other, mut parent]) = peers();
             parent.ok(&before);
@@ -218,22 +206,28 @@ fn l7_a_killed_childs_lock_is_free_although_its_parent_lives() {
     }
 }
 
-/// A hold that exists at the fork ends with the parent, too: the child has closed its copy of the descriptor.
+/// A hold that exists at the fork ends with the parent, too: the child has closed its copy of the descriptor, or closes it
+/// with the guard that it inherited.
 #[test]
 fn l7_a_hold_at_the_fork_ends_with_the_parent() {
-    for acquire in [&[Lock("a", "g")][..], &[Acquire("a")], &[Lock("a", "g"), Lend("g")]] {
-        let (_scratch, path) = Scratch::with_path();
-        let mut other = Peer::with(&path, &[Timeout(600_000)]);
-        let mut parent = Peer::on(&path);
-        for command in acquire {
-            parent.ok(command);
-        }
+    let lock = || Lock("a", "g");
+    for (acquire, in_child) in [
+        (vec![lock()], State("a")),
+        (vec![Acquire("a")], State("a")),
+        (vec![lock(), Lend("g")], State("a")),
+        (vec![lock()], DropGuard("g")),
+        (vec![lock()], attempt(ReleaseGuard("g"))),
+    ] {
+        let (_scratch, path, [mut other, mut parent]) = peers();
+        acquire.iter().for_each(|request| drop(parent.ok(request)));
         let child = parent.fork("c");
         parent.child("c").linger(300_000);
+        parent.child("c").ok(&in_child);
+        assert!(!other.finds_free("a"), "{acquire:?} {in_child:?}");
         other.start_waiting("w", Acquire("a"), &path);
         parent.kill();
         other.wait_ok("w");
-        assert!(is_alive(child));
+        assert!(is_alive(child), "{acquire:?} {in_child:?}");
         kill(child);
     }
 }
@@ -289,24 +283,6 @@ fn l13_a_chain_of_forks_loses_no_descriptors() {
     }
     // The first process is left out: its standard streams differ from those of its descendants.
     assert!(lowest[1..].windows(2).all(|it| it[0] == it[1]), "{lowest:?}");
-}
-
-/// A guard that the child drops closes the child's copy of the descriptor. When the parent is killed, the lock is free.
-#[test]
-fn l7_a_child_can_drop_an_inherited_guard() {
-    let (scratch, _, [mut other]) = peers();
-    for end_of_guard in [DropGuard("g"), attempt(ReleaseGuard("g"))] {
-        let mut parent = Peer::on(scratch.lock_path());
-        parent.lock("a", "g");
-        let child = parent.fork("c");
-        parent.child("c").linger(300_000);
-        parent.child("c").ok(end_of_guard);
-        assert!(!other.finds_free("a"));
-        parent.kill();
-        assert!(is_alive(child));
-        assert!(other.finds_free("a"));
-        kill(child);
-    }
 }
 
 /// A child that is forked while other threads use the lock can use it.

@@ -8,7 +8,6 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::support::has_mounted_root;
 use crate::support::prelude::*;
@@ -21,16 +20,7 @@ impl World {
     /// that is not possible here.
     #[track_caller]
     fn new(unshared: &str, directory: &Path, script: &str) -> Option<Self> {
-        let directory = directory.to_str().expect("the path is UTF-8");
-        let script = format!("set -e; {script}; shift; exec \"$@\"");
-        let wrapper = ["unshare", "-m", unshared, "sh", "-c", &script, directory, "--"];
-        let wrapper: Vec<_> = wrapper.into_iter().filter(|word| !word.is_empty()).collect();
-        let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
-        if !tried.as_ref().is_ok_and(|output| output.status.success()) {
-            skip_this(&format!("mounts or namespaces: cannot be made here: {tried:?}"));
-            return None;
-        }
-        Some(Self(Peer::under(&wrapper)))
+        Peer::with_namespaces(unshared, directory, script).map(Self)
     }
 
     #[track_caller]
@@ -48,12 +38,16 @@ impl World {
         peer
     }
 
-    /// Returns the device and inode numbers that `stat` reports in this namespace.
+    /// Asserts that `stat` reports the same inode number and different devices for the files in this namespace.
     #[track_caller]
-    fn stat(&self, path: &Path) -> (u64, u64) {
-        let path = format!("/proc/{}/root/{}", self.0.pid(), path.display());
-        let stat = fs::metadata(path).expect("the file should exist");
-        (stat.dev(), stat.ino())
+    fn ambiguous(&self, files: [PathBuf; 2]) -> [PathBuf; 2] {
+        let stat = |path| fs::metadata(world_path(self, path)).expect("the file should exist");
+        let [one, other] = files.each_ref().map(|path| stat(path));
+        assert!(
+            one.ino() == other.ino() && one.dev() != other.dev(),
+            "the numbers should be equal"
+        );
+        files
     }
 }
 
@@ -70,6 +64,10 @@ fn exclusive(holder: &Peer) -> String {
     format!("exclusive pid {} (locket-peer) <- none", holder.pid())
 }
 
+fn held_by(holder: &Peer) -> String {
+    format!(": held by pid {} (locket-peer)", holder.pid())
+}
+
 /// The status if the process may not be inspected. The process that took the lock may have exited, and this one may have
 /// got its id.
 fn taken_by(holder: &Peer) -> String {
@@ -84,8 +82,8 @@ const UNKNOWN: &str = "exclusive an unknown process <- none";
 #[track_caller]
 fn assert_reported(make: &str) {
     let scratch = Scratch::sticky();
-    let script = format!("{make}; touch $0/test.lock; chmod 1777 $0");
-    let Some(world) = World::new("", scratch.path(), &script) else { return };
+    let script = format!("rm -f $0/image; {make}; touch $0/test.lock; chmod 1777 $0");
+    let Some(world) = World::new("-m", scratch.path(), &script) else { return };
     let path = scratch.lock_path();
     let (mut holder, mut waiter) = (world.peer(), world.peer());
     holder.handle("a", &path, &[]);
@@ -94,35 +92,21 @@ fn assert_reported(make: &str) {
     holder.acquire("a");
     assert_eq!(status_of(&mut waiter, &path), exclusive(&holder));
     assert_eq!(status_of(&mut world.stranger(), &path), taken_by(&holder));
-    let end = format!(": held by pid {} (locket-peer)", holder.pid());
-    waiter.times_out_naming(&end);
+    waiter.times_out_naming(&held_by(&holder));
 }
 
 #[test]
-fn l12_holders_on_tmpfs_are_named() {
-    assert_reported("mount -t tmpfs none $0");
-}
-
-#[test]
-fn l12_holders_on_ext4_are_named() {
-    let make = "rm -f $0/image; truncate -s 16M $0/image; mkfs.ext4 -q $0/image; \
-                mount -o loop $0/image $0";
-    assert_reported(make);
-}
-
-#[test]
-fn l12_holders_on_xfs_are_named() {
-    let make = "rm -f $0/image; truncate -s 320M $0/image; mkfs.xfs -q $0/image; \
-                mount -o loop $0/image $0";
-    assert_reported(make);
-}
-
-/// All layers are on one file system.
-#[test]
-fn l12_holders_on_overlayfs_are_named() {
-    let make = "mount -t tmpfs none $0; mkdir $0/lower $0/upper $0/work; \
-                mount -t overlay -o lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work none $0";
-    assert_reported(make);
+fn l12_holders_on_each_file_system_are_named() {
+    for make in [
+        "mount -t tmpfs none $0",
+        "truncate -s 16M $0/image; mkfs.ext4 -q $0/image; mount -o loop $0/image $0",
+        "truncate -s 320M $0/image; mkfs.xfs -q $0/image; mount -o loop $0/image $0",
+        // All layers are on one file system.
+        "mount -t tmpfs none $0; mkdir $0/lower $0/upper $0/work; \
+         mount -t overlay -o lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work none $0",
+    ] {
+        assert_reported(make);
+    }
 }
 
 /// Checks two files that have the same entry in the table. Each is locked and queried.
@@ -161,8 +145,7 @@ fn assert_distinguished(world: &World, [one, other]: [&Path; 2]) {
         exclusive(&second).replace("none", exclusive(&waiter).trim_end_matches(" <- none"));
     assert_eq!(status_of(&mut observer, other), waiting);
     observer.handle("a", other, &[Timeout(1000), QueryStatus]);
-    let end = format!(": held by pid {} (locket-peer)", second.pid());
-    observer.times_out_naming(&end);
+    observer.times_out_naming(&held_by(&second));
     second.drop_guard("g");
     waiter.wait_ok("w");
 
@@ -205,10 +188,9 @@ const SUBVOLUMES: &str = "rm -f $0/image; truncate -s 150M $0/image; \
 #[test]
 fn l12_subvolumes_of_btrfs_are_distinguished() {
     let scratch = Scratch::sticky();
-    let Some(world) = World::new("", scratch.path(), SUBVOLUMES) else { return };
-    let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
-    let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
-    assert!(one.1 == other.1 && one.0 != other.0, "the inode numbers should be equal");
+    let Some(world) = World::new("-m", scratch.path(), SUBVOLUMES) else { return };
+    let files =
+        world.ambiguous(["one/test.lock", "other/test.lock"].map(|name| scratch.join(name)));
     assert_distinguished(&world, [&files[0], &files[1]]);
     assert_distinguished_in_child(&world, [&files[0], &files[1]]);
 }
@@ -221,10 +203,9 @@ fn l12_layers_of_overlayfs_are_distinguished() {
                   for layer in one other; do mkdir $0/$layer; mount -t tmpfs none $0/$layer; \
                   touch $0/$layer/$layer.lock; done; mkdir $0/merged; \
                   mount -t overlay -o xino=off,lowerdir=$0/one:$0/other none $0/merged";
-    let Some(world) = World::new("", scratch.path(), script) else { return };
-    let files = ["merged/one.lock", "merged/other.lock"].map(|name| scratch.join(name));
-    let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path));
-    assert!(one.1 == other.1 && one.0 != other.0, "the inode numbers should be equal");
+    let Some(world) = World::new("-m", scratch.path(), script) else { return };
+    let names = ["merged/one.lock", "merged/other.lock"];
+    let files = world.ambiguous(names.map(|name| scratch.join(name)));
     assert_distinguished(&world, [&files[0], &files[1]]);
     // The file in the lower layer is another file than the merged one.
     let mut lower = world.peer();
@@ -241,10 +222,9 @@ fn l12_the_same_inode_number_on_another_file_system_is_another_lock() {
     let script = "for dir in $0/one $0/other; do mkdir $dir; mount -t tmpfs none $dir; \
                   touch $dir/test.lock; done";
     let script = format!("mount -t tmpfs none $0; {script}");
-    let Some(world) = World::new("", scratch.path(), &script) else { return };
-    let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
-    let [one, other] = [&files[0], &files[1]].map(|path| world.stat(path).1);
-    assert_eq!(one, other, "the inode numbers should be equal");
+    let Some(world) = World::new("-m", scratch.path(), &script) else { return };
+    let files =
+        world.ambiguous(["one/test.lock", "other/test.lock"].map(|name| scratch.join(name)));
     let mut holder = world.peer();
     holder.handle("a", &files[0], &[]);
     holder.acquire("a");
@@ -256,7 +236,7 @@ fn l12_the_same_inode_number_on_another_file_system_is_another_lock() {
     }
 }
 
-const CONTAINER: &str = "-pf";
+const CONTAINER: &str = "-mpf";
 const PROC: &str = "mount -t proc proc /proc";
 
 #[test]
@@ -269,8 +249,7 @@ fn l12_a_holder_outside_the_container_is_reported_as_outside() -> Outcome {
     let mut outside = Peer::with(&path, &[Timeout(600_000)]);
     outside.lock("a", "g");
     inside.handle("a", &path, &[Timeout(1000), QueryStatus]);
-    let message = inside.refuses(Acquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    inside.refuses(Acquire("a")).assert_ends(": held by another process");
     assert_eq!(inside.observe("a"), "a process outside this container <- none");
     // The table shows no entry, so a query finds no holder.
     assert_eq!(inside.status("a"), FREE);
@@ -334,28 +313,26 @@ fn l12_hidden_processes_are_not_named() {
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
     let script = "mount -t proc -o hidepid=2 proc /proc";
-    let Some(world) = World::new("", scratch.path(), script) else { return };
+    let Some(world) = World::new("-m", scratch.path(), script) else { return };
     let mut holder = world.peer();
     holder.handle("a", &path, &[]);
     holder.acquire("a");
     let mut stranger = world.stranger();
     assert_eq!(status_of(&mut stranger, &path), taken_by(&holder));
     stranger.handle("a", &path, &[Timeout(1000), QueryStatus]);
-    let message = stranger.refuses(Acquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    stranger.refuses(Acquire("a")).assert_ends(": held by another process");
 }
 
 #[test]
 fn l12_without_proc_the_holder_is_unknown() {
     let (scratch, path) = Scratch::with_path();
     let script = "mount -t tmpfs none /proc";
-    let Some(World(mut peer)) = World::new("", scratch.path(), script) else { return };
+    let Some(World(mut peer)) = World::new("-m", scratch.path(), script) else { return };
     let mut holder = Peer::spawn();
     holder.open_foreign("f", &path);
     holder.lock_foreign("f", Mode::Exclusive);
     peer.handle("a", &path, &[Timeout(1000), QueryStatus]);
-    let message = peer.refuses(Acquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    peer.refuses(Acquire("a")).assert_ends(": held by another process");
     assert_eq!(peer.observe("a"), "an unknown process <- none");
     let refusal = peer.refuses(Status("a"));
     assert_eq!(refusal.action, Action::Query);
@@ -370,7 +347,7 @@ fn l12_system_locks_distinguishes_subvolumes() -> Outcome {
         return Ok(());
     }
     let scratch = Scratch::new();
-    let Some(world) = World::new("", scratch.path(), SUBVOLUMES) else { return Ok(()) };
+    let Some(world) = World::new("-m", scratch.path(), SUBVOLUMES) else { return Ok(()) };
     let files = ["one/test.lock", "other/test.lock"].map(|name| scratch.join(name));
     let mut holders = [world.peer(), world.peer()];
     for (holder, file) in holders.iter_mut().zip(&files) {

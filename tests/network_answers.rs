@@ -58,6 +58,14 @@ impl Scene {
     }
 }
 
+/// Returns the call that grants the lock, and the calls after it.
+fn after_grant(trace: &Trace) -> Vec<&str> {
+    let calls = trace.calls().skip_while(|call| !call.contains("LOCK_EX|LOCK_NB)"));
+    let calls: Vec<_> = calls.collect();
+    assert!(!calls.is_empty(), "the peer tries the lock");
+    calls
+}
+
 /// Counts the waits in the kernel's queue.
 fn waits(trace: &Trace) -> usize {
     trace.calls().filter(|call| call.contains("LOCK_EX") && !call.contains("LOCK_NB")).count()
@@ -90,37 +98,21 @@ fn l4_an_untimed_wait_sleeps_in_the_kernel_everywhere() {
     assert_eq!(waits(&scene.end()), 1);
 }
 
-/// The NFS client uses its cache of a directory until the directory is opened.
+/// The NFS client uses its cache of a directory until the directory is opened. The SMB client answers a `stat` of the path
+/// from its cache, too; an open of the file goes to the server.
 #[test]
-fn l9_on_nfs_the_directory_is_opened_before_the_check() {
-    for (magic, expected) in [(NFS, 1), (FUSE, 0)] {
+fn l9_on_nfs_and_smb_the_check_asks_the_server() {
+    for (magic, expected) in [(NFS, (1, 0)), (SMB, (0, 1)), (FUSE, (0, 0))] {
         let Some(mut scene) = Scene::on(magic, &[], false) else { return };
         scene.strace.acquire("a");
-        let directory = scene.scratch.path().display().to_string();
-        let opened = format!("\"{directory}\", ");
-        let trace = scene.end();
-        let calls: Vec<&str> = trace.calls().collect();
-        let granted = calls.iter().position(|call| call.contains("LOCK_EX|LOCK_NB)"));
-        let after = &calls[granted.expect("the peer tries the lock")..];
-        let is_open = |call: &&&str| call.contains(&opened) && call.contains("O_DIRECTORY)");
-        let opens = after.iter().filter(is_open).count();
-        assert_eq!(opens, expected, "{magic}: {after:#?}");
-    }
-}
-
-/// The SMB client answers a `stat` of the path from its cache. An open goes to the server.
-#[test]
-fn l9_on_smb_the_path_is_opened_again_for_the_check() {
-    for (magic, expected) in [(SMB, 1), (FUSE, 0)] {
-        let Some(mut scene) = Scene::on(magic, &[], false) else { return };
-        scene.strace.acquire("a");
+        let directory = format!("\"{}\", ", scene.scratch.path().display());
         let path = scene.scratch.lock_path().display().to_string();
         let trace = scene.end();
-        let calls: Vec<&str> = trace.calls().collect();
-        let granted = calls.iter().position(|call| call.contains("LOCK_EX|LOCK_NB)"));
-        let after = &calls[granted.expect("the peer tries the lock")..];
-        let is_open = |call: &&&str| call.contains("open") && call.contains(&path);
-        assert_eq!(after.iter().filter(is_open).count(), expected, "{magic}: {after:#?}");
+        let after = after_grant(&trace);
+        let opens = |what: &str| {
+            after.iter().filter(|call| call.contains("open") && call.contains(what)).count()
+        };
+        assert_eq!((opens(&directory), opens(&path)), expected, "{magic}: {after:#?}");
     }
 }
 
@@ -177,12 +169,9 @@ fn l13_a_release_does_not_ask_the_server() {
         scene.strace.acquire("a");
         scene.strace.release("a");
         let trace = scene.end();
-        let calls: Vec<&str> = trace.calls().collect();
-        let granted = calls.iter().position(|call| call.contains("LOCK_EX|LOCK_NB)"));
-        let unlocked = calls.iter().position(|call| call.contains("LOCK_UN"));
-        let granted = granted.expect("the peer locks");
-        let unlocked = unlocked.expect("the peer unlocks");
-        let between = &calls[granted..unlocked];
+        let after = after_grant(&trace);
+        let unlocked = after.iter().position(|call| call.contains("LOCK_UN"));
+        let between = &after[..unlocked.expect("the peer unlocks")];
         assert!(between.last().is_some_and(|call| call.starts_with("lseek(")), "{between:#?}");
     }
 }

@@ -114,6 +114,8 @@ fn l13_an_observer_can_cancel_a_wait() {
         assert_eq!(error.kind(), Cancelled, "{error}");
         assert!(error.elapsed() >= Duration::from_millis(4), "{error}");
         assert!(error.to_string().starts_with("cancelled the wait for "), "{error}");
+        assert!(error.io_error().is_none(), "no system call has failed");
+        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::Other);
         assert_eq!(*calls.lock().expect("no thread panics with the mutex"), 3);
         assert_eq!(cancelling.state(), Unlocked);
     }

@@ -1,9 +1,11 @@
 //! - L5: any thread and any handle of the path may release a hold of `acquire`. Of many releases of one hold exactly one
 //!   succeeds. Only the guard ends a guard's hold. A release affects no other descriptor.
+//!   A hold outlives its handles and its thread.
 //! - L6: a release without a hold is an error. The state is then `ReleasedError`, and the lock stays usable. (`faults.rs`
 //!   tests unlock calls that fail.)
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -179,31 +181,12 @@ fn l6_a_release_without_a_hold_is_an_error() -> Outcome {
     assert_eq!(lock.state(), HeldExclusive);
     lock.release()?;
     assert_eq!(lock.state(), Unlocked);
-    Ok(())
-}
-
-#[test]
-fn l6_a_guard_clears_released_error() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    // A guard clears the state, too.
     lock.release().expect_err("the lock is not held");
     let guard = lock.lock()?;
     assert_eq!(lock.state(), HeldExclusive);
     drop(guard);
     assert_eq!(lock.state(), Unlocked);
-    Ok(())
-}
-
-#[test]
-fn l6_the_state_belongs_to_the_path() -> Outcome {
-    let scratch = Scratch::new();
-    let (lock, other) = (scratch.lock(), lock_file(scratch.join("other")));
-    lock.release().expect_err("the lock is not held");
-    assert_eq!(scratch.lock().state(), ReleasedError);
-    assert_eq!(other.state(), Unlocked);
-    scratch.lock().acquire()?;
-    assert_eq!(lock.state(), HeldExclusive);
-    lock.release()?;
     Ok(())
 }
 
@@ -223,4 +206,101 @@ fn l6_a_failed_acquisition_keeps_the_state() -> Outcome {
     lock.lock()?.release()?;
     assert_eq!(lock.state(), Unlocked);
     Ok(())
+}
+
+#[test]
+fn l5_a_hold_outlives_every_handle() -> Outcome {
+    let (scratch, _, [mut other]) = peers();
+    {
+        let lock = scratch.lock();
+        lock.clone().acquire()?;
+        drop(lock);
+    }
+    assert!(!other.finds_free("a"));
+    // Handles of other paths that are made and dropped do not end the hold.
+    for n in 0..100 {
+        drop(lock_file(scratch.join(&n.to_string())));
+    }
+    let lock = scratch.lock();
+    assert_eq!(lock.state(), HeldExclusive);
+    assert!(lock.try_lock().is_err_and(|error| error.is_contended()));
+    lock.release()?;
+    assert_eq!(lock.state(), Unlocked);
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_a_guard_can_be_dropped_in_another_thread() -> Outcome {
+    let (scratch, path, [mut other]) = peers();
+    // No handle is left.
+    let guard = scratch.lock().lock()?;
+    assert_eq!(scratch.lock().state(), HeldExclusive);
+    other.start_waiting("w", Lock("a", "g"), &path);
+    thread::spawn(move || drop(guard)).join().expect("no panic");
+    other.wait_ok("w");
+    other.drop_guard("g");
+
+    // A guard from a thread that has ended, shared by two other threads.
+    let lock = scratch.lock();
+    let guard = thread::spawn(move || lock.lock()).join().expect("no panic")?;
+    assert!(!other.finds_free("a"));
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(guard.is_current().is_ok_and(|current| current)));
+        scope.spawn(|| assert!(guard.is_current().is_ok_and(|current| current)));
+    });
+    guard.release()?;
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l5_a_forgotten_guard_holds_until_the_end_of_the_process() {
+    let scratch = Scratch::new();
+    let mut holder = Peer::with(scratch.lock_path(), &[Timeout(10)]);
+    let mut other = Peer::on(scratch.lock_path());
+    holder.lock("a", "g");
+    holder.forget_guard("g");
+    assert!(!other.finds_free("a"));
+    assert_eq!(holder.state("a"), HeldExclusive);
+    assert_eq!(holder.refuses(Release("a")).kind, NotLocked);
+    assert_eq!(holder.refuses(Acquire("a")).kind, TimedOut);
+    holder.drop_handle("a");
+    holder.handle("a", scratch.lock_path(), &[]);
+    assert_eq!(holder.state("a"), HeldExclusive);
+    assert!(!other.finds_free("a"));
+    holder.end();
+    assert!(other.finds_free("a"));
+}
+
+#[test]
+fn l6_a_panic_keeps_the_hold_of_acquire() -> Outcome {
+    let (scratch, _, [mut other]) = peers();
+    let lock = scratch.lock();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        lock.acquire().expect("the lock is free");
+        panic!("in the critical section, on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(lock.state(), HeldExclusive);
+    assert!(!other.finds_free("a"));
+    lock.release()?;
+    assert!(other.finds_free("a"));
+    Ok(())
+}
+
+#[test]
+fn l6_a_panic_releases_the_hold_of_a_guard() {
+    let (scratch, path, [mut waiter]) = peers();
+    let lock = scratch.lock();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = lock.lock().expect("the lock is free");
+        waiter.start_waiting("w", Acquire("a"), &path);
+        panic!("in the critical section, on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(lock.state(), Unlocked);
+    waiter.wait_ok("w");
+    waiter.release("a");
+    lock.lock().and_then(Guard::release).expect("the lock should not be poisoned");
 }

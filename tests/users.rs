@@ -108,16 +108,16 @@ fn l8_the_mode_decides_which_users_can_lock() {
     let mut other = user(4321, &path, &[]);
     one.acquire("a");
     one.release("a");
-    let refusal = other.refuses(Acquire("a"));
     let why = "user 4321 cannot read it (owner 1234, mode 0600), in a directory where every user may create files: \
                give its users read access (chmod a+r), or choose another lock file";
-    assert_eq!(refusal.message, denied("open", &path, why));
-    assert_eq!((refusal.action, refusal.kind), (Action::Open, PermissionDenied));
+    assert_denied(&mut other, Action::Open, &path, why);
 }
 
-fn denied(action: &str, path: &Path, why: &str) -> String {
-    let path = path.display();
-    format!("cannot {action} {path}: {}: {why}", words_of(libc::EACCES))
+#[track_caller]
+fn assert_denied(peer: &mut Peer, action: Action, path: &Path, why: &str) {
+    let refusal = peer.refuses(Acquire("a"));
+    let message = format!("cannot {action} {}: {}: {why}", path.display(), words_of(libc::EACCES));
+    assert_eq!(refusal, Refusal { kind: PermissionDenied, action, message });
 }
 
 #[test]
@@ -143,14 +143,12 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
     let Some((scratch, path)) = sticky() else { return Ok(()) };
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
     let mut peer = user(1234, &path, &[]);
-    let refusal = peer.refuses(Acquire("a"));
     let directory = scratch.path().display();
     let why = format!(
         "user 1234 cannot create files in {directory} (owner root, mode 0755): create the lock file \
          beforehand, or choose another directory"
     );
-    assert_eq!(refusal.message, denied("create", &path, &why));
-    assert_eq!((refusal.action, refusal.kind), (Action::Create, PermissionDenied));
+    assert_denied(&mut peer, Action::Create, &path, &why);
     assert!(!path.exists());
 
     // An existing file can be locked.
@@ -160,10 +158,8 @@ fn l12_a_directory_that_may_not_be_written_or_entered() -> Outcome {
 
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o700))?;
     peer.handle("a", &path, &[]);
-    let refusal = peer.refuses(Acquire("a"));
     let why = format!("user 1234 cannot search {directory} (chmod +x)");
-    assert_eq!(refusal.message, denied("open", &path, &why));
-    assert_eq!((refusal.action, refusal.kind), (Action::Open, PermissionDenied));
+    assert_denied(&mut peer, Action::Open, &path, &why);
     Ok(())
 }
 

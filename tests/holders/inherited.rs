@@ -52,17 +52,6 @@ impl Drop for Shell {
     }
 }
 
-/// Returns the text for a holder that is not found and whose taker has exited. In a container not even the taker is
-/// known: `/proc/locks` leaves out a lock whose taker has no process id there, and an exited process has none
-/// (`locks_show` in fs/locks.c, Linux 6.1).
-fn inherited_from(taker: u32) -> String {
-    if is_container() {
-        "a process outside this container".into()
-    } else {
-        format!("a process that inherited it from pid {taker} (exited)")
-    }
-}
-
 #[test]
 fn l12_a_shell_holds_the_lock_that_flock_took() {
     let (_scratch, path) = Scratch::with_path();
@@ -71,7 +60,7 @@ fn l12_a_shell_holds_the_lock_that_flock_took() {
     assert_eq!(holder.pid, shell.pid());
     assert_eq!(holder.name.as_deref(), Some("sh"));
     let end = format!(": held by pid {} (sh)", shell.pid());
-    Peer::with(&path, &[Timeout(1000), QueryStatus]).times_out_naming(&end);
+    Peer::querying(&path).times_out_naming(&end);
 }
 
 #[test]
@@ -136,18 +125,17 @@ fn l12_a_reused_process_id_is_not_named() {
     };
     assert_eq!(holder(&path).pid, shell.pid());
     let end = format!(": held by pid {} (sh)", shell.pid());
-    Peer::with(&path, &[Timeout(1000), QueryStatus]).times_out_naming(&end);
+    Peer::querying(&path).times_out_naming(&end);
 
     // Another user may inspect neither process. It learns only which process id took the lock.
     if !has_root() {
         return;
     }
-    let mut stranger = Peer::with(&path, &[Timeout(1000), QueryStatus]);
+    let mut stranger = Peer::querying(&path);
     stranger.become_user(1234);
     let status = format!("exclusive an unknown process (taken by pid {}) <- none", double.pid());
     assert_eq!(stranger.status("a"), status);
-    let message = stranger.refuses(Acquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    stranger.refuses(Acquire("a")).assert_ends(": held by another process");
 }
 
 /// A user that may not inspect the shell learns only what the table of locks shows.
@@ -158,6 +146,7 @@ fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
     }
     let scratch = Scratch::sticky();
     let path = scratch.lock_path();
+    // In a container `/proc/locks` leaves out a lock whose taker has exited (`locks_show` in fs/locks.c, Linux 6.1).
     if is_container() {
         skip_this(
             "initial PID namespace: the table of locks in a container does not show such a lock",
@@ -165,10 +154,9 @@ fn l12_a_holder_that_may_not_be_inspected_is_not_named() {
         return;
     }
     let Some(shell) = Shell::holding(&path, ":") else { return };
-    let mut peer = Peer::with(&path, &[Timeout(1000), QueryStatus]);
+    let mut peer = Peer::querying(&path);
     peer.become_user(1234);
-    let holder = inherited_from(shell.taker);
+    let holder = format!("a process that inherited it from pid {} (exited)", shell.taker);
     assert_eq!(peer.status("a"), format!("exclusive {holder} <- none"));
-    let message = peer.refuses(Acquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    peer.refuses(Acquire("a")).assert_ends(": held by another process");
 }

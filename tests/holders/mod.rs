@@ -17,7 +17,9 @@ mod reports;
 
 use std::path::Path;
 
-use locket::{Mode, Owner, OwnerKind, Process, lock_file};
+use locket::{Owner, OwnerKind, Process};
+
+use crate::support::prelude::*;
 
 /// Returns the mode and process id of each owner. Each owner must be a known process.
 #[track_caller]
@@ -27,6 +29,13 @@ fn pids(owners: &[Owner]) -> Vec<(Mode, u32)> {
         _ => panic!("not a process: {owner:?}"),
     };
     owners.iter().map(pid).collect()
+}
+
+/// Starts readers that hold the lock.
+fn readers<const N: usize>(path: &Path) -> [Peer; N] {
+    let mut readers = [(); N].map(|()| Peer::with(path, &[Shared]));
+    readers.iter_mut().for_each(|reader| reader.acquire("a"));
+    readers
 }
 
 /// Returns the only holder, which must be a known process.

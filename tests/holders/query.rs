@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use locket::{Owner, OwnerKind};
 
-use super::{holder, pids};
+use super::{holder, pids, readers};
 use crate::support::prelude::*;
 
 #[test]
@@ -64,11 +64,8 @@ fn a_holder_has_pid_name_user_and_start() -> Outcome {
 
 #[test]
 fn every_reader_is_listed() -> Outcome {
-    let scratch = Scratch::new();
-    let mut readers: Vec<_> = (0..5).map(|_| Peer::with(scratch.lock_path(), &[Shared])).collect();
-    for reader in &mut readers {
-        reader.acquire("a");
-    }
+    let (scratch, path) = Scratch::with_path();
+    let readers: [Peer; 5] = readers(&path);
     let mut holders = pids(&scratch.lock().status()?.holders);
     holders.sort_by_key(|&(_, pid)| pid);
     let mut expected: Vec<_> = readers.iter().map(|it| (Mode::Shared, it.pid())).collect();
@@ -208,14 +205,13 @@ fn l12_another_user_sees_that_the_lock_is_held() {
     holder_peer.become_user(1234);
     holder_peer.acquire("a");
     assert_eq!(holder(&path).user.as_deref(), Some("1234"));
-    let mut other = Peer::with(&path, &[Timeout(1000), QueryStatus]);
+    let mut other = Peer::querying(&path);
     other.become_user(4321);
     let pid = holder_peer.pid();
     let status = format!("exclusive an unknown process (taken by pid {pid}) <- none");
     assert_eq!(other.status("a"), status);
     // Another user cannot check whether that process still holds the lock at the deadline.
-    let message = other.refuses(Acquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    other.refuses(Acquire("a")).assert_ends(": held by another process");
 }
 
 #[test]
@@ -232,10 +228,7 @@ fn l13_a_query_leaves_nothing_behind() {
 #[test]
 fn system_locks_lists_all_locks() -> Outcome {
     let (scratch, path) = Scratch::with_path();
-    let mut readers = [0; 2].map(|_| Peer::with(&path, &[Shared]));
-    for reader in &mut readers {
-        reader.acquire("a");
-    }
+    let _readers: [Peer; 2] = readers(&path);
     let mut waiter = Peer::with(&path, &[Timeout(60_000)]);
     waiter.start_waiting("w", Acquire("a"), &path);
     let locks_of = |path: &Path| -> Outcome<Vec<locket::SystemLock>> {

@@ -5,7 +5,7 @@ use std::process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{holder, pids};
+use super::{holder, pids, readers};
 use crate::support::prelude::*;
 
 #[test]
@@ -23,13 +23,9 @@ fn l12_a_timeout_names_the_holder() {
 
 #[test]
 fn l12_a_timeout_counts_many_holders() {
-    let scratch = Scratch::new();
-    let mut readers: Vec<_> = (0..5).map(|_| Peer::with(scratch.lock_path(), &[Shared])).collect();
-    for reader in &mut readers {
-        reader.acquire("a");
-    }
-    let message = Peer::with(scratch.lock_path(), &[Timeout(1000), QueryStatus])
-        .times_out_naming(" (locket-peer) and 2 more");
+    let (_scratch, path) = Scratch::with_path();
+    let _readers: [Peer; 5] = readers(&path);
+    let message = Peer::querying(&path).times_out_naming(" (locket-peer) and 2 more");
     assert_eq!(message.matches(" (locket-peer)").count(), 3, "{message}");
 }
 
@@ -73,13 +69,12 @@ fn l12_a_holder_that_has_released_is_not_named() -> Outcome {
 /// One process may have several holds; each is counted.
 #[test]
 fn l12_a_timeout_counts_holds_of_one_process() {
-    let scratch = Scratch::new();
-    let mut reader = Peer::with(scratch.lock_path(), &[Shared]);
-    reader.acquire("a");
+    let (_scratch, path) = Scratch::with_path();
+    let [mut reader] = readers(&path);
     reader.acquire("a");
     let pid = reader.pid();
     let end = format!(": held by pid {pid} (locket-peer), pid {pid} (locket-peer)");
-    Peer::with(scratch.lock_path(), &[Timeout(1000), QueryStatus]).times_out_naming(&end);
+    Peer::querying(&path).times_out_naming(&end);
 }
 
 /// Without an observer that queries the status, the error names no process.
@@ -88,11 +83,11 @@ fn l12_a_timeout_without_an_observer_names_no_process() {
     let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
     for timeout in [99, 1000] {
-        let message = Peer::with(&path, &[Timeout(timeout)]).refuses(Acquire("a")).message;
-        assert!(message.ends_with("s: held by another process"), "{message}");
+        Peer::with(&path, &[Timeout(timeout)])
+            .refuses(Acquire("a"))
+            .assert_ends("s: held by another process");
     }
-    let message = Peer::on(&path).refuses(TryAcquire("a")).message;
-    assert!(message.ends_with(": held by another process"), "{message}");
+    Peer::on(&path).refuses(TryAcquire("a")).assert_ends(": held by another process");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::error::Error;
 #[cfg(unix)]
 mod dispositions;
 #[cfg(target_os = "linux")]
+mod mounts;
+#[cfg(target_os = "linux")]
 mod opened;
 #[cfg(unix)]
 mod others;

@@ -47,6 +47,12 @@ impl Peer {
         peer
     }
 
+    /// Starts a peer whose handle `a` queries the holders in a wait of a second, so that its error can name them.
+    #[track_caller]
+    pub(crate) fn querying(path: impl AsRef<OsStr>) -> Self {
+        Self::with(path, &[Setting::Timeout(1000), Setting::QueryStatus])
+    }
+
     /// Starts another program with the peer as its last argument. That program has to exec or start the peer.
     #[track_caller]
     pub(crate) fn under(wrapper: &[&str]) -> Self {
@@ -229,6 +235,11 @@ impl Refusal {
     #[track_caller]
     pub(crate) fn assert_says(&self, text: &str) {
         assert!(self.message.contains(text), "{self:?} does not say `{text}`");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_ends(&self, end: &str) {
+        assert!(self.message.ends_with(end), "{self:?} does not end with `{end}`");
     }
 }
 
