@@ -46,7 +46,7 @@ fn turn(handle: &str) -> Request<&str> {
 }
 
 #[test]
-fn l13_idle_descriptors_are_few() -> Outcome {
+fn l13_idle_descriptors_are_few() {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2 * MOST);
     for_each(&mut peer, 0..MOST, turn);
@@ -71,47 +71,44 @@ fn l13_idle_descriptors_are_few() -> Outcome {
     assert_eq!(open_in(&peer, &scratch), MOST);
     for_each(&mut peer, 0..2 * MOST, |handle| DropHandle(handle));
     assert_eq!(open_in(&peer, &scratch), 0);
-    Ok(())
 }
 
 #[test]
-fn l13_two_thousand_handles_need_few_descriptors() -> Outcome {
+fn l13_two_thousand_handles_need_few_descriptors() {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 2_000);
     peer.limit_files(1024);
     for_each(&mut peer, 0..2_000, turn);
     assert_eq!(open_in(&peer, &scratch), MOST);
-    Ok(())
 }
 
 /// When descriptors run out, the library closes idle ones to acquire a lock, to read `/proc`, and to pass a hold on.
 #[test]
-fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
+fn l13_idle_descriptors_are_closed_when_descriptors_run_out() {
     let scratch = Scratch::new();
     let mut peer = peer_of_many(&scratch, 12);
     // The limit is above 9: the library duplicates an inheritable descriptor to a number above 9.
     peer.limit_files(peer.limit_for(10));
-    let make_two_idle = |peer: &mut Peer| -> Outcome {
+    let make_two_idle = |peer: &mut Peer| {
         for_each(peer, 8..10, |handle| Acquire(handle));
         assert_eq!(open_in(peer, &scratch), 10);
         for_each(peer, 8..10, |handle| Release(handle));
         assert_eq!(open_in(peer, &scratch), 10);
-        Ok(())
     };
     for n in 0..8 {
         peer.lock(&format!("h{n}"), &format!("g{n}"));
     }
     // To acquire a lock.
-    make_two_idle(&mut peer)?;
+    make_two_idle(&mut peer);
     peer.lock("h10", "g10");
     peer.drop_guard("g10");
     peer.drop_handle("h10");
     // To read `/proc`.
-    make_two_idle(&mut peer)?;
+    make_two_idle(&mut peer);
     let pid = peer.pid().to_string();
     assert!(peer.status("h0").contains(&pid));
     // To pass a hold on.
-    make_two_idle(&mut peer)?;
+    make_two_idle(&mut peer);
     peer.inherit_on_exec("g0");
     assert_eq!(open_in(&peer, &scratch), 8);
     // The check above can fail: descriptors of holds are not closed.
@@ -120,11 +117,10 @@ fn l13_idle_descriptors_are_closed_when_descriptors_run_out() -> Outcome {
     assert_eq!(peer.refuses(Acquire("h11")).kind, ResourceExhausted);
     assert_eq!(peer.refuses(InheritOnExec("g8")).kind, ResourceExhausted);
     peer.acquire("h11");
-    Ok(())
 }
 
 #[test]
-fn l13_idle_descriptors_can_be_switched_off() -> Outcome {
+fn l13_idle_descriptors_can_be_switched_off() {
     let scratch = Scratch::new();
     let mut peer = Peer::with(scratch.lock_path(), &[KeepOpen(false)]);
     peer.handle("timed", scratch.lock_path(), &[KeepOpen(false), Timeout(1)]);
@@ -147,18 +143,17 @@ fn l13_idle_descriptors_can_be_switched_off() -> Outcome {
     // The check above can fail: another handle keeps its descriptor open.
     peer.repeat(2, [Acquire("open"), Release("a")]);
     assert_eq!(open_in(&peer, &scratch), 1);
-    Ok(())
 }
 
 /// On FUSE and network file systems an open file prevents the removal of its directory, so no descriptor stays idle there.
 #[test]
-fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
+fn l13_no_descriptor_is_idle_on_network_file_systems() {
     // File system types of statfs(2), as bytes in memory: NFS, SMB1, SMB2, FUSE, 9p; and below, ext4.
     let network = ["69690000", "424d53ff", "424d53fe", "46557365", "97190201"];
     for magic in network.into_iter().chain(["53ef0000"]) {
         let scratch = Scratch::new();
         let inject = format!("--inject=fstatfs:poke_exit=@arg2={magic}");
-        let Some(mut strace) = Strace::spawn(&[&inject]) else { return Ok(()) };
+        let Some(mut strace) = Strace::spawn(&[&inject]) else { return };
         strace.handle("a", scratch.lock_path(), &[]);
         let expected = usize::from(!network.contains(&magic));
         for work in [[Acquire("a"), Release("a")], [Lock("a", "g"), ReleaseGuard("g")]] {
@@ -171,12 +166,11 @@ fn l13_no_descriptor_is_idle_on_network_file_systems() -> Outcome {
         assert_eq!(open_in(&strace, &scratch), expected, "{magic}");
         strace.end();
     }
-    Ok(())
 }
 
 /// The host closes an idle descriptor, as `closefrom(3)` and daemon(7) do. The next file that it opens gets the number.
 #[test]
-fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
+fn l13_another_file_under_the_number_is_not_touched() {
     for closed_by in [Acquire("a"), DropHandle("a"), Lock("a", "g")] {
         let (scratch, path, [mut peer]) = peers();
         let other = scratch.join("other");
@@ -194,12 +188,11 @@ fn l13_another_file_under_the_number_is_not_touched() -> Outcome {
         assert!(peer.try_foreign("f", Mode::Exclusive), "{closed_by:?}");
         assert!(!neighbour.finds_free("a"), "{closed_by:?}");
     }
-    Ok(())
 }
 
 /// The host has opened the lock file itself under the number of the idle descriptor. The library must not use it.
 #[test]
-fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
+fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() {
     let (_scratch, path, [mut peer, mut other]) = peers();
     peer.ok(turn("a"));
     peer.replace_descriptor(&path, &path);
@@ -210,12 +203,11 @@ fn l13_the_hosts_descriptor_of_the_lock_file_is_not_touched() -> Outcome {
     peer.drop_handle("a");
     assert!(peer.try_foreign("f", Mode::Exclusive));
     assert!(!other.finds_free("a"));
-    Ok(())
 }
 
 /// The number is not open. The library closes nothing twice, and the next acquisition opens the file again.
 #[test]
-fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
+fn l13_a_closed_idle_descriptor_is_opened_again() {
     let (_scratch, path, [mut peer, mut other]) = peers();
     peer.ok(turn("a"));
     peer.lose_descriptor(&path);
@@ -225,12 +217,11 @@ fn l13_a_closed_idle_descriptor_is_opened_again() -> Outcome {
     peer.lose_descriptor(&path);
     peer.drop_handle("a");
     peer.ok(Pid);
-    Ok(())
 }
 
 /// The host closes the descriptor of a hold, which ends the hold. `is_current` returns false, and the release is an error.
 #[test]
-fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
+fn l9_a_hold_whose_descriptor_was_closed_is_not_current() {
     for is_taken in [false, true] {
         let (scratch, path, [mut peer]) = peers();
         peer.lock("a", "g");
@@ -247,7 +238,6 @@ fn l9_a_hold_whose_descriptor_was_closed_is_not_current() -> Outcome {
         }
         peer.acquire("a");
     }
-    Ok(())
 }
 
 #[test]

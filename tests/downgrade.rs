@@ -5,7 +5,7 @@
 //! - L11: a child of `fork` cannot downgrade its parent's hold.
 
 use crate::support::prelude::*;
-#[cfg(windows)]
+
 #[cfg(unix)]
 #[test]
 fn l1_a_downgrade_admits_readers_and_no_writer() -> Outcome {

@@ -219,7 +219,9 @@ fn l7_a_hold_at_the_fork_ends_with_the_parent() {
         (vec![lock()], attempt(ReleaseGuard("g"))),
     ] {
         let (_scratch, path, [mut other, mut parent]) = peers();
-        acquire.iter().for_each(|request| drop(parent.ok(request)));
+        for request in &acquire {
+            parent.ok(request);
+        }
         let child = parent.fork("c");
         parent.child("c").linger(300_000);
         parent.child("c").ok(&in_child);

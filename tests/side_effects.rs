@@ -151,8 +151,8 @@ fn l8_a_writer_of_a_fifo_is_not_released() -> Outcome {
 /// Starts a process that sleeps in its open of the FIFO, because there is no reader yet.
 fn blocked_writer(path: &Path) -> io::Result<Child> {
     let write = "echo hello >\"$0\"";
-    let start = || Command::new("sh").args(["-c", write]).arg(path).stderr(Stdio::null()).spawn();
-    let mut writer = start()?;
+    let spawn = || Command::new("sh").args(["-c", write]).arg(path).stderr(Stdio::null()).spawn();
+    let mut writer = spawn()?;
     // `/proc/PID/syscall` contains the number of the call in which the process sleeps (proc(5)). C libraries differ in
     // the call that opens a file.
     let opens = |call: String| {
@@ -167,11 +167,11 @@ fn blocked_writer(path: &Path) -> io::Result<Child> {
     until("the writer sleeps in an open", || {
         // A child that another test has just forked may have a copy of an earlier reader. Then the writer does not sleep.
         if writer.try_wait().is_ok_and(|status| status.is_some()) {
-            writer = start().expect("sh should start");
+            writer = spawn().expect("sh should start");
         }
         let path = format!("/proc/{}/syscall", writer.id());
-        let stat = fs::read_to_string(format!("/proc/{}/stat", writer.id())).unwrap_or_default();
-        stat.contains("(sh) S ") && fs::read_to_string(&path).is_ok_and(opens)
+        let state = fs::read_to_string(format!("/proc/{}/stat", writer.id())).unwrap_or_default();
+        state.contains("(sh) S ") && fs::read_to_string(&path).is_ok_and(opens)
     });
     Ok(writer)
 }

@@ -34,7 +34,9 @@ fn pids(owners: &[Owner]) -> Vec<(Mode, u32)> {
 /// Starts readers that hold the lock.
 fn readers<const N: usize>(path: &Path) -> [Peer; N] {
     let mut readers = [(); N].map(|()| Peer::with(path, &[Shared]));
-    readers.iter_mut().for_each(|reader| reader.acquire("a"));
+    for reader in &mut readers {
+        reader.acquire("a");
+    }
     readers
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct LockEntry {
 }
 
 /// Reads the `flock(2)` locks of `/proc/locks`. A waiter has an arrow: `7: -> FLOCK  ADVISORY  WRITE 42 fe:00:1234 0 EOF`
-/// (proc_locks(5)).
+/// (`proc_locks(5)`).
 #[cfg(target_os = "linux")]
 pub(crate) fn table_of_locks() -> Vec<LockEntry> {
     let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
