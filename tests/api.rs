@@ -30,8 +30,7 @@ fn types_have_the_traits_that_their_users_expect() -> Outcome {
     is_plain_data::<ErrorKind>();
     is_plain_data::<Action>();
     assert_eq!((Mode::default(), State::default()), (Mode::Exclusive, Unlocked));
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (_scratch, lock) = Scratch::with_lock();
     let guard = lock.lock()?;
     // Formatting both at the same time does not deadlock.
     assert!(format!("{lock:?} {guard:?}").contains("test.lock"));
@@ -58,8 +57,7 @@ fn lock_new_and_lock_file_are_the_same_lock() -> Outcome {
 
 #[test]
 fn l2_l3_the_kind_tells_an_attempt_from_a_wait() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (_scratch, lock) = Scratch::with_lock();
     let _held = lock.lock()?;
     let (zero, short) = (Duration::ZERO, Duration::from_millis(5));
     let attempts = [
@@ -95,8 +93,7 @@ fn l2_l3_the_kind_tells_an_attempt_from_a_wait() -> Outcome {
 
 #[test]
 fn l1_lock_shared_excludes_exclusive_holds_only() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (_scratch, lock) = Scratch::with_lock();
     let (_one, _two) = (lock.lock_shared()?, lock.try_lock_shared()?);
     assert_eq!(lock.state(), HeldShared(2));
     assert!(lock.try_lock().is_err_and(|error| error.kind() == WouldBlock));
@@ -105,8 +102,7 @@ fn l1_lock_shared_excludes_exclusive_holds_only() -> Outcome {
 
 #[test]
 fn a_free_lock_is_acquired_by_each_method() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (_scratch, lock) = Scratch::with_lock();
     lock.try_lock_for(Duration::ZERO)?.release()?;
     lock.try_lock_until(Instant::now())?.release()?;
     lock.lock_shared()?.release()?;
@@ -138,8 +134,7 @@ fn l12_the_message_tells_the_cause_once() {
 
 #[test]
 fn an_option_leaves_the_original_handle_unchanged() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (_scratch, lock) = Scratch::with_lock();
     let reader = lock.clone().shared();
     let _held = lock.lock()?;
     assert_eq!(lock.state(), HeldExclusive);

@@ -46,8 +46,9 @@ fn l8_contents_written_while_locked_stay() -> Outcome {
     Ok(())
 }
 
+/// So do the times and the permissions.
 #[test]
-fn l8_contents_times_and_permissions_stay() -> Outcome {
+fn l8_contents_stay() -> Outcome {
     let (scratch, path) = Scratch::with_path();
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let mut file = File::create(&path)?;

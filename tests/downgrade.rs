@@ -165,8 +165,7 @@ mod refused {
 #[cfg(windows)]
 #[test]
 fn l12_a_downgrade_is_unsupported_on_windows() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (scratch, lock) = Scratch::with_lock();
     let mut guard = lock.lock()?;
     assert_eq!(guard.downgrade().map_err(|error| error.kind()), Err(Unsupported));
     assert_eq!(lock.state(), HeldExclusive);

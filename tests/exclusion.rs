@@ -196,11 +196,20 @@ fn l1_spellings_exclude_each_other() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn l2_a_try_takes_a_free_lock() -> Outcome {
+    let (_scratch, lock) = Scratch::with_lock();
+    lock.try_lock()?.release()?;
+    lock.try_acquire()?;
+    lock.release()?;
+    lock.shared().try_lock()?.release()?;
+    Ok(())
+}
+
 /// A try does not wait, for any timeout of the handle.
 #[test]
 fn l2_a_try_does_not_wait() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (scratch, lock) = Scratch::with_lock();
     let _held = lock.lock()?;
     for timeout in [None, Some(Duration::from_secs(1_000_000)), Some(Duration::ZERO)] {
         let lock = lock.clone().timeout(timeout);

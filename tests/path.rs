@@ -99,8 +99,7 @@ fn l10_different_paths_have_separate_states() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn l10_aliases_have_separate_states() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (scratch, lock) = Scratch::with_lock();
     let guard = lock.lock()?;
     fs::create_dir(scratch.join("sub"))?;
     fs::hard_link(scratch.lock_path(), scratch.join("hard_link"))?;
@@ -123,8 +122,7 @@ fn l10_aliases_have_separate_states() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn l10_a_trailing_slash_is_another_path() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (scratch, lock) = Scratch::with_lock();
     let slash = lock_file(format!("{}/", scratch.lock_path().display()));
     lock.acquire()?;
     assert_eq!(slash.state(), Unlocked);

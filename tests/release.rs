@@ -14,8 +14,7 @@ use crate::support::prelude::*;
 
 #[test]
 fn l5_any_handle_releases() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (scratch, lock) = Scratch::with_lock();
     lock.acquire()?;
     scratch.lock().release()?;
     lock.acquire()?;
@@ -27,8 +26,7 @@ fn l5_any_handle_releases() -> Outcome {
 
 #[test]
 fn l5_any_thread_releases() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (scratch, lock) = Scratch::with_lock();
     let acquiring = lock.clone();
     thread::spawn(move || acquiring.acquire()).join().expect("no panic")?;
     assert_eq!(lock.state(), HeldExclusive, "the hold should outlive its thread");
@@ -40,8 +38,7 @@ fn l5_any_thread_releases() -> Outcome {
 
 #[test]
 fn l5_a_second_release_is_an_error() -> Outcome {
-    let scratch = Scratch::new();
-    let lock = scratch.lock();
+    let (_scratch, lock) = Scratch::with_lock();
     lock.acquire()?;
     lock.release()?;
     assert!(lock.release().is_err_and(|error| error.kind() == NotLocked));

@@ -47,7 +47,7 @@ pub(crate) fn run(world: &Arc<World>, request: &Request, stop: &AtomicBool) -> O
         Request::HandleOf(name, of, settings) => Ok(make_handle(world, name, lock(of)?, settings)),
         Request::DropHandle(name) => {
             let handle = world.things().handles.remove(name);
-            handle.map(|_| Value::Nothing).ok_or_else(|| nothing("handle", name))
+            silent(handle.map(drop).ok_or_else(|| nothing("handle", name)))
         }
 
         Request::Lock(name, slot) => put_guard(world, slot, lock(name)?.lock()),
@@ -96,21 +96,17 @@ pub(crate) fn run(world: &Arc<World>, request: &Request, stop: &AtomicBool) -> O
         }
         Request::CloseForeign(name) => {
             let foreign = world.things().foreign.remove(name);
-            foreign.map(|_| Value::Nothing).ok_or_else(|| nothing("foreign file", name))
+            silent(foreign.map(drop).ok_or_else(|| nothing("foreign file", name)))
         }
         Request::LockForeign(name, mode) => {
             let foreign = world.things().foreign(name)?;
-            foreign.lock(*mode)?;
-            Ok(Value::Nothing)
+            silent(foreign.lock(*mode))
         }
         Request::TryForeign(name, mode) => {
             let foreign = world.things().foreign(name)?;
             Ok(Value::Flag(foreign.try_lock(*mode)?))
         }
-        Request::UnlockForeign(name) => {
-            world.things().foreign(name)?.unlock()?;
-            Ok(Value::Nothing)
-        }
+        Request::UnlockForeign(name) => silent(world.things().foreign(name)?.unlock()),
 
         Request::Start(name, request) => jobs::start(world, name, request),
         Request::IsDone(name) => Ok(Value::Flag(world.things().job(name)?.is_done())),
@@ -126,10 +122,7 @@ pub(crate) fn run(world: &Arc<World>, request: &Request, stop: &AtomicBool) -> O
         Request::Wait(_) => Err(Failure::of_peer("a job cannot wait for a job")),
 
         Request::Pid => number(std::process::id()),
-        Request::ChangeDirectory(path) => {
-            std::env::set_current_dir(path)?;
-            Ok(Value::Nothing)
-        }
+        Request::ChangeDirectory(path) => silent(std::env::set_current_dir(path)),
         Request::Spawn(words) => process::spawn(words),
         Request::Linger(ms) => {
             world.things().linger_ms = *ms;
@@ -147,13 +140,13 @@ pub(crate) fn run(world: &Arc<World>, request: &Request, stop: &AtomicBool) -> O
         #[cfg(unix)]
         Request::EndChild(name) => forked::end(world, name),
         #[cfg(unix)]
-        Request::Become(id) => process::become_user(*id),
+        Request::Become(id) => silent(process::become_user(*id)),
         #[cfg(unix)]
         Request::FreeDescriptor => process::free_descriptor(),
         #[cfg(unix)]
         Request::LimitFiles(limit) => process::limit_files(*limit),
         #[cfg(unix)]
-        Request::CloseDescriptor(number) => process::close_descriptor(*number),
+        Request::CloseDescriptor(number) => silent(process::close_descriptor(*number)),
         #[cfg(unix)]
         Request::Umask(mask) => {
             process::umask(*mask);
@@ -161,13 +154,16 @@ pub(crate) fn run(world: &Arc<World>, request: &Request, stop: &AtomicBool) -> O
         }
 
         #[cfg(windows)]
-        Request::IgnoreCtrlC => process::ignore_ctrl_c(),
+        Request::IgnoreCtrlC => silent(process::ignore_ctrl_c()),
         #[cfg(windows)]
         Request::HasSeenCtrlC => Ok(Value::Flag(process::has_seen_ctrl_c())),
     }
 }
 
-fn silent(result: Result<(), LockError>) -> Outcome {
+fn silent<E>(result: Result<(), E>) -> Outcome
+where
+    Failure: From<E>,
+{
     Ok(result.map(|()| Value::Nothing)?)
 }
 

@@ -22,15 +22,10 @@ mod windows {
     use std::io;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::super::failure::Outcome;
-    use super::super::protocol::Value;
-
     static SEEN: AtomicBool = AtomicBool::new(false);
 
-    pub(crate) fn ignore_ctrl_c() -> Outcome {
-        let see = || SEEN.store(true, Ordering::Relaxed);
-        ctrlc::set_handler(see).map_err(io::Error::other)?;
-        Ok(Value::Nothing)
+    pub(crate) fn ignore_ctrl_c() -> io::Result<()> {
+        ctrlc::set_handler(|| SEEN.store(true, Ordering::Relaxed)).map_err(io::Error::other)
     }
 
     pub(crate) fn has_seen_ctrl_c() -> bool {
@@ -50,28 +45,25 @@ mod unix {
 
     use super::super::command::number;
     use super::super::failure::Outcome;
-    use super::super::protocol::Value;
 
     fn done(answer: libc::c_int) -> io::Result<()> {
         if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Changes user and group permanently, and drops all supplementary groups.
-    pub(crate) fn become_user(id: u32) -> Outcome {
+    pub(crate) fn become_user(id: u32) -> io::Result<()> {
         // SAFETY: the only pointer is null, which is allowed for an empty list.
         unsafe {
             done(libc::setgroups(0, std::ptr::null()))?;
             done(libc::setgid(id))?;
-            done(libc::setuid(id))?;
+            done(libc::setuid(id))
         }
-        Ok(Value::Nothing)
     }
 
     /// Closes the descriptor, which may be the library's.
-    pub(crate) fn close_descriptor(number: i32) -> Outcome {
+    pub(crate) fn close_descriptor(number: i32) -> io::Result<()> {
         // SAFETY: none, on purpose. Some programs close descriptors that they do not own; the tests do the same.
-        done(unsafe { libc::close(number) })?;
-        Ok(Value::Nothing)
+        done(unsafe { libc::close(number) })
     }
 
     /// Answers with the lowest number that is not an open descriptor. The next file gets it (open(2)).

@@ -24,6 +24,14 @@ impl Scratch {
         (scratch, path)
     }
 
+    /// Also returns a handle of the lock file.
+    #[track_caller]
+    pub(crate) fn with_lock() -> (Self, Lock) {
+        let scratch = Self::new();
+        let lock = scratch.lock();
+        (scratch, lock)
+    }
+
     /// Makes a directory like `/tmp`: every user may create files, and no user may remove another user's.
     #[cfg(unix)]
     #[track_caller]
