@@ -471,9 +471,12 @@ fn l8_a_file_that_appears_is_not_created_again() {
 
 #[test]
 fn l12_the_hint_names_a_file_system_without_locks() {
-    for (error, kind) in
-        [("EOPNOTSUPP", Unsupported), ("ENOSYS", Unsupported), ("ENOLCK", ResourceExhausted)]
-    {
+    for (error, kind) in [
+        ("EOPNOTSUPP", Unsupported),
+        ("ENOSYS", Unsupported),
+        ("EINVAL", Unsupported),
+        ("ENOLCK", ResourceExhausted),
+    ] {
         let faults = [("flock", &*format!("error={error}"))];
         let Some(mut scene) = Scene::of_free_lock(&faults) else { return };
         let refusal = scene.refuses(Acquire("a"));
@@ -487,8 +490,12 @@ fn l12_the_hint_names_a_file_system_without_locks() {
 }
 
 #[test]
-fn l12_a_stale_handle_is_reported() {
-    let faults = [(OPEN, "error=ESTALE")];
-    let Some(mut scene) = Scene::of_free_lock(&faults) else { return };
-    scene.refuses(Acquire("a")).assert_says("no longer has the file");
+fn l12_the_hint_names_what_has_failed() {
+    for (fault, hint) in [
+        ("error=ESTALE", "no longer has the file"),
+        ("error=ENFILE", "the system has reached its limit of open files"),
+    ] {
+        let Some(mut scene) = Scene::of_free_lock(&[(OPEN, fault)]) else { return };
+        scene.refuses(Acquire("a")).assert_says(hint);
+    }
 }
