@@ -129,14 +129,14 @@ fn l5_the_hosts_own_lock_of_the_file_outlives_the_guard() {
 /// The kernel grants the lock to the sleeping thread, and drops it when the last descriptor is closed.
 #[test]
 fn l9_a_grant_on_a_closed_descriptor_is_not_a_hold() {
-    for options in
+    for settings in
         [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false), RetryPeriod(10)]]
     {
         let scratch = Scratch::new();
         let (path, foreign) = (scratch.lock_path(), scratch.join("foreign"));
         let mut holder = Peer::on(&path);
         let mut neighbour = Peer::on(&foreign);
-        let mut peer = Peer::with(&path, options);
+        let mut peer = Peer::with(&path, settings);
         holder.acquire("a");
         peer.start("w", Lock("a", "g"));
         until("the file is open", || peer.descriptor_of(&path).is_some());
@@ -144,12 +144,12 @@ fn l9_a_grant_on_a_closed_descriptor_is_not_a_hold() {
         peer.replace_descriptor(&path, &foreign);
         holder.release("a");
         let refusal = peer.wait("w").outcome.expect_err("the descriptor is closed");
-        assert_eq!(refusal.action, Action::Lock, "{options:?}: {refusal:?}");
+        assert_eq!(refusal.action, Action::Lock, "{settings:?}: {refusal:?}");
         refusal.assert_says("the program has closed");
-        assert_eq!(peer.state("a"), Unlocked, "{options:?}");
-        assert!(holder.finds_free("a"), "{options:?}");
-        assert!(neighbour.finds_free("a"), "{options:?}");
+        assert_eq!(peer.state("a"), Unlocked, "{settings:?}");
+        assert!(holder.finds_free("a"), "{settings:?}");
+        assert!(neighbour.finds_free("a"), "{settings:?}");
         peer.acquire("a");
-        assert!(!holder.finds_free("a"), "{options:?}");
+        assert!(!holder.finds_free("a"), "{settings:?}");
     }
 }

@@ -25,9 +25,9 @@ fn l7_a_killed_holder_leaves_the_lock_free() -> Outcome {
 #[test]
 fn l7_a_waiter_gets_a_killed_holders_lock() {
     let (_scratch, path) = Scratch::with_path();
-    for options in [&[][..], &[Timeout(600_000)]] {
+    for settings in [&[][..], &[Timeout(600_000)]] {
         let mut holder = Peer::on(&path);
-        let mut waiter = Peer::with(&path, options);
+        let mut waiter = Peer::with(&path, settings);
         holder.acquire("a");
         waiter.start_waiting("w", Lock("a", "g"), &path);
         holder.kill();
@@ -55,9 +55,9 @@ fn l7_a_killed_waiter_does_not_block_others() {
 fn l7_a_holder_that_exits_leaves_the_lock_free() {
     let scratch = Scratch::new();
     let mut holder = Peer::with(scratch.lock_path(), &[Shared]);
-    for command in [Acquire("a"), Lock("a", "g"), Lock("a", "forgotten"), ForgetGuard("forgotten")]
+    for request in [Acquire("a"), Lock("a", "g"), Lock("a", "forgotten"), ForgetGuard("forgotten")]
     {
-        holder.ok(command);
+        holder.ok(request);
     }
     assert_eq!(holder.state("a"), HeldShared(3));
     let mut other = Peer::on(scratch.lock_path());

@@ -57,8 +57,8 @@ fn l3_never_early() -> Outcome {
 #[test]
 fn l3_a_lock_that_becomes_free_in_time_is_acquired() {
     let (_scratch, path, [mut holder]) = peers();
-    for options in [&[Timeout(600_000)][..], &[Timeout(600_000), Shared]] {
-        let mut waiter = Peer::with(&path, options);
+    for settings in [&[Timeout(600_000)][..], &[Timeout(600_000), Shared]] {
+        let mut waiter = Peer::with(&path, settings);
         holder.lock("a", "g");
         waiter.start_waiting("w", Lock("a", "g"), &path);
         holder.drop_guard("g");
@@ -115,10 +115,10 @@ const AFTER_TIMEOUT: Duration = Duration::from_secs(2);
 #[test]
 fn l3_the_last_attempt_is_after_the_deadline() {
     let (_scratch, path) = Scratch::with_path();
-    for options in [&[][..], &[UseSignals(false), RetryPeriod(1_000_000)]] {
+    for settings in [&[][..], &[UseSignals(false), RetryPeriod(1_000_000)]] {
         let mut holder = Peer::on(&path);
         holder.lock("a", "g");
-        let mut waiter = Peer::with(&path, &[&[TIMEOUT], options].concat());
+        let mut waiter = Peer::with(&path, &[&[TIMEOUT], settings].concat());
         waiter.start("w", Acquire("a"));
         waiter.assert_waiting("w");
         stop_past_deadline(&mut waiter, || {
@@ -126,7 +126,7 @@ fn l3_the_last_attempt_is_after_the_deadline() {
         });
         // The lock is free now, so "timed out" would be false.
         let answer = waiter.wait("w");
-        assert_eq!(answer.outcome, Ok(Value::Nothing), "{options:?}");
+        assert_eq!(answer.outcome, Ok(Value::Nothing), "{settings:?}");
         assert!(
             answer.took() >= AFTER_TIMEOUT,
             "the waiter should be stopped until after the deadline"

@@ -48,8 +48,8 @@ fn l12_a_wait_for_the_own_hold_by_another_path_is_a_deadlock() -> Outcome {
     ];
     for (settings, requests, to) in scenes {
         let mut peer = Peer::with(&path, settings);
-        for command in requests {
-            peer.ok(command);
+        for request in requests {
+            peer.ok(request);
         }
         for alias in aliases.iter().chain([&path]) {
             peer.ok(in_child(to, Handle("again", alias.into(), vec![])));

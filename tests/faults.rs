@@ -260,10 +260,10 @@ fn l6_a_failed_unlock_among_shared_holds_keeps_the_others() {
 fn l12_interrupted_calls_are_retried() {
     for point in POINTS.into_iter().filter(|point| !point.held).chain([UNLOCK]) {
         for times in [1, 5, 90] {
-            for options in [&[][..], &[Timeout(600_000)], &[Timeout(0)], &[UseSignals(false)]] {
+            for settings in [&[][..], &[Timeout(600_000)], &[Timeout(0)], &[UseSignals(false)]] {
                 let (first, last) = (point.nth, point.nth + times - 1);
                 let fault = format!("error=EINTR:when={first}..{last}");
-                let Some(mut scene) = Scene::new(point, &fault, options) else { return };
+                let Some(mut scene) = Scene::new(point, &fault, settings) else { return };
                 scene.acquire("a");
                 assert!(!scene.holder.finds_free("a"), "{}", scene.what);
                 scene.release("a");
@@ -302,8 +302,8 @@ fn l3_signals_neither_shorten_nor_prolong_a_wait() {
     let point = POINTS[4];
     assert!(point.held);
     for fault in ["error=EINTR:when=2", "error=EINTR:when=2..6", "error=EINTR:when=2+2"] {
-        for options in [&[Timeout(100)][..], &[Timeout(100), Shared]] {
-            let Some(mut scene) = Scene::new(point, fault, options) else { return };
+        for settings in [&[Timeout(100)][..], &[Timeout(100), Shared]] {
+            let Some(mut scene) = Scene::new(point, fault, settings) else { return };
             let answer = scene.strace.ask(Acquire("a"));
             assert_eq!(answer.kind(), Some(TimedOut), "{}: {answer:?}", scene.what);
             let took = answer.took();

@@ -99,13 +99,13 @@ fn l9_a_release_ends_no_hold_on_the_new_file() -> Outcome {
 #[test]
 fn l9_waiter_moves_to_the_replacement_file() -> Outcome {
     for_every_change(|path, change| {
-        for options in [&[][..], &[Timeout(600_000)]] {
+        for settings in [&[][..], &[Timeout(600_000)]] {
             let mut holder = Peer::on(path);
-            let mut waiter = Peer::with(path, options);
+            let mut waiter = Peer::with(path, settings);
             holder.acquire("a");
             holder.open_foreign("old", path);
             waiter.start_waiting("w", Lock("a", "g"), path);
-            if options.is_empty() {
+            if settings.is_empty() {
                 change();
             } else {
                 File::create_new(path.with_extension("second"))?;

@@ -244,10 +244,10 @@ fn program_holds_and_locket_waits(program: Program) {
     // flock(1) releases the lock when it exits, soon after its last line.
     until("the lock is free", || peer.finds_free("a"));
 
-    for options in [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false)]] {
+    for settings in [&[][..], &[Timeout(600_000)], &[Timeout(600_000), UseSignals(false)]] {
         for end in ENDS {
             let mut holder = Running::holder(program, &path);
-            let mut waiter = Peer::with(&path, options);
+            let mut waiter = Peer::with(&path, settings);
             waiter.start("w", Lock("a", "g"));
             waiter.assert_waiting("w");
             match end {
@@ -255,8 +255,8 @@ fn program_holds_and_locket_waits(program: Program) {
                 End::Killed => holder.kill(),
             }
             waiter.wait_ok("w");
-            assert!(!peer.finds_free("a"), "{program:?} {options:?} {end:?}");
-            assert!(waiter.is_current("g"), "{program:?} {options:?} {end:?}");
+            assert!(!peer.finds_free("a"), "{program:?} {settings:?} {end:?}");
+            assert!(waiter.is_current("g"), "{program:?} {settings:?} {end:?}");
         }
     }
 }

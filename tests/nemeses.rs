@@ -58,10 +58,10 @@ fn l1_a_stopped_holder_holds() {
 
 #[test]
 fn l4_a_stopped_waiter_does_not_block_others() {
-    for options in [&[][..], &[Timeout(600_000)]] {
+    for settings in [&[][..], &[Timeout(600_000)]] {
         let (_scratch, path, [mut holder]) = peers();
-        let mut stopped = Peer::with(&path, options);
-        let mut next = Peer::with(&path, options);
+        let mut stopped = Peer::with(&path, settings);
+        let mut next = Peer::with(&path, settings);
         holder.acquire("a");
         stopped.start_waiting("w", Acquire("a"), &path);
         stop(&stopped);
@@ -254,10 +254,10 @@ fn l3_the_wall_clock_is_not_read() -> Outcome {
     let mut holder = Peer::on(&path);
     holder.acquire("a");
     let mut peer = Peer::under(&["env", &preload]);
-    for options in
+    for settings in
         [&[Timeout(100)][..], &[Timeout(100), UseSignals(false)], &[Timeout(100), Shared]]
     {
-        peer.handle("timed", &path, options);
+        peer.handle("timed", &path, settings);
         let answer = peer.ask(Acquire("timed"));
         assert_eq!(answer.kind(), Some(TimedOut), "{answer:?}");
         assert!(answer.took() >= Duration::from_millis(100), "{answer:?}");

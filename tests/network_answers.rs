@@ -180,10 +180,10 @@ fn l13_a_release_does_not_ask_the_server() {
 /// timeout.
 #[test]
 fn l9_a_path_that_always_names_another_file_is_an_error() {
-    for options in [&[][..], &[Timeout(600_000)]] {
+    for settings in [&[][..], &[Timeout(600_000)]] {
         // The injected device number is at the beginning of the `stat` buffer.
         let inject = format!("{STAT}:poke_exit=@arg3=ffffffffffffffff");
-        let Some(mut scene) = Scene::new(&inject, options, false) else { return };
+        let Some(mut scene) = Scene::new(&inject, settings, false) else { return };
         let refusal = scene.refused();
         assert_eq!(refusal.action, Action::Verify, "{refusal:?}");
         refusal.assert_says("another file at every check");

@@ -199,8 +199,8 @@ fn l12_no_free_descriptor_is_an_error() {
     for existed in [false, true] {
         // The limit allows only the standard streams.
         let limit = peer.limit_files(3);
-        for command in [Acquire("a"), Lock("a", "g"), TryAcquire("a")] {
-            let refusal = peer.refuses(command);
+        for request in [Acquire("a"), Lock("a", "g"), TryAcquire("a")] {
+            let refusal = peer.refuses(request);
             assert_eq!(refusal.action, Action::Open);
             let message = format!("cannot open {}: {}", path.display(), words_of(libc::EMFILE));
             let hint = "this process has reached its limit of open descriptors (3): close some, or raise the \

@@ -57,12 +57,12 @@ fn l1_a_reader_and_a_writer_exclude_each_other() -> Outcome {
 #[test]
 fn l1_a_writer_waits_for_every_reader() {
     let (_scratch, path) = Scratch::with_path();
-    for options in [&[][..], &[Timeout(600_000)]] {
+    for settings in [&[][..], &[Timeout(600_000)]] {
         let mut readers = [(); 3].map(|()| Peer::with(&path, &[Shared]));
         for reader in &mut readers {
             reader.lock("a", "g");
         }
-        let mut writer = Peer::with(&path, options);
+        let mut writer = Peer::with(&path, settings);
         writer.start_waiting("w", Acquire("a"), &path);
         let [first, second, last] = &mut readers;
         first.drop_guard("g");

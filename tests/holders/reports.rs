@@ -12,9 +12,9 @@ use crate::support::prelude::*;
 fn l12_a_timeout_names_the_holder() {
     let (_scratch, path, [mut holder]) = peers();
     holder.acquire("a");
-    for options in [&[][..], &[Shared], &[UseSignals(false)]] {
+    for settings in [&[][..], &[Shared], &[UseSignals(false)]] {
         let end = format!("s: held by pid {} (locket-peer)", holder.pid());
-        let message = Peer::with(&path, &[&[Timeout(1000), QueryStatus], options].concat())
+        let message = Peer::with(&path, &[&[Timeout(1000), QueryStatus], settings].concat())
             .times_out_naming(&end);
         let start = format!("cannot lock {} within 1", path.display());
         assert!(message.starts_with(&start), "{message}");
