@@ -8,7 +8,6 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod command_histories;
-mod command_stress;
 mod crash_points;
 mod faults;
 mod interop;

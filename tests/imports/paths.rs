@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proc_macro2::Spacing::Joint;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
 /// What a file names of the crate. Paths begin at the crate's root.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
@@ -18,8 +21,10 @@ pub(crate) struct Import {
 
 /// Reads the file of `module`; `all` are the modules that have files.
 pub(crate) fn parse(text: &str, module: &[String], all: &BTreeSet<Vec<String>>) -> Parsed {
-    let tokens = without_tests(&tokens(text));
-    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let mut all_tokens = Vec::new();
+    tokens(text.parse().expect("it compiles"), &mut all_tokens);
+    let code = without_tests(&all_tokens);
+    let tokens: Vec<&str> = code.iter().map(String::as_str).collect();
     let mut parsed = Parsed::default();
     let mut rest = Vec::new();
     let (mut at, mut is_public) = (0, false);
@@ -185,83 +190,28 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// Splits code into names, `::` and other characters. Comments, texts, characters and lifetimes are left out.
-fn tokens(text: &str) -> Vec<String> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            _ if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            _ if rest.starts_with("/*") => comment_length(rest),
-            '"' => 1 + text_length(&rest[1..], '"'),
-            '\'' => quote_length(rest),
-            _ if raw_text_length(rest) > 0 => raw_text_length(rest),
-            _ if is_name(rest) => {
-                let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_');
-                let end = end.unwrap_or(rest.len());
-                tokens.push(rest[..end].to_owned());
-                end
+/// Splits code into names, `::` and other characters, without comments. A text is one token, as is a lifetime.
+fn tokens(code: TokenStream, tokens: &mut Vec<String>) {
+    let mut trees = code.into_iter();
+    while let Some(tree) = trees.next() {
+        match tree {
+            TokenTree::Group(group) => {
+                let [begin, end] = match group.delimiter() {
+                    Delimiter::Parenthesis => ["(", ")"],
+                    Delimiter::Brace => ["{", "}"],
+                    Delimiter::Bracket => ["[", "]"],
+                    Delimiter::None => ["", ""],
+                };
+                tokens.push(begin.into());
+                self::tokens(group.stream(), tokens);
+                tokens.push(end.into());
             }
-            _ if rest.starts_with("::") => {
+            TokenTree::Punct(mark) if mark.as_char() == ':' && mark.spacing() == Joint => {
+                // The second of the two.
+                trees.next();
                 tokens.push("::".into());
-                2
             }
-            _ if first.is_whitespace() => first.len_utf8(),
-            _ => {
-                tokens.push(first.to_string());
-                first.len_utf8()
-            }
-        };
-        rest = &rest[length..];
-    }
-    tokens
-}
-
-/// Comments nest.
-fn comment_length(text: &str) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        match &text.as_bytes()[at..] {
-            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
-            [b'*', b'/', ..] if depth == 1 => return at + 2,
-            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
+            other => tokens.push(other.to_string()),
         }
     }
-    at
-}
-
-/// Counts the bytes up to and with the closing quote.
-fn text_length(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, it) in text.char_indices() {
-        match it {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if it == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Counts the bytes of a character or of a lifetime's quote.
-fn quote_length(text: &str) -> usize {
-    let mut chars = text[1..].chars();
-    match (chars.next(), chars.next()) {
-        (Some('\\'), _) | (Some(_), Some('\'')) => 1 + text_length(&text[1..], '\''),
-        _ => 1,
-    }
-}
-
-/// Counts the bytes of a text like `r"..."` or `r#"..."#`; 0 if there is none.
-fn raw_text_length(text: &str) -> usize {
-    let Some(after) = text.strip_prefix("br").or_else(|| text.strip_prefix('r')) else { return 0 };
-    let hashes = after.len() - after.trim_start_matches('#').len();
-    if !after[hashes..].starts_with('"') {
-        return 0;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    let begin = text.len() - after.len() + hashes + 1;
-    text[begin..].find(&end).map_or(text.len(), |at| begin + at + end.len())
 }
