@@ -44,7 +44,7 @@ seed early_signals_are_passed_on_without_asking command::signals::l15_sent_befor
             while false &&'
 seed values_are_lost command::signals::l15_sent_with_a_value $unix/os.rs \
     'if self.code < 0 && self.code != libc::SI_TKILL {' 'if self.code < 0 && self.code != libc::SI_TKILL && false {'
-seed ignored_sigchld_loses_the_status command::supervision::the_status_is_known_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
+seed ignored_sigchld_loses_the_status command::exit_codes::the_status_is_known_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
     '    os::reset_action(libc::SIGCHLD);' ''
 seed held_back_lock_is_passed_on command::inheritance::the_command_inherits_only_the_locked_descriptor $unix/supervise.rs \
     '        (Inheritance::NotInherited, _) => Passing::Unchanged,' '        (Inheritance::NotInherited, hold) => Passing::Copy(hold.as_fd()),'
