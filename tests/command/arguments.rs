@@ -1,4 +1,5 @@
 //! - Paths, arguments and strings are bytes, and reach the command unchanged.
+//! - So do the streams, the environment and the directory. A broken pipe ends the command.
 //! - `-c` is run by `$SHELL`, or by `/bin/sh` if that is unset.
 
 use std::ffi::OsStr;
@@ -48,4 +49,45 @@ fn a_string_is_run_by_the_users_shell() {
     tell().env_remove("SHELL").assert().stdout("/bin/sh\n");
     tell().env("SHELL", "").assert().stdout("/bin/sh\n");
     tell().env("SHELL", "/no/such").assert().code(127);
+}
+
+#[test]
+fn streams_pass_through() {
+    let lock = LockFile::new();
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    for options in [&[][..], &["-o"], &["--quiet"]] {
+        let mut run = locket_run(options, &lock, ["--", "sh", "-c", "cat; echo oops >&2"]);
+        let run = run.write_stdin(bytes.clone()).assert().code(0);
+        run.stdout(bytes.clone()).stderr("oops\n");
+    }
+}
+
+#[test]
+fn environment_and_directory_pass_through() {
+    let lock = LockFile::new();
+    let output = |launcher: &str| {
+        let script = format!("exec {launcher} sh -c 'pwd; env -0 | sort -z'");
+        let mut command = lock.command("sh", &["-c", &script]);
+        command.env("LOCKET_BYTES", OsStr::from_bytes(b"\xff =\n")).env("LOCKET_NONE", "");
+        command.output().expect("it should run").stdout
+    };
+    let plain = output("env");
+    let bytes = &b"LOCKET_BYTES=\xff =\n\0"[..];
+    assert!(plain.windows(bytes.len()).any(|it| it == bytes));
+    for launcher in ["$L run f", "$L run -o f"] {
+        assert!(output(launcher) == plain, "{launcher}");
+    }
+}
+
+#[test]
+fn a_broken_pipe_ends_the_command_silently() {
+    needs!("bash --version");
+    let lock = LockFile::new();
+    for options in ["", "-o"] {
+        lock.sh(&format!("$L run {options} f sh -c 'yes | head -1'")).stdout("y\n").stderr("");
+        // No process reads what the command writes.
+        let script = format!("$L run {options} f yes | true; echo ${{PIPESTATUS[0]}}");
+        let run = lock.command("bash", &["-c", &script]).assert();
+        run.stdout(format!("{}\n", 128 + 13)).stderr("");
+    }
 }

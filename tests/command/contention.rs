@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::lock_file::{LockFile, run};
-use crate::running::{Running, holder, waiter};
+use crate::running::{Running, holder};
 
 #[test]
 fn a_timeout_of_zero_is_one_attempt() {
@@ -59,36 +59,38 @@ fn conflict_exit_code() {
     }
 }
 
+/// Away from a terminal a short wait prints nothing, and a long one prints a line every ten seconds. After a minute, a wait
+/// without a limit explains timeouts, once.
 #[test]
-fn a_waiter_runs_its_command_when_the_lock_is_free() {
-    let lock = LockFile::new();
-    for options in [&[][..], &["-w", "10m"], &["-o"], &["-s", "-w", "1h"]] {
-        let holder = holder(&[], &lock);
-        let waiter = waiter(options, &lock);
-        assert_eq!(holder.end(), Some(1));
-        waiter.line();
-        waiter.end();
-    }
-}
+fn a_long_wait_is_reported_every_ten_seconds_and_explains_timeouts() {
+    const LINE: &str =
+        "locket: this wait has no limit: -w 10m limits it to ten minutes, -n fails immediately";
 
-/// Away from a terminal a short wait prints nothing, and a long one prints a line every ten seconds.
-#[test]
-fn a_long_wait_is_reported_every_ten_seconds() {
     let lock = LockFile::new();
     let holder = holder(&[], &lock);
-    let start = Instant::now();
-    let mut waiter = Running::with_messages(&[], &lock);
-    let line = waiter.line();
-    assert!(line.starts_with("locket: waiting "), "{line}");
     let by = if cfg!(target_os = "linux") {
         format!(": held by {}", holder.display_name())
     } else {
         String::new()
     };
-    assert!(line.ends_with(&format!("s for {lock}{by}")), "{line}");
-    assert!(start.elapsed() >= Duration::from_secs(10), "early: {line}");
+    let start = Instant::now();
+    let unlimited = Running::with_messages(&[], &lock);
+    let mut limited = Running::with_messages(&["-w", "1h"], &lock);
+    for seconds in (10..).step_by(10) {
+        let line = unlimited.line();
+        let least = if line == LINE { 60 } else { seconds };
+        assert!(start.elapsed() >= Duration::from_secs(least), "early: {line}");
+        if line == LINE {
+            break;
+        }
+        assert!(line.starts_with("locket: waiting "), "{line}");
+        assert!(line.ends_with(&format!("s for {lock}{by}")), "{line}");
+        assert!(seconds < 120, "there should be a line about timeouts");
+    }
     holder.end();
-    assert_eq!(waiter.wait().code(), Some(0));
+    assert_eq!(limited.wait().code(), Some(0));
+    let rest = [unlimited.rest(), limited.rest()].concat();
+    assert!(!rest.iter().any(|it| it == LINE), "once, and not where there is a limit: {rest:?}");
 }
 
 /// The first attempt takes longer than the timeout, so no time is left for a wait.
@@ -129,17 +131,13 @@ fn a_missing_file_is_created_and_an_existing_one_unchanged() {
 
 /// Each command creates and removes a directory. Two commands at the same time collide there.
 #[test]
-fn commands_under_one_lock_run_one_at_a_time() {
+fn l1_commands_of_xargs_exclude_each_other() {
+    needs!("xargs -P 2 true");
     let lock = LockFile::new();
-    let inside = lock.beside("inside");
-    let alone = r#"mkdir "$0" && rmdir "$0""#;
-    let script = r#"i=0; while [ $i -lt 10 ]; do
-        "$0" run "$1" -- sh -c "$2" "$3" || exit; i=$((i + 1)); done"#;
-    for mut run in [(); 4].map(|()| Running::sh(script, &[&lock, alone, &inside])) {
-        assert_eq!(run.wait().code(), Some(0));
-    }
-    // The check must see a command that is inside.
-    let _reader = holder(&["-s"], &lock);
-    fs::create_dir(&inside).expect("it was removed");
-    run(&["-s"], &lock, &["--", "sh", "-c", alone, &inside]).code(1);
+    let alone = "mkdir inside && sleep 0.002 && rmdir inside";
+    let turns = |run: &str| lock.sh(&format!("seq 40 | xargs -P 8 -n 1 {run} sh -c '{alone}'"));
+    turns("$L run f").code(0).stdout("").stderr("");
+    turns("$L run -o f").code(0).stdout("").stderr("");
+    // Without locket they collide.
+    assert!(!turns("env").get_output().status.success());
 }

@@ -5,9 +5,8 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use crate::lock_file::{LOCKET, LockFile, answer, has, is_free, run, said};
-use crate::running::{HOLD, Running, holder, start, waiter};
-use crate::support::until;
+use crate::lock_file::{LOCKET, LockFile, answer, has, run, said};
+use crate::running::{Running, holder, waiter};
 
 #[test]
 fn a_script_locks_its_descriptors() {
@@ -137,25 +136,6 @@ fn l1_a_directory_is_locked_like_a_file() {
     symlink(path, &lock).expect("the directory should be writable");
     run(&[], &lock, &["true"]).code(0);
     run(&["--no-follow"], &lock, &["true"]).code(66);
-}
-
-/// A canary holds the lock on a directory too.
-#[test]
-fn l15_a_directory_is_held_when_locket_is_killed() {
-    let note = LockFile::new();
-    let directory = note.directory();
-    let mut run = start(&["-o"], directory, &[LOCKET, "run", &note, "sh", "-c", HOLD]);
-    run.line();
-    run.kill();
-    assert!(!is_free_directory(&note));
-    run.hang_up();
-    until("the command has ended", || is_free(&note));
-    until("the lock is free", || is_free_directory(&note));
-}
-
-#[track_caller]
-fn is_free_directory(inside: &LockFile) -> bool {
-    run(&["-qn"], inside.directory(), &["true"]).get_output().status.success()
 }
 
 #[test]

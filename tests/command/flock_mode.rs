@@ -1,7 +1,7 @@
 //! `locket flock`, and locket called as `flock`, where the system's flock(1) may be too old for a comparison.
 //! (`flock_idioms` compares the rest.)
 //! - the command line of util-linux 2.42, as `getopt_long(3)` reads it;
-//! - the lock on a descriptor, which outlives locket, and a timed wait for it, which sleeps in the kernel;
+//! - a timed wait for the lock on a descriptor, which sleeps in the kernel;
 //! - `--fcntl`, `--start`, `--length`, `--fd`;
 //! - a signal reaches the command, and the lock is held until the command ends: the remaining difference from flock(1).
 
@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use crate::flock_idioms::paths_with_locket_as_flock;
 use crate::lock_file::{LOCKET, LockFile, answer, is_free, said};
 use crate::running::{HOLD, Running, holder};
+use crate::screen::Terminal;
 use crate::support::{until, words_of};
 
 /// Runs a script. `flock` is locket.
@@ -104,11 +105,6 @@ fn scripts_print_what_they_do_under_flock() {
         // Options end at the first argument.
         ("flock f echo - -x --; flock -- -n echo a; ls ./-n", "- -x --\na\n./-n\n"),
         ("flock - echo a; ls ./-", "a\n./-\n"),
-        // The lock of a descriptor outlives locket.
-        (
-            "exec 9>f; flock -n 9; flock -n f true; echo $?; exec 9>&-; flock -n f true; echo $?",
-            "1\n0\n",
-        ),
         // fcntl locks exclude only fcntl locks, and they cover ranges.
         (
             "exec 8<>f 9<>f; flock --fcntl 8; flock --fcntl -n 9; echo $?; flock --fcntl -sn 9; echo $?; \
@@ -261,14 +257,23 @@ fn the_commands_descriptor_is_above_nine() {
     assert_eq!(output.trim_end().len(), 2, "{output}");
 }
 
-/// In this mode locket does not report a wait.
+/// In this mode locket does not report a wait, not even at a terminal.
 #[test]
 fn a_wait_prints_nothing() {
     let lock = LockFile::new();
     let holder = holder(&[], &lock);
-    let waiter = Running::sh(r#"exec "$0" flock "$1" echo locked 2>&1"#, &[&lock]).waiting(&lock);
+    let (mut silent, mut terminal) = (Terminal::new(), Terminal::new());
+    let mut command = Command::new(LOCKET);
+    command.args(["flock", &lock, "true"]).env("TERM", "xterm").stderr(silent.side());
+    let mut waiter = Running::start(&mut command).waiting(&lock);
+    drop(command);
+    // A later wait of `locket run` is shown.
+    let shown = terminal.waiter("xterm", &[], &lock);
+    terminal.until_shown("locket: waiting ");
     holder.end();
-    assert_eq!(waiter.rest(), ["locked"]);
+    assert_eq!(waiter.wait().code(), Some(0));
+    assert_eq!(silent.all(), "");
+    shown.end();
 }
 
 #[test]

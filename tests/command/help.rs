@@ -1,10 +1,6 @@
 //! Each message about a common mistake has a hint, and the hint works.
 
-use std::time::{Duration, Instant};
-
 use crate::lock_file::{LockFile, said};
-use crate::running::{Running, holder};
-use crate::support::PATIENCE;
 
 #[test]
 fn each_message_has_a_hint() {
@@ -65,30 +61,4 @@ fn each_message_has_a_hint() {
         lock.sh(&format!("$L run {words} true")).code(0).stderr("");
     }
     assert!(lock.directory().join("new").exists());
-}
-
-/// Waits the real minute. At a terminal, and with a timeout, there is no such line.
-#[test]
-fn after_a_minute_an_unlimited_wait_explains_timeouts() {
-    const LINE: &str =
-        "locket: this wait has no limit: -w 10m limits it to ten minutes, -n fails immediately";
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    let lock = LockFile::new();
-    let holder = holder(&[], &lock);
-    let start = Instant::now();
-    let unlimited = Running::with_messages(&[], &lock);
-    let limited = Running::with_messages(&["-w", "1h"], &lock);
-    loop {
-        let line = unlimited.line();
-        if line == LINE {
-            break;
-        }
-        assert!(line.starts_with("locket: waiting "), "{line}");
-        assert!(start.elapsed() < MINUTE + PATIENCE, "there should be a line about timeouts");
-    }
-    assert!(start.elapsed() >= MINUTE);
-    holder.end();
-    let rest = [unlimited.rest(), limited.rest()].concat();
-    assert!(!rest.iter().any(|it| it == LINE), "once, and not where there is a limit: {rest:?}");
 }

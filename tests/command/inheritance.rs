@@ -1,45 +1,11 @@
 //! What the command inherits:
 //! - of descriptors, the locked one and no other; with `-o` none;
-//! - the streams, the environment and the directory, unchanged;
 //! - the signal mask and the ignored signals of the caller, except that SIGPIPE has its default action.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
-#[cfg(target_os = "linux")]
-use crate::lock_file::answer;
-use crate::lock_file::{LockFile, locket_run};
+use crate::lock_file::{LockFile, answer};
+use crate::running::{holder, start};
 
 #[test]
-fn streams_pass_through() {
-    let lock = LockFile::new();
-    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    for options in [&[][..], &["-o"], &["--quiet"]] {
-        let mut run = locket_run(options, &lock, ["--", "sh", "-c", "cat; echo oops >&2"]);
-        let run = run.write_stdin(bytes.clone()).assert().code(0);
-        run.stdout(bytes.clone()).stderr("oops\n");
-    }
-}
-
-#[test]
-fn environment_and_directory_pass_through() {
-    let lock = LockFile::new();
-    let output = |launcher: &str| {
-        let script = format!("exec {launcher} sh -c 'pwd; env -0 | sort -z'");
-        let mut command = lock.command("sh", &["-c", &script]);
-        command.env("LOCKET_BYTES", OsStr::from_bytes(b"\xff =\n")).env("LOCKET_NONE", "");
-        command.output().expect("it should run").stdout
-    };
-    let plain = output("env");
-    let bytes = &b"LOCKET_BYTES=\xff =\n\0"[..];
-    assert!(plain.windows(bytes.len()).any(|it| it == bytes));
-    for launcher in ["$L run f", "$L run -o f"] {
-        assert!(output(launcher) == plain, "{launcher}");
-    }
-}
-
-#[test]
-#[cfg(target_os = "linux")]
 fn the_command_inherits_only_the_locked_descriptor() {
     let lock = LockFile::new();
     // `ls` lists the descriptors of the shell, which opens none of its own while it waits.
@@ -67,12 +33,10 @@ fn the_command_inherits_only_the_locked_descriptor() {
 }
 
 /// Prints the signals that the command blocks, ignores and catches.
-#[cfg(target_os = "linux")]
 pub(crate) const TELL_SIGNALS: [&str; 3] = ["grep", "^Sig[BCI]", "/proc/self/status"];
 
 /// Returns the masks of the command's signals, without 32 and 33. These belong to the C library: its `posix_spawn` ignores
 /// them in the child, and its threads need them.
-#[cfg(target_os = "linux")]
 pub(crate) fn masks(text: &str) -> [u64; 3] {
     let mask = |line: &str| {
         let mask = line.split_whitespace().nth(1).expect("Linux reports it");
@@ -82,13 +46,11 @@ pub(crate) fn masks(text: &str) -> [u64; 3] {
 }
 
 /// Returns the signals of a command that a shell starts in this way.
-#[cfg(target_os = "linux")]
 fn signals(lock: &LockFile, launcher: &str) -> [u64; 3] {
     masks(&answer(&lock.sh(&format!("{launcher} grep '^Sig[BCI]' /proc/self/status")).code(0)))
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn the_callers_signals_reach_the_command() {
     const CALLER: &str =
         "env --default-signal --ignore-signal=HUP,INT,USR2,WINCH --block-signal=TERM,USR1,INT";
@@ -105,12 +67,11 @@ fn the_callers_signals_reach_the_command() {
 
 /// A wait with a timeout uses a signal, and leaves the caller's signals unchanged.
 #[test]
-#[cfg(target_os = "linux")]
 fn a_wait_leaves_the_signals_unchanged() {
     let lock = LockFile::new();
     let after_a_wait = |options: &[&str]| {
-        let holder = crate::running::holder(&[], &lock);
-        let mut run = crate::running::start(options, &lock, &TELL_SIGNALS).waiting(&lock);
+        let holder = holder(&[], &lock);
+        let mut run = start(options, &lock, &TELL_SIGNALS).waiting(&lock);
         holder.end();
         assert_eq!(run.wait().code(), Some(0));
         masks(&run.rest().join("\n"))
@@ -121,7 +82,6 @@ fn a_wait_leaves_the_signals_unchanged() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn sigpipe_has_its_default_action() {
     /// The bit of SIGPIPE, signal 13.
     const PIPE: u64 = 1 << 12;
@@ -133,18 +93,5 @@ fn sigpipe_has_its_default_action() {
         assert!(!ignored(&format!("env --ignore-signal=PIPE {locket}")));
         // The documentation recommends this to a caller that wants SIGPIPE ignored.
         assert!(ignored(&format!("{locket} env --ignore-signal=PIPE")));
-    }
-}
-
-#[test]
-fn a_broken_pipe_ends_the_command_silently() {
-    needs!("bash --version");
-    let lock = LockFile::new();
-    for options in ["", "-o"] {
-        lock.sh(&format!("$L run {options} f sh -c 'yes | head -1'")).stdout("y\n").stderr("");
-        // No process reads what the command writes.
-        let script = format!("$L run {options} f yes | true; echo ${{PIPESTATUS[0]}}");
-        let run = lock.command("bash", &["-c", &script]).assert();
-        run.stdout(format!("{}\n", 128 + 13)).stderr("");
     }
 }

@@ -32,6 +32,7 @@ mod held;
 mod help;
 #[cfg(target_os = "linux")]
 mod hostile_holder;
+#[cfg(target_os = "linux")]
 mod inheritance;
 mod interop;
 #[cfg(target_os = "linux")]

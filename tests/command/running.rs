@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
 
 use assert_cmd::assert::Assert;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -121,21 +120,6 @@ impl Running {
     #[track_caller]
     pub(crate) fn rest(&self) -> Vec<String> {
         std::iter::from_fn(|| self.maybe_line()).collect()
-    }
-
-    /// Returns the next line of a shell that may be reading. It runs a trap after a signal only when `read` returns.
-    #[cfg(target_os = "linux")]
-    #[track_caller]
-    pub(crate) fn line_when_nudged(&mut self) -> String {
-        let mut line = None;
-        until("the process prints a line", || {
-            if let Some(input) = &mut self.input {
-                let _ = input.write_all(b"\n");
-            }
-            line = self.lines.recv_timeout(Duration::from_millis(10)).ok();
-            line.is_some()
-        });
-        line.expect("a line was printed")
     }
 
     #[track_caller]
