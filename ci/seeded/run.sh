@@ -24,7 +24,7 @@ seed canary_ends_with_locket command::held::l15_the_lock_is_held_until_the_comma
     'wait_for_end(task.command, end);' 'let _ = wait_for_end;'
 seed canary_keeps_standard_output command::held::the_canary_has_no_stream_open $unix/canary.rs \
     'close_all_except(&[channel, end, task.lock.as_raw_fd()]);' 'close_all_except(&[1, channel, end, task.lock.as_raw_fd()]);'
-seed canary_is_called_locket command::held::the_canary_is_not_called_locket $unix/canary.rs \
+seed canary_is_called_locket command::canary::the_canary_is_not_called_locket $unix/canary.rs \
     'set_command_line(c"canary", task.words);' 'let _ = set_command_line;'
 seed canary_outlives_locket command::held::the_lock_is_free_before_locket_ends $unix/supervise.rs \
     '            canary.kill();' '            std::mem::forget(canary);'

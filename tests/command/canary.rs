@@ -1,14 +1,21 @@
 //! L15, by means of the canary: a signal reaches the command once,
 //! - each signal of a burst of real-time signals, as many as the system queues;
 //! - while the canary is stopped, or is kept from running in another way.
+//!
+//! The canary is not named locket, and ends with the command. Both are reaped. The command runs without a canary too.
 
 #![allow(unsafe_code)]
 
-use std::ptr;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::{fs, ptr};
 
+use nix::sys::signal::Signal;
 use rustix::process::{Resource, getrlimit};
 
-use crate::running::pending;
+use crate::lock_file::{LOCKET, LockFile, has, is_free};
+use crate::running::{Running, children, is_there, pending, pid, start};
 use crate::signals::{Counter, KILLED, LAST, QUEUED, all_signals, kill, kill_group, queue};
 use crate::support::{skip, until, until_stopped};
 
@@ -111,7 +118,7 @@ fn l15_sent_while_the_canary_is_traced() {
     }
     drop(traced);
     until("the canary is idle", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", counter.canary));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", counter.canary));
         stat.is_ok_and(|stat| stat.contains(") S "))
     });
     for number in all_signals() {
@@ -148,4 +155,93 @@ impl Drop for Traced {
         // SAFETY: the request uses no memory of this process.
         unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, none, none) };
     }
+}
+
+/// Returns the command and the canary of a locket whose command prints its process id.
+#[track_caller]
+fn canary(run: &Running) -> (u32, u32) {
+    let command: u32 = run.line().parse().expect("it is a number");
+    let canary = children(run.pid()).into_iter().find(|&child| child != command);
+    (command, canary.expect("there is a canary"))
+}
+
+#[test]
+fn the_canary_is_not_called_locket() {
+    let lock = LockFile::new();
+    let run = start(&[], &lock, &["sh", "-c", "echo $$; read _; :", "some words"]);
+    let (command, canary_id) = canary(&run);
+    let read = |process: u32, what: &str| {
+        let text = fs::read(format!("/proc/{process}/{what}")).expect("it should exist");
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.trim_end().split('\0').filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    until("the canary has its name", || read(canary_id, "comm") == "canary");
+    until("the canary has its command line", || {
+        let words = read(canary_id, "cmdline");
+        words.starts_with("canary ") && words.ends_with("some words") && !words.contains("locket")
+    });
+    until("the canary has closed other descriptors", || {
+        fs::read_dir(format!("/proc/{canary_id}/fd")).expect("it should exist").count() <= 4
+    });
+    let directory = fs::read_link(format!("/proc/{canary_id}/cwd")).expect("it should exist");
+    assert_eq!(directory, Path::new("/"));
+    if has("the_canary_is_not_called_locket", "pgrep --version") {
+        let found = |arguments: &[&str]| {
+            let group = run.pid().to_string();
+            let output = Command::new("pgrep").args(["-g", &group]).args(arguments).output();
+            let text = String::from_utf8_lossy(&output.expect("it should run").stdout).into_owned();
+            let found = text.lines().map(|line| line.parse::<u32>().expect("it is a number"));
+            found.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(found(&["locket"]), [run.pid()].into());
+        assert_eq!(found(&["-f", "locket-command run"]), [run.pid()].into());
+        // A pattern that finds locket and the command finds the canary too.
+        assert_eq!(found(&["-f", "some words"]), [run.pid(), command, canary_id].into());
+    }
+    run.end();
+    assert!(!is_there(canary_id));
+
+    // The canary's command line has the string of `-c`, wherever that stands in locket's, and not the shell.
+    let mut command = Command::new(LOCKET);
+    command.args(["run", &lock, "-c", "echo $$; read some_word; :", "-w", "1h"]);
+    let run = Running::start(command.env("SHELL", "/bin/sh"));
+    let (_, canary) = canary(&run);
+    until("the canary has its command line", || {
+        read(canary, "cmdline") == "canary echo $$; read some_word; :"
+    });
+}
+
+/// If no process can be created for the canary, the command runs nevertheless.
+#[test]
+fn without_a_canary_the_command_runs() {
+    needs!("strace -qq true");
+    let lock = LockFile::new();
+    let mut command = Command::new("strace");
+    // strace stops threads at each signal, so it traces only the calls that matter.
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=clone,fork", "-e", "signal=none"]);
+    command.args(["-e", "inject=clone,fork:error=EAGAIN:when=2+", LOCKET, "run", "-o", &lock]);
+    let listen = "trap 'echo term; exit 3' TERM; echo $$; while :; do sleep 0.01; done";
+    command.args(["sh", "-c", listen]);
+    let mut run = Running::start(&mut command);
+    let command: u32 = run.line().parse().expect("it is a number");
+    let locket = children(run.pid())[0];
+    assert_eq!(children(locket), [command]);
+    assert!(!is_free(&lock));
+    // A signal of another process is passed on.
+    nix::sys::signal::kill(pid(locket), Signal::SIGTERM).expect("it should exist");
+    assert_eq!(run.line(), "term");
+    assert_eq!(run.wait().code(), Some(3));
+    assert!(is_free(&lock));
+}
+
+/// The first process of a container need not reap the orphans that become its children.
+#[test]
+fn the_command_and_the_canary_are_reaped() {
+    needs!("strace -qq true");
+    let lock = LockFile::new();
+    let options = ["-e", "trace=wait4", "-e", "signal=none"];
+    let (run, log) = lock.strace(&options, &["run", &lock, "true"]);
+    run.code(0);
+    let reaped = |how: &str| log.lines().filter(|line| line.contains(how)).count();
+    assert_eq!((reaped("WIFEXITED(s)"), reaped("WTERMSIG(s) == SIGKILL")), (1, 1), "{log}");
 }

@@ -152,11 +152,11 @@ pub(crate) fn make_script(path: impl AsRef<OsStr>, text: &str) {
 pub(crate) fn has(check: &str, command: &str) -> bool {
     let words: Vec<&str> = command.split(' ').collect();
     let output = std::process::Command::new(words[0]).args(&words[1..]).output();
-    let works = output.is_ok_and(|it| it.status.success());
-    if !works {
+    let succeeds = output.is_ok_and(|it| it.status.success());
+    if !succeeds {
         skip(check, &format!("{}: `{command}` does not work here", words[0]));
     }
-    works
+    succeeds
 }
 
 /// Returns the words for a shell that run locket without root's right to open every file. If that does not work here, reports

@@ -19,8 +19,12 @@ fn shared_and_exclusive() {
     }
     for held in shared {
         let _reader = holder(held, &lock);
-        shared.into_iter().for_each(|options| attempt(options, 0));
-        exclusive.into_iter().for_each(|options| attempt(options, 75));
+        for options in shared {
+            attempt(options, 0);
+        }
+        for options in exclusive {
+            attempt(options, 75);
+        }
         run(&["-sn"], &lock, &["--", "true"]).code(0);
     }
 }

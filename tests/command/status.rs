@@ -97,7 +97,7 @@ fn holders_and_waiters_are_listed() {
     assert_eq!(waiting, [(first, json!("exclusive")), (second, json!("shared"))]);
 
     // All documented keys are present, with a value or without.
-    let help = answer(&lock.sh("$L status --help"));
+    let documentation = answer(&lock.sh("$L status --help"));
     let keys = |value: &Value| -> Vec<String> {
         value.as_object().expect("it is an object").keys().cloned().collect()
     };
@@ -107,7 +107,8 @@ fn holders_and_waiters_are_listed() {
     let of_claim = ["by", "command", "mode", "name", "pid", "started", "stopped", "user"];
     assert_eq!(keys(held), of_claim);
     for key in ["locks"].iter().chain(&of_lock).chain(&of_claim) {
-        assert!(help.contains(&format!("`{key}`")), "{key} is not documented:\n{help}");
+        let is_documented = documentation.contains(&format!("`{key}`"));
+        assert!(is_documented, "{key} is not documented:\n{documentation}");
     }
 }
 
@@ -188,11 +189,11 @@ fn all_locks_in_use() {
     let [entry] = &found[..] else { panic!("{lock} should be there once: {found:?}") };
     assert_eq!((&entry["state"], &entry["exists"]), (&json!("held"), &json!(true)));
     assert_eq!(entry["held"][0]["pid"], holder.pid());
-    assert_eq!(listed(&free), [json!(0); 0]);
+    assert_eq!(listed(&free), Vec::<Value>::new());
     let text = answer(&lock.sh("$L status --all").code(0));
     assert!(text.lines().any(|line| line == format!("{lock}: held")), "{text}");
     holder.end();
-    assert_eq!(listed(&lock), [json!(0); 0]);
+    assert_eq!(listed(&lock), Vec::<Value>::new());
 }
 
 /// Returns what a terminal shows about a free lock.
