@@ -2,10 +2,7 @@
 //! - The command does not run without the lock.
 //! - There is one deadline, and it includes the time before the wait.
 //! - The message names the holder, and a long wait is reported every ten seconds.
-//! - A missing lock file is created, and an existing one is not changed.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::lock_file::{LockFile, run};
@@ -112,21 +109,6 @@ fn the_deadline_includes_the_time_before_the_wait() {
     // Without the delay the check must see a wait. A busy machine may need a longer timeout for that.
     let undisturbed = "inject=flock:delay_exit=1:when=1";
     assert!(["50ms", "500ms", "5s"].into_iter().any(|timeout| waits(timeout, undisturbed)));
-}
-
-#[test]
-fn a_missing_file_is_created_and_an_existing_one_unchanged() {
-    let lock = LockFile::new();
-    run(&[], &lock, &["true"]).code(0);
-    assert_eq!(fs::read(&lock).expect("it should be there"), b"");
-    lock.sh("echo precious >f; chmod 640 f").code(0);
-    let before = fs::metadata(&lock).expect("it should exist");
-    assert_eq!(before.permissions().mode() & 0o777, 0o640);
-    run(&[], &lock, &["true"]).code(0);
-    let after = fs::metadata(&lock).expect("it should be there still");
-    assert_eq!(fs::read(&lock).expect("it should exist"), b"precious\n");
-    assert_eq!(after.permissions(), before.permissions());
-    assert_eq!(after.modified().ok(), before.modified().ok());
 }
 
 /// Each command creates and removes a directory. Two commands at the same time collide there.

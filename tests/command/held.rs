@@ -54,17 +54,21 @@ fn l15_the_lock_is_held_until_the_command_ends_if_locket_is_killed() {
     let close = "exec 3>&- 10>&-; echo $$; read _; echo end; read _";
     let has_bash = Command::new("bash").arg("--version").output().is_ok();
     let shell = if has_bash { "bash" } else { "sh" };
-    for options in [&[][..], &["-o"]] {
-        let mut run = start(options, &lock, &[shell, "-c", close]);
-        let command: u32 = run.line().parse().expect("it is a number");
-        run.kill();
-        assert!(!is_free(&lock), "{options:?}");
-        run.tell("");
-        assert_eq!(run.line(), "end");
-        assert!(!is_free(&lock), "{options:?}");
-        run.hang_up();
-        until("the lock is free", || is_free(&lock));
-        until("the command has ended", || !is_there(command));
+    // A directory is locked in another way.
+    for path in [&*lock, &lock.directory().to_string_lossy()] {
+        let is_free = || run(&["-qn"], path, &["true"]).get_output().status.success();
+        for options in [&[][..], &["-o"]] {
+            let mut run = start(options, path, &[shell, "-c", close]);
+            let command: u32 = run.line().parse().expect("it is a number");
+            run.kill();
+            assert!(!is_free(), "{path} {options:?}");
+            run.tell("");
+            assert_eq!(run.line(), "end");
+            assert!(!is_free(), "{path} {options:?}");
+            run.hang_up();
+            until("the lock is free", is_free);
+            until("the command has ended", || !is_there(command));
+        }
     }
 }
 

@@ -86,13 +86,6 @@ impl Terminal {
         self.until_seen(text, |seen| seen.contains(text));
     }
 
-    /// Returns whether this text has been on the screen.
-    pub(crate) fn has_shown(&mut self, text: &str) -> bool {
-        let new: Vec<Vec<u8>> = self.screen.try_iter().collect();
-        self.seen += &String::from_utf8_lossy(&new.concat());
-        self.seen.contains(text)
-    }
-
     /// Waits until `is_so` accepts all that was shown.
     #[track_caller]
     pub(crate) fn until_seen(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
@@ -141,10 +134,6 @@ impl Session {
         session.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
         let process = session.spawn().expect("it should start");
         Self { terminal, process }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
     }
 
     /// Waits until it has ended by itself. Returns its status.
