@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs on a fresh Debian machine, as root, what the gate uses beside Rust: a C compiler, strace, the locks of other
-# programs, file systems, shells, the readers of manual pages, and programs that start others.
+# programs, file systems, the readers of manual pages, and programs that start others.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 declare -A packages=([strace]=strace [flock]=util-linux [script]=bsdutils [setsid]=util-linux [mount]=mount
     [ps]=procps [gcc]=gcc [mkfs.ext4]=e2fsprogs [mkfs.btrfs]=btrfs-progs [mkfs.xfs]=xfsprogs
     [make]=make [pgrep]=procps [ssh]=openssh-client [sudo]=sudo [tmux]=tmux [systemctl]=systemd
-    [zsh]=zsh [fish]=fish [groff]=groff-base [mandoc]=mandoc [git]=git)
+    [groff]=groff-base [mandoc]=mandoc [git]=git)
 missing=()
 for tool in "${!packages[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")

@@ -210,14 +210,6 @@ fn harness_detects_a_command_run_without_the_lock() {
     assert_detected("while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"", "L1 Exclusion");
 }
 
-#[test]
-fn harness_detects_a_lock_of_another_file() {
-    let deviation = format!(
-        "while [ \"$1\" != -- ]; do shift; done; exec '{LOCKET}' run --quiet \"$0.lock\" \"$@\""
-    );
-    assert_detected(&deviation, "L1 Exclusion");
-}
-
 /// No witness can see this violation; only the judge can.
 #[test]
 fn harness_detects_contention_without_a_holder() {

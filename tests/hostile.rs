@@ -7,7 +7,6 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod command_histories;
-mod command_stress;
 mod interop;
 mod nemeses;
 mod network_answers;

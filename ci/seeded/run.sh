@@ -24,7 +24,7 @@ seed canary_ends_with_locket command::held::l15_the_lock_is_held_until_the_comma
     'wait_for_end(task.command, end);' 'let _ = wait_for_end;'
 seed canary_keeps_standard_output command::held::the_canary_has_no_stream_open $unix/canary.rs \
     'close_all_except(&[channel, end, task.lock.as_raw_fd()]);' 'close_all_except(&[1, channel, end, task.lock.as_raw_fd()]);'
-seed canary_is_called_locket command::held::the_canary_is_not_called_locket $unix/canary.rs \
+seed canary_is_called_locket command::canary::the_canary_is_not_called_locket $unix/canary.rs \
     'set_command_line(c"canary", task.words);' 'let _ = set_command_line;'
 seed canary_outlives_locket command::held::the_lock_is_free_before_locket_ends $unix/supervise.rs \
     '            canary.kill();' '            std::mem::forget(canary);'
@@ -44,7 +44,7 @@ seed early_signals_are_passed_on_without_asking command::signals::l15_sent_befor
             while false &&'
 seed values_are_lost command::signals::l15_sent_with_a_value $unix/os.rs \
     'if self.code < 0 && self.code != libc::SI_TKILL {' 'if self.code < 0 && self.code != libc::SI_TKILL && false {'
-seed ignored_sigchld_loses_the_status command::supervision::the_status_is_known_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
+seed ignored_sigchld_loses_the_status command::exit_codes::the_status_is_known_even_if_the_caller_ignores_sigchld $unix/supervise.rs \
     '    os::reset_action(libc::SIGCHLD);' ''
 seed held_back_lock_is_passed_on command::inheritance::the_command_inherits_only_the_locked_descriptor $unix/supervise.rs \
     '        (Inheritance::NotInherited, _) => Passing::Unchanged,' '        (Inheritance::NotInherited, hold) => Passing::Copy(hold.as_fd()),'

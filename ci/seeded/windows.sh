@@ -47,14 +47,14 @@ seed waits_for_a_shared_lock shared::l1_a_writer_waits_for_every_reader $os \
 seed contention_is_an_error exclusion::l2_contention_would_block $os \
     'Err(TryLockError::WouldBlock) => Ok(false)' \
     'Err(TryLockError::WouldBlock) => Err(Action::Lock.failed(io::ErrorKind::Other))'
-seed every_refusal_is_contention windows::opening::l12_a_device_cannot_be_locked $os \
+seed every_refusal_is_contention windows::opening::l12_a_path_that_cannot_be_locked_is_an_error $os \
     'Err(TryLockError::Error(error)) => Err(Action::Lock.failed(error))' \
     'Err(TryLockError::Error(_)) => Ok(false)'
 seed sharing_violation_is_final windows::sharing::l3_a_sharing_violation_is_retried $os \
     'ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING))' 'ERROR_DELETE_PENDING))'
 seed sharing_violation_is_waited_out windows::sharing::l12_a_sharing_violation_is_not_contention $os \
     'is_last || ' ''
-seed every_error_is_waited_out windows::opening::l12_a_path_that_cannot_be_locked_is_not_retried $os \
+seed every_error_is_waited_out windows::opening::l12_a_path_that_cannot_be_locked_is_an_error $os \
     ' || !passes(&error.source)' ''
 seed keeps_the_file_to_itself windows::ranges::l14_other_programs_can_open_a_held_file $os \
     '        .access_mode(GENERIC_READ)
@@ -95,7 +95,7 @@ seed missing_is_an_error windows::identity::l9_a_guard_reports_a_replaced_file $
             }' ''
 seed directory_cannot_be_looked_at windows::identity::l9_a_directory_in_place_of_the_file_is_an_error $os \
     '.custom_flags(FILE_FLAG_BACKUP_SEMANTICS | no_follow)' '.custom_flags(no_follow)'
-seed directory_is_access_denied windows::opening::l12_a_directory_cannot_be_locked $os \
+seed directory_is_access_denied windows::opening::l12_a_path_that_cannot_be_locked_is_an_error $os \
     'STATUS_FILE_IS_A_DIRECTORY => {' 'STATUS_FILE_IS_A_DIRECTORY if false => {'
 seed retries_for_ever deadline::l3_never_early $os \
     '(Some(Duration::ZERO), _) => return Ok(WaitOutcome::Woken),' ''

@@ -6,72 +6,54 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Command;
 
-use crate::running::{HOLD, LOCKET, Running, is_free, locket_run, make_script};
-use crate::support::Scratch;
+use crate::lock_file::{LockFile, WAYS, is_free, locket_run, make_script, run, said};
+use crate::running::{HOLD, Running};
 
 #[test]
 fn few_descriptors_are_enough() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let lock = LockFile::new();
     for options in ["", "-o", "-s", "-F", "-w 1h"] {
-        let script = format!("ulimit -n 10; exec \"$0\" run {options} \"$1\" sh -c 'exit 3'");
-        let mut run = Command::new("sh");
-        let output = run.args(["-c", &script, LOCKET]).arg(&path).output();
-        let output = output.expect("it should run");
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*text), (Some(3), ""), "{options}");
+        let script = format!("ulimit -n 10; exec $L run {options} f sh -c 'exit 3'");
+        lock.sh(&script).code(3).stderr("");
     }
     // Descriptor 10 is in use, and the limit allows none beyond it.
     for options in ["", "-F"] {
-        let script =
-            format!("exec 10</dev/null; ulimit -n 11; exec \"$0\" run {options} \"$1\" true");
-        let mut run = Command::new("bash");
-        let status = run.args(["-c", &script, LOCKET]).arg(&path).status();
-        assert_eq!(status.expect("it should run").code(), Some(0), "{options}");
+        let script = format!("exec 10</dev/null; ulimit -n 11; exec $L run {options} f true");
+        lock.command("bash", &["-c", &script]).assert().code(0);
     }
     // With too few it fails, and does not run the command without the lock.
     for limit in 4..10 {
-        let script = format!("ulimit -n {limit}; exec \"$0\" run -q \"$1\" sh -c 'exit 3'");
-        let mut run = Command::new("sh");
-        let code = run.args(["-c", &script, LOCKET]).arg(&path).status().expect("it runs").code();
+        let run = lock.sh(&format!("ulimit -n {limit}; exec $L run -q f sh -c 'exit 3'"));
+        let code = run.get_output().status.code();
         assert!(matches!(code, Some(3 | 66 | 71 | 126 | 127)), "{limit}: {code:?}");
-        assert!(is_free(&path));
+        assert!(is_free(&lock));
     }
 }
 
 #[test]
 fn closed_standard_streams_do_not_matter() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let lock = LockFile::new();
     for closed in ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"] {
         for options in ["", "-o", "-F"] {
-            let script = format!("exec \"$0\" run {options} \"$1\" sh -c 'exit 3' {closed}");
-            let mut run = Command::new("sh");
-            let status = run.args(["-c", &script, LOCKET]).arg(&path).status();
-            assert_eq!(status.expect("it should run").code(), Some(3), "{options} {closed}");
+            lock.sh(&format!("exec $L run {options} f sh -c 'exit 3' {closed}")).code(3);
         }
     }
 }
 
 #[test]
 fn a_missing_interpreter_is_named() {
-    let scratch = Scratch::new();
-    let script = scratch.join("a-script");
+    let lock = LockFile::new();
+    let path = format!("{}:/usr/bin:/bin", lock.directory().display());
     for (line, named) in [
         ("#!/no/such/shell -e\n", "its interpreter, /no/such/shell, is missing"),
         ("#! /no/such/shell\n", "its interpreter, /no/such/shell, is missing"),
         ("#!/bin/sh\r\nexit 0\r\n", "carriage return (CRLF)"),
     ] {
-        make_script(&script, line);
-        for options in [&[][..], &["-o"], &["-F"]] {
-            let mut run = locket_run();
-            run.env("PATH", format!("{}:/usr/bin:/bin", scratch.path().display()));
-            let output = run.args(options).arg(scratch.lock_path()).arg("a-script").output();
-            let output = output.expect("it should run");
-            let text = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(126), "{text}");
+        make_script(lock.beside("a-script"), line);
+        for options in WAYS {
+            let run = locket_run(options, &lock, ["a-script"]).env("PATH", &path).assert();
+            let text = said(&run.code(126));
             assert!(text.contains("cannot run a-script: ") && text.contains(named), "{text}");
         }
     }
@@ -79,59 +61,53 @@ fn a_missing_interpreter_is_named() {
 
 #[test]
 fn mode_is_the_mode_of_a_new_lock_file() {
-    let scratch = Scratch::new();
-    let created = |name: &str, options: &str| {
-        let path = scratch.join(name);
-        let script = format!("umask 077; exec \"$0\" run {options} \"$1\" sh -c umask");
-        let mut run = Command::new("sh");
-        let output = run.args(["-c", &script, LOCKET]).arg(&path).output().expect("it should run");
+    let lock = LockFile::new();
+    for (name, options, mode) in [
+        ("a", "", 0o600),
+        ("b", "--mode 666", 0o666),
+        ("c", "--mode=0640 -o", 0o640),
+        ("d", "--mode 660 -F", 0o660),
+        // An existing file keeps its mode.
+        ("a", "--mode 666", 0o600),
+    ] {
         // The command has the umask of the caller.
-        assert_eq!(output.stdout.trim_ascii(), b"0077", "{options}");
-        fs::metadata(&path).expect("it was created").permissions().mode() & 0o7777
-    };
-    assert_eq!(created("a", ""), 0o600);
-    assert_eq!(created("b", "--mode 666"), 0o666);
-    assert_eq!(created("c", "--mode=0640 -o"), 0o640);
-    assert_eq!(created("d", "--mode 660 -F"), 0o660);
-    // An existing file keeps its mode.
-    assert_eq!(created("a", "--mode 666"), 0o600);
+        lock.sh(&format!("umask 077; exec $L run {options} {name} sh -c umask")).stdout("0077\n");
+        let created = fs::metadata(lock.beside(name)).expect("it was created").permissions();
+        assert_eq!(created.mode() & 0o7777, mode, "{options}");
+    }
     for wrong in ["8", "1777", "-1", "rw", ""] {
-        let arguments = ["--mode", wrong, "x.lock", "true"];
-        locket_run().current_dir(scratch.path()).args(arguments).assert().code(64);
+        run(&["--mode", wrong], &lock, &["true"]).code(64);
     }
 }
 
 #[test]
 fn a_link_is_followed_unless_no_follow_is_given() {
-    let scratch = Scratch::new();
-    let (path, link) = (scratch.lock_path(), scratch.join("link"));
-    symlink(&path, &link).expect("the directory should be writable");
-    locket_run().arg(&link).arg("true").assert().code(0);
-    assert!(path.exists());
-    let output = locket_run().arg("--no-follow").arg(&link).arg("true").output();
-    let output = output.expect("it should run");
-    assert_eq!(output.status.code(), Some(66));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("symbolic link"));
-    locket_run().arg("--no-follow").arg(&path).arg("true").assert().code(0);
+    let lock = LockFile::new();
+    symlink(&*lock, lock.beside("link")).expect("the directory should be writable");
+    lock.locket(&["run", "link", "true"]).code(0);
+    assert!(lock.directory().join("f").exists());
+    let text = said(&lock.locket(&["run", "--no-follow", "link", "true"]).code(66));
+    assert!(text.contains("symbolic link"), "{text}");
+    lock.locket(&["run", "--no-follow", "f", "true"]).code(0);
 }
 
 #[test]
 fn a_long_hold_is_reported_once() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let script = format!(r#"exec "$0" run --hold-warning 10ms "$1" sh -c '{HOLD}' 2>&1"#);
-    let mut run = Command::new("sh");
-    let mut run = Running::start(run.args(["-c", &script, LOCKET]).arg(&path));
-    let lines = [run.line(), run.line()];
-    let warning = lines.iter().find(|line| line.starts_with("locket: "));
-    let warning = warning.unwrap_or_else(|| panic!("{lines:?}"));
-    assert!(warning.contains(&format!("{} has been held for 10ms", path.display())), "{warning}");
-    run.hang_up();
-    assert_eq!(run.wait().code(), Some(1));
-    assert_eq!(run.rest(), [""; 0]);
-    // There is no warning about a short hold.
-    locket_run().args(["--hold-warning", "1h"]).arg(&path).arg("true").assert().code(0).stderr("");
-    locket_run().args(["--hold-warning", "1h", "-F"]).arg(&path).arg("true").assert().code(64);
+    let lock = LockFile::new();
+    let script = r#"exec "$0" run --hold-warning "$1" "$2" sh -c "$3" 2>&1"#;
+    for (time, shown) in [("10ms", "10ms"), ("0.25", "250ms"), ("0", "0s")] {
+        let mut run = Running::sh(script, &[time, &lock, HOLD]);
+        let lines = [run.line(), run.line()];
+        let warning = format!("locket: {lock} has been held for {shown} by this command");
+        assert!(lines.iter().any(|line| line.starts_with(&warning)), "{lines:?}");
+        run.hang_up();
+        assert_eq!(run.wait().code(), Some(1));
+        assert_eq!(run.rest(), [""; 0]);
+    }
+    // There is no warning about a short hold, or if locket is asked to be quiet.
+    run(&["--hold-warning", "1h"], &lock, &["true"]).code(0).stderr("");
+    run(&["-q", "--hold-warning", "1ms"], &lock, &["sleep", "0.3"]).code(0).stderr("");
+    run(&["--hold-warning", "1h", "-F"], &lock, &["true"]).code(64);
 }
 
 /// Another process has a lease on the file (fcntl(2), `F_SETLEASE`), so it cannot be opened until the lease is released.
@@ -139,8 +115,6 @@ fn a_long_hold_is_reported_once() {
 #[cfg(target_os = "linux")]
 #[test]
 fn l3_a_lease_is_waited_for() {
-    use std::io::{BufRead, BufReader};
-    use std::process::Stdio;
     const LEASE: &str = "\
 import fcntl, signal, sys
 signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -150,24 +124,16 @@ print('leased', flush=True)
 sys.stdin.readline()
 fcntl.fcntl(f, 1024, fcntl.F_UNLCK)
 ";
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    fs::File::create(&path).expect("the directory should be writable");
-    let mut lessor = Command::new("python3");
-    lessor.args(["-c", LEASE]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let Ok(mut lessor) = lessor.spawn() else {
-        return crate::support::skip("l3_a_lease_is_waited_for", "python3: it is not here");
-    };
-    let mut line = String::new();
-    let output = lessor.stdout.take().expect("it is piped");
-    BufReader::new(output).read_line(&mut line).expect("it says something");
-    assert_eq!(line, "leased\n");
-    locket_run().arg("-n").arg(&path).arg("true").assert().code(66);
-    let mut waiter = Command::new(LOCKET);
-    let mut waiter = waiter.arg("run").arg(&path).arg("true").spawn().expect("it should start");
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    assert!(waiter.try_wait().expect("it is a child").is_none(), "it waits");
-    drop(lessor.stdin.take());
-    assert!(waiter.wait().expect("it ends").success());
-    assert!(lessor.wait().expect("it ends").success());
+    needs!("python3 --version");
+    let lock = LockFile::new();
+    fs::File::create(&lock).expect("the directory should be writable");
+    let mut lessor = std::process::Command::new("python3");
+    let lessor = Running::start(lessor.args(["-c", LEASE, &lock]));
+    assert_eq!(lessor.line(), "leased");
+    run(&["-n"], &lock, &["true"]).code(66);
+    let mut waiter = Running::with_messages(&["--verbose"], &lock);
+    let line = waiter.line();
+    assert!(line.starts_with("locket: waiting "), "{line}");
+    assert_eq!(lessor.end(), Some(0));
+    assert_eq!(waiter.wait().code(), Some(0));
 }

@@ -1,149 +1,149 @@
 //! `locket flock`, and locket called as `flock`, where the system's flock(1) may be too old for a comparison.
 //! (`flock_idioms` compares the rest.)
 //! - the command line of util-linux 2.42, as `getopt_long(3)` reads it;
-//! - the lock on a descriptor, which outlives locket, and a timed wait for it, which sleeps in the kernel;
+//! - a timed wait for the lock on a descriptor, which sleeps in the kernel;
 //! - `--fcntl`, `--start`, `--length`, `--fd`;
 //! - a signal reaches the command, and the lock is held until the command ends: the remaining difference from flock(1).
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::flock_idioms::path_with_locket_as_flock;
-use crate::running::{HOLD, LOCKET, Running, has, is_free};
-use crate::support::{PATIENCE, Scratch, until, until_waiting};
-
-fn flock(scratch: &Scratch, words: &[&str]) -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(LOCKET);
-    command.current_dir(scratch.path()).arg("flock").args(words).timeout(PATIENCE);
-    command
-}
+use crate::flock_idioms::paths_with_locket_as_flock;
+use crate::lock_file::{LOCKET, LockFile, answer, is_free, said};
+use crate::running::{HOLD, Running, holder};
+use crate::screen::Terminal;
+use crate::support::{until, words_of};
 
 /// Runs a script. `flock` is locket.
 #[track_caller]
 fn script(text: &str) -> (Option<i32>, String, String) {
-    let scratch = Scratch::new();
-    let links = Scratch::new();
-    let mut command = assert_cmd::Command::new("bash");
-    command.args(["-c", text]).current_dir(scratch.path()).timeout(PATIENCE);
-    let output = command.env("PATH", path_with_locket_as_flock(&links)).output();
-    let output = output.expect("bash should run");
-    let text = |bytes| String::from_utf8(bytes).expect("it should be UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let (lock, links) = (LockFile::new(), LockFile::new());
+    let [path, _] = paths_with_locket_as_flock(&links);
+    let run = lock.command("bash", &["-c", text]).env("PATH", path).assert();
+    (run.get_output().status.code(), answer(&run), said(&run))
+}
+
+/// Starts `locket flock` in the directory.
+#[track_caller]
+fn start(lock: &LockFile, words: &[&str]) -> Running {
+    let mut command = Command::new(LOCKET);
+    Running::start(command.arg("flock").args(words).current_dir(lock.directory()))
 }
 
 #[test]
 fn wrong_arguments_are_64_with_the_messages_of_flock() {
-    let scratch = Scratch::new();
-    let try_help = "Try 'flock --help' for more information.\n";
-    for (words, said, points_at_help) in [
-        (&[][..], "not enough arguments", true),
-        (&["-z", "f", "true"], "unrecognized option '-z'", true),
-        (&["-zn", "f", "true"], "unrecognized option '-zn'", true),
-        (&["--nosuch", "f", "true"], "unrecognized option '--nosuch'", true),
-        (&["--shared=1", "f", "true"], "unrecognized option '--shared=1'", true),
+    let lock = LockFile::new();
+    let range = format!("'256': {}", message(libc::ERANGE));
+    let exit_code = "invalid exit code (allowed values: 0-255): ";
+    for (words, said) in [
+        ("", "not enough arguments?"),
+        ("-z f true", "unrecognized option '-z'?"),
+        ("-zn f true", "unrecognized option '-zn'?"),
+        ("--nosuch f true", "unrecognized option '--nosuch'?"),
+        ("--shared=1 f true", "unrecognized option '--shared=1'?"),
         // Several options begin with this.
-        (&["--ver"], "unrecognized option '--ver'", true),
-        (&["--n", "f", "true"], "unrecognized option '--n'", true),
-        (&["--f", "f", "true"], "unrecognized option '--f'", true),
-        (&["-w"], "option '-w' requires an argument", true),
-        (&["--fd"], "option '--fd' requires an argument", true),
-        (&["-w", "5s", "f", "true"], "invalid timeout: '5s'", false),
-        (&["-E", "x", "f", "true"], "invalid exit code (allowed values: 0-255): 'x'", false),
-        (
-            &["-E", "256", "f", "true"],
-            "invalid exit code (allowed values: 0-255): '256': Numerical result out of range",
-            false,
-        ),
-        (&["--fd", "x", "true"], "invalid file descriptor: 'x'", false),
-        (&["x"], "invalid file descriptor: 'x'", false),
-        (&["--start", "x", "f", "true"], "invalid as start offset: 'x': Invalid argument", false),
-        (
-            &["--length", "-1", "f", "true"],
-            "invalid as length of lock range: '-1': Invalid argument",
-            false,
-        ),
-        (&["-oF", "f", "true"], "the --no-fork and --close options are incompatible", false),
-        (&["-n"], "missing file descriptor, file or directory", false),
-        (&["-c", "true"], "missing file descriptor, file or directory", false),
-        (&["--fd", "9"], "missing command", false),
-        (&["f", "-c", "echo", "a"], "-c requires exactly one command argument", false),
-        (&["f", "-c"], "-c requires exactly one command argument", false),
-        (&["--fd", "9", "--command"], "--command requires exactly one command argument", false),
+        ("--ver", "unrecognized option '--ver'?"),
+        ("--n f true", "unrecognized option '--n'?"),
+        ("--f f true", "unrecognized option '--f'?"),
+        ("-w", "option '-w' requires an argument?"),
+        ("--fd", "option '--fd' requires an argument?"),
+        ("-w 5s f true", "invalid timeout: '5s'"),
+        ("-E x f true", &format!("{exit_code}'x'")),
+        ("-E 256 f true", &format!("{exit_code}{range}")),
+        ("--fd x true", "invalid file descriptor: 'x'"),
+        ("x", "invalid file descriptor: 'x'"),
+        ("--start x f true", "invalid as start offset: 'x': Invalid argument"),
+        ("--length -1 f true", "invalid as length of lock range: '-1': Invalid argument"),
+        ("-oF f true", "the --no-fork and --close options are incompatible"),
+        ("-n", "missing file descriptor, file or directory"),
+        ("-c true", "missing file descriptor, file or directory"),
+        ("--fd 9", "missing command"),
+        ("f -c echo a", "-c requires exactly one command argument"),
+        ("f -c", "-c requires exactly one command argument"),
+        ("--fd 9 --command", "--command requires exactly one command argument"),
     ] {
-        let said = format!("flock: {said}\n{}", if points_at_help { try_help } else { "" });
-        let said = in_words_of_the_system(&said);
-        flock(&scratch, words).assert().code(64).stdout("").stderr(said);
+        // The question mark stands for the reference to the help.
+        let said = match said.strip_suffix('?') {
+            Some(said) => format!("flock: {said}\nTry 'flock --help' for more information.\n"),
+            None => format!("flock: {said}\n"),
+        };
+        lock.sh(&format!("$L flock {words}")).code(64).stdout("").stderr(said);
     }
     let timer = "flock: cannot set up timer: Invalid argument\n";
-    flock(&scratch, &["-w", "-5", "f", "true"]).assert().code(71).stderr(timer);
-    assert_eq!(
-        std::fs::read_dir(scratch.path())
-            .expect("it should be possible in the test directory")
-            .count(),
-        0
-    );
+    lock.sh("$L flock -w -5 f true").code(71).stderr(timer);
+    assert_eq!(answer(&lock.sh("ls -A")), "");
+}
+
+/// Returns the system's text for an error, as glibc's flock(1) prints it.
+fn message(errno: i32) -> String {
+    words_of(errno).split(" (os error").next().unwrap_or_default().to_string()
 }
 
 #[test]
 fn help_and_version() {
-    let scratch = Scratch::new();
+    let lock = LockFile::new();
     for word in ["-h", "--help", "--hel", "-nh"] {
-        let output = flock(&scratch, &[word]).assert().code(0).stderr("").get_output().clone();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = answer(&lock.sh(&format!("$L flock {word}")).code(0).stderr(""));
         for option in ["--shared", "--fcntl", "--start", "--length", "--fd", "--no-fork"] {
             assert!(text.contains(option), "{text}");
         }
     }
     for word in ["-V", "--version", "--vers"] {
-        let output = flock(&scratch, &[word]).assert().code(0).get_output().clone();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            text.starts_with("flock from locket ") && text.contains("util-linux 2.42"),
-            "{text}"
-        );
+        let text = answer(&lock.sh(&format!("$L flock {word}")).code(0));
+        let is_ours = text.starts_with("flock from locket ");
+        assert!(is_ours && text.contains("util-linux 2.42"), "{text}");
+    }
+}
+
+/// Scripts, with what they print on standard output.
+#[test]
+fn scripts_print_what_they_do_under_flock() {
+    for (text, expected) in [
+        // Options end at the first argument.
+        ("flock f echo - -x --; flock -- -n echo a; ls ./-n", "- -x --\na\n./-n\n"),
+        ("flock - echo a; ls ./-", "a\n./-\n"),
+        // fcntl locks exclude only fcntl locks, and they cover ranges.
+        (
+            "exec 8<>f 9<>f; flock --fcntl 8; flock --fcntl -n 9; echo $?; flock --fcntl -sn 9; echo $?; \
+             flock -n 9; echo $?; flock --fcntl -u 8; flock --fcntl -n 9; echo $?",
+            "1\n1\n0\n0\n",
+        ),
+        (
+            "exec 7<>f 8<>f 9<>f; flock --start 10 --length 5 8; flock --start 15 -n 9; echo $?; \
+             flock --length 10 -n 9; echo $?; flock --length 11 -n 7; echo $?; \
+             flock --start 14 -n 7; echo $?; flock --start 0xe --length 1K -n 7; echo $?",
+            "0\n0\n1\n1\n1\n",
+        ),
+    ] {
+        assert_eq!(script(text), (Some(0), expected.into(), String::new()), "{text}");
     }
 }
 
 #[test]
-fn options_end_at_the_first_argument() {
-    let scratch = Scratch::new();
-    flock(&scratch, &["f", "echo", "-", "-x", "--"]).assert().code(0).stdout("- -x --\n");
-    flock(&scratch, &["--", "-n", "echo", "a"]).assert().code(0).stdout("a\n");
-    assert!(scratch.join("-n").exists());
-    flock(&scratch, &["-", "echo", "a"]).assert().code(0).stdout("a\n");
-    assert!(scratch.join("-").exists());
-}
-
-#[test]
-fn the_lock_of_a_descriptor_outlives_locket() {
-    let text =
-        "exec 9>f; flock -n 9; flock -n f true; echo $?; exec 9>&-; flock -n f true; echo $?";
-    assert_eq!(script(text), (Some(0), "1\n0\n".into(), String::new()));
+fn a_command_under_a_descriptor() {
+    let text = "exec 10<>f; flock -n --fd 10 echo 1 2; flock --fd 10 -c 'echo 3; readlink /proc/self/fd/10 | grep -c f'; \
+                flock -n f true; echo $?; flock -o --fd 10 -c 'flock -n --fd 10 true'; echo $?";
+    let said = "flock: 10: Bad file descriptor\n";
+    assert_eq!(script(text), (Some(0), "1 2\n3\n1\n1\n65\n".into(), said.into()));
 }
 
 #[test]
 fn l4_a_timed_wait_for_a_descriptor_sleeps_in_the_kernel_and_is_granted() {
-    for options in ["", "--fcntl"] {
-        let scratch = Scratch::new();
-        let links = Scratch::new();
-        let path = path_with_locket_as_flock(&links);
-        let bash = |text: &str| {
-            let mut command = Command::new("bash");
-            command.args(["-c", text]).current_dir(scratch.path()).env("PATH", &path);
-            Running::start(&mut command)
-        };
-        let holder = bash(&format!("flock {options} f sh -c '{HOLD}'"));
+    for (options, expected) in [("", libc::SYS_flock), ("--fcntl", libc::SYS_fcntl)] {
+        let lock = LockFile::new();
+        let hold = format!(r#"exec "$0" flock {options} "$1" sh -c '{HOLD}'"#);
+        let holder = Running::sh(&hold, &[&lock]);
         holder.line();
-        let mut waiter = bash(&format!("exec 9<>f; exec flock {options} -w 60 9"));
+        let wait = format!(r#"exec 9<>"$1"; exec "$0" flock {options} -w 60 9"#);
+        let mut waiter = Running::sh(&wait, &[&lock]);
+        let read = |what: &str| {
+            std::fs::read_to_string(format!("/proc/{}/{what}", waiter.pid())).unwrap_or_default()
+        };
         until("it sleeps in the call", || {
-            let task = format!("/proc/{}", waiter.pid());
-            let call = std::fs::read_to_string(format!("{task}/syscall")).unwrap_or_default();
-            let expected = if options.is_empty() { libc::SYS_flock } else { libc::SYS_fcntl };
-            let stat = std::fs::read_to_string(format!("{task}/stat")).unwrap_or_default();
-            call.split(' ').next() == Some(&expected.to_string()) && stat.contains(") S ")
+            read("syscall").starts_with(&format!("{expected} ")) && read("stat").contains(") S ")
         });
         holder.end();
         assert_eq!(waiter.wait().code(), Some(0));
@@ -152,16 +152,13 @@ fn l4_a_timed_wait_for_a_descriptor_sleeps_in_the_kernel_and_is_granted() {
 
 #[test]
 fn l3_a_timed_wait_is_never_early() {
-    for options in [&["-w", "0.3"][..], &["--fcntl", "-w", "0.3"]] {
-        let scratch = Scratch::new();
-        let mut holder = Command::new(LOCKET);
-        holder.current_dir(scratch.path()).arg("flock").args(&options[..options.len() - 2]);
-        holder.args(["f", "sh", "-c", HOLD]);
-        let holder = Running::start(&mut holder);
+    for options in ["", "--fcntl"] {
+        let lock = LockFile::new();
+        let holder = Running::sh(&format!(r#""$0" flock {options} "$1" sh -c '{HOLD}'"#), &[&lock]);
         holder.line();
         let start = Instant::now();
-        flock(&scratch, options).args(["f", "true"]).assert().code(1).stdout("").stderr("");
-        assert!(start.elapsed() >= Duration::from_millis(300), "{options:?}");
+        lock.sh(&format!("$L flock {options} -w 0.3 f true")).code(1).stdout("").stderr("");
+        assert!(start.elapsed() >= Duration::from_millis(300), "{options}");
         holder.end();
     }
 }
@@ -174,59 +171,30 @@ fn l3_the_deadline_of_an_fcntl_lock_is_independent_of_the_callers_signals() {
                 flock --fcntl -w 9 f sh -c 'kill -ALRM $$; echo alive'";
     let (code, output, _) = script(text);
     assert_eq!((code, &output[..]), (Some(0), "1\nalive\n"));
-    if !has("l3_the_deadline_of_an_fcntl_lock", "env", &["--block-signal=ALRM", "true"]) {
-        return;
-    }
+    needs!("env --block-signal=ALRM true");
     let text = "exec 8<>f 9<>f; flock --fcntl 8; env --block-signal=ALRM flock --fcntl -w .2 9; echo $?; \
                 flock --fcntl -u 8; env --block-signal=ALRM flock --fcntl -w .2 f grep SigBlk /proc/self/status";
     let (code, output, _) = script(text);
     assert_eq!((code, &output[..]), (Some(0), "1\nSigBlk:\t0000000000002000\n"));
 }
 
-#[test]
-fn fcntl_locks_exclude_only_fcntl_locks() {
-    let text = "exec 8<>f 9<>f; flock --fcntl 8; flock --fcntl -n 9; echo $?; flock --fcntl -sn 9; echo $?; \
-                flock -n 9; echo $?; flock --fcntl -u 8; flock --fcntl -n 9; echo $?";
-    assert_eq!(script(text), (Some(0), "1\n1\n0\n0\n".into(), String::new()));
-}
-
-#[test]
-fn fcntl_locks_cover_ranges() {
-    let text = "exec 7<>f 8<>f 9<>f; flock --start 10 --length 5 8; \
-                flock --start 15 -n 9; echo $?; flock --length 10 -n 9; echo $?; flock --length 11 -n 7; echo $?; \
-                flock --start 14 -n 7; echo $?; flock --start 0xe --length 1K -n 7; echo $?";
-    assert_eq!(script(text), (Some(0), "0\n0\n1\n1\n1\n".into(), String::new()));
-}
-
 /// An exclusive fcntl lock needs a descriptor that is open for writing (fcntl(2)).
 #[test]
 fn an_fcntl_lock_of_a_directory_is_shared_or_65() {
-    let scratch = Scratch::new();
-    flock(&scratch, &["--fcntl", "-s", ".", "true"]).assert().code(0);
-    let said = "flock: .: Bad file descriptor\n";
-    flock(&scratch, &["--fcntl", ".", "true"]).assert().code(65).stderr(said);
-}
-
-#[test]
-fn a_command_under_a_descriptor() {
-    let text = "exec 10<>f; flock -n --fd 10 echo 1 2; flock --fd 10 -c 'echo 3; readlink /proc/self/fd/10 | grep -c f'; \
-                flock -n f true; echo $?; flock -o --fd 10 -c 'flock -n --fd 10 true'; echo $?";
-    let (code, output, errors) = script(text);
-    assert_eq!((code, &output[..]), (Some(0), "1 2\n3\n1\n1\n65\n"));
-    assert_eq!(errors, "flock: 10: Bad file descriptor\n");
+    let lock = LockFile::new();
+    lock.sh("$L flock --fcntl -s . true").code(0);
+    lock.sh("$L flock --fcntl . true").code(65).stderr("flock: .: Bad file descriptor\n");
 }
 
 #[test]
 fn a_signal_is_passed_on_and_the_lock_is_held_until_the_command_ends() {
-    let scratch = Scratch::new();
-    let mut command = Command::new(LOCKET);
-    command.current_dir(scratch.path()).args(["flock", "f", "sh", "-c"]);
-    command.arg("trap 'echo term; read _; exit 7' TERM; echo ready; while :; do sleep 0.01; done");
-    let mut run = Running::start(&mut command);
+    let lock = LockFile::new();
+    let listen = "trap 'echo term; read _; exit 7' TERM; echo ready; while :; do sleep 0.01; done";
+    let mut run = start(&lock, &["f", "sh", "-c", listen]);
     run.line();
     run.signal(Signal::SIGTERM);
     assert_eq!(run.line(), "term");
-    assert!(!is_free(&scratch.join("f")));
+    assert!(!is_free(&lock));
     run.tell("");
     assert_eq!(run.wait().code(), Some(7));
 }
@@ -234,14 +202,9 @@ fn a_signal_is_passed_on_and_the_lock_is_held_until_the_command_ends() {
 /// flock(1) exits with 128 + N if a signal has ended its command, and ends by a signal that was sent to flock(1) itself.
 #[test]
 fn it_ends_by_a_signal_only_if_that_was_sent_to_it() {
-    let scratch = Scratch::new();
-    let run = |text: &str| {
-        let mut command = Command::new(LOCKET);
-        command.current_dir(scratch.path()).args(["flock", "f", "sh", "-c", text]);
-        Running::start(&mut command)
-    };
-    assert_eq!(run("kill -INT $$").wait().code(), Some(130));
-    let mut interrupted = run("echo ready; exec sleep 1000");
+    let lock = LockFile::new();
+    assert_eq!(start(&lock, &["f", "sh", "-c", "kill -INT $$"]).wait().code(), Some(130));
+    let mut interrupted = start(&lock, &["f", "sh", "-c", "echo ready; exec sleep 1000"]);
     interrupted.line();
     interrupted.signal_all(Signal::SIGINT);
     assert_eq!(interrupted.wait().signal(), Some(Signal::SIGINT as i32));
@@ -250,69 +213,39 @@ fn it_ends_by_a_signal_only_if_that_was_sent_to_it() {
 /// The last component of `argv[0]` decides.
 #[test]
 fn a_program_named_flock_behaves_as_flock() {
-    let scratch = Scratch::new();
+    let lock = LockFile::new();
+    let _holder = holder(&[], &lock);
     for (name, code) in [("flock", 1), ("/usr/bin/flock", 1), ("flocks", 64)] {
-        let _holder = Running::holder(&scratch.lock_path());
         let mut command = Command::new(LOCKET);
-        let command = command.arg0(name).arg("-n").arg(scratch.lock_path()).arg("true");
-        let status = command.stderr(std::process::Stdio::null()).status();
-        assert_eq!(status.expect("it should run").code(), Some(code), "{name}");
-    }
-}
-
-/// The examples of the manual page of flock(1), each with its output.
-#[test]
-fn the_examples_of_flocks_manual_work() {
-    let hold =
-        "hold() { mkfifo r g; flock \"$@\" -c 'echo >r; read _ <g' & read _ <r; }; mkdir d; ";
-    for (text, output) in [
-        ("hold d; flock -w .007 d -c echo; echo $?; echo >g; wait", "1\n"),
-        (
-            "hold -s d; flock -s -w .007 d -c echo; echo $?; flock -w .007 d -c echo; echo $?; echo >g; wait",
-            "\n0\n1\n",
-        ),
-        ("flock -x local-lock-file echo 'a b c'", "a b c\n"),
-        (
-            "( flock -n 9 || exit 1; echo under lock; flock -n f true; echo $? ) 9>f",
-            "under lock\n1\n",
-        ),
-        ("hold f; ( flock -n 9 || exit 1; echo no ) 9>f; echo $?; echo >g; wait", "1\n"),
-        (
-            "printf '%s\\n' '#!/bin/bash' '[ \"${FLOCKER}\" != \"$0\" ] && exec env FLOCKER=\"$0\" flock -en \"$0\" \"$0\" \"$@\" || :' \
-             'echo \"$@\"; flock -n \"$0\" true; echo $?' >s; chmod +x s; ./s once",
-            "once\n1\n",
-        ),
-        ("exec 4<>f; flock -n 4; flock -n f true; echo $?", "1\n"),
-        ("exec 10<>f; flock -n --fd 10 echo '1 2 3'", "1 2 3\n"),
-    ] {
-        let expected = (Some(0), output.to_string(), String::new());
-        assert_eq!(script(&format!("{hold}{text}")), expected, "{text}");
+        command.arg0(name).args(["-n", &lock, "true"]).stderr(Stdio::null());
+        assert_eq!(command.status().expect("it should run").code(), Some(code), "{name}");
     }
 }
 
 /// System errors have the exit codes of flock(1).
 #[test]
 fn system_errors_have_the_codes_of_flock() {
-    if !has("system_errors_have_the_codes_of_flock", "strace", &["-qq", "true"]) {
-        return;
-    }
-    let scratch = Scratch::new();
+    needs!("strace -qq true");
+    let lock = LockFile::new();
+    // locket opens it by its absolute path.
+    let path = lock.directory().canonicalize().expect("it should exist").join("f");
+    let path = path.to_str().expect("it should be UTF-8");
+    let files = format!("cannot open lock file f: {}", message(libc::EMFILE));
     for (inject, code, said) in [
-        ("openat:error=ENOSPC", 73, "flock: cannot open lock file f: No space left on device\n"),
-        ("openat:error=EROFS", 73, "flock: cannot open lock file f: Read-only file system\n"),
-        ("openat:error=EACCES", 66, "flock: cannot open lock file f: Permission denied\n"),
-        ("openat:error=EMFILE", 71, "flock: cannot open lock file f: Too many open files\n"),
-        ("flock:error=ENOLCK", 71, "flock: f: No locks available\n"),
-        ("flock:error=EINVAL", 65, "flock: f: Invalid argument\n"),
-        ("flock:delay_exit=1", 0, ""),
+        ("openat:error=ENOSPC", 73, "cannot open lock file f: No space left on device"),
+        ("openat:error=EROFS", 73, "cannot open lock file f: Read-only file system"),
+        ("openat:error=EACCES", 66, "cannot open lock file f: Permission denied"),
+        ("openat:error=EMFILE", 71, &files),
+        ("flock:error=ENOLCK", 71, "f: No locks available"),
+        ("flock:error=EINVAL", 65, "f: Invalid argument"),
     ] {
-        let mut run = assert_cmd::Command::new("strace");
-        // locket opens it by its absolute path.
-        let path = scratch.path().canonicalize().expect("it should exist").join("f");
-        run.args(["-qq", "-o", "/dev/null", "-e", &format!("inject={inject}"), "-P"]).arg(path);
-        run.args([LOCKET, "flock", "f", "true"]).current_dir(scratch.path()).timeout(PATIENCE);
-        run.assert().code(code).stderr(in_words_of_the_system(said));
+        let options = ["-e", &format!("inject={inject}"), "-P", path];
+        let (run, _) = lock.strace(&options, &["flock", "f", "true"]);
+        run.code(code).stderr(format!("flock: {said}\n"));
     }
+    // Without an injection no error occurs.
+    let (run, _) = lock.strace(&["-e", "inject=flock:delay_exit=1"], &["flock", "f", "true"]);
+    run.code(0).stderr("");
 }
 
 /// The lock is on a descriptor that a script's redirections cannot name.
@@ -324,69 +257,46 @@ fn the_commands_descriptor_is_above_nine() {
     assert_eq!(output.trim_end().len(), 2, "{output}");
 }
 
-/// In this mode locket does not report a wait.
+/// In this mode locket does not report a wait, not even at a terminal.
 #[test]
 fn a_wait_prints_nothing() {
-    let scratch = Scratch::new();
-    let holder = Running::holder(&scratch.join("f"));
-    let mut command = Command::new("sh");
-    command.current_dir(scratch.path());
-    command.args(["-c", "exec \"$0\" flock f echo locked 2>&1", LOCKET]);
-    let waiter = Running::start(&mut command);
-    until_waiting(waiter.pid(), &scratch.join("f"), 1);
+    let lock = LockFile::new();
+    let holder = holder(&[], &lock);
+    let (mut silent, mut terminal) = (Terminal::new(), Terminal::new());
+    let mut command = Command::new(LOCKET);
+    command.args(["flock", &lock, "true"]).env("TERM", "xterm").stderr(silent.side());
+    let mut waiter = Running::start(&mut command).waiting(&lock);
+    drop(command);
+    // A later wait of `locket run` is shown.
+    let shown = terminal.waiter("xterm", &[], &lock);
+    terminal.until_shown("locket: waiting ");
     holder.end();
-    assert_eq!(waiter.line(), "locked");
-    assert_eq!(waiter.rest(), [""; 0]);
+    assert_eq!(waiter.wait().code(), Some(0));
+    assert_eq!(silent.all(), "");
+    shown.end();
 }
 
 #[test]
 fn l9_a_waiter_locks_the_replacement_file_or_directory() {
-    for (make, remove) in [("touch x", "rm x"), ("mkdir x", "rmdir x")] {
-        let scratch = Scratch::new();
-        let path = scratch.join("x");
-        let shell = |text: &str| {
-            let mut command = assert_cmd::Command::new("sh");
-            command.args(["-c", text]).current_dir(scratch.path()).assert().code(0);
-        };
-        shell(make);
-        let holder = {
-            let mut command = Command::new(LOCKET);
-            command.current_dir(scratch.path()).args(["flock", "x", "sh", "-c", HOLD]);
-            Running::start(&mut command)
-        };
+    for (make, remove) in [("touch f", "rm f"), ("mkdir f", "rmdir f")] {
+        let lock = LockFile::new();
+        lock.sh(make).code(0);
+        let holder = start(&lock, &["f", "sh", "-c", HOLD]);
         holder.line();
-        let waiter = {
-            let mut command = Command::new(LOCKET);
-            command.current_dir(scratch.path()).args(["flock", "x", "sh", "-c", HOLD]);
-            Running::start(&mut command)
-        };
-        until_waiting(waiter.pid(), &path, 1);
-        shell(&format!("{remove}; {make}"));
+        let waiter = start(&lock, &["f", "sh", "-c", HOLD]).waiting(&lock);
+        lock.sh(&format!("{remove}; {make}")).code(0);
         holder.end();
         waiter.line();
-        flock(&scratch, &["-n", "x", "true"]).assert().code(1);
+        lock.sh("$L flock -n f true").code(1);
         waiter.end();
-        flock(&scratch, &["-n", "x", "true"]).assert().code(0);
+        lock.sh("$L flock -n f true").code(0);
     }
 }
 
 /// `--verbose` writes to standard output, which may be a full pipe.
 #[test]
 fn l15_a_full_pipe_delays_no_command() {
-    let scratch = Scratch::new();
     let text = "mkfifo p; exec 3<>p; dd if=/dev/zero bs=65536 count=1 >&3 2>/dev/null; \
-                \"$0\" flock --verbose f sh -c 'echo ran >out' >&3; cat out";
-    let mut command = assert_cmd::Command::new("sh");
-    command.args(["-c", text, LOCKET]).current_dir(scratch.path()).timeout(PATIENCE);
-    command.assert().code(0).stdout("ran\n");
-}
-
-/// Translates messages of glibc to those of the system's C library.
-fn in_words_of_the_system(said: &str) -> String {
-    let words = |errno| {
-        let text = std::io::Error::from_raw_os_error(errno).to_string();
-        text.split(" (os error").next().unwrap_or_default().to_string()
-    };
-    said.replace("Too many open files", &words(libc::EMFILE))
-        .replace("Numerical result out of range", &words(libc::ERANGE))
+                $L flock --verbose f sh -c 'echo ran >out' >&3; cat out";
+    LockFile::new().sh(text).code(0).stdout("ran\n");
 }

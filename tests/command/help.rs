@@ -1,148 +1,64 @@
 //! Each message about a common mistake has a hint, and the hint works.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-use crate::running::{LOCKET, Running, locket_run};
-use crate::support::{PATIENCE, Scratch};
-
-/// Runs locket in a directory with a regular file `reg`, a FIFO, and dangling links. Returns its message.
-#[track_caller]
-fn said_of(words: &[&str], code: i32) -> String {
-    let scratch = Scratch::new();
-    let mut make = assert_cmd::Command::new("sh");
-    let things = "touch reg; mkfifo fifo; ln -s nodir/x dangling; ln -s new link";
-    make.args(["-c", things]).current_dir(scratch.path()).assert().code(0);
-    let mut command = assert_cmd::Command::new(LOCKET);
-    let run = command.args(words).current_dir(scratch.path()).timeout(PATIENCE).assert();
-    let output = run.code(code).stdout("").get_output().clone();
-    String::from_utf8(output.stderr).expect("it should be UTF-8")
-}
+use crate::lock_file::{LockFile, said};
 
 #[test]
 fn each_message_has_a_hint() {
+    let lock = LockFile::new();
+    lock.sh("touch reg; mkfifo fifo; ln -s nodir/x dangling; ln -s new link").code(0);
+    let empty = "the path is empty: check for a variable that is not set";
     for (words, code, expected) in [
-        (&["my.lock", "ls"][..], 64, "did you mean `locket run my.lock ls`?"),
-        (&["reg", "ls", "a b", "it's"], 64, r"did you mean `locket run reg ls 'a b' 'it'\''s'`?"),
-        (&["-n", "my.lock", "ls", "-l"], 64, "did you mean `locket run -n my.lock ls -l`?"),
-        (
-            &["my.lock"],
-            64,
-            "did you mean `locket run my.lock COMMAND`, or `locket status my.lock`?",
-        ),
-        (&["9"], 64, "did you mean `locket lock 9`?"),
-        (&["-n", "9"], 64, "did you mean `locket lock -n 9`?"),
+        ("my.lock ls", 64, "did you mean `locket run my.lock ls`?"),
+        ("reg ls 'a b' \"it's\"", 64, r"did you mean `locket run reg ls 'a b' 'it'\''s'`?"),
+        ("-n my.lock ls -l", 64, "did you mean `locket run -n my.lock ls -l`?"),
+        ("my.lock", 64, "did you mean `locket run my.lock COMMAND`, or `locket status my.lock`?"),
+        ("9", 64, "did you mean `locket lock 9`?"),
+        ("-n 9", 64, "did you mean `locket lock -n 9`?"),
         // clap reports what is only misspelled.
-        (&["stauts", "my.lock"], 64, "'status'"),
+        ("stauts my.lock", 64, "'status'"),
         (
-            &["run", "my.lock"],
+            "run my.lock",
             64,
             "`locket run my.lock COMMAND`, or to see the holder: `locket status my.lock`",
         ),
-        (&["run", "-n", "9"], 64, "to lock a descriptor of the shell's: `locket lock -n 9`"),
-        (&["run", "-u", "9"], 64, "to unlock a descriptor: `locket unlock 9`"),
-        (&["run", "-u", "my.lock", "ls"], 64, "to unlock a descriptor: `locket unlock NUMBER`"),
-        (&["run", "--fcntl", "f", "ls"], 64, "as flock(1) does it: `locket flock --fcntl f ls`"),
+        ("run -n 9", 64, "to lock a descriptor of the shell's: `locket lock -n 9`"),
+        ("run -u 9", 64, "to unlock a descriptor: `locket unlock 9`"),
+        ("run -u my.lock ls", 64, "to unlock a descriptor: `locket unlock NUMBER`"),
+        ("run --fcntl f ls", 64, "as flock(1) does it: `locket flock --fcntl f ls`"),
+        ("run --start 1 f ls", 64, "as flock(1) does it: `locket flock --start 1 f ls`"),
+        ("run --length=1 f ls", 64, "as flock(1) does it: `locket flock --length=1 f ls`"),
+        ("run --fd 9 ls", 64, "as flock(1) does it: `locket flock --fd 9 ls`"),
+        ("lock my.lock", 64, "a command under the lock of a file: locket run FILE COMMAND"),
+        ("run -w -5 f ls", 64, "a time cannot be negative: 5 waits that long, 0 makes one attempt"),
+        ("run -w 5min f ls", 64, "write 5m"),
         (
-            &["run", "--start", "1", "f", "ls"],
-            64,
-            "as flock(1) does it: `locket flock --start 1 f ls`",
-        ),
-        (
-            &["run", "--length=1", "f", "ls"],
-            64,
-            "as flock(1) does it: `locket flock --length=1 f ls`",
-        ),
-        (&["run", "--fd", "9", "ls"], 64, "as flock(1) does it: `locket flock --fd 9 ls`"),
-        (&["lock", "my.lock"], 64, "a command under the lock of a file: locket run FILE COMMAND"),
-        (
-            &["run", "-w", "-5", "f", "ls"],
-            64,
-            "a time cannot be negative: 5 waits that long, 0 makes one attempt",
-        ),
-        (&["run", "-w", "5min", "f", "ls"], 64, "write 5m"),
-        (
-            &["run", "-w", "soon", "f", "ls"],
+            "run -w soon f ls",
             64,
             "expected seconds, as 10 or 0.5, or a time as 500ms, 10s, 2m, 1h, 1d",
         ),
-        (&["run", "", "ls"], 64, "the path is empty: check for a variable that is not set"),
-        (&["wait", ""], 64, "the path is empty: check for a variable that is not set"),
-        (&["status", ""], 64, "the path is empty: check for a variable that is not set"),
+        ("run '' ls", 64, empty),
+        ("wait ''", 64, empty),
+        ("status ''", 64, empty),
         (
-            &["run", "fifo", "ls"],
+            "run fifo ls",
             66,
             "it is a FIFO, and an open may release a process that waits at its other end: lock a regular file beside it, ",
         ),
         (
-            &["run", "/dev/null", "ls"],
+            "run /dev/null ls",
             66,
             "lock a regular file in place of the device, or use `locket flock`, which locks the device as flock(1) does",
         ),
-        (&["run", "dangling", "ls"], 66, "/nodir/x, and the directory "),
-        (&["run", "new/", "ls"], 66, "a trailing slash names a directory: create it (mkdir "),
-        (&["run", "reg/", "ls"], 66, "a trailing slash names a directory, and "),
-        (&["run", "nodir/f", "ls"], 66, "there is no directory "),
+        ("run dangling ls", 66, "/nodir/x, and the directory "),
+        ("run new/ ls", 66, "a trailing slash names a directory: create it (mkdir "),
+        ("run reg/ ls", 66, "a trailing slash names a directory, and "),
+        ("run nodir/f ls", 66, "there is no directory "),
     ] {
-        let said = said_of(words, code);
-        assert!(said.contains(expected), "{words:?} {said}");
+        let said = said(&lock.sh(&format!("$L {words}")).code(code).stdout(""));
+        assert!(said.contains(expected), "{words} {said}");
     }
-}
-
-#[test]
-fn paths_without_a_hint_work() {
-    let scratch = Scratch::new();
-    let mut make = assert_cmd::Command::new("sh");
-    make.args(["-c", "mkdir d; ln -s new link"]).current_dir(scratch.path()).assert().code(0);
-    for words in [&["d"][..], &["d/"], &["link"], &["-w", "1d", "f"]] {
-        locket_run()
-            .current_dir(scratch.path())
-            .args(words)
-            .arg("true")
-            .assert()
-            .code(0)
-            .stderr("");
+    for words in [".", "./", "link", "-w 1d f"] {
+        lock.sh(&format!("$L run {words} true")).code(0).stderr("");
     }
-    assert!(scratch.join("new").exists());
-}
-
-/// Waits the real minute. At a terminal, and with a timeout, there is no such line.
-#[test]
-fn after_a_minute_an_unlimited_wait_explains_timeouts() {
-    const LINE: &str =
-        "locket: this wait has no limit: -w 10m limits it to ten minutes, -n fails immediately";
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let holder = Running::holder(&path);
-    let start = Instant::now();
-    let unlimited = Running::with_messages(&[], &path);
-    let limited = Running::with_messages(&["-w", "1h"], &path);
-    loop {
-        let line = unlimited.line_within(PATIENCE);
-        if line == LINE {
-            break;
-        }
-        assert!(line.starts_with("locket: waiting "), "{line}");
-        assert!(start.elapsed() < MINUTE + PATIENCE, "there should be a line about timeouts");
-    }
-    assert!(start.elapsed() >= MINUTE);
-    holder.end();
-    let rest = [unlimited.rest(), limited.rest()].concat();
-    assert!(
-        !rest.iter().any(|line| line == LINE),
-        "once, and not where there is a limit: {rest:?}"
-    );
-}
-
-#[test]
-fn every_command_has_help() {
-    for command in ["run", "wait", "status", "lock", "unlock", "flock", "completions", "man"] {
-        let mut process = Command::new(LOCKET);
-        let output = process.args([command, "--help"]).stderr(Stdio::null()).output();
-        let output = output.expect("it should run");
-        assert_eq!(output.status.code(), Some(0), "{command}");
-        assert!(output.stdout.len() > 100, "{command}");
-    }
+    assert!(lock.directory().join("new").exists());
 }

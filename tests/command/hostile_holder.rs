@@ -3,130 +3,95 @@
 //! A holder can make a read of its `/proc/PID/cmdline` block forever, with a file system that does not answer. And a file
 //! system that does not answer delays only queries about its own files.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::running::LOCKET;
+use crate::lock_file::{LockFile, answer, said};
 use crate::support::prelude::*;
 
-/// Runs `locket`, which must end. Returns both outputs and the exit code.
-#[track_caller]
-fn said(arguments: &[&str], path: Option<&Path>) -> (String, Option<i32>) {
-    let mut command = assert_cmd::Command::new(LOCKET);
-    command.args(arguments).args(path).timeout(Duration::from_secs(60));
-    if arguments[0] == "run" {
-        command.arg("true");
-    }
-    let output = command.output().unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
-    let said = [output.stdout, output.stderr].concat();
-    (String::from_utf8_lossy(&said).into_owned(), output.status.code())
-}
-
-fn ready(check: &str) -> bool {
+/// Mounts a file system that can stop answering.
+fn mount_silent(check: &str, lock: &LockFile) -> Option<SilentFs> {
     if !is_root() {
         skip(check, "root: no other user may mount a file system here");
+        return None;
     }
-    is_root()
+    SilentFs::mount(check, lock.beside("silent").into())
+}
+
+/// Runs `locket`, which must end. Returns both outputs.
+#[track_caller]
+fn both(lock: &LockFile, arguments: &str, code: i32) -> String {
+    let run = lock.sh(&format!("$L {arguments}")).code(code);
+    answer(&run) + &said(&run)
 }
 
 #[test]
 fn l3_a_holder_with_an_unreadable_command_line_delays_nothing() {
+    let lock = LockFile::new();
     let check = "l3_a_holder_with_an_unreadable_command_line_delays_nothing";
-    if !ready(check) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
-    let holder = Unreadable::holding(&path, &silent);
+    let Some(silent) = mount_silent(check, &lock) else { return };
+    let holder = Unreadable::holding(lock.as_ref(), &silent);
     // The check itself: a read of the command line blocks.
-    let (sender, receiver) = mpsc::channel();
-    let mut reader = Command::new("cat")
-        .arg(format!("/proc/{}/cmdline", holder.pid()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("cat should start");
-    let waiting = thread::spawn(move || {
-        let status = reader.wait();
-        let _ = sender.send(());
-        status
-    });
-    assert!(
-        receiver.recv_timeout(Duration::from_millis(500)).is_err(),
-        "it should not be readable"
-    );
+    let mut reader = Command::new("cat");
+    reader.arg(format!("/proc/{}/cmdline", holder.pid())).stdout(Stdio::null());
+    let mut reader = reader.stderr(Stdio::null()).spawn().expect("cat should start");
+    thread::sleep(Duration::from_millis(500));
+    assert!(reader.try_wait().expect("it is a child").is_none(), "it should not be readable");
 
     let pid = format!("pid {} ", holder.pid());
-    for (arguments, code) in [
-        (&["run", "-n"][..], 75),
-        (&["run", "-w", "0.2"], 75),
-        (&["run", "--verbose", "-w", "1"], 75),
-        (&["run", "-q", "-w", "0.2"], 75),
-        (&["wait", "-w", "0.2"], 75),
-    ] {
-        let (said, ended) = said(arguments, Some(&path));
-        assert_eq!(ended, Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(&pid) || arguments.contains(&"-q"), "{arguments:?}: {said}");
+    for arguments in
+        ["run -n f true", "run -w 0.2 f true", "run --verbose -w 1 f true", "wait -w 0.2 f"]
+    {
+        let said = both(&lock, arguments, 75);
+        assert!(said.contains(&pid), "{arguments}: {said}");
     }
-    let (table, ended) = said(&["status"], Some(&path));
-    assert_eq!(ended, Some(0));
+    assert_eq!(both(&lock, "run -q -w 0.2 f true", 75), "");
+    let table = both(&lock, "status f", 0);
     assert!(table.contains(&format!(" {} ", holder.pid())), "{table}");
-    let (json, _) = said(&["status", "--json"], Some(&path));
-    let json: Value = serde_json::from_str(&json).expect("it should be JSON");
+    let json: Value = serde_json::from_str(&both(&lock, "status --json f", 0)).expect("it is JSON");
     let held = &json["locks"][0]["held"][0];
-    assert_eq!(
-        (held["pid"].as_i64(), held["command"].as_array()),
-        (Some(holder.pid().into()), None)
-    );
-    let (all, _) = said(&["status", "--all"], None);
-    assert!(all.contains(&path.display().to_string()), "{all}");
+    let of_holder = (held["pid"].as_i64(), held["command"].as_array());
+    assert_eq!(of_holder, (Some(holder.pid().into()), None));
+    let all = both(&lock, "status --all", 0);
+    assert!(all.contains(&*lock), "{all}");
 
     // The command lines of other holders are read nevertheless.
-    let other = scratch.join("other.lock");
-    let mut peer = Peer::on(&other);
+    let mut peer = Peer::on(lock.beside("other"));
     peer.acquire("a");
-    let (both, _) = said(&["status", &path.display().to_string()], Some(&other));
     // A long one is truncated.
     let peers: String = env!("CARGO_BIN_EXE_locket-peer").chars().take(30).collect();
-    assert!(both.contains(&peers), "{both}");
+    let table = both(&lock, "status f other", 0);
+    assert!(table.contains(&peers), "{table}");
     drop(holder);
     drop(silent);
-    drop(waiting.join());
+    reader.wait().expect("it is a child");
 }
 
 #[test]
 fn l3_a_file_system_that_does_not_answer_delays_no_other_file() {
+    let lock = LockFile::new();
     let check = "l3_a_file_system_that_does_not_answer_delays_no_other_file";
-    if !ready(check) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let Some(silent) = SilentFs::mount(check, scratch.join("silent")) else { return };
-    let mut holder = Peer::on(&path);
+    let Some(silent) = mount_silent(check, &lock) else { return };
+    let file = silent.file().display().to_string();
+    let mut holder = Peer::on(&*lock);
     holder.open_foreign("f", silent.file());
     holder.lock_foreign("f", Mode::Exclusive);
     holder.acquire("a");
     silent.fall_silent();
-    let (all, ended) = said(&["status", "--all"], None);
-    assert_eq!(ended, Some(0), "{all}");
-    for file in [&path, &silent.file()] {
-        assert!(all.contains(&format!("{}: ", file.display())), "{all}");
+    let all = both(&lock, "status --all", 0);
+    for file in [&lock, &file[..]] {
+        assert!(all.contains(&format!("{file}: ")), "{all}");
     }
-    let (table, ended) = said(&["status"], Some(&path));
-    assert!(ended == Some(0) && table.contains(&format!(" {} ", holder.pid())), "{table}");
-    let (refused, ended) = said(&["run", "-w", "0.2"], Some(&path));
-    assert!(ended == Some(75) && refused.contains(&format!("pid {} ", holder.pid())), "{refused}");
-
+    let table = both(&lock, "status f", 0);
+    assert!(table.contains(&format!(" {} ", holder.pid())), "{table}");
+    let refused = both(&lock, "run -w 0.2 f true", 75);
+    assert!(refused.contains(&format!("pid {} ", holder.pid())), "{refused}");
     // A query about its own file does not wait forever, and the other files are reported.
-    let (output, ended) = said(&["status", &silent.file().display().to_string()], Some(&path));
-    assert!(ended == Some(66) && output.contains(": no answer in "), "{output}");
-    assert!(output.contains(&format!("{}: ", path.display())), "{output}");
+    let output = both(&lock, &format!("status {file} f"), 66);
+    assert!(output.contains(": no answer in ") && output.contains("f: "), "{output}");
+    // Before the holder, which could not close the file.
     drop(silent);
 }

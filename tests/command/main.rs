@@ -5,8 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[macro_use]
+mod lock_file;
+mod running;
+#[cfg(target_os = "linux")]
+mod screen;
+
 mod arguments;
-mod background;
 #[cfg(target_os = "linux")]
 mod canary;
 #[cfg(target_os = "linux")]
@@ -27,28 +32,22 @@ mod held;
 mod help;
 #[cfg(target_os = "linux")]
 mod hostile_holder;
+#[cfg(target_os = "linux")]
 mod inheritance;
 mod interop;
 #[cfg(target_os = "linux")]
 mod jobs;
-mod no_fork;
 mod options;
 #[cfg(target_os = "linux")]
 mod output;
-mod running;
-#[cfg(target_os = "linux")]
-mod screen;
 #[cfg(target_os = "linux")]
 mod self_holder;
 #[cfg(target_os = "linux")]
 mod services;
 #[cfg(target_os = "linux")]
-mod shared_terminal;
-#[cfg(target_os = "linux")]
 mod signals;
 #[cfg(target_os = "linux")]
 mod status;
-mod supervision;
 #[cfg(target_os = "linux")]
 mod terminal;
 #[cfg(target_os = "linux")]

@@ -1,10 +1,10 @@
-//! A pseudo-terminal for the tests, and what remains on its screen.
+//! A pseudo-terminal for the tests, the processes at it, and what remains on its screen.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
@@ -12,6 +12,8 @@ use std::time::Instant;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
+use crate::lock_file::LOCKET;
+use crate::running::{HOLD, Running, wait};
 use crate::support::PATIENCE;
 
 /// Opens both sides of a terminal. Returns the path of the programs' side too. openpty(3) would let the processes that
@@ -65,6 +67,14 @@ impl Terminal {
         &self.path
     }
 
+    /// Starts a command that will hold the lock. Its messages are at the terminal, of which `TERM` is `kind`.
+    #[track_caller]
+    pub(crate) fn waiter(&self, kind: &str, options: &[&str], path: &str) -> Running {
+        let mut command = Command::new(LOCKET);
+        command.arg("run").args(options).args([path, "sh", "-c", HOLD]);
+        Running::start(command.env("TERM", kind).stderr(self.side()))
+    }
+
     #[track_caller]
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
@@ -74,13 +84,6 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn until_shown(&mut self, text: &str) {
         self.until_seen(text, |seen| seen.contains(text));
-    }
-
-    /// Returns whether this text has been on the screen.
-    pub(crate) fn has_shown(&mut self, text: &str) -> bool {
-        let new: Vec<Vec<u8>> = self.screen.try_iter().collect();
-        self.seen += &String::from_utf8_lossy(&new.concat());
-        self.seen.contains(text)
     }
 
     /// Waits until `is_so` accepts all that was shown.
@@ -97,15 +100,53 @@ impl Terminal {
 
     /// Waits until no program has the terminal. Returns all that was shown.
     #[track_caller]
-    pub(crate) fn all(mut self) -> String {
+    pub(crate) fn all(&mut self) -> String {
         self.programs = None;
         loop {
             match self.screen.recv_timeout(PATIENCE) {
                 Ok(more) => self.seen += &String::from_utf8_lossy(&more),
-                Err(RecvTimeoutError::Disconnected) => return self.seen,
+                Err(RecvTimeoutError::Disconnected) => return self.seen.clone(),
                 Err(RecvTimeoutError::Timeout) => panic!("a process keeps the terminal open"),
             }
         }
+    }
+
+    /// Returns the lines on the screen when no program has the terminal.
+    #[track_caller]
+    pub(crate) fn left(&mut self) -> Vec<String> {
+        left(&self.all())
+    }
+}
+
+/// The first process of a session at a terminal. When it is dropped, it ends the others too.
+pub(crate) struct Session {
+    pub(crate) terminal: Terminal,
+    process: Child,
+}
+
+impl Session {
+    /// Starts a process with the default actions of all signals.
+    #[track_caller]
+    pub(crate) fn start(command: &[&str]) -> Self {
+        let terminal = Terminal::new();
+        let mut session = Command::new("setsid");
+        session.args(["--ctty", "env", "--default-signal", "TERM=xterm"]).args(command);
+        session.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
+        let process = session.spawn().expect("it should start");
+        Self { terminal, process }
+    }
+
+    /// Waits until it has ended by itself. Returns its status.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.process)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -2,11 +2,8 @@
 //! `NotifyAccess=all`. When such a service is stopped, systemd signals each process of its control group, and the command
 //! gets the signal once.
 
-use std::fs;
-use std::process::Command;
-
-use crate::running::{LOCKET, has};
-use crate::support::Scratch;
+use crate::lock_file::{LockFile, answer, make_script};
+use crate::support::skip;
 
 /// Reports that it is ready, and counts the signals that ask it to end.
 const SERVICE: &str = "#!/usr/bin/env python3
@@ -24,67 +21,54 @@ with open(sys.argv[1], 'w') as output:
     output.write('%d' % len(ended))
 ";
 
-/// A user manager of systemd in namespaces of its own, with a /run of its own.
+/// Starts and stops the service `$1` by a user manager of systemd in namespaces of its own, with a /run of its own. Without a
+/// manager, exits with 1. The services lock `f` and write `output`, in the current directory.
 const MANAGER: &str = r#"
+mkdir -p units; rm -f output
+for target in basic shutdown default; do
+    printf '[Unit]\nDescription=none\nDefaultDependencies=no\n' >units/$target.target
+done
+unit() {
+    printf '[Service]\nType=notify\nTimeoutStartSec=2\n%s\nExecStart=%s run %s %s/f %s/service %s/output\n' \
+        "$2" "$L" "$3" "$PWD" "$PWD" "$PWD" >units/$1.service
+}
+unit become '' -F
+unit all NotifyAccess=all ''
+unit main '' ''
 [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/systemd ] || mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/user /run/home || exit 1
-export XDG_RUNTIME_DIR=/run/user HOME=/run/home SYSTEMD_UNIT_PATH="$1/units" DBUS_SESSION_BUS_ADDRESS=
+export XDG_RUNTIME_DIR=/run/user HOME=/run/home SYSTEMD_UNIT_PATH="$PWD/units" DBUS_SESSION_BUS_ADDRESS=
 /lib/systemd/systemd --user --log-target=null & manager=$!
 turns=0
 until systemctl --user is-system-running >/dev/null 2>&1; do
     turns=$((turns + 1)); [ $turns -lt 100 ] || exit 1; sleep 0.1
 done
-[ -n "$2" ] || exit 0
-systemctl --user start "$2" 2>/dev/null && echo started
-systemctl --user stop "$2"
-cat "$1/output" 2>/dev/null
+[ -n "$1" ] || exit 0
+systemctl --user start "$1" 2>/dev/null && echo started
+systemctl --user stop "$1"
+cat output 2>/dev/null
 kill $manager
 "#;
 
-fn managed(scratch: &Scratch, service: &str) -> Option<String> {
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c"]);
-    command.args([MANAGER, "sh"]).arg(scratch.path()).arg(service);
-    let output = command.output().ok().filter(|output| output.status.code() != Some(1))?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 #[test]
 fn a_service_that_notifies_systemd_runs_under_a_lock() {
-    let check = "a_service_that_notifies_systemd_runs_under_a_lock";
-    if !has(check, "python3", &["-c", ""]) || !has(check, "systemctl", &["--version"]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let path = |name: &str| scratch.join(name).display().to_string();
-    fs::create_dir(path("units")).expect("the directory should be writable");
-    crate::running::make_script(&scratch.join("service"), SERVICE);
-    let unit = |name: &str, lines: &str| {
-        fs::write(scratch.join("units").join(name), lines)
-            .expect("the directory should be writable");
+    needs!("python3 --version", "systemctl --version");
+    let lock = LockFile::new();
+    make_script(lock.beside("service"), SERVICE);
+    let managed = |service: &str| {
+        let namespaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
+        let words = [&namespaces[..], &["sh", "-c", MANAGER, "sh", service]].concat();
+        let run = lock.command("unshare", &words).assert();
+        (run.get_output().status.code() != Some(1)).then(|| answer(&run))
     };
-    for target in ["basic.target", "shutdown.target", "default.target"] {
-        unit(target, "[Unit]\nDescription=none\nDefaultDependencies=no\n");
-    }
-    let (service, lock, output) = (path("service"), path("test.lock"), path("output"));
-    let of = |options: &str, more: &str| {
-        format!(
-            "[Service]\nType=notify\nTimeoutStartSec=2\n{more}ExecStart={LOCKET} run {options} {lock} {service} {output}\n"
-        )
-    };
-    unit("become.service", &of("-F", ""));
-    unit("all.service", &of("", "NotifyAccess=all\n"));
-    unit("main.service", &of("", ""));
-    if managed(&scratch, "").is_none() {
-        crate::support::skip(check, "systemd: no manager of services can be started here");
-        return;
+    if managed("").is_none() {
+        let check = "a_service_that_notifies_systemd_runs_under_a_lock";
+        return skip(check, "systemd: no manager of services can be started here");
     }
     for service in ["become.service", "all.service"] {
-        let _ = fs::remove_file(&output);
-        assert_eq!(managed(&scratch, service).as_deref(), Some("started\n1"), "{service}");
+        assert_eq!(managed(service).as_deref(), Some("started\n1"), "{service}");
     }
     // Without either option systemd does not accept the command's notification.
-    let _ = fs::remove_file(&output);
-    let output = managed(&scratch, "main.service").expect("there is a manager");
+    let output = managed("main.service").expect("there is a manager");
     assert!(!output.contains("started"), "{output}");
 }

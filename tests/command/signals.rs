@@ -12,13 +12,13 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::running::{LOCKET, Running, children, has, pending};
-use crate::support::{PATIENCE, Scratch, until};
+use crate::lock_file::{LOCKET, LockFile, is_free};
+use crate::running::{Running, children, pending, start};
+use crate::support::until;
 
 const PEER: &str = env!("CARGO_BIN_EXE_locket-peer");
 
@@ -39,53 +39,54 @@ pub(crate) fn all_signals() -> impl Iterator<Item = i32> + Clone {
     (1..=31).filter(move |it| !uncaught.contains(it)).chain([35, 40, 50])
 }
 
-fn standard_signals() -> impl Iterator<Item = i32> + Clone {
-    all_signals().filter(|&number| number < 32)
-}
-
 /// A command under locket that prints the signals that it gets.
 pub(crate) struct Counter {
     pub(crate) run: Running,
     pub(crate) command: u32,
     pub(crate) canary: u32,
+    _lock: LockFile,
 }
 
 impl Counter {
     #[track_caller]
-    pub(crate) fn start(path: &Path, options: &[&str], launcher: &[&str]) -> Self {
-        let mut command = Command::new(LOCKET);
-        command.arg("run").args(options).arg(path).args(launcher).args([PEER, "signals"]);
-        let run = Running::start(&mut command);
+    pub(crate) fn start(options: &[&str], launcher: &[&str]) -> Self {
+        let lock = LockFile::new();
+        let run = start(options, &lock, &[launcher, &[PEER, "signals"]].concat());
         let ready = run.line();
         let command = ready.strip_prefix("ready ").and_then(|it| it.parse().ok());
         let command = command.unwrap_or_else(|| panic!("unexpected line {ready:?}"));
         let canary = children(run.pid()).into_iter().find(|&child| child != command);
-        Self { run, command, canary: canary.expect("the canary starts before the command") }
+        let canary = canary.expect("the canary starts before the command");
+        Self { run, command, canary, _lock: lock }
     }
 
     /// Returns the next signal that the command prints: its number, how it was sent, its value.
     #[track_caller]
     pub(crate) fn next(&self, what: &str) -> (i32, i32, usize) {
-        let line = self.run.line_within(PATIENCE);
-        let mut words = line.split(' ').map(str::parse::<i64>);
-        match [words.next(), words.next(), words.next()] {
-            [Some(Ok(number)), Some(Ok(code)), Some(Ok(value))] => (
-                number.try_into().expect("a signal has a small number"),
-                code.try_into().expect("a code is a small number"),
-                value.try_into().expect("a value is not negative"),
-            ),
-            _ => panic!("{what}: unexpected line {line:?}"),
-        }
+        let line = self.run.line();
+        let parsed = || {
+            let mut words = line.split(' ');
+            let (number, how) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            Some((number, how, words.next()?.parse().ok()?))
+        };
+        parsed().unwrap_or_else(|| panic!("{what}: unexpected line {line:?}"))
+    }
+
+    /// Ends the command. It got no other signal.
+    #[track_caller]
+    pub(crate) fn end(mut self) {
+        self.run.hang_up();
+        assert_eq!(self.run.wait().code(), Some(0));
+        assert_eq!(self.run.rest(), [""; 0]);
+    }
+
+    fn each(&self) -> [u32; 3] {
+        [self.run.pid(), self.canary, self.command]
     }
 
     /// Sends signals in this way, one after another. Each arrives, and none twice.
     #[track_caller]
-    fn check(self, what: &str, send: impl Fn(&mut Self, i32)) {
-        self.check_with(all_signals(), what, send);
-    }
-
-    #[track_caller]
-    fn check_with(
+    fn check(
         mut self,
         signals: impl Iterator<Item = i32> + Clone,
         what: &str,
@@ -105,7 +106,6 @@ impl Counter {
         assert_eq!(self.next_but(&mut slow, LAST, what), LAST, "{what}: a signal came twice");
         self.run.hang_up();
         assert_eq!(self.run.wait().code(), Some(0));
-        let _ = self.run.rest();
     }
 
     /// Returns the next signal. Skips the second copy of one that was sent slowly.
@@ -140,8 +140,7 @@ pub(crate) fn queue(process: u32, number: i32, value: usize) {
 
 #[track_caller]
 fn check(what: &str, options: &[&str], send: impl Fn(&mut Counter, i32)) {
-    let scratch = Scratch::new();
-    Counter::start(&scratch.lock_path(), options, &[]).check(what, send);
+    Counter::start(options, &[]).check(all_signals(), what, send);
 }
 
 #[test]
@@ -154,24 +153,16 @@ fn l15_sent_to_locket() {
 fn l15_sent_to_the_group() {
     check("kill(-group)", &[], |it, number| kill_group(it.run.pid(), number));
     check("kill(-group), -o", &["-o"], |it, number| kill_group(it.run.pid(), number));
-}
-
-#[test]
-fn l15_sent_to_the_group_by_the_command() {
     check("kill(0) by the command", &[], |it, number| it.run.tell(&format!("group {number}")));
 }
 
 #[test]
 fn l15_sent_to_each_process() {
     check("each, locket first", &[], |it, number| {
-        for process in [it.run.pid(), it.canary, it.command] {
-            kill(process, number);
-        }
+        it.each().into_iter().for_each(|process| kill(process, number));
     });
     check("each, locket last", &[], |it, number| {
-        for process in [it.command, it.canary, it.run.pid()] {
-            kill(process, number);
-        }
+        it.each().into_iter().rev().for_each(|process| kill(process, number));
     });
     check("each, after a while", &[], |it, number| {
         for process in [it.run.pid(), it.command, it.canary] {
@@ -184,9 +175,8 @@ fn l15_sent_to_each_process() {
 /// Two copies of a real-time signal would be two signals, so only standard signals are sent.
 #[test]
 fn l15_sent_as_timeout_does() {
-    let scratch = Scratch::new();
-    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
-    counter.check_with(standard_signals(), "kill(locket), kill(-group)", |it, number| {
+    let standard = all_signals().filter(|&number| number < 32);
+    Counter::start(&[], &[]).check(standard, "kill(locket), kill(-group)", |it, number| {
         kill(it.run.pid(), number);
         kill_group(it.run.pid(), number);
     });
@@ -194,8 +184,7 @@ fn l15_sent_as_timeout_does() {
 
 #[test]
 fn l15_sent_with_a_value() {
-    let scratch = Scratch::new();
-    let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    let counter = Counter::start(&[], &[]);
     for (value, number) in all_signals().cycle().take(TRIALS).enumerate() {
         queue(counter.run.pid(), number, value);
         assert_eq!(counter.next("sigqueue(locket)"), (number, QUEUED, value));
@@ -207,18 +196,16 @@ fn l15_sent_with_a_value() {
     for value in 1..=20 {
         assert_eq!(counter.next("sigqueue(locket)"), (40, QUEUED, value));
     }
-    counter.run.hang_up();
-    assert_eq!(counter.run.wait().code(), Some(0));
+    counter.end();
 }
 
 /// Some signals go to the group and some to locket alone, at the same time. None is mistaken for another.
 #[test]
 fn l15_sent_with_values_to_locket_and_to_each() {
-    let scratch = Scratch::new();
-    let mut counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    let counter = Counter::start(&[], &[]);
     for round in 0..TRIALS / 10 {
         let value = round * 10;
-        for process in [counter.run.pid(), counter.canary, counter.command] {
+        for process in counter.each() {
             queue(process, 45, value + 1);
         }
         queue(counter.run.pid(), 45, value + 2);
@@ -227,28 +214,25 @@ fn l15_sent_with_values_to_locket_and_to_each() {
         received.sort_unstable();
         assert_eq!(received, [(45, QUEUED, value + 1), (45, QUEUED, value + 2), (45, KILLED, 0)]);
     }
-    counter.run.hang_up();
-    assert_eq!(counter.run.wait().code(), Some(0));
-    assert_eq!(counter.run.rest(), [""; 0]);
+    counter.end();
 }
 
 /// A signal to the group does not reach the command, so locket passes it on.
 #[test]
 fn l15_sent_to_a_command_in_a_session_of_its_own() {
-    if !has("l15_sent_to_a_command_in_a_session_of_its_own", "setsid", &["--version"]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let start = || Counter::start(&scratch.lock_path(), &[], &["setsid"]);
-    start().check("setsid, kill(locket)", |it, number| kill(it.run.pid(), number));
-    start().check("setsid, kill(-group)", |it, number| kill_group(it.run.pid(), number));
+    needs!("setsid --version");
+    let check = |what: &str, send: fn(u32, i32)| {
+        let counter = Counter::start(&[], &["setsid"]);
+        counter.check(all_signals(), what, |it, number| send(it.run.pid(), number));
+    };
+    check("setsid, kill(locket)", kill);
+    check("setsid, kill(-group)", kill_group);
 }
 
 /// A signal that was sent to the canary alone is not mistaken for one that is sent to locket later.
 #[test]
 fn l15_sent_to_the_canary_alone_before() {
-    let scratch = Scratch::new();
-    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    let counter = Counter::start(&[], &[]);
     for number in [libc::SIGTERM, 40] {
         kill(counter.canary, number);
         until("the canary has handled it", || pending(counter.canary) == 0);
@@ -262,8 +246,7 @@ fn l15_sent_to_the_canary_alone_before() {
 /// After the canary was killed, signals are passed on nevertheless.
 #[test]
 fn l15_sent_when_the_canary_was_killed() {
-    let scratch = Scratch::new();
-    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    let counter = Counter::start(&[], &[]);
     kill(counter.canary, libc::SIGKILL);
     until("the canary is reaped", || children(counter.run.pid()) == [counter.command]);
     for number in all_signals() {
@@ -275,8 +258,7 @@ fn l15_sent_when_the_canary_was_killed() {
 /// A signal is sent to locket alone while the whole group is stopped.
 #[test]
 fn l15_sent_to_a_stopped_group() {
-    let scratch = Scratch::new();
-    let counter = Counter::start(&scratch.lock_path(), &[], &[]);
+    let counter = Counter::start(&[], &[]);
     kill_group(counter.run.pid(), libc::SIGSTOP);
     kill(counter.run.pid(), libc::SIGTERM);
     kill(counter.run.pid(), libc::SIGCONT);
@@ -288,27 +270,22 @@ fn l15_sent_to_a_stopped_group() {
 /// The signal is sent at a random moment: before the command begins, while it begins, or after.
 #[test]
 fn l15_sent_while_the_command_begins() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let lock = LockFile::new();
     for turn in 0..TRIALS * 2 {
-        let mut command = Command::new(LOCKET);
-        command.arg("run").arg(&path).args([PEER, "signals"]);
-        let mut run = Running::start(&mut command);
-        let pause = Duration::from_micros(50 * (turn as u64 / 2 % 80));
-        thread::sleep(pause);
+        let mut run = start(&[], &lock, &[PEER, "signals"]);
+        thread::sleep(Duration::from_micros(50 * (turn as u64 / 2 % 80)));
         match turn % 2 {
             0 => kill(run.pid(), libc::SIGTERM),
             _ => kill_group(run.pid(), libc::SIGTERM),
         }
         let mut received = vec![];
         while let Some(line) = run.maybe_line() {
-            let is_signal = line.starts_with("15 ");
-            received.push(line);
-            if is_signal {
+            if line.starts_with("15 ") {
                 kill(run.pid(), libc::SIGUSR1);
-            } else if received.last().is_some_and(|line| line.starts_with("10 ")) {
+            } else if line.starts_with("10 ") {
                 run.hang_up();
             }
+            received.push(line);
         }
         let status = run.wait();
         match &received[..] {
@@ -321,6 +298,7 @@ fn l15_sent_while_the_command_begins() {
             }
             _ => panic!("{turn}: {received:?}"),
         }
+        assert!(is_free(&lock));
     }
 }
 
@@ -328,43 +306,20 @@ fn l15_sent_while_the_command_begins() {
 /// signal, and the kernel queues each copy of it, so a second copy would be seen.
 #[test]
 fn l15_sent_before_the_canary_is_there() {
-    let check = "l15_sent_before_the_canary_is_there";
-    if !has(check, "strace", &["-qq", "true"]) || !has(check, "env", &["--block-signal=40", "true"])
-    {
-        return;
-    }
-    let scratch = Scratch::new();
+    needs!("strace -qq true", "env --block-signal=40 true");
+    let lock = LockFile::new();
+    let script = r#"exec strace -f -qq -o /dev/null -e trace=clone,fork -e signal=none \
+        -e inject=clone,fork:delay_enter=300000:when=2 env --block-signal=40 "$0" run "$@""#;
     for sent_to_both in [true, false].repeat(10) {
-        let mut command = Command::new("strace");
-        command.args([
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=clone,fork",
-            "-e",
-            "signal=none",
-        ]);
-        command.args([
-            "-e",
-            "inject=clone,fork:delay_enter=300000:when=2",
-            "env",
-            "--block-signal=40",
-        ]);
-        command.args([LOCKET, "run"]).arg(scratch.lock_path()).args([PEER, "signals"]);
-        let mut run = Running::start(&mut command);
+        let run = Running::sh(script, &[&lock, PEER, "signals"]);
         // strace has short-lived children of its own at first.
         let is_locket = |child: &u32| {
             let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
             name == "locket-command\n"
         };
-        let mut locket = None;
-        until("locket has started", || {
-            locket = children(run.pid()).into_iter().find(is_locket);
-            locket.is_some()
-        });
-        let locket = locket.expect("it was found");
+        let find = || children(run.pid()).into_iter().find(is_locket);
+        until("locket has started", || find().is_some());
+        let locket = find().expect("it was found");
         until("the command waits for its start", || !children(locket).is_empty());
         let command = children(locket)[0];
         kill(locket, 40);
@@ -378,26 +333,21 @@ fn l15_sent_before_the_canary_is_there() {
         queue(locket, LAST, 0);
         let next = run.line();
         assert!(next.starts_with(&LAST.to_string()) || !in_time, "twice: {next}");
-        run.hang_up();
-        assert_eq!(run.wait().code(), Some(0));
+        assert_eq!(run.end(), Some(0));
     }
 }
 
 #[test]
 fn an_ignored_signal_stays_ignored() {
-    let check = "an_ignored_signal_stays_ignored";
-    if !has(check, "env", &["--ignore-signal=HUP", "true"]) {
-        return;
-    }
-    let scratch = Scratch::new();
+    needs!("env --ignore-signal=HUP true");
+    let lock = LockFile::new();
     let mut command = Command::new("env");
-    command.args(["--ignore-signal=HUP", LOCKET, "run"]).arg(scratch.lock_path());
-    let mut run = Running::start(command.args(["sh", "-c", "echo; read _; exit 4"]));
+    command.args(["--ignore-signal=HUP", LOCKET, "run", &lock, "sh", "-c", "echo; read _; exit 4"]);
+    let run = Running::start(&mut command);
     run.line();
     kill(run.pid(), libc::SIGHUP);
     kill_group(run.pid(), libc::SIGHUP);
     // It has been handled when a later signal arrives.
     thread::sleep(Duration::from_millis(100));
-    run.hang_up();
-    assert_eq!(run.wait().code(), Some(4));
+    assert_eq!(run.end(), Some(4));
 }

@@ -7,17 +7,16 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
-use crate::running::{HOLD, LOCKET, Running, is_free};
-use crate::screen::{Terminal, left};
-use crate::support::{Scratch, until_waiting};
+use crate::lock_file::{LOCKET, LockFile, is_free};
+use crate::running::{HOLD, Running, holder};
+use crate::screen::Terminal;
+use crate::support::until;
 
 /// Returns a full pipe. The first end is not read, and must stay open so that writes do not fail with EPIPE.
 #[track_caller]
@@ -32,105 +31,80 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
     (read, write.into())
 }
 
+/// Runs a script, whose standard error is a full pipe, in the directory of the lock. `$0` is locket.
 #[track_caller]
-fn locket(options: &[&str], path: &Path, stderr: OwnedFd) -> Running {
-    let mut command = Command::new(LOCKET);
-    command.arg("run").args(options).arg(path).args(["sh", "-c", HOLD]).stderr(stderr);
-    Running::start(&mut command)
+fn unread(lock: &LockFile, script: &str) -> (Running, OwnedFd) {
+    let (read, write) = full_pipe();
+    let mut command = Command::new("sh");
+    command.args(["-c", script, LOCKET]).current_dir(lock.directory()).stderr(write);
+    (Running::start(&mut command), read)
 }
 
 #[test]
 fn l15_a_full_pipe_delays_no_deadline() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
-    let (_read, write) = full_pipe();
-    assert_eq!(locket(&["-w", "200ms", "--verbose"], &path, write).wait().code(), Some(75));
-    let (_read, write) = full_pipe();
-    assert_eq!(locket(&["-n"], &path, write).wait().code(), Some(75));
-}
-
-#[test]
-fn l15_a_full_pipe_delays_no_command() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    for options in [&["--verbose"][..], &["--verbose", "-F"], &["--hold-warning", "1ms"]] {
-        let (_read, write) = full_pipe();
-        let free = locket(options, &path, write);
-        free.line();
-        free.end();
-
-        let holder = Running::holder(&path);
-        let (_read, write) = full_pipe();
-        let waiter = locket(options, &path, write);
-        until_waiting(waiter.pid(), &path, 1);
-        holder.end();
-        waiter.line();
-        waiter.end();
-        assert!(is_free(&path));
+    let lock = LockFile::new();
+    let _holder = holder(&[], &lock);
+    for options in ["-w 200ms --verbose", "-n"] {
+        let (mut run, _read) = unread(&lock, &format!("exec $0 run {options} f true"));
+        assert_eq!(run.wait().code(), Some(75), "{options}");
     }
 }
 
 #[test]
-fn l15_a_full_pipe_delays_no_end() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let (_read, write) = full_pipe();
-    let mut command = Command::new(LOCKET);
-    command.arg("run").arg(&path).arg("/no/such/command").stderr(write);
-    assert_eq!(Running::start(&mut command).wait().code(), Some(127));
+fn l15_a_full_pipe_delays_no_command() {
+    let lock = LockFile::new();
+    for options in ["--verbose", "--verbose -F", "--hold-warning 1ms"] {
+        let script = format!("exec $0 run {options} f sh -c '{HOLD}'");
+        let (free, _read) = unread(&lock, &script);
+        free.line();
+        free.end();
+
+        let holder = holder(&[], &lock);
+        let (waiter, _read) = unread(&lock, &script);
+        let waiter = waiter.waiting(&lock);
+        holder.end();
+        waiter.line();
+        waiter.end();
+        assert!(is_free(&lock));
+    }
 }
 
-/// Errors about the arguments, and errors of the commands that print an answer.
+/// Errors about the command and the arguments, and errors of the commands that print an answer.
 #[test]
 fn l15_a_full_pipe_delays_no_error() {
-    let scratch = Scratch::new();
+    let lock = LockFile::new();
+    std::fs::write(&lock, "").expect("the directory should be writable");
     for (words, code) in [
-        (&[][..], 64),
-        (&["nosuch"], 64),
-        (&["run"], 64),
-        (&["run", "f"], 64),
-        (&["run", "--nosuch", "f", "true"], 64),
-        (&["run", "-w", "soon", "f", "true"], 64),
-        (&["wait"], 64),
-        (&["status"], 64),
-        (&["status", "f/g/h"], 66),
-        (&["lock", "99"], 66),
-        (&["man", "nosuch"], 64),
-        (&["completions", "nosuch"], 64),
-        (&["flock"], 64),
-        (&["flock", "--nosuch"], 64),
+        ("run f /no/such/command", 127),
+        // All errors of clap and of locket's own arguments are printed at one place.
+        ("nosuch", 64),
+        ("run f", 64),
+        ("status f/g/h", 66),
+        ("lock 99", 66),
+        ("flock", 64),
+        ("flock --nosuch", 64),
     ] {
-        std::fs::write(scratch.join("f"), "").expect("the directory should be writable");
-        let (_read, write) = full_pipe();
-        let mut command = Command::new(LOCKET);
-        command.args(words).current_dir(scratch.path()).stderr(write);
-        assert_eq!(Running::start(&mut command).wait().code(), Some(code), "{words:?}");
+        let (mut run, _read) = unread(&lock, &format!("exec $0 {words}"));
+        assert_eq!(run.wait().code(), Some(code), "{words}");
     }
 }
 
 #[test]
 fn l15_a_full_pipe_delays_no_signal() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
+    let lock = LockFile::new();
+    let _holder = holder(&[], &lock);
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let (_read, write) = full_pipe();
-        let mut waiter = locket(&["--verbose"], &path, write);
-        until_waiting(waiter.pid(), &path, 1);
+        let (waiter, _read) = unread(&lock, "exec $0 run --verbose f true");
+        let mut waiter = waiter.waiting(&lock);
         waiter.signal(signal);
-        assert_eq!(waiter.wait().signal(), Some(signal as i32));
+        waiter.assert_ended_by(signal);
     }
 }
 
 /// Starts a waiter whose line is on the screen, and stops the terminal.
 #[track_caller]
-fn waiter_at_stopped(terminal: &mut Terminal, options: &[&str], path: &Path) -> Running {
-    let mut command = Command::new(LOCKET);
-    command.arg("run").args(options).arg(path).args(["sh", "-c", HOLD]);
-    command.env("TERM", "xterm").stderr(terminal.side());
-    let waiter = Running::start(&mut command);
-    drop(command);
+fn waiter_at_stopped(terminal: &mut Terminal, options: &[&str], path: &str) -> Running {
+    let waiter = terminal.waiter("xterm", options, path);
     terminal.until_shown("locket: waiting ");
     terminal.press("\x13");
     waiter
@@ -138,59 +112,50 @@ fn waiter_at_stopped(terminal: &mut Terminal, options: &[&str], path: &Path) -> 
 
 #[test]
 fn l15_a_stopped_terminal_delays_no_command() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
+    let lock = LockFile::new();
     for options in [&[][..], &["-o"], &["-F"], &["--verbose"]] {
-        let holder = Running::holder(&path);
+        let holder = holder(&[], &lock);
         let mut terminal = Terminal::new();
-        let waiter = waiter_at_stopped(&mut terminal, options, &path);
+        let waiter = waiter_at_stopped(&mut terminal, options, &lock);
         holder.end();
         waiter.line();
         terminal.press("\x11");
-        if options == ["-F"] {
-            // The line is lost with the process that drew it.
-            waiter.end();
-            continue;
+        // With -F the line is lost with the process that drew it.
+        if options != ["-F"] {
+            terminal.until_seen("the end of the line", |shown| shown.ends_with("\r\x1b[J"));
         }
-        terminal.until_seen("the end of the line", |shown| shown.ends_with("\r\x1b[J"));
         waiter.end();
-        assert_eq!(left(&terminal.all()), [""; 0]);
+        if options != ["-F"] {
+            assert_eq!(terminal.left(), [""; 0]);
+        }
     }
 }
 
 #[test]
-fn l15_a_stopped_terminal_delays_no_deadline() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
+fn l15_a_stopped_terminal_delays_no_deadline_and_no_signal() {
+    let lock = LockFile::new();
+    let _holder = holder(&[], &lock);
     let mut terminal = Terminal::new();
-    let mut waiter = waiter_at_stopped(&mut terminal, &["-w", "3s"], &path);
+    let mut waiter = waiter_at_stopped(&mut terminal, &["-w", "3s"], &lock);
     assert_eq!(waiter.wait().code(), Some(75));
-}
-
-#[test]
-fn l15_a_stopped_terminal_delays_no_signal() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let _holder = Running::holder(&path);
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         let mut terminal = Terminal::new();
-        let mut waiter = waiter_at_stopped(&mut terminal, &[], &path);
+        let mut waiter = waiter_at_stopped(&mut terminal, &[], &lock);
         waiter.signal(signal);
-        assert_eq!(waiter.wait().signal(), Some(signal as i32));
+        waiter.assert_ended_by(signal);
     }
 }
 
 /// The checks themselves: an ordinary write to the full pipe blocks.
 #[test]
 fn an_ordinary_write_blocks() {
-    let (read, write) = full_pipe();
-    let mut command = Command::new("sh");
-    command.args(["-c", "echo before; echo text >&2; echo after"]).stderr(write);
-    let run = Running::start(&mut command);
-    drop(command);
+    let lock = LockFile::new();
+    let (run, read) = unread(&lock, "echo before; echo text >&2; echo after");
     assert_eq!(run.line(), "before");
-    // It goes on only when the reading end is closed.
+    let call = format!("/proc/{}/syscall", run.pid());
+    let is_write = |call: String| call.starts_with(&format!("{} ", libc::SYS_write));
+    until("it is in a write", || std::fs::read_to_string(&call).is_ok_and(is_write));
+    // It ends only when the reading end is closed.
     drop(read);
-    let _ = run.maybe_line();
+    let _ = run.rest();
 }

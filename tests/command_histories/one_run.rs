@@ -23,50 +23,34 @@ const LONGEST_RUN: Duration = Duration::from_secs(120);
 /// The exit status of a run that did not get the lock.
 const CONTENDED: i32 = 75;
 
-/// The options of a run, and what they mean.
-pub(super) struct Way {
-    options: &'static [&'static str],
-    mode: Mode,
-    timeout: Option<Duration>,
-}
-
-const fn way(options: &'static [&'static str], mode: Mode, timeout: Option<u64>) -> Way {
-    let timeout = match timeout {
-        Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
-        None => None,
-    };
-    Way { options, mode, timeout }
-}
+/// The options of a run, the mode, and the timeout in milliseconds.
+pub(super) struct Way(&'static [&'static str], Mode, Option<u64>);
 
 pub(super) const WAYS: [Way; 10] = [
-    way(&[], Mode::Exclusive, None),
-    way(&["-F"], Mode::Exclusive, None),
-    way(&["-o"], Mode::Exclusive, None),
-    way(&["-w", "60"], Mode::Exclusive, Some(60_000)),
-    way(&["-o", "-w", "60"], Mode::Exclusive, Some(60_000)),
-    way(&["-n"], Mode::Exclusive, Some(0)),
-    way(&["-w", "0.02"], Mode::Exclusive, Some(20)),
-    way(&["-s", "-w", "60"], Mode::Shared, Some(60_000)),
-    way(&["-s", "-n"], Mode::Shared, Some(0)),
-    way(&["-s", "-F"], Mode::Shared, None),
+    Way(&[], Mode::Exclusive, None),
+    Way(&["-F"], Mode::Exclusive, None),
+    Way(&["-o"], Mode::Exclusive, None),
+    Way(&["-w", "60"], Mode::Exclusive, Some(60_000)),
+    Way(&["-o", "-w", "60"], Mode::Exclusive, Some(60_000)),
+    Way(&["-n"], Mode::Exclusive, Some(0)),
+    Way(&["-w", "0.02"], Mode::Exclusive, Some(20)),
+    Way(&["-s", "-w", "60"], Mode::Shared, Some(60_000)),
+    Way(&["-s", "-n"], Mode::Shared, Some(0)),
+    Way(&["-s", "-F"], Mode::Shared, None),
 ];
 
 impl Way {
     fn wait(&self, called: Time) -> Wait {
-        match self.timeout {
+        match self.2 {
             None => Wait::Forever,
-            Some(Duration::ZERO) => Wait::Try,
-            Some(timeout) => Wait::Until(called + nanoseconds(timeout)),
+            Some(0) => Wait::Try,
+            Some(milliseconds) => Wait::Until(called + milliseconds * 1_000_000),
         }
     }
 
     fn may_contend(&self) -> bool {
-        self.timeout.is_some_and(|timeout| timeout < Duration::from_secs(1))
+        self.2.is_some_and(|milliseconds| milliseconds < 1000)
     }
-}
-
-fn nanoseconds(time: Duration) -> Time {
-    time.as_nanos().try_into().expect("it fits into 64 bits")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +125,7 @@ pub(super) fn run(
     let path = directory.join(format!("report.{}", plan.number));
     let output = OpenOptions::new().create(true).append(true).open(&path)?;
     let mut command = Command::new(program);
-    command.arg("run").args(way.options).arg("--quiet").arg(directory.join("lock"));
+    command.arg("run").args(way.0).arg("--quiet").arg(directory.join("lock"));
     command.args(["--", PEER, "inside"]).arg(plan.stays.as_micros().to_string());
     let called = clock::now();
     let mut child = command.process_group(0).stdout(output).spawn()?;
@@ -187,7 +171,7 @@ impl Runs {
             _ => false,
         };
         if !expected {
-            self.problems.push(format!("{plan:?}, {:?}: {report:?}, {status}", way.options));
+            self.problems.push(format!("{plan:?}, {:?}: {report:?}, {status}", way.0));
         }
         if let (Some(sent), Some(_)) = (plan.sent, sent) {
             self.sent.insert((sent.number, sent.target));
@@ -211,7 +195,7 @@ impl Runs {
             called,
             returned,
         };
-        let acquire = Attempt::Acquire { file: Some(0), mode: way.mode, wait: way.wait(called) };
+        let acquire = Attempt::Acquire { file: Some(0), mode: way.1, wait: way.wait(called) };
         let returned = match begun {
             Some(at) => Some(Return { at, outcome: Outcome::Held }),
             None if status.code() == Some(CONTENDED) => {

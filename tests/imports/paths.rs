@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+
 /// What a file names of the crate. Paths begin at the crate's root.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
@@ -18,38 +20,15 @@ pub(crate) struct Import {
 
 /// Reads the file of `module`; `all` are the modules that have files.
 pub(crate) fn parse(text: &str, module: &[String], all: &BTreeSet<Vec<String>>) -> Parsed {
-    let tokens = without_tests(&tokens(text));
-    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let mut code = Code::default();
+    code.read(&trees(text.parse().expect("it compiles")));
     let mut parsed = Parsed::default();
-    let mut rest = Vec::new();
-    let (mut at, mut is_public) = (0, false);
-    while let Some(&token) = tokens.get(at) {
-        at += 1;
-        match token {
-            "pub" => {
-                is_public = true;
-                if tokens.get(at) == Some(&"(") {
-                    at += tokens[at..].iter().position(|&it| it == ")").map_or(0, |end| end + 1);
-                }
-            }
-            "use" => {
-                let mut tree = Tree { tokens: &tokens, at, leaves: Vec::new() };
-                tree.read(&[]);
-                at = tree.at;
-                for (path, name) in tree.leaves {
-                    let Some(path) = absolute(&path, module, all, &parsed) else { continue };
-                    parsed.names.entry(name).or_default().push(path.clone());
-                    parsed.imports.push(Import { path, is_reexport: is_public });
-                }
-                is_public = false;
-            }
-            _ => {
-                rest.push(token);
-                is_public = false;
-            }
-        }
+    for (path, name, is_reexport) in code.uses {
+        let Some(path) = absolute(&path, module, all, &parsed) else { continue };
+        parsed.names.entry(name).or_default().push(path.clone());
+        parsed.imports.push(Import { path, is_reexport });
     }
-    for path in expressions(&rest) {
+    for path in code.expressions {
         let path = absolute(&path, module, all, &parsed);
         parsed.imports.extend(path.map(|path| Import { path, is_reexport: false }));
     }
@@ -83,185 +62,103 @@ fn absolute(
     }
 }
 
-/// Returns the paths in code: names that `::` joins.
-fn expressions(tokens: &[&str]) -> Vec<Vec<String>> {
-    let mut paths = Vec::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        let mut path = vec![tokens[at].to_owned()];
-        while tokens.get(at + 1) == Some(&"::") && tokens.get(at + 2).is_some_and(|it| is_name(it))
-        {
-            path.push(tokens[at + 2].to_owned());
-            at += 2;
-        }
-        if path.len() > 1 {
-            paths.push(path);
-        }
-        at += 1;
-    }
-    paths
+/// The paths in code.
+#[derive(Default)]
+struct Code {
+    /// Each path of a `use`, the name that it gets here, and whether it is public.
+    uses: Vec<(Vec<String>, String, bool)>,
+    /// The names that `::` joins elsewhere.
+    expressions: Vec<Vec<String>>,
 }
 
-/// The tree of a `use`, from behind the word to its semicolon.
-struct Tree<'a> {
-    tokens: &'a [&'a str],
-    at: usize,
-    /// Each path, and the name that it gets here.
-    leaves: Vec<(Vec<String>, String)>,
-}
-
-impl Tree<'_> {
-    fn read(&mut self, before: &[String]) {
-        let mut path = before.to_vec();
-        let mut name = None;
-        while let Some(&token) = self.tokens.get(self.at) {
-            match token {
-                ";" | "," | "}" => break,
-                "{" => {
-                    while matches!(self.tokens.get(self.at), Some(&("{" | ","))) {
-                        self.at += 1;
-                        self.read(&path);
+impl Code {
+    /// Reads code. Items that are compiled for tests only are left out.
+    fn read(&mut self, code: &[TokenTree]) {
+        let (mut at, mut is_public) = (0, false);
+        while let Some(tree) = code.get(at) {
+            at += 1;
+            let was_public = std::mem::take(&mut is_public);
+            match tree {
+                TokenTree::Punct(mark) if mark.as_char() == '#' => {
+                    at += usize::from(is_mark(code.get(at), '!'));
+                    let Some(TokenTree::Group(attribute)) = code.get(at) else { continue };
+                    at += 1;
+                    if is_for_tests(attribute) {
+                        at += item_length(&code[at..]);
                     }
-                    self.at += 1;
-                    return;
                 }
-                "as" => {
-                    name = self.tokens.get(self.at + 1).map(ToString::to_string);
-                    self.at += 1;
+                TokenTree::Group(group) => self.read(&trees(group.stream())),
+                TokenTree::Ident(name) if name == "pub" => {
+                    is_public = true;
+                    at += usize::from(matches!(code.get(at), Some(TokenTree::Group(_))));
                 }
-                // `a::{self}` is `a`, and of `a::*` the file of `a` is all that can be told.
-                "self" if !path.is_empty() => {}
-                "::" | "*" => {}
-                part => path.push(part.to_owned()),
+                TokenTree::Ident(name) if name == "use" => {
+                    let length = code[at..].iter().position(|it| is_mark(Some(it), ';'));
+                    let length = length.expect("a use ends");
+                    self.read_use(&code[at..at + length], &[], was_public);
+                    at += length;
+                }
+                TokenTree::Ident(name) => {
+                    let mut path = vec![name.to_string()];
+                    while let [colon, second, TokenTree::Ident(name), ..] = &code[at..] {
+                        if !is_mark(Some(colon), ':') || !is_mark(Some(second), ':') {
+                            break;
+                        }
+                        path.push(name.to_string());
+                        at += 3;
+                    }
+                    self.expressions.extend(Some(path).filter(|path| path.len() > 1));
+                }
+                _ => {}
             }
-            self.at += 1;
-        }
-        if path.len() > before.len() || self.tokens.get(self.at.wrapping_sub(1)) != Some(&",") {
-            let name = name.or_else(|| path.last().cloned()).unwrap_or_default();
-            self.leaves.push((path, name));
-        }
-    }
-}
-
-/// Leaves out the items that are compiled for tests only.
-fn without_tests(tokens: &[String]) -> Vec<String> {
-    let mut code = Vec::new();
-    let mut rest = tokens;
-    while let Some((token, after)) = rest.split_first() {
-        rest = after;
-        if token == "#" && rest.first().is_some_and(|it| it == "[") {
-            let end = rest.iter().position(|it| it == "]").unwrap_or(rest.len() - 1);
-            let (attribute, after) = rest.split_at(end + 1);
-            rest = after;
-            let has = |word: &str| attribute.iter().any(|it| it == word);
-            if has("cfg") && has("test") && !has("not") {
-                rest = &rest[item_length(rest)..];
-            }
-            continue;
-        }
-        code.push(token.clone());
-    }
-    code
-}
-
-/// Counts the tokens of an item: to the end of its block or to its semicolon.
-fn item_length(tokens: &[String]) -> usize {
-    let mut depth = 0;
-    for (at, token) in tokens.iter().enumerate() {
-        match token.as_str() {
-            "{" => depth += 1,
-            "}" if depth == 1 && tokens.get(at + 1).is_none_or(|next| next != ";") => {
-                return at + 1;
-            }
-            "}" => depth -= 1,
-            ";" if depth == 0 => return at + 1,
-            _ => {}
         }
     }
-    tokens.len()
-}
 
-fn is_name(token: &str) -> bool {
-    token.starts_with(|first: char| first.is_alphabetic() || first == '_')
-}
-
-/// Splits code into names, `::` and other characters. Comments, texts, characters and lifetimes are left out.
-fn tokens(text: &str) -> Vec<String> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            _ if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            _ if rest.starts_with("/*") => comment_length(rest),
-            '"' => 1 + text_length(&rest[1..], '"'),
-            '\'' => quote_length(rest),
-            _ if raw_text_length(rest) > 0 => raw_text_length(rest),
-            _ if is_name(rest) => {
-                let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_');
-                let end = end.unwrap_or(rest.len());
-                tokens.push(rest[..end].to_owned());
-                end
+    /// Reads the tree of a `use`, from behind the word to its semicolon.
+    fn read_use(&mut self, tree: &[TokenTree], before: &[String], is_public: bool) {
+        for branch in tree.split(|it| is_mark(Some(it), ',')).filter(|it| !it.is_empty()) {
+            let mut path = before.to_vec();
+            let mut name = None;
+            for part in branch {
+                match part {
+                    TokenTree::Group(group) => {
+                        self.read_use(&trees(group.stream()), &path, is_public);
+                    }
+                    // `a::{self}` is `a`, and of `a::*` the file of `a` is all that can be told.
+                    TokenTree::Ident(part) if part == "self" && !path.is_empty() => {}
+                    TokenTree::Ident(part) if part == "as" => name = Some(String::new()),
+                    TokenTree::Ident(part) if name.is_some() => name = Some(part.to_string()),
+                    TokenTree::Ident(part) => path.push(part.to_string()),
+                    _ => {}
+                }
             }
-            _ if rest.starts_with("::") => {
-                tokens.push("::".into());
-                2
+            if !matches!(branch.last(), Some(TokenTree::Group(_))) {
+                let name = name.or_else(|| path.last().cloned()).unwrap_or_default();
+                self.uses.push((path, name, is_public));
             }
-            _ if first.is_whitespace() => first.len_utf8(),
-            _ => {
-                tokens.push(first.to_string());
-                first.len_utf8()
-            }
-        };
-        rest = &rest[length..];
-    }
-    tokens
-}
-
-/// Comments nest.
-fn comment_length(text: &str) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        match &text.as_bytes()[at..] {
-            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
-            [b'*', b'/', ..] if depth == 1 => return at + 2,
-            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
         }
     }
-    at
 }
 
-/// Counts the bytes up to and with the closing quote.
-fn text_length(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, it) in text.char_indices() {
-        match it {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if it == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
+fn trees(code: TokenStream) -> Vec<TokenTree> {
+    code.into_iter().collect()
 }
 
-/// Counts the bytes of a character or of a lifetime's quote.
-fn quote_length(text: &str) -> usize {
-    let mut chars = text[1..].chars();
-    match (chars.next(), chars.next()) {
-        (Some('\\'), _) | (Some(_), Some('\'')) => 1 + text_length(&text[1..], '\''),
-        _ => 1,
-    }
+fn is_mark(tree: Option<&TokenTree>, mark: char) -> bool {
+    matches!(tree, Some(TokenTree::Punct(it)) if it.as_char() == mark)
 }
 
-/// Counts the bytes of a text like `r"..."` or `r#"..."#`; 0 if there is none.
-fn raw_text_length(text: &str) -> usize {
-    let Some(after) = text.strip_prefix("br").or_else(|| text.strip_prefix('r')) else { return 0 };
-    let hashes = after.len() - after.trim_start_matches('#').len();
-    if !after[hashes..].starts_with('"') {
-        return 0;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    let begin = text.len() - after.len() + hashes + 1;
-    text[begin..].find(&end).map_or(text.len(), |at| begin + at + end.len())
+fn is_for_tests(attribute: &Group) -> bool {
+    let text = attribute.to_string();
+    let has = |word| text.split(|it: char| it != '_' && !it.is_alphanumeric()).any(|it| it == word);
+    has("cfg") && has("test") && !has("not")
+}
+
+/// Counts the trees of an item: to the end of its block or to its semicolon.
+fn item_length(code: &[TokenTree]) -> usize {
+    let is_block = |tree: &TokenTree| matches!(tree, TokenTree::Group(it) if it.delimiter() == Delimiter::Brace);
+    let is_end = |(at, tree): (usize, &TokenTree)| {
+        is_mark(Some(tree), ';') || is_block(tree) && !is_mark(code.get(at + 1), ';')
+    };
+    code.iter().enumerate().position(is_end).map_or(code.len(), |end| end + 1)
 }

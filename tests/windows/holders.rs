@@ -1,5 +1,6 @@
 //! - L12: a holder is not guessed. The system reports only which processes have the file open.
 
+use std::io::ErrorKind::Unsupported;
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use locket::{Action, ErrorKind, LockStatus, OwnerKind};
 
 use crate::support::prelude::*;
-use crate::system::is_real_windows;
+use crate::system::{assert_refused, is_real_windows};
 
 /// Returns the status that the observer of a waiter gets.
 #[track_caller]
@@ -30,10 +31,8 @@ fn only_holder(status: &LockStatus) -> &OwnerKind {
 
 #[test]
 fn l12_processes_with_the_file_open_are_reported() {
-    if !is_real_windows(
-        "l12_processes_with_the_file_open_are_reported",
-        "Wine has no Restart Manager",
-    ) {
+    let check = "l12_processes_with_the_file_open_are_reported";
+    if !is_real_windows(check, "Wine has no Restart Manager") {
         return;
     }
     let scratch = Scratch::new();
@@ -57,10 +56,8 @@ fn l12_a_process_with_the_file_open_is_not_reported_as_holder() -> Outcome {
     let mut opener = Peer::spawn();
     opener.open_foreign("f", scratch.lock_path());
     let status = status_of(&scratch);
-    assert!(
-        matches!(only_holder(&status), OwnerKind::OpenIn(_) | OwnerKind::Unknown),
-        "{status:?}"
-    );
+    let kind = only_holder(&status);
+    assert!(matches!(kind, OwnerKind::OpenIn(_) | OwnerKind::Unknown), "{status:?}");
     assert!(status.to_string().starts_with("an unknown process"), "{status}");
     Ok(())
 }
@@ -69,13 +66,7 @@ fn l12_a_process_with_the_file_open_is_not_reported_as_holder() -> Outcome {
 #[test]
 fn l12_a_query_has_no_effect() -> Outcome {
     let scratch = Scratch::new();
-    let query = || match scratch.lock().status() {
-        Err(error) if error.action() == Action::Query => {
-            let kind = error.io_error().map(std::io::Error::kind);
-            assert_eq!(kind, Some(std::io::ErrorKind::Unsupported), "{error}");
-        }
-        other => panic!("a query should fail: {other:?}"),
-    };
+    let query = || assert_refused(scratch.lock().status(), Action::Query, Unsupported);
     query();
     assert!(!scratch.lock_path().exists(), "no file is created");
     let mut holder = Peer::on(scratch.lock_path());

@@ -7,50 +7,29 @@ use std::path::Path;
 use locket::{Action, State, lock_file};
 
 use crate::support::prelude::*;
-use crate::system::is_real_windows;
+use crate::system::{assert_refused, is_real_windows};
 
-struct Replacement {
-    name: &'static str,
-    apply: fn(&Path) -> io::Result<()>,
-    /// Why Wine cannot do it.
-    wine: Option<&'static str>,
-}
+/// What another program can do to a lock file, and why Wine cannot do it.
+type Replacement = (&'static str, Option<&'static str>, fn(&Path) -> io::Result<()>);
 
-/// What another program can do to a lock file.
 const REPLACEMENTS: [Replacement; 4] = [
-    Replacement {
-        name: "renamed away",
-        apply: |path| fs::rename(path, path.with_extension("old")),
-        wine: None,
-    },
-    Replacement {
-        name: "renamed away and created again",
-        apply: |path| {
-            fs::rename(path, path.with_extension("old"))?;
-            File::create_new(path).map(drop)
-        },
-        wine: None,
-    },
-    Replacement {
-        name: "another renamed over it",
-        apply: |path| {
-            File::create_new(path.with_extension("new"))?;
-            fs::rename(path.with_extension("new"), path)
-        },
-        wine: Some("Wine renames nothing over an open file"),
-    },
-    Replacement {
-        name: "deleted",
-        apply: |path| fs::remove_file(path),
-        wine: Some("Wine keeps the name of an open file"),
-    },
+    ("renamed away", None, |path| fs::rename(path, path.with_extension("old"))),
+    ("renamed away and created again", None, |path| {
+        fs::rename(path, path.with_extension("old"))?;
+        File::create_new(path).map(drop)
+    }),
+    ("another renamed over it", Some("Wine renames nothing over an open file"), |path| {
+        File::create_new(path.with_extension("new"))?;
+        fs::rename(path.with_extension("new"), path)
+    }),
+    ("deleted", Some("Wine keeps the name of an open file"), |path| fs::remove_file(path)),
 ];
 
 fn for_every_replacement(
     check: &str,
     mut body: impl FnMut(&Scratch, &dyn Fn()) -> Outcome,
 ) -> Outcome {
-    for Replacement { name, apply, wine } in REPLACEMENTS {
+    for (name, wine, apply) in REPLACEMENTS {
         if wine.is_some_and(|wine| !is_real_windows(&format!("{check} ({name})"), wine)) {
             continue;
         }
@@ -171,12 +150,6 @@ fn l9_a_directory_in_place_of_the_file_is_an_error() -> Outcome {
     fs::create_dir(&path)?;
     assert!(!guard.is_current()?);
     guard.release()?;
-    match lock_file(&path).try_lock() {
-        Err(error) if error.action() == Action::Open => {
-            let kind = error.io_error().map(std::io::Error::kind);
-            assert_eq!(kind, Some(io::ErrorKind::IsADirectory), "{error}");
-        }
-        other => panic!("it should be refused: {other:?}"),
-    }
+    assert_refused(lock_file(&path).try_lock(), Action::Open, io::ErrorKind::IsADirectory);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use locket::{Action, State, lock_file};
 
 use crate::support::prelude::*;
-use crate::system::{is_alive, open};
+use crate::system::{assert_refused, is_alive, open};
 
 #[test]
 fn l11_children_inherit_nothing() -> Outcome {
@@ -35,13 +35,8 @@ fn l11_children_inherit_nothing() -> Outcome {
 #[test]
 fn l12_inherit_on_exec_is_unsupported() -> Outcome {
     let scratch = Scratch::new();
-    match scratch.lock().lock()?.inherit_on_exec() {
-        Err(error) if error.action() == Action::Inherit => {
-            let kind = error.io_error().map(std::io::Error::kind);
-            assert_eq!(kind, Some(ErrorKind::Unsupported), "{error}");
-        }
-        other => panic!("it should be refused: {other:?}"),
-    }
+    let passed_on = scratch.lock().lock()?.inherit_on_exec();
+    assert_refused(passed_on, Action::Inherit, ErrorKind::Unsupported);
     assert_eq!(scratch.lock().state(), State::Unlocked);
     scratch.lock().try_lock()?.release()?;
     Ok(())

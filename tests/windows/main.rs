@@ -7,7 +7,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod command;
 mod holders;
 mod identity;
 mod inheritance;

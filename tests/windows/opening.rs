@@ -3,67 +3,47 @@
 //! - L10: spellings of one path exclude each other.
 
 use std::fs;
-use std::io::{ErrorKind, Result};
+use std::io::{self, ErrorKind};
 use std::os::windows::fs::symlink_file;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use locket::{Action, lock_file};
+use locket::{Action, LockError, lock_file};
 
 use crate::support::{Outcome, Scratch, skip, until};
-use crate::system::is_real_windows;
-
-#[track_caller]
-fn assert_refused(path: impl AsRef<Path>, expected: Action, kind: ErrorKind) {
-    match lock_file(path).try_lock() {
-        Err(error) => {
-            let source = error.io_error().expect("the system refused");
-            assert_eq!((error.action(), source.kind()), (expected, kind), "{error}");
-        }
-        Ok(guard) => panic!("it should be refused: {guard:?}"),
-    }
-}
-
-#[test]
-fn l12_a_directory_cannot_be_locked() {
-    let scratch = Scratch::new();
-    assert_refused(scratch.path(), Action::Open, ErrorKind::IsADirectory);
-}
-
-#[test]
-fn l12_a_missing_parent_is_not_created() {
-    let scratch = Scratch::new();
-    let parent = scratch.join("missing");
-    assert_refused(parent.join("test.lock"), Action::Create, ErrorKind::NotFound);
-    assert!(!parent.exists());
-}
-
-#[test]
-fn l12_invalid_paths_are_errors() {
-    assert_refused("", Action::Open, ErrorKind::InvalidInput);
-    assert_refused("a\0b", Action::Open, ErrorKind::InvalidInput);
-}
-
-/// A device can be opened, but has no bytes to lock.
-#[test]
-fn l12_a_device_cannot_be_locked() {
-    for device in ["NUL", r"\\.\NUL"] {
-        let error = lock_file(device).try_lock().expect_err("a device is no file");
-        assert!(error.action() == Action::Lock, "{error}");
-    }
-}
+use crate::system::{assert_refused, is_real_windows};
 
 /// Waiting cannot help, so the error comes immediately.
 #[test]
-fn l12_a_path_that_cannot_be_locked_is_not_retried() {
+fn l12_a_path_that_cannot_be_locked_is_an_error() {
     let scratch = Scratch::new();
-    let missing = scratch.join("missing").join("test.lock");
-    for path in [scratch.path(), &missing, Path::new("NUL")] {
-        let lock = lock_file(path);
-        let waiter = thread::spawn(move || lock.lock().map(drop));
-        until("the waiter gives up", || waiter.is_finished());
-        waiter.join().expect("no panic").expect_err("it cannot be a lock file");
+    let missing = scratch.join("missing");
+    for (path, action, kind) in [
+        (scratch.path(), Action::Open, ErrorKind::IsADirectory),
+        (&missing.join("test.lock"), Action::Create, ErrorKind::NotFound),
+        (Path::new(""), Action::Open, ErrorKind::InvalidInput),
+        (Path::new("a\0b"), Action::Open, ErrorKind::InvalidInput),
+    ] {
+        assert_refused(lock_file(path).try_lock(), action, kind);
+        assert_refused(lock_of(path), action, kind);
     }
+    assert!(!missing.exists());
+    // A device can be opened, but has no bytes to lock.
+    for device in ["NUL", r"\\.\NUL"] {
+        for outcome in [lock_file(device).try_lock().map(drop), lock_of(Path::new(device))] {
+            let error = outcome.expect_err("a device is no file");
+            assert!(error.action() == Action::Lock && !error.is_contended(), "{error}");
+        }
+    }
+}
+
+/// Waits for a lock on a thread, which must end.
+#[track_caller]
+fn lock_of(path: &Path) -> Result<(), LockError> {
+    let lock = lock_file(path);
+    let waiter = thread::spawn(move || lock.lock().map(drop));
+    until("the waiter gives up", || waiter.is_finished());
+    waiter.join().expect("no panic")
 }
 
 #[test]
@@ -100,7 +80,7 @@ fn l1_spellings_exclude_each_other() -> Outcome {
     Ok(())
 }
 
-fn spellings(scratch: &Scratch, path: &Path) -> Result<Vec<PathBuf>> {
+fn spellings(scratch: &Scratch, path: &Path) -> io::Result<Vec<PathBuf>> {
     let hard = scratch.join("hard.lock");
     fs::hard_link(path, &hard)?;
     Ok(vec![
@@ -145,12 +125,7 @@ fn l12_follow_links_false_rejects_a_link() -> Outcome {
     scratch.lock().try_lock().expect_err("it is the same file");
     assert!(followed.is_current()?);
     drop(followed);
-    match lock_file(&link).follow_links(false).try_lock() {
-        Err(error) if error.action() == Action::Open => {
-            let kind = error.io_error().map(std::io::Error::kind);
-            assert_eq!(kind, Some(ErrorKind::InvalidInput), "{error}");
-        }
-        other => panic!("it should be refused: {other:?}"),
-    }
+    let refused = lock_file(&link).follow_links(false).try_lock();
+    assert_refused(refused, Action::Open, ErrorKind::InvalidInput);
     Ok(())
 }

@@ -2,12 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::Path;
 use std::thread::JoinHandle;
 
+use locket::{Action, LockError};
 use windows_sys::Win32::Foundation::{ERROR_LOCK_VIOLATION, WAIT_TIMEOUT};
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_DISPOSITION_INFO, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
@@ -20,7 +21,7 @@ use windows_sys::Win32::System::Threading::{
     GetProcessHandleCount, OpenProcess, PROCESS_QUERY_INFORMATION, WaitForSingleObject,
 };
 
-use crate::support::skip;
+use crate::support::{Scratch, skip};
 
 /// Returns whether this is real Windows. If not, reports the check as skipped.
 pub(crate) fn is_real_windows(check: &str, wine: &str) -> bool {
@@ -137,6 +138,23 @@ fn process(pid: u32, access: u32) -> io::Result<OwnedHandle> {
         }
         Ok(OwnedHandle::from_raw_handle(handle))
     }
+}
+
+/// Returns whether one attempt of a handle of this process gets the lock.
+#[track_caller]
+pub(crate) fn is_free(scratch: &Scratch) -> bool {
+    match scratch.lock().try_lock() {
+        Ok(guard) => guard.release().is_ok(),
+        Err(error) if error.is_contended() => false,
+        Err(error) => panic!("an error of another kind: {error}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_refused<T>(outcome: Result<T, LockError>, action: Action, kind: ErrorKind) {
+    let error = outcome.map(drop).expect_err("it should be refused");
+    let source = error.io_error().map(io::Error::kind);
+    assert_eq!((error.action(), source), (action, Some(kind)), "{error}");
 }
 
 fn done(answer: i32) -> io::Result<()> {
