@@ -23,7 +23,6 @@ mod properties {
     pub(crate) mod reference;
     pub(crate) mod seeded;
     mod strategy;
-    mod subject;
     mod test_dir;
 }
 mod support;
@@ -31,7 +30,7 @@ mod support;
 use properties::check::{Violation, assert_passes, find_violation, visit_steps};
 use properties::coverage::{self, Coverage};
 use properties::reference::Setting;
-use properties::seeded::{BrokenLock, WrongSpec};
+use properties::seeded;
 use proptest::test_runner::{Config, RngSeed};
 
 #[test]
@@ -92,101 +91,24 @@ fn fixed(cases: u32) -> Config {
     }
 }
 
-/// A bug; the most steps that its shortest trace may have; the message that it must end with.
-type Expected<T> = (T, usize, &'static str);
-
-fn assert_all_detected(expected: &[(Setting, usize, &str)]) {
-    for &(setting, most_steps, message) in expected {
-        let Some(Violation { report, steps }) = find_violation(setting, &fixed(2_000)) else {
-            panic!("no violation found: {setting:?}");
-        };
-        eprintln!("{setting:?}\n{report}\n");
-        assert!(steps <= most_steps, "a trace of {steps} steps is too long");
-        assert!(report.contains(message), "expected the message: {message}");
-    }
-}
-
-fn wrong_specs(base: Setting, expected: &[Expected<WrongSpec>]) {
-    let setting = |wrong| Setting { wrong_spec: Some(wrong), ..base };
-    assert_all_detected(
-        &expected.iter().map(|&(bug, n, text)| (setting(bug), n, text)).collect::<Vec<_>>(),
-    );
-}
-
-fn broken_locks(base: Setting, expected: &[Expected<BrokenLock>]) {
-    let setting = |bug| Setting { broken_lock: Some(bug), ..base };
-    assert_all_detected(
-        &expected.iter().map(|&(bug, n, text)| (setting(bug), n, text)).collect::<Vec<_>>(),
-    );
-}
-
 #[test]
 fn wrong_specifications_are_detected() {
-    wrong_specs(
-        Setting::IN_PROCESS,
-        &[
-            (WrongSpec::NoReleasedError, 1, "is ReleasedError, and should be Unlocked"),
-            (
-                WrongSpec::ReleasedErrorOutlivesHandles,
-                2,
-                "is Unlocked, and should be ReleasedError",
-            ),
-            (WrongSpec::SharedIsExclusive, 1, "is HeldShared(1), and should be HeldExclusive"),
-            (WrongSpec::ReleaseEndsGuards, 2, "should be: released"),
-        ],
-    );
-    #[cfg(unix)]
-    wrong_specs(
-        Setting::IN_PROCESS,
-        &[
-            (WrongSpec::ReplacedFileExcludes, 3, "should be: timed out"),
-            (WrongSpec::AliasesShareState, 1, "is Unlocked, and should be HeldExclusive"),
-        ],
-    );
+    assert_all_detected(Setting::IN_PROCESS);
 }
 
 #[test]
 fn wrong_specifications_of_processes_are_detected() {
-    wrong_specs(Setting::PEERS, &[(WrongSpec::KilledProcessKeepsLock, 2, "sees free")]);
-    #[cfg(target_os = "linux")]
-    wrong_specs(
-        Setting::PEERS,
-        &[
-            (WrongSpec::WaitersNeverAdmitted, 3, "should still wait"),
-            (WrongSpec::WaitersLockTheOldFile, 4, "is HeldExclusive, and should be Unlocked"),
-        ],
-    );
+    assert_all_detected(Setting::PEERS);
 }
 
-#[test]
-fn broken_locks_are_detected() {
-    broken_locks(
-        Setting::IN_PROCESS,
-        &[
-            (BrokenLock::NeverUnlocks, 2, "is HeldExclusive, and should be Unlocked"),
-            (BrokenLock::ReleaseEndsGuards, 2, "is Unlocked, and should be HeldExclusive"),
-            (BrokenLock::SharedTimesOut, 2, "should be: held"),
-            (BrokenLock::TimesOutEarly, 2, "timed out after"),
-            (BrokenLock::NoReleasedError, 1, "is Unlocked, and should be ReleasedError"),
-            (BrokenLock::Chmods, 1, "the mode is"),
-        ],
-    );
-    #[cfg(unix)]
-    broken_locks(
-        Setting::IN_PROCESS,
-        &[
-            (BrokenLock::Truncates, 3, "the contents is \"\""),
-            (BrokenLock::DeletesOnRelease, 2, "the directory"),
-            (BrokenLock::ReusesStaleFile, 3, "should be: held"),
-            (BrokenLock::IsAlwaysCurrent, 3, "should be: replaced"),
-        ],
-    );
-    #[cfg(target_os = "linux")]
-    broken_locks(Setting::IN_PROCESS, &[(BrokenLock::LeaksDescriptors, 3, "descriptors open")]);
-}
-
-#[test]
-fn a_kill_without_effect_is_detected() {
-    let message = "sees exclusive, and should see free";
-    broken_locks(Setting::PEERS, &[(BrokenLock::KillHasNoEffect, 2, message)]);
+fn assert_all_detected(base: Setting) {
+    for (wrong, most_steps, message) in seeded::expected(base) {
+        let setting = Setting { wrong_spec: Some(wrong), ..base };
+        let Some(Violation { report, steps }) = find_violation(setting, &fixed(2_000)) else {
+            panic!("no violation found: {wrong:?}");
+        };
+        eprintln!("{wrong:?}\n{report}\n");
+        assert!(steps <= most_steps, "a trace of {steps} steps is too long");
+        assert!(report.contains(message), "expected the message: {message}");
+    }
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 use locket::{ErrorKind, Guard, Lock, LockError, lock_file};
 use locket_model::spec::{Mode, Outcome, Process, State};
 
-use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step, Timeout};
+use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step, Subject, Timeout};
 use super::reference::Waiter;
-use super::subject::Subject;
 use super::test_dir::TestDir;
 
 #[derive(Default)]

@@ -1,9 +1,11 @@
-//! The operations, and how a trace prints them.
+//! The operations, and the interface of the lock under test.
 
-use std::fmt::{self, Debug, Display, Formatter};
 use std::time::Duration;
 
-use locket_model::spec::{Mode, Outcome, Path, Process};
+use locket_model::spec::{Mode, Outcome, Path, Process, State};
+
+use super::reference::Waiter;
+use super::test_dir::TestDir;
 
 /// A way to write the path of the lock file. Spellings of one absolute path share one state (L10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,7 +157,7 @@ pub(crate) enum Op {
     Change(Change),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) process: Process,
     pub(crate) op: Op,
@@ -174,111 +176,20 @@ pub(crate) enum Response {
     Unexpected(String),
 }
 
-impl Debug for Step {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if !matches!(self.op, Op::Change(_)) {
-            write!(f, "process {}: ", self.process)?;
-        }
-        match self.op {
-            Op::Acquire { via, mode, kind, timeout } => {
-                let timeout = match timeout {
-                    Timeout::Try => "try once",
-                    Timeout::Zero => "timeout 0",
-                    Timeout::Millisecond => "timeout 1 ms",
-                };
-                write!(f, "{kind} {} via {via}, {timeout}", word(mode))
-            }
-            Op::Wait { via, mode, kind, timed } => {
-                let timeout = if timed { "timeout 60 s" } else { "no timeout" };
-                write!(f, "{kind} {} via {via}, {timeout}", word(mode))
-            }
-            Op::Release { via } => write!(f, "release via {via}"),
-            Op::DropHandle { via } => write!(f, "drop the handle {via}"),
-            Op::EndGuard { slot, end } => match end {
-                End::Drop => write!(f, "drop guard {slot}"),
-                End::Release => write!(f, "release guard {slot}"),
-                End::Leak => write!(f, "leak guard {slot}"),
-            },
-            Op::IsCurrent { slot } => write!(f, "is guard {slot} current?"),
-            Op::Kill => f.write_str("kill -9"),
-            Op::Change(change) => write!(f, "{change}"),
-        }
-    }
-}
+pub(crate) trait Subject {
+    /// Performs a step that is not a change of the files.
+    fn act(&mut self, dir: &TestDir, step: Step) -> Response;
 
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Exclusive => "exclusive",
-        Mode::Shared => "shared",
-    }
-}
+    /// Returns the state. `None` if it can be read through a handle only, and there is none.
+    fn state(&mut self, dir: &TestDir, process: Process, via: Spelling) -> Option<State>;
 
-impl Display for Spelling {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::Dotted => "dotted",
-            Self::Relative => "relative",
-            Self::Upward => "upward",
-            #[cfg(unix)]
-            Self::Symlink => "symlink",
-            #[cfg(unix)]
-            Self::HardLink => "hard_link",
-        })
-    }
-}
+    /// Waits for the end of a wait that must end now. Returns its response.
+    fn end_of_wait(&mut self, waiter: &Waiter) -> Response;
 
-impl Display for HoldKind {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unguarded => f.write_str("acquire"),
-            Self::Guard(slot) => write!(f, "lock with guard {slot},"),
-        }
-    }
-}
+    /// Returns whether the call still waits, as soon as it is in the kernel's queue for the file, or has ended.
+    fn still_waits(&mut self, dir: &TestDir, waiter: &Waiter) -> bool;
 
-impl Display for Entry {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lock => "the file",
-            Self::Other => "the other name",
-            Self::Away => "the name away",
-        })
-    }
-}
-
-impl Display for Change {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unlink(entry) => write!(f, "{entry} is unlinked"),
-            Self::MoveAway => f.write_str("the file is renamed away"),
-            Self::MoveBack => f.write_str("the file is renamed back"),
-            Self::Replace => f.write_str("a new file is renamed over it"),
-            Self::BecomeLink => f.write_str("a link to the other name is renamed over it"),
-            Self::HardLink => f.write_str("the other name becomes a hard link to it"),
-            Self::Chmod(mode) => write!(f, "chmod {mode:o}"),
-            Self::Write(text) => write!(f, "{text:?} is written to it"),
-        }
-    }
-}
-
-impl Display for Response {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("done"),
-            Self::Call(outcome) => f.write_str(match outcome {
-                Outcome::Held => "held",
-                Outcome::TimedOut => "timed out",
-                Outcome::Failed => "failed",
-                Outcome::Released => "released",
-                Outcome::NotLocked => "not locked",
-                Outcome::Refused => "refused",
-            }),
-            Self::TimedOut(after) => write!(f, "timed out after {after:?}"),
-            Self::Current(true) => f.write_str("current"),
-            Self::Current(false) => f.write_str("replaced"),
-            Self::Waits => f.write_str("waits"),
-            Self::Unexpected(text) => f.write_str(text),
-        }
-    }
+    /// Returns the process ids, by number.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "used on Linux only"))]
+    fn processes(&self) -> Vec<(Process, u32)>;
 }

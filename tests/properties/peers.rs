@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use locket::ErrorKind;
 use locket_model::spec::{Mode, Outcome, Process, State};
 
-use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step, Timeout};
+use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step, Subject, Timeout};
 use super::reference::Waiter;
-use super::subject::Subject;
 use super::test_dir::TestDir;
 use crate::support::protocol::{Answer, Request, Setting, Value};
 use crate::support::{Peer, Requests, until};
@@ -24,7 +23,7 @@ struct Member {
 
 impl Member {
     fn handle(&mut self, dir: &TestDir, via: Spelling, settings: &[Setting]) -> String {
-        let name = format!("{via} {settings:?}");
+        let name = format!("{via:?} {settings:?}");
         if self.handles.insert(name.clone(), via).is_none() {
             self.peer.handle(&name, dir.path(via), settings);
         }
@@ -133,7 +132,7 @@ impl Subject for Peers {
         }
     }
 
-    /// Asks an existing handle only: a new one would kind a state alive that ends with the last handle. One handle of a path is
+    /// Asks an existing handle only: a new one would keep a state alive that ends with the last handle. One handle of a path is
     /// enough, because the test in one process compares the others.
     fn state(&mut self, _: &TestDir, process: Process, via: Spelling) -> Option<State> {
         let member = self.0.get_mut(&process)?;

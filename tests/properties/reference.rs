@@ -11,8 +11,8 @@ use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest_state_machine::ReferenceStateMachine;
 
 use super::disk::Disk;
-use super::ops::{End, HoldKind, Op, Response, Slot, Spelling, Step};
-use super::seeded::{BrokenLock, WrongSpec};
+use super::ops::{Change, End, HoldKind, Op, Response, Slot, Spelling, Step};
+use super::seeded::WrongSpec;
 use super::strategy;
 
 /// The system under test, and the bug that is seeded, if any.
@@ -21,11 +21,10 @@ pub(crate) struct Setting {
     /// Several real processes; otherwise the lock in the test's own process.
     pub(crate) peers: bool,
     pub(crate) wrong_spec: Option<WrongSpec>,
-    pub(crate) broken_lock: Option<BrokenLock>,
 }
 
 impl Setting {
-    pub(crate) const IN_PROCESS: Self = Self { peers: false, wrong_spec: None, broken_lock: None };
+    pub(crate) const IN_PROCESS: Self = Self { peers: false, wrong_spec: None };
     pub(crate) const PEERS: Self = Self { peers: true, ..Self::IN_PROCESS };
 
     pub(crate) fn processes(self) -> Process {
@@ -74,7 +73,7 @@ impl Reference {
         }
     }
 
-    fn is_wrong(&self, wrong: WrongSpec) -> bool {
+    pub(crate) fn is_wrong(&self, wrong: WrongSpec) -> bool {
         self.setting.wrong_spec == Some(wrong)
     }
 
@@ -104,7 +103,8 @@ impl Reference {
         let held_paths = holds.clone().map(|hold| hold.path);
         let paths: BTreeSet<Path> =
             handles.map(|&(_, via)| self.path(via)).chain(held_paths).collect();
-        waiters.count() + holds.count() + paths.len()
+        let idle = if self.is_wrong(WrongSpec::NoIdleDescriptor) { 0 } else { paths.len() };
+        waiters.count() + holds.count() + idle
     }
 
     fn act(&mut self, Step { process, op }: Step) -> Response {
@@ -114,7 +114,11 @@ impl Reference {
             }
             Op::Release { via } => {
                 self.make_handle(process, via);
-                Response::Call(self.release(process, self.path(via)))
+                let outcome = self.release(process, self.path(via));
+                if outcome == Outcome::Released && self.is_wrong(WrongSpec::ReleaseUnlinks) {
+                    self.change(Change::Unlink(via.entry()));
+                }
+                Response::Call(outcome)
             }
             Op::DropHandle { via } => {
                 self.drop_handle(process, via);
@@ -139,10 +143,7 @@ impl Reference {
                 Response::Nothing
             }
             Op::Change(change) => {
-                self.disk.change(change);
-                if !self.is_wrong(WrongSpec::ReplacedFileExcludes) {
-                    self.update_names();
-                }
+                self.change(change);
                 Response::Nothing
             }
         }
@@ -151,6 +152,16 @@ impl Reference {
     fn acquire(&mut self, process: Process, via: Spelling, mode: Mode, kind: HoldKind) -> Outcome {
         self.make_handle(process, via);
         self.open(via);
+        if self.is_wrong(WrongSpec::AcquireTruncates) {
+            self.disk.change(Change::Write(""));
+        }
+        if self.is_wrong(WrongSpec::AcquireChmods) {
+            self.disk.change(Change::Chmod(0o444));
+        }
+        let held = self.world.named(self.path(via)).and_then(|file| self.held(file));
+        if self.is_wrong(WrongSpec::ReadersExcludeEachOther) && held == Some(Mode::Shared) {
+            return Outcome::TimedOut;
+        }
         self.newest += 1;
         let (path, id) = (self.path(via), self.newest);
         let shared = self.is_wrong(WrongSpec::SharedIsExclusive);
@@ -172,7 +183,9 @@ impl Reference {
 
     fn release(&mut self, process: Process, path: Path) -> Outcome {
         let (world, outcome) = self.world.release(process, path, false);
-        self.world = world;
+        if !(outcome == Outcome::Released && self.is_wrong(WrongSpec::ReleaseDoesNotUnlock)) {
+            self.world = world;
+        }
         let of_path = |hold: &&Hold| (hold.process, hold.path) == (process, path);
         let victim = self.world.holds().iter().find(of_path).map(|hold| hold.id);
         match victim {
@@ -193,8 +206,18 @@ impl Reference {
 
     fn is_current(&self, process: Process, slot: Slot) -> bool {
         let id = self.guards.get(&(process, slot));
+        if self.is_wrong(WrongSpec::GuardIsAlwaysCurrent) {
+            return true;
+        }
         let hold = self.world.holds().iter().find(|hold| Some(&hold.id) == id);
         hold.is_some_and(|hold| self.world.named(hold.path) == Some(hold.file))
+    }
+
+    fn change(&mut self, change: Change) {
+        self.disk.change(change);
+        if !self.is_wrong(WrongSpec::ReplacedFileExcludes) {
+            self.update_names();
+        }
     }
 
     fn make_handle(&mut self, process: Process, via: Spelling) {

@@ -103,7 +103,7 @@ impl TestDir {
                 None => open(&path).map_err(|error| failed("opening a probe", error))?,
             };
             self.check_file(expected, file, &path, &probe)
-                .map_err(|error| failed(&format!("{entry}"), error))?;
+                .map_err(|error| failed(&format!("{entry:?}"), error))?;
             self.probes.insert(file, probe);
         }
         self.probes.retain(|&file, _| {
@@ -116,9 +116,7 @@ impl TestDir {
             let held = expected.held(file);
             if seen != held {
                 return Err(format!(
-                    "exclusion on file {file}: a probe sees {}, and should see {}",
-                    word(seen),
-                    word(held)
+                    "exclusion on file {file}: a probe sees {seen:?}, and should see {held:?}"
                 ));
             }
         }
@@ -180,14 +178,6 @@ fn name(entry: Entry) -> &'static str {
         Entry::Lock => "test.lock",
         Entry::Other => "other.lock",
         Entry::Away => "away.lock",
-    }
-}
-
-fn word(held: Option<Mode>) -> &'static str {
-    match held {
-        None => "free",
-        Some(Mode::Shared) => "shared",
-        Some(Mode::Exclusive) => "exclusive",
     }
 }
 
