@@ -4,19 +4,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::free_running::{first_seed, say};
-use super::layout::Layout;
 use super::round::{Round, Shape};
 use super::subject::Subject;
 use super::support::skip;
 
 const SHAPE: Shape = Shape {
-    processes: 3,
-    threads: 1,
     lasts: Duration::from_millis(500),
     subject: Subject::Nothing,
-    layout: Layout::Fixed,
     inject_faults: false,
-    wrapper: &[],
+    ..Shape::DEFAULT
 };
 
 /// Upper bound of a detection. Without other load one or two rounds are enough.
@@ -24,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Runs rounds until the judge reports a violation of `law`, and, if `by_witness`, the evidence shows one too.
 #[track_caller]
-fn assert_detected(name: &str, law: &str, shape: &Shape, by_witness: bool) {
+fn assert_detected(name: &str, shape: &Shape, law: &str, by_witness: bool) {
     let (first, start) = (first_seed(), Instant::now());
     let (mut by_judge, mut by_evidence) = (false, !by_witness);
     for seed in first.. {
@@ -42,62 +38,41 @@ fn assert_detected(name: &str, law: &str, shape: &Shape, by_witness: bool) {
     }
 }
 
-#[test]
-fn harness_detects_a_lock_that_never_locks() {
-    assert_detected("a lock that never locks", "L1 Exclusion", &SHAPE, true);
+/// Tests that a lock that does not lock is detected.
+macro_rules! detected {
+    ($($name:ident: $subject:ident, $processes:literal processes of $threads:literal threads;)*) => {$(
+        #[test]
+        fn $name() {
+            let (processes, threads) = ($processes, $threads);
+            let shape = Shape { subject: Subject::$subject, processes, threads, ..SHAPE };
+            assert_detected(stringify!($name), &shape, "L1 Exclusion", true);
+        }
+    )*};
 }
 
-#[test]
-fn harness_detects_a_lock_that_unlinks_its_file() {
-    let shape = Shape { subject: Subject::Unlinking, ..SHAPE };
-    assert_detected("a lock that unlinks its file on release", "L1 Exclusion", &shape, true);
-}
-
-#[test]
-fn harness_detects_a_posix_lock_among_threads() {
-    let shape = Shape { subject: Subject::Posix, processes: 1, threads: 3, ..SHAPE };
-    assert_detected("a POSIX lock among threads", "L1 Exclusion", &shape, true);
-}
-
-#[test]
-fn harness_detects_a_child_that_unlocks_its_parents_lock() {
-    let shape = Shape { subject: Subject::Freeing, ..SHAPE };
-    assert_detected("a lock that a child releases for its parent", "L1 Exclusion", &shape, true);
+detected! {
+    harness_detects_a_lock_that_never_locks: Nothing, 3 processes of 1 threads;
+    harness_detects_a_lock_that_unlinks_its_file: Unlinking, 3 processes of 1 threads;
+    harness_detects_a_posix_lock_among_threads: Posix, 1 processes of 3 threads;
+    harness_detects_a_child_that_unlocks_its_parents_lock: Freeing, 3 processes of 1 threads;
 }
 
 #[test]
 fn harness_detects_a_kernel_that_grants_everything() {
+    let name = "harness_detects_a_kernel_that_grants_everything";
     if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|it| it.status.success()) {
-        return skip(
-            "harness_detects_a_kernel_that_grants_everything",
-            "strace: not installed, or not allowed to trace",
-        );
+        return skip(name, "strace: not installed, or not allowed to trace");
     }
-    let wrapper = &[
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=flock",
-        "-e",
-        "inject=flock:retval=0",
-    ];
+    let wrapper = &["strace", "-fqqo/dev/null", "-etrace=flock", "-einject=flock:retval=0"];
     let shape = Shape { subject: Subject::Locket, lasts: Duration::from_secs(2), wrapper, ..SHAPE };
-    assert_detected("Locket on a kernel whose flock does nothing", "L1 Exclusion", &shape, true);
+    assert_detected(name, &shape, "L1 Exclusion", true);
 }
 
 /// The subject reports contention although the lock is free. No witness can see this; only the judge can.
 #[test]
 fn harness_detects_contention_without_a_holder() {
     let shape = Shape { subject: Subject::Refusing, processes: 1, ..SHAPE };
-    assert_detected(
-        "a lock that reports contention without a holder",
-        "L2 Try, L3 Deadline",
-        &shape,
-        false,
-    );
+    assert_detected("contention without a holder", &shape, "L2 Try, L3 Deadline", false);
 }
 
 /// The same shapes with Locket are clean, so the harness alone does not cause the reports.

@@ -22,9 +22,9 @@ pub(crate) struct Evidence {
     pub(crate) current: usize,
     pub(crate) replaced: usize,
     pub(crate) missed: usize,
-    /// The children.
+    /// The children that began, and those that ended by themselves.
     pub(crate) born: BTreeSet<u32>,
-    pub(crate) ended: usize,
+    pub(crate) ended: BTreeSet<u32>,
     /// The number of different files.
     pub(crate) files: usize,
 }
@@ -64,26 +64,12 @@ pub(crate) fn examine(text: &str, killed: &BTreeSet<u32>) -> Evidence {
             ["replaced"] => evidence.replaced += 1,
             ["missed", ..] => evidence.missed += 1,
             ["born"] => _ = process.parse().map(|process| evidence.born.insert(process)),
-            ["ended"] => evidence.ended += 1,
+            ["ended"] => _ = process.parse().map(|process| evidence.ended.insert(process)),
             _ => evidence.problems.push(format!("{reader}: {}", what.join(" "))),
         }
     }
     evidence.files = files.len();
     evidence
-}
-
-/// Returns the children that began and did not end.
-pub(crate) fn unfinished(text: &str) -> BTreeSet<u32> {
-    let mut lives = BTreeSet::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            [process, _, "born"] => lives.extend(process.parse::<u32>()),
-            [process, _, "ended"] => lives.retain(|it| process.parse() != Ok(*it)),
-            _ => {}
-        }
-    }
-    lives
 }
 
 /// Returns the process of a witness, which is named PROCESS.THREAD.TIME; zero if the name is none of that form.

@@ -21,7 +21,7 @@ use locket_model::Kill;
 
 use super::clock;
 use super::config::WorkerConfig;
-use super::support::{PATIENCE, until};
+use super::support::until;
 
 /// The workers of a round, each in a process group of its own with its children.
 pub(crate) struct Crowd {
@@ -178,9 +178,4 @@ fn reap_orphans(parent: Pid) -> bool {
 
 fn pid(worker: &Child) -> Pid {
     Pid::from_raw(worker.id().try_into().expect("a process id fits into i32"))
-}
-
-/// Returns the upper bound of every delay, in nanoseconds.
-pub(crate) fn longest_delay() -> u64 {
-    PATIENCE.as_nanos().try_into().expect("it fits into 64 bits")
 }

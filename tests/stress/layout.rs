@@ -42,30 +42,23 @@ impl Layout {
     }
 
     pub(crate) fn places(self, directory: &Path) -> Vec<Place> {
-        let names: &[&str] = match self {
-            Self::Fixed => &["one", "two", "symbolic", "hard", "unpaired"],
-            Self::Moving => &["moving/lock"],
+        // A lock that unlinks its file is judged by the name, because its users know only that.
+        let names: &[(&str, Option<u64>)] = match self {
+            Self::Fixed => &[
+                ("one", Some(1)),
+                ("two", Some(2)),
+                ("symbolic", Some(1)),
+                ("hard", Some(2)),
+                ("unpaired", Some(3)),
+            ],
+            Self::Moving => &[("moving/lock", None)],
         };
-        let place = |name: &&str| {
-            let path = directory.join(name);
-            let file = match self {
-                // A lock that unlinks its file is judged by the name, because its users know only that.
-                Self::Fixed => Some(number(directory, name)),
-                Self::Moving => None,
-            };
-            Place { path, file, is_unpaired: *name == "unpaired" }
+        let place = |&(name, file): &(&str, _)| Place {
+            path: directory.join(name),
+            file,
+            is_unpaired: name == "unpaired",
         };
         names.iter().map(place).collect()
-    }
-}
-
-/// Returns the number of a file, which is that of the first of its names.
-fn number(directory: &Path, name: &str) -> u64 {
-    match name {
-        "one" | "symbolic" => 1,
-        "two" | "hard" => 2,
-        "unpaired" => 3,
-        _ => unreachable!("{name} is not in {}", directory.display()),
     }
 }
 

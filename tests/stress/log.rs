@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::time::Duration;
 
-use locket_model::{Attempt, Call, Kill, Mode, Outcome, Return, Wait};
+use locket_model::{Attempt, Call, Kill, Outcome, Return, Wait};
 
 use super::clock;
 use super::config::WorkerConfig;
+use super::program::Request;
 
 /// The files of one thread. If the process is killed during a write, only the last line of a file is torn.
 pub(crate) struct Log {
@@ -31,58 +33,56 @@ impl Log {
         Self { process, thread, calls: file("calls"), seen: file("seen") }
     }
 
+    /// Runs an acquisition and records it. `end` returns the file that it locked, if only the kernel knows it, and the outcome.
     pub(crate) fn acquire<T>(
         &mut self,
-        (path, file, guard): (u32, Option<u64>, Option<u64>),
-        (mode, timeout): (Mode, Option<u64>),
-        call: impl FnOnce() -> T,
-        outcome: impl FnOnce(&T) -> (Option<u64>, Outcome),
+        (path, guard, file): (u32, Option<u64>, Option<u64>),
+        Request { mode, timeout, .. }: Request,
+        run: impl FnOnce() -> T,
+        end: impl FnOnce(&T) -> (Option<u64>, Outcome),
     ) -> T {
         let called = clock::now();
+        let nanos = |it: Duration| u64::try_from(it.as_nanos()).expect("it fits into 64 bits");
         let wait = match timeout {
             None => Wait::Forever,
-            Some(0) => Wait::Try,
-            Some(timeout) => Wait::Until(called + timeout),
+            Some(Duration::ZERO) => Wait::Try,
+            Some(timeout) => Wait::Until(called + nanos(timeout)),
         };
         let attempt = |file| Attempt::Acquire { file, mode, wait };
-        self.begun(path, guard, attempt(file), called);
-        let value = call();
-        let at = clock::now();
-        let (known, outcome) = outcome(&value);
-        let ended = Some(Return { at, outcome });
-        self.call(path, guard, attempt(known.or(file)), called, ended);
-        value
+        self.call((path, guard, called), attempt(file), run, |value| {
+            let (known, outcome) = end(value);
+            (attempt(known.or(file)), outcome)
+        })
     }
 
+    /// Runs a release and records it.
     pub(crate) fn release<T>(
         &mut self,
         (path, guard): (u32, Option<u64>),
-        call: impl FnOnce() -> T,
-        outcome: impl FnOnce(&T) -> Outcome,
+        run: impl FnOnce() -> T,
+        end: impl FnOnce(&T) -> Outcome,
     ) -> T {
-        let called = clock::now();
-        self.begun(path, guard, Attempt::Release, called);
-        let value = call();
-        let ended = Some(Return { at: clock::now(), outcome: outcome(&value) });
-        self.call(path, guard, Attempt::Release, called, ended);
-        value
+        let id = (path, guard, clock::now());
+        self.call(id, Attempt::Release, run, |value| (Attempt::Release, end(value)))
     }
 
-    fn begun(&mut self, path: u32, guard: Option<u64>, attempt: Attempt, called: u64) {
-        self.call(path, guard, attempt, called, None);
-    }
-
-    fn call(
+    /// Records the begin of a call, runs it, and records its end.
+    fn call<T>(
         &mut self,
-        path: u32,
-        guard: Option<u64>,
+        (path, guard, called): (u32, Option<u64>, u64),
         attempt: Attempt,
-        called: u64,
-        returned: Option<Return>,
-    ) {
+        run: impl FnOnce() -> T,
+        end: impl FnOnce(&T) -> (Attempt, Outcome),
+    ) -> T {
         let (process, thread) = (self.process, self.thread);
-        let call = Call { process, thread, path, guard, attempt, called, returned };
-        write(&mut self.calls, call);
+        let begun = Call { process, thread, path, guard, attempt, called, returned: None };
+        write(&mut self.calls, begun);
+        let value = run();
+        let at = clock::now();
+        let (attempt, outcome) = end(&value);
+        let returned = Some(Return { at, outcome });
+        write(&mut self.calls, Call { attempt, returned, ..begun });
+        value
     }
 
     /// Records that a child of this thread was killed.

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use locket_model::Mode;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -10,13 +11,6 @@ use super::children::{ChildEnd, parent_of};
 use super::config::WorkerConfig;
 use super::layout::Layout;
 use super::subject::Subject;
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Timeout {
-    Try,
-    Timed(Duration),
-    Forever,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
@@ -45,8 +39,11 @@ impl Pace {
 /// The options of an acquisition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    pub(crate) shared: bool,
-    pub(crate) timeout: Timeout,
+    pub(crate) mode: Mode,
+    /// Make a guard, instead of `acquire` and `release`.
+    pub(crate) guarded: bool,
+    /// Zero: one attempt. `None`: no deadline.
+    pub(crate) timeout: Option<Duration>,
     /// Use a new handle instead of the thread's own.
     pub(crate) fresh: bool,
     pub(crate) without_signals: bool,
@@ -54,15 +51,8 @@ pub(crate) struct Request {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
-    /// Acquire a guard, perhaps fork a child that inherits it, record evidence, release.
-    Guarded {
-        place: usize,
-        request: Request,
-        hold: Pace,
-        child: Option<ChildEnd>,
-    },
-    /// The same with `acquire` and `release`, without a guard.
-    Unguarded {
+    /// Acquire, perhaps fork a child that inherits the guard, record evidence, release.
+    Hold {
         place: usize,
         request: Request,
         hold: Pace,
@@ -112,43 +102,39 @@ impl Program {
         let (request, child) = (self.request(), self.child());
         // Forking a child takes a while.
         let hold = if child.is_some() { Pace::Sleep(self.micros(0..2000)) } else { self.pace() };
+        let exclusive = Request { mode: Mode::Exclusive, ..request };
+        let turn = |place, request| Turn::Hold { place, request, hold, child };
         if self.layout == Layout::Moving {
-            return Turn::Guarded { place: 0, request, hold, child };
+            return turn(0, request);
         }
         let place = self.random.random_range(0..UNPAIRED);
         let kind = self.random.random_range(0..100);
         if self.subject != Subject::Locket {
-            return Turn::Guarded {
-                place: 0,
-                request: Request { shared: false, ..request },
-                hold,
-                child,
-            };
+            return turn(0, exclusive);
         }
         match kind {
-            0..60 => Turn::Guarded { place, request, hold, child },
+            0..60 => turn(place, request),
             // A release ends the oldest hold. Were that shared, it could be another thread's.
-            60..75 => Turn::Unguarded {
-                place,
-                request: Request { shared: false, ..request },
-                hold,
-                child,
-            },
-            75..82 => Turn::UnpairedAcquire { place: UNPAIRED, request: request.bounded() },
+            60..75 => turn(place, Request { guarded: false, ..exclusive }),
+            75..82 => {
+                let request = Request { guarded: false, ..request.bounded() };
+                Turn::UnpairedAcquire { place: UNPAIRED, request }
+            }
             82..90 => Turn::UnpairedRelease { place: UNPAIRED },
-            90..95 => Turn::Guarded { place: UNPAIRED, request: request.bounded(), hold, child },
+            90..95 => turn(UNPAIRED, request.bounded()),
             _ => Turn::Rest(hold),
         }
     }
 
     fn request(&mut self) -> Request {
         let timeout = match self.random.random_range(0..10) {
-            0..3 => Timeout::Try,
-            3..7 => Timeout::Timed(self.micros(0..10_000)),
-            _ => Timeout::Forever,
+            0..3 => Some(Duration::ZERO),
+            3..7 => Some(self.micros(0..10_000)),
+            _ => None,
         };
         let request = Request {
-            shared: self.random.random_ratio(1, 4),
+            mode: if self.random.random_ratio(1, 4) { Mode::Shared } else { Mode::Exclusive },
+            guarded: true,
             timeout,
             fresh: self.random.random_ratio(1, 8),
             without_signals: self.random.random_ratio(1, 32),
@@ -192,11 +178,7 @@ impl Program {
 impl Request {
     /// Replaces an untimed wait. Where a hold can last as long as its process, a thread must not wait for its end.
     fn bounded(self) -> Self {
-        let timeout = match self.timeout {
-            Timeout::Forever => Timeout::Try,
-            timeout => timeout,
-        };
-        Self { timeout, ..self }
+        Self { timeout: Some(self.timeout.unwrap_or_default()), ..self }
     }
 }
 

@@ -15,7 +15,7 @@ use rand::rngs::SmallRng;
 use super::children::parent_of;
 use super::clock;
 use super::config::WorkerConfig;
-use super::evidence::{Evidence, examine, unfinished};
+use super::evidence::{Evidence, examine};
 use super::fault_injection::Crowd;
 use super::layout::Layout;
 use super::moving::Mover;
@@ -32,6 +32,19 @@ pub(crate) struct Shape {
     pub(crate) inject_faults: bool,
     /// The program that starts each worker, with its arguments; empty for none.
     pub(crate) wrapper: &'static [&'static str],
+}
+
+impl Shape {
+    /// The lock, with faults.
+    pub(crate) const DEFAULT: Self = Self {
+        processes: 3,
+        threads: 1,
+        lasts: Duration::from_secs(3),
+        subject: Subject::Locket,
+        layout: Layout::Fixed,
+        inject_faults: true,
+        wrapper: &[],
+    };
 }
 
 /// What happened in a round.
@@ -85,12 +98,12 @@ impl Round {
         let (calls, seen) = (read(directory, "calls", &killed), read(directory, "seen", &killed));
         let mut history = History::parse(&calls).expect("the log should be a history");
         history.kills.extend(&crowd.kills);
-        let unfinished = unfinished(&seen);
-        for &child in &unfinished {
+        let Evidence { born, ended, .. } = examine(&seen, &killed);
+        for &child in born.difference(&ended) {
             let kill = lost_kill(&history, child);
             history.kills.extend(kill);
+            killed.insert(child);
         }
-        killed.extend(unfinished);
         history.check().expect("the kills should fit the calls");
         let mut verdict = judge(&history);
         if moves > 0 {

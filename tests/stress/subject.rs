@@ -7,10 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use locket::{Guard, Lock, LockError, lock_file};
+use locket_model::Mode;
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
 
-use super::program::{Request, Timeout};
+use super::program::Request;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -29,6 +30,8 @@ pub(crate) enum Subject {
 
 pub(crate) enum Hold {
     Guard(Guard),
+    /// `acquire`. Ended by the `release` of another handle.
+    Unguarded(Lock),
     File(File),
     Unlinking(File, PathBuf),
     Freeing(File),
@@ -49,48 +52,41 @@ impl Subject {
     }
 
     /// Acquires. Returns `None` if the lock was held, at the deadline too.
-    pub(crate) fn lock(self, lock: &Lock, request: Request) -> Result<Option<Hold>, LockError> {
-        let path = lock.path();
-        match self {
-            Self::Locket => answer(lock.lock().map(Hold::Guard)),
-            Self::Nothing => Ok(Some(Hold::Nothing)),
-            Self::Unlinking => {
-                let hold = attempt_by_deadline(path, request, try_flock);
-                Ok(hold?.map(|file| Hold::Unlinking(file, path.into())))
+    pub(crate) fn lock(self, known: &Lock, request: Request) -> Result<Option<Hold>, LockError> {
+        let (lock, path) = (handle(known, request), known.path());
+        Ok(match self {
+            Self::Refusing if request.timeout == Some(Duration::ZERO) && request.fresh => None,
+            Self::Locket if !request.guarded => {
+                answer(lock.acquire())?.map(|()| Hold::Unguarded(known.clone()))
             }
-            Self::Freeing => Ok(attempt_by_deadline(path, request, try_flock)?.map(Hold::Freeing)),
+            Self::Locket | Self::Refusing => answer(lock.lock())?.map(Hold::Guard),
+            Self::Nothing => Some(Hold::Nothing),
+            Self::Unlinking => attempt_by_deadline(path, request, try_flock)
+                .map(|file| Hold::Unlinking(file, path.into())),
+            Self::Freeing => attempt_by_deadline(path, request, try_flock).map(Hold::Freeing),
             Self::Posix => {
-                let hold = attempt_by_deadline(path, request, |file| {
-                    fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
-                });
-                Ok(hold?.map(Hold::File))
+                let try_posix =
+                    |file: &File| fcntl_lock(file, FlockOperation::NonBlockingLockExclusive);
+                attempt_by_deadline(path, request, try_posix).map(Hold::File)
             }
-            Self::Refusing => {
-                let refuses = matches!(request.timeout, Timeout::Try) && request.fresh;
-                if refuses { Ok(None) } else { answer(lock.lock().map(Hold::Guard)) }
-            }
-        }
+        })
     }
 }
 
 /// Returns a handle with the options of this acquisition.
-pub(crate) fn handle(known: &Lock, request: Request) -> Lock {
+fn handle(known: &Lock, request: Request) -> Lock {
     let lock = if request.fresh { lock_file(known.path()) } else { known.clone() };
-    let lock = if request.shared { lock.shared() } else { lock };
+    let lock = if request.mode == Mode::Shared { lock.shared() } else { lock };
     let lock = if request.without_signals {
         lock.use_signals(false).retry_period(Duration::from_millis(1))
     } else {
         lock
     };
-    match request.timeout {
-        Timeout::Try => lock.timeout(Duration::ZERO),
-        Timeout::Timed(timeout) => lock.timeout(timeout),
-        Timeout::Forever => lock,
-    }
+    lock.timeout(request.timeout)
 }
 
 /// Turns contention into `None`.
-pub(crate) fn answer<T>(result: Result<T, LockError>) -> Result<Option<T>, LockError> {
+fn answer<T>(result: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_contended() => Ok(None),
@@ -103,20 +99,15 @@ fn attempt_by_deadline(
     path: &Path,
     request: Request,
     attempt: impl Fn(&File) -> Result<(), Errno>,
-) -> Result<Option<File>, LockError> {
+) -> Option<File> {
     let start = Instant::now();
-    let timeout = match request.timeout {
-        Timeout::Try => Some(Duration::ZERO),
-        Timeout::Timed(timeout) => Some(timeout),
-        Timeout::Forever => None,
-    };
     // Opened once, as by a program that does not check whether the name still leads to the file.
     let file = open(path).expect("the lock file can be made");
     loop {
-        let last = timeout.is_some_and(|timeout| start.elapsed() >= timeout);
+        let last = request.timeout.is_some_and(|timeout| start.elapsed() >= timeout);
         match attempt(&file) {
-            Ok(()) => return Ok(Some(file)),
-            Err(_) if last => return Ok(None),
+            Ok(()) => return Some(file),
+            Err(_) if last => return None,
             Err(_) => thread::sleep(Duration::from_micros(100)),
         }
     }
@@ -138,6 +129,7 @@ impl Hold {
     pub(crate) fn release(self) -> Result<(), LockError> {
         match self {
             Self::Guard(guard) => guard.release()?,
+            Self::Unguarded(lock) => lock.release()?,
             Self::Unlinking(file, path) => {
                 // Another process may have deleted it.
                 let _ = fs::remove_file(path);

@@ -16,8 +16,8 @@ use super::config::WorkerConfig;
 use super::critical_section;
 use super::layout::{Layout, Place, inode};
 use super::log::Log;
-use super::program::{Pace, Program, Request, Timeout, Turn};
-use super::subject::{Hold, answer, handle};
+use super::program::{Pace, Program, Request, Turn};
+use super::subject::Hold;
 
 pub(crate) fn work(config: &WorkerConfig) {
     let places = config.layout.places(&config.directory);
@@ -44,7 +44,14 @@ struct Worker<'a> {
     born: u32,
 }
 
-type Tried<T> = Result<Option<T>, LockError>;
+/// A hold of this thread.
+struct Held {
+    hold: Hold,
+    /// The number of its guard in the log.
+    guard: Option<u64>,
+    /// The number of its file, if that is known.
+    file: Option<u64>,
+}
 
 impl<'a> Worker<'a> {
     fn new(config: &'a WorkerConfig, places: &'a [Place], thread: u32) -> Self {
@@ -74,12 +81,7 @@ impl<'a> Worker<'a> {
 
     fn turn(&mut self) {
         match self.program.turn() {
-            Turn::Guarded { place, request, hold, child } => {
-                self.guarded(place, request, hold, child);
-            }
-            Turn::Unguarded { place, request, hold, child } => {
-                self.unguarded(place, request, hold, child);
-            }
+            Turn::Hold { place, request, hold, child } => self.hold(place, request, hold, child),
             Turn::UnpairedAcquire { place, request } => _ = self.acquire(place, request),
             Turn::UnpairedRelease { place } => _ = self.release(place),
             Turn::Rest(pace) => pace.pass(),
@@ -92,72 +94,58 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn guarded(&mut self, number: usize, request: Request, hold: Pace, child: Option<ChildEnd>) {
-        let guard = u64::from(self.thread) << 32 | self.guards;
-        self.guards += 1;
-        let place = &self.places[number];
-        let id = (path_number(number), place.file, Some(guard));
-        let lock = handle(&self.handles[number], request);
-        let subject = self.config.subject;
-        let moves = self.config.layout == Layout::Moving;
-        let (tried, file) = self.log.acquire(
-            id,
-            mode_and_timeout(request),
-            || {
-                let tried = subject.lock(&lock, request);
-                let is_held = moves && matches!(tried, Ok(Some(_)));
-                (tried, if is_held { critical_section::locked_file() } else { place.file })
-            },
-            |(tried, file)| (*file, outcome_of(tried)),
-        );
-        let Some(got) = self.got(tried) else { return };
+    fn hold(&mut self, number: usize, request: Request, hold: Pace, child: Option<ChildEnd>) {
+        let Some(Held { hold: got, guard, file }) = self.acquire(number, request) else { return };
         if let Some(me) = self.fork_child(child) {
-            children::run_in_child(|| self.run_child(me, Some(got)));
+            children::run_in_child(|| self.run_child(me, request.guarded.then_some(got)));
+        }
+        if !request.guarded {
+            let state = self.handles[number].state();
+            if state != State::HeldExclusive {
+                self.log.saw(format_args!("failed it is held, and the state is {state:?}"));
+            }
         }
         match file {
             Some(file) => {
                 self.evidence(number, file, request, hold);
-                if moves {
-                    self.check_is_current(&place.path, &got, file);
+                if self.moves() {
+                    self.check_is_current(&self.places[number].path, &got, file);
                 }
             }
             None => self.log.saw("failed the kernel shows no lock, or more than one"),
         }
-        let id = (path_number(number), Some(guard));
+        let id = (path_number(number), guard);
         let released = self.log.release(id, || got.release(), outcome_of_release);
         if let Err(error) = released {
             self.log.saw(format_args!("failed {error}"));
         }
     }
 
-    fn unguarded(&mut self, number: usize, request: Request, hold: Pace, child: Option<ChildEnd>) {
-        if !self.acquire(number, request) {
-            return;
-        }
-        if let Some(me) = self.fork_child(child) {
-            children::run_in_child(|| self.run_child(me, None));
-        }
-        if let Some(file) = self.places[number].file {
-            let state = self.handles[number].state();
-            if state != State::HeldExclusive {
-                self.log.saw(format_args!("failed it is held, and the state is {state:?}"));
-            }
-            self.evidence(number, file, request, hold);
-        }
-        if self.release(number) != Outcome::Released {
-            self.log.saw("failed to release what was held");
-        }
-    }
-
-    /// Returns whether the lock is held now.
-    fn acquire(&mut self, number: usize, request: Request) -> bool {
-        let lock = handle(&self.handles[number], request);
-        let id = (path_number(number), self.places[number].file, None);
-        let acquire = || answer(lock.acquire());
-        let tried = self
-            .log
-            .acquire(id, mode_and_timeout(request), acquire, |tried| (None, outcome_of(tried)));
-        self.got(tried).is_some()
+    fn acquire(&mut self, number: usize, request: Request) -> Option<Held> {
+        let moves = self.moves();
+        let Self { config, places, handles, log, thread, guards, .. } = self;
+        let guard = request.guarded.then_some(u64::from(*thread) << 32 | *guards);
+        *guards += 1;
+        let file = places[number].file;
+        let (tried, file) = log.acquire(
+            (path_number(number), guard, file),
+            request,
+            || {
+                let tried = config.subject.lock(&handles[number], request);
+                let is_held = moves && matches!(tried, Ok(Some(_)));
+                (tried, if is_held { critical_section::locked_file() } else { file })
+            },
+            |(tried, file)| (*file, outcome_of(tried)),
+        );
+        let hold = tried.unwrap_or_else(|error| {
+            // A moving directory does not exist at times.
+            let text = error.to_string();
+            let is_missing = io::Error::from(error).kind() == io::ErrorKind::NotFound;
+            let word = if moves && is_missing { "missed" } else { "failed" };
+            log.saw(format_args!("{word} {text}"));
+            None
+        });
+        hold.map(|hold| Held { hold, guard, file })
     }
 
     fn release(&mut self, number: usize) -> Outcome {
@@ -166,16 +154,8 @@ impl<'a> Worker<'a> {
         outcome_of_release(&self.log.release(id, || lock.release(), outcome_of_release))
     }
 
-    fn got<T>(&mut self, tried: Tried<T>) -> Option<T> {
-        tried.unwrap_or_else(|error| {
-            // A moving directory does not exist at times.
-            let moves = self.config.layout == Layout::Moving;
-            let text = error.to_string();
-            let is_missing = io::Error::from(error).kind() == io::ErrorKind::NotFound;
-            let word = if moves && is_missing { "missed" } else { "failed" };
-            self.log.saw(format_args!("{word} {text}"));
-            None
-        })
+    fn moves(&self) -> bool {
+        self.config.layout == Layout::Moving
     }
 
     fn evidence(&mut self, number: usize, file: u64, request: Request, hold: Pace) {
@@ -183,7 +163,7 @@ impl<'a> Worker<'a> {
         if self.places[number].is_unpaired {
             // A guard is certain even here, but unguarded holds beside it are not.
             hold.pass();
-        } else if request.shared {
+        } else if request.mode == Mode::Shared {
             critical_section::check_shared(directory, file, hold, &mut self.log);
         } else {
             let me = format!("{process}.{}.{}", self.thread, clock::now());
@@ -215,19 +195,7 @@ fn path_number(number: usize) -> u32 {
     u32::try_from(number).expect("there are few")
 }
 
-/// Returns the mode, and the timeout in nanoseconds.
-fn mode_and_timeout(request: Request) -> (Mode, Option<u64>) {
-    let timeout = match request.timeout {
-        Timeout::Try => Some(0),
-        Timeout::Timed(timeout) => {
-            Some(timeout.as_nanos().try_into().expect("it fits into 64 bits"))
-        }
-        Timeout::Forever => None,
-    };
-    (if request.shared { Mode::Shared } else { Mode::Exclusive }, timeout)
-}
-
-fn outcome_of<T>(tried: &Tried<T>) -> Outcome {
+fn outcome_of<T>(tried: &Result<Option<T>, LockError>) -> Outcome {
     match tried {
         Ok(Some(_)) => Outcome::Held,
         Ok(None) => Outcome::TimedOut,
