@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::c_long;
-use locket::Action;
+use locket::{Action, Lock};
 
 use super::probe::{Answer, Call, WINDOWS_SHARES, probe};
 use super::signals::{self, stall};
 use super::support::{Scratch, until};
-use super::threads;
-use super::ways::{Took, Way, timed};
+use super::threads::{self, unchanged};
+use super::ways::{HOUR, Took, Way, contended, timed};
 
 /// The system calls that open a file. They differ by architecture and C library.
 #[cfg(target_arch = "x86_64")]
@@ -34,6 +34,14 @@ const PLACES: [(&str, Matches); 4] = [
     ("unlock", |call| call.is_flock(libc::LOCK_UN)),
 ];
 
+/// Returns a handle, without an idle descriptor, of a lock that is free and whose file exists.
+fn free(timeout: impl Into<Option<Duration>>) -> (Scratch, Lock) {
+    let scratch = Scratch::new();
+    drop(scratch.lock().lock().unwrap());
+    let lock = scratch.lock().timeout(timeout);
+    (scratch, lock)
+}
+
 fn all_calls() -> Vec<c_long> {
     [OPEN, STAT, &[libc::SYS_flock]].concat()
 }
@@ -43,10 +51,8 @@ fn all_calls() -> Vec<c_long> {
 fn l12_interrupted_calls_are_made_again() {
     for (place, matches) in PLACES {
         for times in [1, 5] {
-            for timeout in [None, Some(Duration::ZERO), Some(Duration::from_secs(3600))] {
-                let scratch = Scratch::new();
-                drop(scratch.lock().lock().unwrap());
-                let lock = scratch.lock().timeout(timeout);
+            for timeout in [None, Some(Duration::ZERO), Some(HOUR)] {
+                let (scratch, lock) = free(timeout);
                 let mut remaining = times;
                 let answer = |call: &Call| {
                     let now = remaining > 0 && matches(call);
@@ -66,10 +72,8 @@ fn l12_interrupted_calls_are_made_again() {
 #[test]
 fn l12_endless_interruptions_end_at_the_deadline() {
     for (place, matches) in &PLACES[..3] {
-        let scratch = Scratch::new();
-        drop(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(30);
-        let lock = scratch.lock().timeout(timeout);
+        let (scratch, lock) = free(timeout);
         let answer =
             |call: &Call| if matches(call) { Answer::Fail(libc::EINTR) } else { Answer::Pass };
         let Took { time, result } = probe(&all_calls(), answer, move || timed(&lock));
@@ -81,55 +85,28 @@ fn l12_endless_interruptions_end_at_the_deadline() {
     }
 }
 
-/// L3: each interruption comes after half of the timeout. If an interruption restarted the timeout, the deadline would
-/// never come.
+/// L3: an interruption comes after half of the timeout. If it restarted the timeout, the deadline would never come. The
+/// timer uses the monotonic clock. It fires no later than after the remaining time, and repeatedly from then on.
 #[test]
-fn l3_interruptions_do_not_prolong_the_wait() {
+fn l3_an_interrupted_wait_has_a_new_timer_for_the_remaining_time() {
     // On a busy machine the deadline may be over before the wait has begun.
-    until("a wait is interrupted", || 0 < interruptions_in_one_wait());
-}
-
-fn interruptions_in_one_wait() -> usize {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
-    let timeout = Duration::from_millis(40);
-    let lock = scratch.lock().timeout(timeout);
-    let mut interruptions = 0;
-    let answer = |call: &Call| {
-        if call.is_wait() {
-            let start = Instant::now();
-            until("half of the timeout is over", || start.elapsed() >= timeout / 2);
-            interruptions += 1;
-            assert!(interruptions <= 2, "the deadline is not coming");
-            return Answer::Fail(libc::EINTR);
-        }
-        Answer::Pass
-    };
-    probe(&[libc::SYS_flock], answer, move || timed(&lock)).assert_timed_out(timeout);
-    interruptions
-}
-
-/// The timer uses the monotonic clock. It fires no later than after the remaining time, and repeatedly from then on.
-#[test]
-fn l3_the_timer_is_set_to_the_remaining_time() {
     until("a wait has a second timer", || 2 <= timers_of_one_wait());
 }
 
 fn timers_of_one_wait() -> usize {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
     let timeout = Duration::from_millis(40);
-    let lock = scratch.lock().timeout(timeout);
-    let mut clocks = Vec::new();
-    let mut timers = Vec::new();
+    let (_scratch, _held, lock) = contended(timeout);
+    let (mut clocks, mut timers, mut interruptions) = (Vec::new(), Vec::new(), 0);
     let answer = |call: &Call| {
         if call.is(libc::SYS_timer_create) {
             clocks.push(call.arguments[0]);
         } else if call.is(libc::SYS_timer_settime) {
             timers.push(call.timer());
-        } else if call.is_wait() && timers.len() == 1 {
+        } else if call.is_wait() {
             let start = Instant::now();
             until("half of the timeout is over", || start.elapsed() >= timeout / 2);
+            interruptions += 1;
+            assert!(interruptions <= 2, "the deadline is not coming");
             return Answer::Fail(libc::EINTR);
         }
         Answer::Pass
@@ -148,10 +125,8 @@ fn timers_of_one_wait() -> usize {
 /// timeout. A timer that fired only once would be used up by then.
 #[test]
 fn l3_the_timer_fires_before_the_wait() {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
     let timeout = Duration::from_millis(10);
-    let lock = scratch.lock().timeout(timeout);
+    let (_scratch, _held, lock) = contended(timeout);
     stall::prepare(libc::SIGUSR2);
     let answer = |call: &Call| {
         if call.is(libc::SYS_timer_settime) && !stall::GO_ON.load(Ordering::SeqCst) {
@@ -176,10 +151,9 @@ fn l3_the_timer_fires_before_the_wait() {
 #[test]
 fn l3_the_last_attempt_is_made_after_the_wait() {
     for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let mut held = Some(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(20);
-        let lock = way.of(scratch.lock()).timeout(timeout);
+        let (_scratch, held, lock) = way.contended(timeout);
+        let mut held = Some(held);
         let start = Instant::now();
         let answer = |call: &Call| {
             if call.is_try() && start.elapsed() >= timeout {
@@ -200,25 +174,13 @@ fn l3_the_last_attempt_is_made_after_the_wait() {
 #[test]
 fn l13_an_error_of_the_wait_leaves_nothing_behind() {
     for error in [libc::ENOLCK, libc::EIO, libc::EBADF, libc::ENOSYS] {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
-        let lock = scratch.lock().timeout(Duration::from_secs(3600));
+        let (scratch, held, lock) = contended(HOUR);
         let answer = |call: &Call| if call.is_wait() { Answer::Fail(error) } else { Answer::Pass };
-        let (result, timers, masks) = probe(&[libc::SYS_flock], answer, move || {
-            signals::set_mask(u64::MAX);
-            let before = signals::mask();
-            let result = lock.lock();
-            (result, threads::timers_of(signals::tid()), (before, signals::mask()))
-        });
-        match result {
-            Err(failed) if failed.action() == Action::Lock => {
-                let number = failed.io_error().and_then(std::io::Error::raw_os_error);
-                assert_eq!(number, Some(error));
-            }
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(timers, 0, "a timer is left");
-        assert_eq!(masks.0, masks.1, "the signal mask has changed");
+        let wait = move || unchanged(u64::MAX, || lock.lock().map(drop));
+        let failed = probe(&[libc::SYS_flock], answer, wait).unwrap_err();
+        assert!(failed.action() == Action::Lock, "{failed}");
+        let number = failed.io_error().and_then(std::io::Error::raw_os_error);
+        assert_eq!(number, Some(error));
         drop(held);
         assert!(scratch.lock().try_lock().is_ok());
     }
@@ -235,12 +197,10 @@ fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
         (libc::SYS_rt_sigprocmask, |call| call.arguments[0] == libc::SIG_UNBLOCK as u64),
     ];
     for (call, matches) in refused_calls {
-        let scratch = Scratch::new();
-        let mut held = Some(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(20);
-        let lock = Way::Kernel.of(scratch.lock());
-        let (long_wait, lock) =
-            (lock.clone().timeout(Duration::from_secs(3600)), lock.timeout(timeout));
+        let (_scratch, held, lock) = Way::Kernel.contended(timeout);
+        let mut held = Some(held);
+        let long_wait = lock.clone().timeout(HOUR);
         let second = Arc::new(AtomicBool::new(false));
         let is_second = Arc::clone(&second);
         let answer = |seen: &Call| {
@@ -253,20 +213,15 @@ fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
             assert!(!seen.is_wait(), "the thread waits although nothing will wake it");
             Answer::Pass
         };
-        let (short_wait, result, timers, masks) =
-            probe(&[call, libc::SYS_flock], answer, move || {
-                signals::set_mask(u64::MAX);
-                let before = signals::mask();
+        let (short_wait, result) = probe(&[call, libc::SYS_flock], answer, move || {
+            unchanged(u64::MAX, || {
                 let short_wait = timed(&lock);
                 second.store(true, Ordering::SeqCst);
-                let result = long_wait.lock();
-                let timers = threads::timers_of(signals::tid());
-                (short_wait, result, timers, (before, signals::mask()))
-            });
+                (short_wait, long_wait.lock().map(drop))
+            })
+        });
         short_wait.assert_timed_out(timeout);
-        assert!(result.is_ok(), "{result:?}");
-        assert_eq!(timers, 0, "a timer is left");
-        assert_eq!(masks.0, masks.1, "the signal mask has changed");
+        result.unwrap();
     }
 }
 
@@ -275,10 +230,9 @@ fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
 #[test]
 fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
     for share in WINDOWS_SHARES {
-        let scratch = Scratch::new();
-        drop(scratch.lock().lock().unwrap());
         let timeout = Duration::from_millis(20);
-        let lock = scratch.lock().timeout(timeout).retry_period(Duration::from_secs(3600));
+        let (_scratch, lock) = free(timeout);
+        let lock = lock.retry_period(HOUR);
         let answer = |call: &Call| {
             if call.is(libc::SYS_fstatfs) {
                 return call.succeed_with(share);
@@ -293,13 +247,10 @@ fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
 /// At every check the path names another file. Even a single attempt ends, with an error that gives the reason.
 #[test]
 fn l3_a_path_that_always_names_another_file_is_an_error() {
-    let scratch = Scratch::new();
-    drop(scratch.lock().lock().unwrap());
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {
-        let lock = scratch.lock().timeout(timeout);
-        let looks = [libc::SYS_newfstatat, libc::SYS_stat, libc::SYS_statx];
+        let (_scratch, lock) = free(timeout);
         let missing = |_: &Call| Answer::Fail(libc::ENOENT);
-        let error = probe(&looks, missing, move || lock.lock().map(drop)).unwrap_err();
+        let error = probe(STAT, missing, move || lock.lock().map(drop)).unwrap_err();
         assert!(error.action() == Action::Verify, "{error}");
     }
 }

@@ -11,7 +11,7 @@ use super::signals;
 use super::subprocess::{fork_idle, in_subprocess};
 use super::support::prelude::*;
 use super::threads;
-use super::ways::start;
+use super::ways::{HOUR, contended, start};
 
 /// A fork while a thread waits with a timeout: the wait ends as without the fork, and the child does not hold the lock.
 #[test]
@@ -66,9 +66,7 @@ fn l11_a_forked_child_can_wait_with_a_timeout() {
 /// and no timer.
 #[test]
 fn l11_a_program_started_during_a_wait_inherits_no_signal_state() {
-    let scratch = Scratch::new();
-    let held = scratch.lock().lock().unwrap();
-    let lock = scratch.lock().timeout(Duration::from_secs(3600));
+    let (scratch, held, lock) = contended(HOUR);
     let wait = start(move || {
         signals::set_mask(u64::MAX);
         lock.lock().map(drop)
@@ -103,7 +101,7 @@ extern "C" fn delay_parent() {
 /// descriptors then, so the library must not reuse an idle one.
 #[test]
 fn l11_an_idle_descriptor_is_not_used_during_a_fork() {
-    in_subprocess("forks::l11_an_idle_descriptor_is_not_used_during_a_fork", || {
+    in_subprocess(|| {
         // SAFETY: the function lives as long as the program.
         assert_eq!(unsafe { libc::pthread_atfork(None, Some(delay_parent), None) }, 0);
         let scratch = Scratch::new();
@@ -147,7 +145,7 @@ fn l11_an_idle_descriptor_is_not_used_during_a_fork() {
 /// opens another one, which it does not share, and uses that one again later.
 #[test]
 fn l7_a_descriptor_copied_by_a_fork_is_replaced() {
-    in_subprocess("forks::l7_a_descriptor_copied_by_a_fork_is_replaced", || {
+    in_subprocess(|| {
         let scratch = Scratch::new();
         let [lock, again, once_more] = [(); 3].map(|()| scratch.lock());
         let (mut child, mut checks) = (0, 0);

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::signals::{self, Action, COUNTED};
-use super::support::{Scratch, until};
-use super::ways::{Running, Way, start, timed};
+use super::subprocess::in_subprocess;
+use super::support::until;
+use super::ways::{HOUR, Running, Way, start, timed};
 
 /// Runs a call in a thread that receives one signal after another until the call returns.
 fn under_signals<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Running<T> {
@@ -38,15 +39,13 @@ fn under_signals<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -
 fn check(flags: libc::c_int) {
     signals::set_action(libc::SIGUSR1, Action::of_host(flags));
     for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
-        let lock = way.of(scratch.lock());
+        let (_scratch, held, lock) = way.contended(None);
         for timeout in [Duration::from_millis(1), Duration::from_millis(50)] {
             let lock = lock.clone().timeout(timeout);
             under_signals(move || timed(&lock)).result().assert_timed_out(timeout);
         }
         let before = COUNTED.load(Ordering::SeqCst);
-        for timeout in [Some(Duration::from_secs(3600)), None] {
+        for timeout in [Some(HOUR), None] {
             let lock = lock.clone().timeout(timeout).shared();
             let wait = under_signals(move || lock.lock());
             wait.assert_running();
@@ -66,18 +65,12 @@ fn check(flags: libc::c_int) {
 /// Signals that interrupt `flock` and every other sleep.
 #[test]
 fn l3_endless_interrupting_signals_do_not_affect_the_wait() {
-    super::subprocess::in_subprocess(
-        "interruptions::l3_endless_interrupting_signals_do_not_affect_the_wait",
-        || check(0),
-    );
+    in_subprocess(|| check(0));
 }
 
 /// Signals after which the kernel restarts `flock`. The library does not see them. If one comes together with the timer's
 /// signal, the library does not see that one either.
 #[test]
 fn l3_endless_restarting_signals_do_not_affect_the_wait() {
-    super::subprocess::in_subprocess(
-        "interruptions::l3_endless_restarting_signals_do_not_affect_the_wait",
-        || check(libc::SA_RESTART),
-    );
+    in_subprocess(|| check(libc::SA_RESTART));
 }

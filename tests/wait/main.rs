@@ -1,10 +1,9 @@
 //! Timed waits (L3, L4, L12, L13):
 //!
 //! - `timeouts`: a wait never ends early, works for every timeout, and acquires the lock as soon as it is free. Checked
-//!   with the kernel's queue and with retries, and in processes that have run out of signals or timers.
-//! - `replacements`: one deadline for all the files that the path names in turn.
-//! - `queue`: a timed waiter sleeps in the kernel's queue and keeps its place; many deadlines at the same time; a holder
-//!   is killed, and a waiter is stopped, while others wait.
+//!   with the kernel's queue and with retries, and in processes that have run out of signals or timers. One deadline holds
+//!   for all the files that the path names in turn.
+//! - `queue`: a timed waiter sleeps in the kernel's queue and keeps its place.
 //! - `signal_claims`: which signal ends a wait, and what the host may have done to it since the last wait. The library
 //!   never takes a signal that is in use.
 //! - `masks`: the thread's signal mask is restored exactly, and no signal of the library stays pending for a host that
@@ -37,8 +36,6 @@ mod observers;
 mod probe;
 #[cfg(target_os = "linux")]
 mod queue;
-#[cfg(unix)]
-mod replacements;
 #[cfg(target_os = "linux")]
 mod signal_claims;
 #[cfg(target_os = "linux")]

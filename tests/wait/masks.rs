@@ -1,13 +1,16 @@
 //! The thread's signal mask is restored exactly (L13), and no signal of the library stays pending.
 
-use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use locket::LockError;
 
 use super::probe::{Answer, Call, probe};
 use super::signals::{self, SignalFd};
 use super::support::{Scratch, until_waiting};
-use super::threads;
-use super::ways::{Way, promptly, start, timed};
+use super::threads::{self, unchanged};
+use super::ways::{HOUR, Way, contended, promptly, race, start, timed};
+
+const TIMEOUT: Duration = Duration::from_millis(2);
 
 /// Returns masks with no signal, all signals, all real-time signals, the highest signal only, all but the highest, the two
 /// that the C library reserves and hides, and a pattern.
@@ -18,40 +21,21 @@ fn masks() -> [u64; 7] {
 }
 
 #[test]
-fn l13_the_mask_is_restored_after_a_timeout() {
+fn l13_the_mask_is_restored() {
     for way in Way::BOTH {
         for mask in masks() {
-            let scratch = Scratch::new();
-            let _held = scratch.lock().lock().unwrap();
-            let timeout = Duration::from_millis(2);
-            let lock = way.of(scratch.lock()).timeout(timeout);
-            promptly(move || {
-                signals::set_mask(mask);
-                let before = signals::mask();
-                timed(&lock).assert_timed_out(timeout);
-                assert_eq!(signals::mask(), before, "{way:?}: {:x} != {before:x}", signals::mask());
-            });
+            let (scratch, held, lock) = way.contended(TIMEOUT);
+            let short = lock.clone();
+            let took = promptly(move || unchanged(mask, || timed(&short)));
+            took.assert_timed_out(TIMEOUT);
+            let wait = start(move || unchanged(mask, || lock.timeout(HOUR).lock().map(drop)));
+            match way {
+                Way::Kernel => until_waiting(std::process::id(), &scratch.lock_path(), 1),
+                Way::Retry => wait.assert_running(),
+            }
+            drop(held);
+            wait.result().unwrap();
         }
-    }
-}
-
-#[test]
-fn l13_the_mask_is_restored_after_a_grant() {
-    for mask in masks() {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
-        let lock = scratch.lock().timeout(Duration::from_secs(3600));
-        let wait = start(move || {
-            signals::set_mask(mask);
-            let before = signals::mask();
-            let guard = lock.lock().unwrap();
-            let after = signals::mask();
-            assert_eq!(after, before, "{after:x} != {before:x}");
-            drop(guard);
-        });
-        until_waiting(std::process::id(), &scratch.lock_path(), 1);
-        drop(held);
-        wait.result();
     }
 }
 
@@ -59,10 +43,7 @@ fn l13_the_mask_is_restored_after_a_grant() {
 /// while it is unblocked.
 #[test]
 fn l13_the_mask_is_restored_after_the_timer_is_deleted() {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
-    let timeout = Duration::from_millis(2);
-    let lock = scratch.lock().timeout(timeout);
+    let (_scratch, _held, lock) = contended(TIMEOUT);
     let mut restored = 0;
     let answer = |call: &Call| {
         if call.arguments[0] != u64::from(libc::SIG_UNBLOCK.unsigned_abs()) {
@@ -75,7 +56,7 @@ fn l13_the_mask_is_restored_after_the_timer_is_deleted() {
         signals::set_mask(u64::MAX);
         timed(&lock)
     });
-    took.assert_timed_out(timeout);
+    took.assert_timed_out(TIMEOUT);
     assert!(restored >= 2, "one call of the test and one of the library: {restored}");
 }
 
@@ -83,50 +64,24 @@ fn l13_the_mask_is_restored_after_the_timer_is_deleted() {
 /// even if the lock is granted at the moment of the deadline.
 #[test]
 fn l13_the_host_never_reads_the_librarys_signal() {
-    const TURNS: u32 = 2000;
     let scratch = Scratch::new();
-    let timeout = Duration::from_micros(200);
-    let lock = scratch.lock().timeout(timeout);
-    let together = Arc::new(Barrier::new(2));
-    let holder = {
-        let (lock, together) = (scratch.lock(), Arc::clone(&together));
-        start(move || {
-            for turn in 0..TURNS {
-                let held = lock.lock().unwrap();
-                together.wait();
-                let release_at = Instant::now() + Duration::from_micros(u64::from(turn) % 400);
-                while Instant::now() < release_at {}
-                drop(held);
-                together.wait();
-            }
-        })
-    };
+    let (holder, lock) = (scratch.lock(), scratch.lock().timeout(Duration::from_micros(200)));
     let waits = start(move || {
         signals::set_mask(u64::MAX);
         let before = signals::mask();
         let real_time = signals::real_time().map(signals::bit).sum::<u64>();
         let reader = SignalFd::of(real_time);
-        let mut granted = 0;
-        for _ in 0..TURNS {
-            together.wait();
-            match lock.lock() {
-                Ok(guard) => {
-                    granted += 1;
-                    drop(guard);
-                }
-                Err(error) => assert!(error.is_contended()),
-            }
+        race(holder, 2000, 400, || {
+            let result = lock.lock().map(drop);
+            assert!(result.as_ref().err().is_none_or(LockError::is_contended), "{result:?}");
             assert_eq!(signals::pending() & real_time, 0, "a signal is left");
-            together.wait();
-        }
+            result.is_ok()
+        });
         assert_eq!(reader.read(), None, "the host read the library's signal");
         assert_eq!(signals::take_pending(real_time), None, "the library's signal is pending");
         assert_eq!(signals::mask(), before);
-        granted
     });
-    let granted = waits.result_of_many();
-    holder.result();
-    assert!((1..TURNS).contains(&granted), "there was no race: {granted} of {TURNS} granted");
+    waits.result_of_many();
 }
 
 /// The check above can fail: each of the three ways shows a signal that is left pending.

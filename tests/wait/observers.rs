@@ -3,8 +3,9 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use locket::{ErrorKind, Lock, State};
@@ -12,17 +13,16 @@ use locket::{ErrorKind, Lock, State};
 use super::probe::{Answer, probe};
 use super::signals;
 use super::subprocess::in_subprocess;
-use super::support::prelude::*;
-use super::threads;
-use super::ways::{Way, promptly, start, timed};
+use super::support::{Scratch, until_waiting};
+use super::threads::{Remains, unchanged};
+use super::ways::{HOUR, contended, promptly, start, timed};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
-/// Returns a handle whose observer is called every millisecond, and a channel that receives one message a call.
-fn observed(lock: Lock) -> (Lock, mpsc::Receiver<()>) {
+/// Returns a handle whose observer is called at this interval, and a channel that receives one message a call.
+pub(crate) fn observed(lock: Lock, interval: Duration) -> (Lock, Receiver<()>) {
     let (sender, calls) = mpsc::channel();
-    let lock = lock.observe_every(MILLISECOND).on_wait(move |_| {
+    let lock = lock.observe_every(interval).on_wait(move |_| {
         // The test may have dropped the receiver.
         let _ = sender.send(());
         ControlFlow::Continue(())
@@ -30,89 +30,68 @@ fn observed(lock: Lock) -> (Lock, mpsc::Receiver<()>) {
     (lock, calls)
 }
 
+/// Waits until so many threads of the test are in the kernel's queue.
+fn until_queued(scratch: &Scratch, count: usize) {
+    until_waiting(std::process::id(), &scratch.lock_path(), count);
+}
+
 #[test]
 fn l4_an_observed_waiter_keeps_its_place() {
     for timeout in [None, Some(HOUR)] {
-        let scratch = Scratch::new();
-        let path = scratch.lock_path();
-        let held = scratch.lock().lock().unwrap();
-        let (lock, calls) = observed(scratch.lock().timeout(timeout));
-        let first = start(move || lock.lock().unwrap());
-        until_waiting(std::process::id(), &path, 1);
-        let mut second = Peer::on(&path);
-        second.start_waiting("w", Acquire("a"), &path);
+        let (scratch, held, lock) = contended(timeout);
+        let (observed, calls) = observed(lock.clone(), MILLISECOND);
+        let first = start(move || observed.lock().unwrap());
+        until_queued(&scratch, 1);
+        let second = start(move || lock.lock().unwrap());
+        until_queued(&scratch, 2);
         for _ in calls.try_iter().count()..10 {
             calls.recv().unwrap();
         }
         drop(held);
         let guard = first.result();
-        second.assert_waiting("w");
+        second.assert_running();
         drop(guard);
-        second.wait_ok("w");
+        drop(second.result());
     }
 }
 
 /// The check above can fail: a waiter that leaves the queue and returns is behind the others.
 #[test]
 fn l4_a_waiter_that_leaves_the_queue_loses_its_place() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let held = scratch.lock().lock().unwrap();
+    let (scratch, held, lock) = contended(None);
     let (send_leave, leave) = mpsc::channel();
     let leave = Mutex::new(leave);
-    let lock = scratch.lock().observe_every(MILLISECOND).on_wait(move |_| {
+    let observed = lock.clone().observe_every(MILLISECOND).on_wait(move |_| {
         let received = leave.lock().unwrap().try_recv();
         received.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     });
-    let (send_left, left) = mpsc::channel();
-    let (send_return, come_back) = mpsc::channel();
-    let first = start(move || {
-        let error = lock.lock().unwrap_err();
-        send_left.send(()).unwrap();
-        assert!(error.kind() == ErrorKind::Cancelled, "{error}");
-        come_back.recv().unwrap();
-        lock.lock().unwrap()
-    });
-    until_waiting(std::process::id(), &path, 1);
-    let mut second = Peer::on(&path);
-    second.start_waiting("w", Acquire("a"), &path);
+    let first = {
+        let observed = observed.clone();
+        start(move || observed.lock().map(drop))
+    };
+    until_queued(&scratch, 1);
+    let second = start(move || lock.lock().unwrap());
+    until_queued(&scratch, 2);
     send_leave.send(()).unwrap();
-    left.recv().unwrap();
+    let error = first.result().unwrap_err();
+    assert!(error.kind() == ErrorKind::Cancelled, "{error}");
     // The kernel wakes a waiter behind one that leaves; it queues again.
-    until_waiting(second.pid(), &path, 1);
-    send_return.send(()).unwrap();
-    until_waiting(std::process::id(), &path, 1);
+    until_queued(&scratch, 1);
+    let first = start(move || observed.lock().unwrap());
+    until_queued(&scratch, 2);
     drop(held);
-    second.wait_ok("w");
+    let guard = second.result();
     first.assert_running();
-    second.release("a");
+    drop(guard);
     drop(first.result());
-}
-
-/// An interval that is too long for the clock means never, as it does for a timeout.
-#[test]
-fn l4_an_infinite_interval_observes_once() {
-    for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let _held = scratch.lock().lock().unwrap();
-        let (sender, calls) = mpsc::channel();
-        let lock = way.of(scratch.lock()).timeout(50 * MILLISECOND).observe_every(Duration::MAX);
-        let lock = lock.on_wait(move |_| {
-            sender.send(()).unwrap();
-            ControlFlow::Continue(())
-        });
-        timed(&lock).assert_timed_out(50 * MILLISECOND);
-        assert_eq!(calls.try_iter().count(), 1, "{way:?}");
-    }
 }
 
 /// The observer is called at its own interval, also in a wait that retries without signals: the retry period is longer.
 #[test]
 fn l4_observations_do_not_wait_for_the_next_retry() {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
+    let (_scratch, _held, lock) = contended(None);
     let remaining = AtomicU32::new(3);
-    let lock = scratch.lock().use_signals(false).retry_period(HOUR).observe_every(MILLISECOND);
+    let lock = lock.use_signals(false).retry_period(HOUR).observe_every(MILLISECOND);
     let lock = lock.on_wait(move |_| match remaining.fetch_sub(1, Ordering::SeqCst) {
         1 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
@@ -124,22 +103,16 @@ fn l4_observations_do_not_wait_for_the_next_retry() {
 /// A wait that moves to a replacement file is one wait: the observer is not called again as at a beginning.
 #[test]
 fn l9_a_replaced_file_begins_no_new_observation() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let held = scratch.lock().lock().unwrap();
-    let (sender, calls) = mpsc::channel();
-    let lock = scratch.lock().observe_every(HOUR).on_wait(move |_| {
-        sender.send(()).unwrap();
-        ControlFlow::Continue(())
-    });
+    let (scratch, held, lock) = contended(None);
+    let (lock, calls) = observed(lock, HOUR);
     let wait = start(move || lock.lock().map(drop));
-    until_waiting(std::process::id(), &path, 1);
+    until_queued(&scratch, 1);
     calls.recv().unwrap();
     let new = scratch.join("new");
     let next = locket::lock_file(&new).lock().unwrap();
-    fs::rename(&new, &path).unwrap();
+    fs::rename(&new, scratch.lock_path()).unwrap();
     drop(held);
-    until_waiting(std::process::id(), &path, 1);
+    until_queued(&scratch, 1);
     drop(next);
     wait.result().unwrap();
     assert_eq!(calls.try_iter().count(), 0);
@@ -147,15 +120,13 @@ fn l9_a_replaced_file_begins_no_new_observation() {
 
 #[test]
 fn l1_observed_readers_share() {
-    let scratch = Scratch::new();
-    let path = scratch.lock_path();
-    let held = scratch.lock().lock().unwrap();
-    let (lock, _calls) = observed(scratch.lock().shared());
+    let (scratch, held, lock) = contended(None);
+    let (lock, _calls) = observed(lock.shared(), MILLISECOND);
     let waits = [(); 2].map(|()| {
         let lock = lock.clone();
         start(move || lock.lock().unwrap())
     });
-    until_waiting(std::process::id(), &path, 2);
+    until_queued(&scratch, 2);
     drop(held);
     let _guards = waits.map(|wait| wait.result());
     assert_eq!(lock.state(), State::HeldShared(2));
@@ -182,49 +153,28 @@ fn l1_a_grant_during_the_cancellation_counts() {
 /// Nothing is left after waits that ended with a grant, a timeout, a `Break` and a panic.
 #[test]
 fn l13_nothing_is_left_of_observed_waits() {
-    in_subprocess("observers::l13_nothing_is_left_of_observed_waits", || {
+    in_subprocess(|| {
         const TURNS: u32 = 200;
         let scratch = Scratch::new();
         // The library keeps one idle descriptor while a handle exists.
         let handle = scratch.lock();
         drop(handle.lock().unwrap());
-        signals::set_mask(u64::MAX);
-        let (mask, threads_before, descriptors) =
-            (signals::mask(), threads::threads(), threads::descriptors());
+        let before = Remains::now();
         let held = handle.lock().unwrap();
-        let (timed, _calls) = observed(scratch.lock().timeout(3 * MILLISECOND));
+        let (timed, _calls) = observed(scratch.lock().timeout(3 * MILLISECOND), MILLISECOND);
         let cancelling = scratch.lock().on_wait(|_| ControlFlow::Break(()));
         let panicking = scratch.lock().timeout(HOUR).on_wait(|_| resume_unwind(Box::new("panic")));
         for _ in 0..TURNS {
-            assert!(timed.lock().is_err_and(|error| error.is_contended()));
-            assert!(cancelling.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled));
-            assert!(catch_unwind(AssertUnwindSafe(|| panicking.lock())).is_err());
-            assert_eq!(signals::mask(), mask);
-            assert_eq!(threads::timers(), 0);
+            unchanged(u64::MAX, || {
+                assert!(timed.lock().is_err_and(|error| error.is_contended()));
+                assert!(cancelling.lock().is_err_and(|error| error.kind() == ErrorKind::Cancelled));
+                assert!(catch_unwind(AssertUnwindSafe(|| panicking.lock())).is_err());
+            });
         }
         drop(held);
-        until("the observers' threads end", || threads::threads() == threads_before);
-        assert_eq!(threads::descriptors(), descriptors);
+        before.until_only_these();
         let real_time = signals::real_time().map(signals::bit).sum::<u64>();
         assert_eq!(signals::pending() & real_time, 0, "a signal is left");
-    });
-}
-
-/// The check above can fail: it would see a thread that is left.
-#[test]
-fn l13_an_observer_has_a_thread_while_the_wait_lasts() {
-    in_subprocess("observers::l13_an_observer_has_a_thread_while_the_wait_lasts", || {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
-        let before = threads::threads();
-        let (lock, calls) = observed(scratch.lock());
-        let wait = start(move || lock.lock().map(drop));
-        calls.recv().unwrap();
-        until_waiting(std::process::id(), &scratch.lock_path(), 1);
-        assert_eq!(threads::threads(), before + 2, "the waiter and its observer");
-        drop(held);
-        wait.result().unwrap();
-        until("both threads end", || threads::threads() == before);
     });
 }
 
@@ -232,12 +182,10 @@ fn l13_an_observer_has_a_thread_while_the_wait_lasts() {
 /// again to start a thread.
 #[test]
 fn l3_without_a_thread_the_observer_is_called_later() {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
     let clones = [libc::SYS_clone3, libc::SYS_clone];
     let timeout = 20 * MILLISECOND;
-    let (lock, calls) = observed(scratch.lock().timeout(timeout));
-    let lock = lock.retry_period(MILLISECOND);
+    let (scratch, _held, lock) = contended(timeout);
+    let (lock, calls) = observed(lock.retry_period(MILLISECOND), MILLISECOND);
     let mut refused = 0;
     let mut refuse = |_: &_| {
         refused += 1;
@@ -267,11 +215,10 @@ fn l3_without_a_thread_the_observer_is_called_later() {
 /// If the waiting thread blocks all signals, the observer's thread blocks them too, except the library's own signal.
 #[test]
 fn l13_the_observer_takes_no_signal_of_the_host() {
-    in_subprocess("observers::l13_the_observer_takes_no_signal_of_the_host", || {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
+    in_subprocess(|| {
+        let (_scratch, held, lock) = contended(None);
         let (sender, masks) = mpsc::channel();
-        let lock = scratch.lock().on_wait(move |_| {
+        let lock = lock.on_wait(move |_| {
             sender.send(signals::mask()).unwrap();
             ControlFlow::Continue(())
         });

@@ -12,10 +12,12 @@ use super::ways::start;
 const SUBPROCESS: &str = "LOCKET_WAIT_SUBPROCESS";
 const EXHAUSTED: &str = "LOCKET_WAIT_EXHAUSTED";
 
-/// Runs the body in a new process, as the only test there. `test` is the path of the calling test
-/// in this crate.
+/// Runs the body in a new process, as the only test there. The body is a closure of the test.
 #[track_caller]
-pub(crate) fn in_subprocess(test: &str, body: impl FnOnce()) {
+pub(crate) fn in_subprocess<F: FnOnce()>(body: F) {
+    // `wait::MODULE::TEST::{{closure}}`
+    let name = std::any::type_name::<F>().trim_end_matches("::{{closure}}");
+    let test = name.split_once("::").map_or(name, |(_, test)| test);
     if env::var_os(SUBPROCESS).is_some() {
         return body();
     }
@@ -75,17 +77,12 @@ pub(crate) fn exit_status(child: u32) -> i32 {
 /// Forks a child that does nothing until it is killed, or for a minute.
 #[allow(unsafe_code)]
 pub(crate) fn fork_idle() -> u32 {
-    // SAFETY: the child makes system calls only.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            libc::alarm(60);
-            loop {
-                libc::pause();
-            }
+    fork().unwrap_or_else(|| {
+        loop {
+            // SAFETY: the call has no conditions.
+            unsafe { libc::pause() };
         }
-        child.try_into().expect("fork should succeed")
-    }
+    })
 }
 
 #[track_caller]

@@ -4,18 +4,18 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use locket::Lock;
+
 use super::probe::{Answer, Call, probe};
 use super::support::{Scratch, until};
-use super::ways::{promptly, timed};
+use super::ways::{contended, promptly, timed};
 
 const TIMEOUT: Duration = Duration::from_millis(5);
 
 /// A signal frame fits on the smallest stack that the system allows.
 #[test]
 fn l3_a_small_stack_is_enough() {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
-    let lock = scratch.lock().timeout(TIMEOUT);
+    let (_scratch, _held, lock) = contended(TIMEOUT);
     let thread = thread::Builder::new().stack_size(16 * 1024);
     let wait = thread.spawn(move || timed(&lock)).unwrap();
     promptly(move || wait.join()).unwrap().assert_timed_out(TIMEOUT);
@@ -24,9 +24,7 @@ fn l3_a_small_stack_is_enough() {
 /// A timer slack of one hour delays every sleep of the thread, but not the deadline.
 #[test]
 fn l3_timer_slack_does_not_prolong_the_wait() {
-    let scratch = Scratch::new();
-    let _held = scratch.lock().lock().unwrap();
-    let lock = scratch.lock().timeout(TIMEOUT);
+    let (_scratch, _held, lock) = contended(TIMEOUT);
     let took = promptly(move || {
         oversleep();
         timed(&lock)
@@ -41,12 +39,7 @@ fn l4_timer_slack_does_not_prolong_yielding() {
     let lock = scratch.lock();
     promptly(move || {
         oversleep();
-        let start = Instant::now();
-        // The process yields several times: at first after 4, 8 and 16 ms.
-        while start.elapsed() < Duration::from_millis(100) {
-            lock.acquire().unwrap();
-            lock.release().unwrap();
-        }
+        reacquire(&lock);
     });
 }
 
@@ -61,19 +54,22 @@ fn l3_a_process_near_its_deadline_does_not_yield() {
             pauses += 1;
             Answer::Pass
         };
-        probe(&[libc::SYS_nanosleep], count, move || {
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_millis(100) {
-                lock.acquire().unwrap();
-                lock.release().unwrap();
-            }
-        });
+        probe(&[libc::SYS_nanosleep], count, move || reacquire(&lock));
         pauses
     };
     assert_eq!(pauses(Some(Duration::from_micros(400))), 0);
     // The check above can fail: without a timeout the process yields. (It yields only if it re-acquires immediately, so
     // on a busy machine a run may have no yield.)
     until("the process yields", || pauses(None) > 0);
+}
+
+/// Acquires again and again for 100 ms. The process yields several times: at first after 4, 8 and 16 ms.
+fn reacquire(lock: &Lock) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(100) {
+        lock.acquire().unwrap();
+        lock.release().unwrap();
+    }
 }
 
 fn oversleep() {

@@ -1,5 +1,7 @@
 //! Deadlines of waits in the kernel's queue and of waits that retry.
 
+#[cfg(unix)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -7,33 +9,18 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::support::{PATIENCE, Scratch, until};
-use super::ways::{Way, promptly, start, timed};
+use super::ways::{HOUR, Way, start, timed};
 
-/// L3: a wait never ends early, by the elapsed time in the error and by the test's clock.
+/// L3: a wait never ends early, by the elapsed time in the error and by the test's clock. Many timeouts are so short that the
+/// deadline often passes while the wait begins.
 #[test]
 fn l3_never_early() {
     for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let lock = way.of(scratch.lock());
-        let _held = scratch.lock().lock().unwrap();
-        let mut random = rand::rng();
-        for _ in 0..1000 {
-            let timeout = Duration::from_nanos(random.random_range(1..1_000_000));
-            let lock = lock.clone().timeout(timeout);
-            promptly(move || timed(&lock)).assert_timed_out(timeout);
-        }
-    }
-}
-
-/// The timeouts are so short that the deadline often passes while the wait begins.
-#[test]
-fn l3_tiny_timeouts_end() {
-    for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let lock = way.of(scratch.lock());
-        let _held = scratch.lock().lock().unwrap();
+        let (_scratch, _held, lock) = way.contended(None);
         let waits = start(move || {
-            for nanos in (1..20_000).step_by(10) {
+            let mut random = rand::rng();
+            let tiny = (1..20_000).step_by(10);
+            for nanos in tiny.chain((0..1000).map(|_| random.random_range(1..1_000_000))) {
                 let timeout = Duration::from_nanos(nanos);
                 timed(&lock.clone().timeout(timeout)).assert_timed_out(timeout);
             }
@@ -59,12 +46,11 @@ fn l3_huge_timeouts_are_not_short() {
     timeouts.extend([0, 1, 2, 3600].map(|less| latest.checked_sub(Duration::from_secs(less))));
 
     for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
+        let (_scratch, held, lock) = way.contended(None);
         let waits: Vec<_> = timeouts
             .iter()
             .map(|&timeout| {
-                let lock = way.of(scratch.lock()).timeout(timeout);
+                let lock = lock.clone().timeout(timeout);
                 start(move || lock.lock().map(drop).map_err(|error| (timeout, error)))
             })
             .collect();
@@ -78,31 +64,13 @@ fn l3_huge_timeouts_are_not_short() {
     }
 }
 
-#[test]
-fn l4_a_waiter_acquires_when_the_lock_becomes_free() {
-    for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
-        let lock = way.of(scratch.lock()).timeout(Duration::from_secs(3600));
-        let wait = start(move || lock.lock());
-        wait.assert_running();
-        drop(held);
-        let guard = wait.result().unwrap();
-        assert!(scratch.lock().try_lock().is_err());
-        drop(guard);
-        assert!(scratch.lock().try_lock().is_ok());
-    }
-}
-
 /// Readers wait for a writer and then hold the lock together. A writer waits for all readers.
 #[test]
 fn l1_readers_share_and_a_writer_waits_for_all() {
     const READERS: usize = 5;
     for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let lock = way.of(scratch.lock());
-        let hour = lock.clone().timeout(Duration::from_secs(3600));
-        let writer = lock.lock().unwrap();
+        let (_scratch, writer, lock) = way.contended(None);
+        let hour = lock.clone().timeout(HOUR);
         let together = Arc::new(Barrier::new(READERS));
         let readers: Vec<_> = (0..READERS)
             .map(|_| {
@@ -184,8 +152,7 @@ fn l3_timed_out_means_held_at_the_deadline() {
 fn l3_two_hundred_deadlines_are_kept() {
     const WAITERS: u32 = 200;
     for way in Way::BOTH {
-        let scratch = Scratch::new();
-        let held = scratch.lock().lock().unwrap();
+        let (_scratch, held, lock) = way.contended(None);
         let inside = Arc::new(AtomicU32::new(0));
         let over = Arc::new(AtomicU32::new(0));
         let waits: Vec<_> = (0..WAITERS)
@@ -195,7 +162,7 @@ fn l3_two_hundred_deadlines_are_kept() {
                     0 => Duration::from_millis(1 + u64::from(waiter)),
                     _ => Duration::from_secs(3600 + u64::from(waiter)),
                 };
-                let lock = way.of(scratch.lock()).timeout(timeout);
+                let lock = lock.clone().timeout(timeout);
                 let (inside, over) = (Arc::clone(&inside), Arc::clone(&over));
                 start(move || {
                     let took = timed(&lock);
@@ -224,4 +191,42 @@ fn l3_two_hundred_deadlines_are_kept() {
             }
         }
     }
+}
+
+/// One deadline holds for all the files that the path names in turn (L3, L9). The test replaces the lock file until the
+/// wait ends. If the timeout started again for each file, the wait would never end.
+#[cfg(unix)]
+#[test]
+fn l3_one_deadline_holds_for_replaced_files() {
+    for way in Way::BOTH {
+        // On a busy machine a wait may end before the file was replaced three times.
+        until("a wait for three files", || files_in_one_wait(way) >= 3);
+    }
+}
+
+#[cfg(unix)]
+fn files_in_one_wait(way: Way) -> usize {
+    let timeout = Duration::from_millis(100);
+    let (scratch, mut held, lock) = way.contended(timeout);
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let wait = start(move || {
+        let took = timed(&lock);
+        over.store(true, Ordering::SeqCst);
+        took
+    });
+    let start = Instant::now();
+    let mut files = 0;
+    while !is_over.load(Ordering::SeqCst) && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+        let new = scratch.join(&format!("new{files}"));
+        let next = locket::lock_file(&new).lock().unwrap();
+        std::fs::rename(&new, scratch.lock_path()).unwrap();
+        held = next; // The waiter gets the lock of the old file, and then finds the new file locked.
+        files += 1;
+    }
+    drop(held);
+    assert!(is_over.load(Ordering::SeqCst), "{way:?}: the deadline does not come");
+    wait.result().assert_timed_out(timeout);
+    files
 }

@@ -1,12 +1,24 @@
-//! The two ways in which the library waits, and helpers that run calls which may hang.
+//! The two ways in which the library waits, a lock to wait for, and helpers that run calls which may hang.
 
 use std::sync::mpsc::{self, Receiver};
+#[cfg(target_os = "linux")]
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use locket::{Guard, Lock, LockError};
 
-use super::support::PATIENCE;
+use super::support::{PATIENCE, Scratch};
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Returns a guard of a new lock, and a handle that waits for that lock.
+pub(crate) fn contended(timeout: impl Into<Option<Duration>>) -> (Scratch, Guard, Lock) {
+    let scratch = Scratch::new();
+    let held = scratch.lock().lock().expect("a new lock should be free");
+    let lock = scratch.lock().timeout(timeout);
+    (scratch, held, lock)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -22,6 +34,12 @@ impl Way {
     pub(crate) const BOTH: [Self; 2] = [Self::Kernel, Self::Retry];
     #[cfg(not(target_os = "linux"))]
     pub(crate) const BOTH: [Self; 1] = [Self::Retry];
+
+    /// Returns a lock as [`contended`] does, with a handle that waits in this way.
+    pub(crate) fn contended(self, timeout: impl Into<Option<Duration>>) -> (Scratch, Guard, Lock) {
+        let (scratch, held, lock) = contended(timeout);
+        (scratch, held, self.of(lock))
+    }
 
     /// Returns a handle that waits in this way. The retry period is short, so that a process without signals or timers is
     /// not slow.
@@ -114,4 +132,30 @@ impl<T> Running<T> {
             );
         }
     }
+}
+
+/// Runs `attempt` many times, against a holder that releases the lock at any of the next `spread` microseconds. Some
+/// attempts must be granted, and some not.
+#[cfg(target_os = "linux")]
+pub(crate) fn race(lock: Lock, turns: u32, spread: u32, mut attempt: impl FnMut() -> bool) {
+    let together = Arc::new(Barrier::new(2));
+    let of_holder = Arc::clone(&together);
+    let holder = start(move || {
+        for turn in 0..turns {
+            let held = lock.lock().expect("the waiter should have released the lock");
+            of_holder.wait();
+            let release_at = Instant::now() + Duration::from_micros((turn % spread).into());
+            while Instant::now() < release_at {}
+            drop(held);
+            of_holder.wait();
+        }
+    });
+    let mut granted = 0;
+    for _ in 0..turns {
+        together.wait();
+        granted += u32::from(attempt());
+        together.wait();
+    }
+    holder.result_of_many();
+    assert!((1..turns).contains(&granted), "there was no race: {granted} of {turns} granted");
 }
