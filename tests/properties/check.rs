@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use locket_model::spec::Outcome;
-use proptest::strategy::{BoxedStrategy, Just, Strategy, ValueTree};
+use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
@@ -188,26 +188,6 @@ fn sequences(setting: Setting) -> Sequences {
         Reference::transitions,
         <Reference as ReferenceStateMachine>::apply,
     )
-}
-
-/// Calls `visit` with every step of so many random sequences, and with the states before and after it. The lock plays no
-/// part.
-pub(crate) fn visit_steps(
-    setting: Setting,
-    config: &Config,
-    mut visit: impl FnMut(&Reference, Step, &Reference),
-) {
-    let (mut runner, cases) = (TestRunner::new(config.clone()), config.cases);
-    for _ in 0..cases {
-        let sequence =
-            sequences(setting).new_tree(&mut runner).expect("there should be a sequence");
-        let (mut before, steps, _) = sequence.current();
-        for step in steps {
-            let after = <Reference as ReferenceStateMachine>::apply(before.clone(), &step);
-            visit(&before, step, &after);
-            before = after;
-        }
-    }
 }
 
 /// Runs random sequences until one fails, and shrinks that one.

@@ -84,6 +84,9 @@ impl Reference {
     pub(crate) fn state(&self, process: Process, via: Spelling) -> State {
         match self.world.state(process, self.path(via)) {
             State::ReleasedError if self.is_wrong(WrongSpec::NoReleasedError) => State::Unlocked,
+            State::HeldShared(3..) if self.is_wrong(WrongSpec::ThirdReaderIsNotCounted) => {
+                State::HeldShared(2)
+            }
             state => state,
         }
     }
@@ -168,6 +171,13 @@ impl Reference {
         let mode = if shared { Mode::Exclusive } else { mode };
         let (world, outcome) =
             self.world.acquire(process, path, id, mode, kind == HoldKind::Unguarded);
+        let by_it = |hold: &Hold| hold.path == path;
+        if outcome == Outcome::TimedOut
+            && self.is_wrong(WrongSpec::LinksDoNotExclude)
+            && !self.world.holds().iter().any(by_it)
+        {
+            return Outcome::Held;
+        }
         self.world = world;
         if outcome == Outcome::Held {
             self.add_guard(process, kind, id);
@@ -215,7 +225,9 @@ impl Reference {
 
     fn change(&mut self, change: Change) {
         self.disk.change(change);
-        if !self.is_wrong(WrongSpec::ReplacedFileExcludes) {
+        let is_ignored = self.is_wrong(WrongSpec::ReplacedFileExcludes)
+            || change == Change::MoveBack && self.is_wrong(WrongSpec::MovedFileIsNotFoundAgain);
+        if !is_ignored {
             self.update_names();
         }
     }
@@ -241,7 +253,13 @@ impl Reference {
         }
         self.handles.retain(|&(of, _)| of != process);
         self.guards.retain(|&(of, _), _| of != process);
+        let waiting = self.waiters.len();
         self.waiters.retain(|waiter| waiter.process != process);
+        if self.waiters.len() < waiting && self.is_wrong(WrongSpec::KilledWaiterFreesTheLock) {
+            for process in 1..=self.setting.processes() {
+                self.world.apply(spec::Op::Crash { process });
+            }
+        }
     }
 
     fn open(&mut self, via: Spelling) {
@@ -266,6 +284,11 @@ impl Reference {
             return;
         }
         for mut waiter in std::mem::take(&mut self.waiters) {
+            let is_next = self.admitted.is_empty();
+            if !is_next && self.is_wrong(WrongSpec::WaitersAreAdmittedOneByOne) {
+                self.waiters.push(waiter);
+                continue;
+            }
             match self.admit(&mut waiter) {
                 Some(id) => {
                     self.add_guard(waiter.process, waiter.kind, id);

@@ -11,6 +11,9 @@ pub(crate) enum WrongSpec {
     AliasesShareState,
     GuardIsAlwaysCurrent,
     KilledProcessKeepsLock,
+    KilledWaiterFreesTheLock,
+    LinksDoNotExclude,
+    MovedFileIsNotFoundAgain,
     NoIdleDescriptor,
     NoReleasedError,
     ReadersExcludeEachOther,
@@ -20,7 +23,9 @@ pub(crate) enum WrongSpec {
     ReleasedErrorOutlivesHandles,
     ReplacedFileExcludes,
     SharedIsExclusive,
+    ThirdReaderIsNotCounted,
     TimeoutsAreLonger,
+    WaitersAreAdmittedOneByOne,
     WaitersLockTheOldFile,
     WaitersNeverAdmitted,
 }
@@ -37,6 +42,7 @@ const EVERYWHERE: &[Expected] = &[
     (WrongSpec::ReleaseEndsGuards, 2, "should be: Call(Released)"),
     (WrongSpec::ReleasedErrorOutlivesHandles, 2, "is Unlocked, and should be ReleasedError"),
     (WrongSpec::SharedIsExclusive, 1, "is HeldShared(1), and should be HeldExclusive"),
+    (WrongSpec::ThirdReaderIsNotCounted, 3, "is HeldShared(3), and should be HeldShared(2)"),
     (WrongSpec::TimeoutsAreLonger, 2, "timed out after"),
 ];
 
@@ -45,6 +51,8 @@ const WITH_CHANGED_FILES: &[Expected] = &[
     (WrongSpec::AcquireTruncates, 3, "and should be \"\""),
     (WrongSpec::AliasesShareState, 1, "is Unlocked, and should be HeldExclusive"),
     (WrongSpec::GuardIsAlwaysCurrent, 3, "should be: Current(true)"),
+    (WrongSpec::LinksDoNotExclude, 2, "should be: Call(Held)"),
+    (WrongSpec::MovedFileIsNotFoundAgain, 4, "should be: Current(false)"),
     (WrongSpec::ReleaseUnlinks, 2, "the directory"),
     (WrongSpec::ReplacedFileExcludes, 3, "should be: Call(TimedOut)"),
 ];
@@ -55,6 +63,8 @@ const OF_PROCESSES: &[Expected] =
     &[(WrongSpec::KilledProcessKeepsLock, 2, "sees None, and should see Some(Exclusive)")];
 
 const OF_WAITERS: &[Expected] = &[
+    (WrongSpec::KilledWaiterFreesTheLock, 3, "is HeldExclusive, and should be Unlocked"),
+    (WrongSpec::WaitersAreAdmittedOneByOne, 4, "should still wait"),
     (WrongSpec::WaitersLockTheOldFile, 4, "is HeldExclusive, and should be Unlocked"),
     (WrongSpec::WaitersNeverAdmitted, 3, "should still wait"),
 ];
