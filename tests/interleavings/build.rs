@@ -7,6 +7,25 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+/// One bug: texts that stand in a file exactly once each, and their replacements.
+struct Mutation {
+    name: &'static str,
+    file: &'static str,
+    edits: &'static [(&'static str, &'static str)],
+}
+
+/// Takes the edits only. The tests take the rest.
+macro_rules! mutations {
+    ($($name:ident in $file:ident { $($from:literal => $to:literal,)* }
+        $kernel:ident: $actors:expr => $verdict:literal;)*) => {
+        const MUTATIONS: &[Mutation] = &[$(Mutation {
+            name: stringify!($name),
+            file: stringify!($file),
+            edits: &[$(($from, $to)),*],
+        }),*];
+    };
+}
+
 include!("src/mutations.rs");
 
 /// The files under test. They refer to each other, and to the rest of the library, by `super::`.

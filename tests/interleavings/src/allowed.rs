@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use locket_model::spec::{self, Answer, HoldId, Op, Outcome, Stage, World};
 
 use crate::options::Mode;
-use crate::os::{Kernel, PATH};
+use crate::os::{Kernel, PATH, to_spec};
 use crate::program::{Step, Wait};
 use crate::scenario::{Actor, History, Scenario};
 
@@ -91,31 +91,30 @@ impl ScenarioState {
 
     /// Returns the states to which one actor's next step can lead.
     fn successors(&self, index: usize, actor: &Actor) -> Vec<Self> {
-        let progress = &self.progress[index];
+        let (next, at) = (self.clone(), self.progress[index].next);
         match actor {
             Actor::Thread(process, _) if self.dead.contains(process) => vec![],
-            Actor::Thread(process, steps) => match steps.get(progress.next) {
-                Some(step) => self.thread(index, *process, *step),
+            Actor::Thread(process, steps) => match steps.get(at) {
+                Some(step) => next.thread(index, *process, *step),
                 None => vec![],
             },
-            _ if progress.next == 1 => vec![],
-            Actor::Unlink => vec![self.single_step(index, |next| next.name(None))],
-            Actor::Replace => vec![self.single_step(index, |next| {
-                next.create();
-            })],
-            Actor::Crash(process) => vec![self.single_step(index, |next| {
-                next.step(Op::Crash { process: *process });
-                next.dead.insert(*process);
-            })],
+            _ if at == 1 => vec![],
+            _ => vec![next.outsider(index, actor)],
         }
     }
 
-    /// Returns the state after the only step of an actor outside the processes.
-    fn single_step(&self, index: usize, act: impl FnOnce(&mut Self)) -> Self {
-        let mut next = self.clone();
-        next.progress[index].next = 1;
-        act(&mut next);
-        next
+    /// Takes the only step of an actor outside the processes.
+    fn outsider(mut self, index: usize, actor: &Actor) -> Self {
+        self.progress[index].next = 1;
+        match *actor {
+            Actor::Unlink => self.name(None),
+            Actor::Crash(process) => {
+                self.step(Op::Crash { process });
+                self.dead.insert(process);
+            }
+            _ => drop(self.create()),
+        }
+        self
     }
 
     fn step(&mut self, op: Op) -> Answer {
@@ -137,36 +136,29 @@ impl ScenarioState {
         self.files
     }
 
-    fn thread(&self, index: usize, process: u32, step: Step) -> Vec<Self> {
+    fn thread(mut self, index: usize, process: u32, step: Step) -> Vec<Self> {
         match step {
             Step::Acquire(mode, wait) => self.acquire(index, process, mode, wait, true),
             Step::Guard(mode, wait) => self.acquire(index, process, mode, wait, false),
             Step::Release | Step::DropGuard => vec![self.release(index, process, step)],
             Step::Downgrade => vec![self.downgrade(index, process)],
             // No lock is on an idle file, so the model has no step for it.
-            Step::CloseIdle => vec![self.clone().finish_step(index, None)],
+            Step::CloseIdle => vec![self.finish_step(index, None)],
             Step::DropHandle => {
-                let mut next = self.clone();
-                next.progress[index].has_handle = false;
-                if !next.has_handles(process) {
-                    next.step(Op::LastHandle { process, path: PATH });
+                self.progress[index].has_handle = false;
+                // Only scenarios with one process drop handles, so all actors belong to that process.
+                if !self.progress.iter().any(|progress| progress.has_handle) {
+                    self.step(Op::LastHandle { process, path: PATH });
                 }
-                vec![next.finish_step(index, None)]
+                vec![self.finish_step(index, None)]
             }
         }
-    }
-
-    fn has_handles(&self, process: u32) -> bool {
-        // Only scenarios with one process drop handles, so all actors belong to that process.
-        let _ = process;
-        self.progress.iter().any(|progress| progress.has_handle)
     }
 
     fn finish_step(mut self, index: usize, outcome: Option<Outcome>) -> Self {
         self.outcomes[index].push(outcome);
         self.progress[index].next += 1;
-        self.progress[index].phase = Phase::Start;
-        self
+        self.in_phase(index, Phase::Start)
     }
 
     fn in_phase(mut self, index: usize, phase: Phase) -> Self {
@@ -174,17 +166,14 @@ impl ScenarioState {
         self
     }
 
-    fn with_handle(&self, index: usize, process: u32) -> Self {
-        let mut next = self.clone();
-        if !next.progress[index].has_handle {
-            next.progress[index].has_handle = true;
-            next.step(Op::FirstHandle { process, path: PATH });
+    fn make_handle(&mut self, index: usize, process: u32) {
+        if !std::mem::replace(&mut self.progress[index].has_handle, true) {
+            self.step(Op::FirstHandle { process, path: PATH });
         }
-        next
     }
 
     fn acquire(
-        &self,
+        mut self,
         index: usize,
         process: u32,
         mode: Mode,
@@ -192,117 +181,110 @@ impl ScenarioState {
         unguarded: bool,
     ) -> Vec<Self> {
         let named = self.world.named(PATH);
-        match self.progress[index].phase {
+        let next = match self.progress[index].phase {
             Phase::Start => {
-                let mut next = self.with_handle(index, process);
-                let file = named.unwrap_or_else(|| next.create());
-                vec![next.in_phase(index, Phase::Opened(file))]
+                self.make_handle(index, process);
+                let file = named.unwrap_or_else(|| self.create());
+                self.in_phase(index, Phase::Opened(file))
             }
             Phase::Opened(file) => {
-                let mut next = self.clone();
-                next.attempts += 1;
-                let id = next.attempts;
-                let mode = match mode {
-                    Mode::Exclusive => spec::Mode::Exclusive,
-                    Mode::Shared => spec::Mode::Shared,
-                };
-                let (stage, path) = (Stage::Granted, PATH);
-                let hold =
-                    spec::Hold { process, id, path, file, mode, unguarded, stage, named: false };
-                match next.step(Op::Lock { hold }) {
-                    Answer::Granted => vec![next.in_phase(index, Phase::Granted(file, id))],
-                    _ if wait == Wait::Forever => vec![],
-                    _ => vec![self.clone().in_phase(index, Phase::Contended(file))],
+                let (id, path, mode) = (self.attempts + 1, PATH, to_spec(mode));
+                let (stage, named) = (Stage::Granted, false);
+                let hold = spec::Hold { process, id, path, file, mode, unguarded, stage, named };
+                match self.step(Op::Lock { hold }) {
+                    Answer::Granted => {
+                        self.attempts = id;
+                        self.in_phase(index, Phase::Granted(file, id))
+                    }
+                    _ if wait == Wait::Forever => return vec![],
+                    _ => self.in_phase(index, Phase::Contended(file)),
                 }
             }
             Phase::Contended(file) if named == Some(file) => {
-                vec![self.clone().finish_step(index, Some(Outcome::TimedOut))]
+                self.finish_step(index, Some(Outcome::TimedOut))
             }
-            Phase::Contended(_) => vec![self.clone().in_phase(index, Phase::Start)],
+            Phase::Contended(_) => self.in_phase(index, Phase::Start),
             Phase::Granted(file, id) if named == Some(file) => {
-                vec![self.clone().in_phase(index, Phase::Checked(id))]
+                self.in_phase(index, Phase::Checked(id))
             }
             Phase::Granted(_, id) => {
-                let mut next = self.clone();
-                next.step(Op::Unlock { process, id });
-                vec![next.in_phase(index, Phase::Start)]
+                self.step(Op::Unlock { process, id });
+                self.in_phase(index, Phase::Start)
             }
             Phase::Checked(id) => {
-                let mut next = self.clone();
-                next.step(Op::Record { process, id });
+                self.step(Op::Record { process, id });
                 if !unguarded {
-                    next.progress[index].guards.push(id);
+                    self.progress[index].guards.push(id);
                 }
-                vec![next.finish_step(index, Some(Outcome::Held))]
+                self.finish_step(index, Some(Outcome::Held))
             }
             phase => unreachable!("an acquisition is never {phase:?}"),
-        }
+        };
+        vec![next]
     }
 
-    fn downgrade(&self, index: usize, process: u32) -> Self {
-        match self.progress[index].phase {
+    /// Returns whether the kernel refuses this call.
+    fn refuses(&mut self) -> bool {
+        let refuses = self.refusals > 0;
+        self.refusals -= u32::from(refuses);
+        refuses
+    }
+
+    fn downgrade(mut self, index: usize, process: u32) -> Self {
+        let phase = self.progress[index].phase;
+        match phase {
             Phase::Start => {
-                let mut next = self.with_handle(index, process);
-                let Some(&id) = next.progress[index].guards.first() else {
-                    return next.finish_step(index, None);
+                self.make_handle(index, process);
+                let Some(&id) = self.progress[index].guards.first() else {
+                    return self.finish_step(index, None);
                 };
-                next.step(Op::Lower { process, id });
-                next.in_phase(index, Phase::Lowered(id))
+                self.step(Op::Lower { process, id });
+                self.in_phase(index, Phase::Lowered(id))
             }
-            Phase::Lowered(id) if self.refusals > 0 => {
-                let mut next = self.clone();
-                next.refusals -= 1;
-                next.step(Op::Restore { process, id });
-                next.finish_step(index, Some(Outcome::Failed))
+            Phase::Lowered(id) if self.refuses() => {
+                self.step(Op::Restore { process, id });
+                self.finish_step(index, Some(Outcome::Failed))
             }
             Phase::Lowered(id) => {
-                let mut next = self.clone();
-                next.step(Op::Convert { process, id });
-                next.finish_step(index, Some(Outcome::Held))
+                self.step(Op::Convert { process, id });
+                self.finish_step(index, Some(Outcome::Held))
             }
-            phase => unreachable!("a downgrade is never {phase:?}"),
+            _ => unreachable!("a downgrade is never {phase:?}"),
         }
     }
 
-    fn release(&self, index: usize, process: u32, step: Step) -> Self {
-        match self.progress[index].phase {
+    fn release(mut self, index: usize, process: u32, step: Step) -> Self {
+        let phase = self.progress[index].phase;
+        match phase {
             Phase::Start if matches!(step, Step::DropGuard) => {
-                let mut next = self.clone();
-                if next.progress[index].guards.is_empty() {
-                    return next.finish_step(index, None);
+                if self.progress[index].guards.is_empty() {
+                    return self.finish_step(index, None);
                 }
-                let id = next.progress[index].guards.remove(0);
-                next.step(Op::TakeGuard { process, id });
-                next.in_phase(index, Phase::Taken(id))
+                let id = self.progress[index].guards.remove(0);
+                self.step(Op::TakeGuard { process, id });
+                self.in_phase(index, Phase::Taken(id))
             }
             Phase::Start => {
-                let mut next = self.with_handle(index, process);
-                match next.step(Op::Take { process, path: PATH }) {
-                    Answer::Taken(id) => next.in_phase(index, Phase::Taken(id)),
-                    _ => next.finish_step(index, Some(Outcome::NotLocked)),
+                self.make_handle(index, process);
+                match self.step(Op::Take { process, path: PATH }) {
+                    Answer::Taken(id) => self.in_phase(index, Phase::Taken(id)),
+                    _ => self.finish_step(index, Some(Outcome::NotLocked)),
                 }
             }
-            Phase::Taken(id) if self.refusals > 0 => {
-                let mut next = self.clone();
-                next.refusals -= 1;
-                next.in_phase(index, Phase::Refused(id))
-            }
+            Phase::Taken(id) if self.refuses() => self.in_phase(index, Phase::Refused(id)),
             Phase::Taken(id) => {
-                let mut next = self.clone();
-                next.step(Op::Unlock { process, id });
-                next.finish_step(index, Some(Outcome::Released))
+                self.step(Op::Unlock { process, id });
+                self.finish_step(index, Some(Outcome::Released))
             }
             Phase::Refused(id) => {
-                let mut next = self.clone();
-                next.step(Op::Unlock { process, id });
-                next.in_phase(index, Phase::Closed)
+                self.step(Op::Unlock { process, id });
+                self.in_phase(index, Phase::Closed)
             }
             Phase::Closed => {
-                let mut next = self.clone();
-                next.step(Op::Refuse { process, path: PATH });
-                next.finish_step(index, Some(Outcome::Refused))
+                self.step(Op::Refuse { process, path: PATH });
+                self.finish_step(index, Some(Outcome::Refused))
             }
-            phase => unreachable!("a release is never {phase:?}"),
+            _ => unreachable!("a release is never {phase:?}"),
         }
     }
 }

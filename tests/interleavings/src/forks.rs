@@ -2,22 +2,21 @@
 //!
 //! L7, L11: if a child has a copy of a descriptor, the count shows it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use loom::sync::{Arc, Mutex};
-use loom::thread;
-
 /// The kernel's table of descriptors: one descriptor that may be open, and the number of children with a copy of it.
 #[derive(Default)]
-struct Table {
-    is_open: bool,
-    copies: usize,
+pub(crate) struct Table {
+    pub(crate) is_open: bool,
+    pub(crate) copies: usize,
 }
 
 /// Explores a thread that opens a descriptor, with threads that fork once each.
-macro_rules! explore {
+macro_rules! explore_forks {
     ($subject:ident, $forkers:expr) => {{
         loom::model(|| {
+            use loom::sync::{Arc, Mutex};
+            use loom::thread;
+
+            use crate::forks::Table;
             use crate::subjects::$subject::fork_count::ForkCount;
             use crate::sync::AtomicUsize;
             let count = ForkCount { begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) };
@@ -52,26 +51,6 @@ macro_rules! explore {
 
 #[test]
 fn l7_every_copy_is_noticed() {
-    explore!(shipped, 1);
-    explore!(shipped, 2);
-}
-
-/// Tests of the check itself: with each bug a copy is not noticed.
-macro_rules! seeded {
-    ($($name:ident)*) => {$(
-        #[test]
-        fn $name() {
-            let exploration = catch_unwind(AssertUnwindSafe(|| explore!($name, 1)));
-            let panic = exploration.expect_err("the bug was not caught");
-            let report = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let report = report.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            assert!(report.contains("a copy was not noticed"), "{report}");
-        }
-    )*};
-}
-
-seeded! {
-    fork_counted_only_after_its_end
-    unfinished_fork_not_counted
-    finished_fork_not_counted
+    explore_forks!(shipped, 1);
+    explore_forks!(shipped, 2);
 }

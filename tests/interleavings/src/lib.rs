@@ -13,7 +13,7 @@
 //! | `allowed` | all outcomes that the model allows for a scenario |
 //! | `oracle` | the model, stepped with the code |
 //! | `sync`, `os`, `report` | replacements of library modules |
-//! | `mutations` | bugs in the shipped files: `build.rs` makes a subject of each |
+//! | `mutations` | the bugs in the shipped files, and what shows them: `build.rs` makes a subject of each |
 //! | `forks` | the count of forks |
 //! | `laws`, `seeded` | the tests: the shipped code passes, each seeded bug is caught |
 #![cfg(test)]
@@ -26,10 +26,9 @@ mod deadline;
 mod error;
 #[path = "../../../src/fairness.rs"]
 mod fairness;
+#[macro_use]
 mod forks;
 mod laws;
-#[allow(dead_code, reason = "only the build uses the texts")]
-mod mutations;
 #[allow(dead_code, unreachable_pub, reason = "the library's public face is not used here")]
 #[path = "../../../src/observer.rs"]
 mod observer;

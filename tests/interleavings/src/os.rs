@@ -172,7 +172,7 @@ impl State {
     }
 }
 
-fn to_spec(mode: Mode) -> spec::Mode {
+pub(crate) fn to_spec(mode: Mode) -> spec::Mode {
     match mode {
         Mode::Exclusive => spec::Mode::Exclusive,
         Mode::Shared => spec::Mode::Shared,

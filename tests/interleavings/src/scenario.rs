@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use locket_model::spec::{Answer, Op, Outcome};
 use loom::thread;
 
+use crate::options::Mode;
 use crate::oracle;
 use crate::os::{Kernel, PATH, System};
-use crate::program::{Step, Thread};
+use crate::program::{Step, Thread, Wait};
 use crate::subject::Subject;
 use crate::sync::Arc;
 
@@ -26,6 +27,29 @@ pub(crate) enum Actor {
     Replace,
     /// Kills a process.
     Crash(u32),
+}
+
+pub(crate) const TURN: [Step; 2] = [Step::Acquire(Mode::Exclusive, Wait::Forever), Step::Release];
+pub(crate) const GUARDED: [Step; 2] = guarded(Mode::Exclusive, Wait::Forever);
+pub(crate) const READ: [Step; 2] = guarded(Mode::Shared, Wait::Forever);
+
+pub(crate) const fn guarded(mode: Mode, wait: Wait) -> [Step; 2] {
+    [Step::Guard(mode, wait), Step::DropGuard]
+}
+
+/// Returns the steps of a thread whose deadline is over at this read of the clock.
+pub(crate) const fn guarded_until(read: u32) -> [Step; 2] {
+    guarded(Mode::Exclusive, Wait::Until(read))
+}
+
+/// Returns threads, each given by its process and its steps.
+pub(crate) fn threads(programs: &[(u32, &[Step])]) -> Vec<Actor> {
+    programs.iter().map(|(process, steps)| Actor::Thread(*process, steps.to_vec())).collect()
+}
+
+pub(crate) fn with(mut actors: Vec<Actor>, other: Actor) -> Vec<Actor> {
+    actors.push(other);
+    actors
 }
 
 #[derive(Clone, Debug)]

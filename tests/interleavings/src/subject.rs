@@ -33,74 +33,71 @@ macro_rules! subject {
     () => {
         pub(crate) struct Code;
 
-        impl $crate::subject::Subject for Code {
-            type Registry = registry::Registry;
-            type Ledger = ledger::Ledger;
-            type Hold = ledger::Hold;
+        const _: () = {
+            use $crate::error::LockError;
+            use $crate::observer::Observer;
+            use $crate::options::Options;
+            use $crate::os::LockPath;
+            use $crate::sync::{Arc, Mutex};
 
-            fn registry() -> Self::Registry {
-                registry::Registry($crate::sync::Mutex::new(registry::Ledgers::new()))
-            }
+            use ledger::{Hold, Ledger};
+            use locket_model::spec::State;
+            use registry::{Ledgers, Registry};
 
-            fn touch(registry: &Self::Registry) {
-                drop(registry.0.lock());
-            }
+            impl $crate::subject::Subject for Code {
+                type Registry = Registry;
+                type Ledger = Ledger;
+                type Hold = Hold;
 
-            fn close_all(registry: &Self::Registry) {
-                registry.close_idle();
-            }
+                fn registry() -> Registry {
+                    Registry(Mutex::new(Ledgers::new()))
+                }
 
-            fn ledger(
-                registry: &Self::Registry,
-                path: $crate::os::LockPath,
-            ) -> $crate::sync::Arc<Self::Ledger> {
-                registry.ledger(path)
-            }
+                fn touch(registry: &Registry) {
+                    drop(registry.0.lock());
+                }
 
-            fn acquire(
-                ledger: &$crate::sync::Arc<Self::Ledger>,
-                options: &$crate::options::Options,
-            ) -> Result<Self::Hold, $crate::error::LockError> {
-                acquire::acquire(ledger, options, &$crate::observer::Observer::NONE)
-            }
+                fn close_all(registry: &Registry) {
+                    registry.close_idle();
+                }
 
-            fn add_unguarded(ledger: &$crate::sync::Arc<Self::Ledger>, hold: Self::Hold) {
-                ledger::Ledger::add_unguarded(ledger, hold);
-            }
+                fn ledger(registry: &Registry, path: LockPath) -> Arc<Ledger> {
+                    registry.ledger(path)
+                }
 
-            fn add(ledger: &Self::Ledger, hold: &Self::Hold) {
-                ledger.add(hold);
-            }
+                fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, LockError> {
+                    acquire::acquire(ledger, options, &Observer::NONE)
+                }
 
-            fn release_unguarded(
-                ledger: &$crate::sync::Arc<Self::Ledger>,
-            ) -> Result<(), $crate::error::LockError> {
-                release::release_unguarded(ledger)
-            }
+                fn add_unguarded(ledger: &Arc<Ledger>, hold: Hold) {
+                    Ledger::add_unguarded(ledger, hold);
+                }
 
-            fn release_guarded(
-                ledger: &$crate::sync::Arc<Self::Ledger>,
-                hold: Self::Hold,
-            ) -> Result<(), $crate::error::LockError> {
-                release::release_guarded(ledger, hold)
-            }
+                fn add(ledger: &Ledger, hold: &Hold) {
+                    ledger.add(hold);
+                }
 
-            fn downgrade(
-                ledger: &Self::Ledger,
-                hold: &mut Self::Hold,
-            ) -> Result<(), $crate::error::LockError> {
-                release::downgrade(ledger, hold)
-            }
+                fn release_unguarded(ledger: &Arc<Ledger>) -> Result<(), LockError> {
+                    release::release_unguarded(ledger)
+                }
 
-            fn state(ledger: &Self::Ledger) -> locket_model::spec::State {
-                use locket_model::spec::State;
-                match ledger.state() {
-                    ledger::State::Unlocked => State::Unlocked,
-                    ledger::State::HeldExclusive => State::HeldExclusive,
-                    ledger::State::HeldShared(holds) => State::HeldShared(holds),
-                    ledger::State::ReleasedError => State::ReleasedError,
+                fn release_guarded(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
+                    release::release_guarded(ledger, hold)
+                }
+
+                fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockError> {
+                    release::downgrade(ledger, hold)
+                }
+
+                fn state(ledger: &Ledger) -> State {
+                    match ledger.state() {
+                        ledger::State::Unlocked => State::Unlocked,
+                        ledger::State::HeldExclusive => State::HeldExclusive,
+                        ledger::State::HeldShared(holds) => State::HeldShared(holds),
+                        ledger::State::ReleasedError => State::ReleasedError,
+                    }
                 }
             }
-        }
+        };
     };
 }
