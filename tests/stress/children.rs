@@ -92,14 +92,3 @@ impl Child {
         }
     }
 }
-
-#[test]
-fn child_numbers_are_unique() {
-    let mut numbers = std::collections::BTreeSet::new();
-    for (parent, thread, nth) in [(1, 0, 1), (1, 0, 2), (1, 1, 1), (2, 0, 1), (1023, 7, 524_287)] {
-        let number = number(parent, thread, nth);
-        assert!(numbers.insert(number));
-        assert_eq!(parent_of(number), Some(parent));
-        assert_eq!(parent_of(parent), None);
-    }
-}

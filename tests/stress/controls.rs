@@ -8,12 +8,8 @@ use super::round::{Round, Shape};
 use super::subject::Subject;
 use super::support::skip;
 
-const SHAPE: Shape = Shape {
-    lasts: Duration::from_millis(500),
-    subject: Subject::Nothing,
-    inject_faults: false,
-    ..Shape::DEFAULT
-};
+const SHAPE: Shape =
+    Shape { lasts: Duration::from_millis(500), inject_faults: false, ..Shape::DEFAULT };
 
 /// Upper bound of a detection. Without other load one or two rounds are enough.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -73,14 +69,4 @@ fn harness_detects_a_kernel_that_grants_everything() {
 fn harness_detects_contention_without_a_holder() {
     let shape = Shape { subject: Subject::Refusing, processes: 1, ..SHAPE };
     assert_detected("contention without a holder", &shape, "L2 Try, L3 Deadline", false);
-}
-
-/// The same shapes with Locket are clean, so the harness alone does not cause the reports.
-#[test]
-fn harness_passes_locket_in_the_same_shapes() {
-    let seed = first_seed();
-    for (processes, threads) in [(3, 1), (1, 3)] {
-        let shape = Shape { subject: Subject::Locket, processes, threads, ..SHAPE };
-        super::free_running::assert_clean(&Round::play(seed, &shape), seed);
-    }
 }

@@ -51,15 +51,6 @@ pub(crate) fn examine(text: &str, killed: &BTreeSet<u32>) -> Evidence {
                 }
             }
             ["found", _, name] if killed.contains(&maker(name)) => evidence.left_by_killed += 1,
-            ["found", file, name] => {
-                let text = format!("{reader} held file {file} and found the witness of {name}");
-                evidence.problems.push(text);
-            }
-            ["lost", file, name] => {
-                let text =
-                    format!("{reader} held file {file} and its witness was replaced by {name}");
-                evidence.problems.push(text);
-            }
             ["current"] => evidence.current += 1,
             ["replaced"] => evidence.replaced += 1,
             ["missed", ..] => evidence.missed += 1,

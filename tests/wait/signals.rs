@@ -1,4 +1,4 @@
-//! Signal calls of a host program: actions, masks, signalfd, and sending.
+//! Signal calls of a host program: actions, masks, pending signals, and sending.
 #![allow(unsafe_code)]
 
 use std::mem;
@@ -137,45 +137,6 @@ pub(crate) fn kill(pid: u32, signal: c_int) {
     let pid = pid.try_into().expect("a process's id is an int");
     // SAFETY: the test has started the process.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "kill {pid}");
-}
-
-/// Takes a pending blocked signal of this thread or its process, if there is one.
-pub(crate) fn take_pending(signals: u64) -> Option<c_int> {
-    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel reads the eight bytes that are passed, and writes nothing.
-    let signal = unsafe {
-        let none = ptr::null_mut::<libc::siginfo_t>();
-        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const signals, none, &raw const now, 8_usize)
-    };
-    c_int::try_from(signal).ok().filter(|&signal| signal > 0)
-}
-
-/// A descriptor from which this thread reads its signals.
-pub(crate) struct SignalFd(std::os::fd::OwnedFd);
-
-impl SignalFd {
-    pub(crate) fn of(signals: u64) -> Self {
-        use std::os::fd::FromRawFd;
-        let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
-        // SAFETY: the kernel reads the eight bytes that are passed. The new descriptor has no other owner.
-        unsafe {
-            let fd = libc::syscall(libc::SYS_signalfd4, -1, &raw const signals, 8_usize, flags);
-            assert!(fd >= 0, "signalfd");
-            Self(std::os::fd::OwnedFd::from_raw_fd(fd.try_into().expect("a descriptor is an int")))
-        }
-    }
-
-    /// Reads the next pending signal, if there is one.
-    pub(crate) fn read(&self) -> Option<u32> {
-        use std::os::fd::AsRawFd;
-        // SAFETY: a value of all zeros is valid, and its size is passed.
-        unsafe {
-            let mut info: libc::signalfd_siginfo = mem::zeroed();
-            let size = mem::size_of_val(&info);
-            let read = libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size);
-            (read > 0).then_some(info.ssi_signo)
-        }
-    }
 }
 
 /// A signal handler that holds its thread up until the test lets it go on.

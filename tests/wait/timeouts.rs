@@ -1,7 +1,5 @@
 //! Deadlines of waits in the kernel's queue and of waits that retry.
 
-#[cfg(unix)]
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -191,42 +189,4 @@ fn l3_two_hundred_deadlines_are_kept() {
             }
         }
     }
-}
-
-/// One deadline holds for all the files that the path names in turn (L3, L9). The test replaces the lock file until the
-/// wait ends. If the timeout started again for each file, the wait would never end.
-#[cfg(unix)]
-#[test]
-fn l3_one_deadline_holds_for_replaced_files() {
-    for way in Way::BOTH {
-        // On a busy machine a wait may end before the file was replaced three times.
-        until("a wait for three files", || files_in_one_wait(way) >= 3);
-    }
-}
-
-#[cfg(unix)]
-fn files_in_one_wait(way: Way) -> usize {
-    let timeout = Duration::from_millis(100);
-    let (scratch, mut held, lock) = way.contended(timeout);
-    let over = Arc::new(AtomicBool::new(false));
-    let is_over = Arc::clone(&over);
-    let wait = start(move || {
-        let took = timed(&lock);
-        over.store(true, Ordering::SeqCst);
-        took
-    });
-    let start = Instant::now();
-    let mut files = 0;
-    while !is_over.load(Ordering::SeqCst) && start.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-        let new = scratch.join(&format!("new{files}"));
-        let next = locket::lock_file(&new).lock().unwrap();
-        std::fs::rename(&new, scratch.lock_path()).unwrap();
-        held = next; // The waiter gets the lock of the old file, and then finds the new file locked.
-        files += 1;
-    }
-    drop(held);
-    assert!(is_over.load(Ordering::SeqCst), "{way:?}: the deadline does not come");
-    wait.result().assert_timed_out(timeout);
-    files
 }

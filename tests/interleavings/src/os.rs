@@ -13,6 +13,8 @@ use crate::deadline::Deadline;
 use crate::error::Action;
 use crate::options::{Access, Mode, Options};
 use crate::oracle;
+use crate::program::{acquisition, record};
+use crate::scenario::Actor;
 use crate::sync::{Arc, Instant};
 
 #[path = "../../../src/os/platform.rs"]
@@ -78,25 +80,22 @@ impl System {
         call(&mut self.state.lock().expect("no thread of the model panics in the kernel"))
     }
 
-    /// Unlinks the file. The next open creates another.
-    pub(crate) fn unlink(&self) {
-        self.enter(|state| state.name(None));
-    }
-
-    /// Replaces the file by another.
-    pub(crate) fn replace(&self) {
-        self.enter(State::create);
-    }
-
-    /// Ends a process: the kernel closes its files.
-    pub(crate) fn crash(&self, process: u32) {
-        self.enter(|state| {
-            for slot in &mut state.descriptors {
-                slot.take_if(|open| open.process == process);
+    /// Takes the step of an actor outside the processes.
+    pub(crate) fn suffers(&self, actor: &Actor) {
+        self.enter(|state| match *actor {
+            Actor::Thread(..) => unreachable!("a thread takes its own steps"),
+            Actor::Unlink => state.name(None),
+            Actor::Replace => drop(state.create()),
+            Actor::Crash(process) => {
+                for slot in &mut state.descriptors {
+                    slot.take_if(|open| open.process == process);
+                }
+                oracle::step(Op::Crash { process });
             }
-            oracle::step(Op::Crash { process });
         });
-        self.freed.notify_all();
+        if let Actor::Crash(_) = actor {
+            self.freed.notify_all();
+        }
     }
 
     pub(crate) fn open_descriptors(&self, process: u32) -> usize {
@@ -148,13 +147,13 @@ impl State {
             path: PATH,
             file: inode,
             mode,
-            unguarded: crate::program::is_unguarded(),
+            unguarded: acquisition().unguarded,
             stage: spec::Stage::Granted,
             named: false,
         };
         oracle::expect(Op::Lock { hold }, if free { Answer::Granted } else { Answer::Contended });
         if free {
-            crate::program::record_grant(id);
+            record(|it| it.granted = id);
             self.descriptors[file.at].as_mut().expect("it is open").lock = Some((seen, id));
         }
         free
@@ -261,7 +260,9 @@ impl Platform for Os {
 
     fn try_lock(file: &OpenFile, mode: Mode) -> Result<bool, OsError> {
         file.path.check_alive(Action::Lock)?;
-        crate::program::record_attempt();
+        record(|it| {
+            (it.tried_at_deadline, it.found_current) = (Instant::has_passed(), false);
+        });
         let system = &file.path.system;
         Ok(system.enter(|state| state.grant(system.kernel, file, mode, true)))
     }
@@ -276,7 +277,7 @@ impl Platform for Os {
     ) -> Result<WaitOutcome, OsError> {
         file.path.check_alive(Action::Lock)?;
         let system = &file.path.system;
-        if !crate::program::has_found_current() {
+        if !acquisition().found_current {
             oracle::violation("waits without having checked whether the path names the file");
         }
         if let Some(left) = deadline.remaining() {
@@ -310,7 +311,7 @@ impl Platform for Os {
             state.open(file).is_some_and(|open| Some(open.file) == named)
         });
         if current {
-            crate::program::record_current();
+            record(|it| it.found_current = true);
         }
         Ok(current)
     }

@@ -41,32 +41,32 @@ pub(crate) enum Step {
     CloseIdle,
 }
 
+/// What is known of a thread's acquisition. "Timed out" is correct only if the last attempt was made at or after the deadline
+/// (L3) and the path was found to name its file since (L9).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Acquisition {
+    /// `acquire`, without a guard.
+    pub(crate) unguarded: bool,
+    /// The number by which the model knows the hold.
+    pub(crate) granted: u64,
+    pub(crate) tried_at_deadline: bool,
+    pub(crate) found_current: bool,
+}
+
 loom::thread_local! {
-    static IS_UNGUARDED: Cell<bool> = Cell::new(false);
-    static GRANTED: Cell<u64> = Cell::new(0);
-    /// Whether the last attempt was made at or after the deadline, and whether the path was found to name its file since.
-    /// "Timed out" is correct only if both are true (L3, L9).
-    static LAST_ATTEMPT: Cell<(bool, bool)> = Cell::new((false, false));
+    static ACQUISITION: Cell<Acquisition> = Cell::new(Acquisition::default());
 }
 
-/// Records an attempt of this thread.
-pub(crate) fn record_attempt() {
-    LAST_ATTEMPT.with(|last| last.set((Instant::has_passed(), false)));
+/// Returns this thread's acquisition.
+pub(crate) fn acquisition() -> Acquisition {
+    ACQUISITION.with(Cell::get)
 }
 
-/// Records that the path names the file of this thread's last attempt.
-pub(crate) fn record_current() {
-    LAST_ATTEMPT.with(|last| last.set((last.get().0, true)));
-}
-
-/// Returns whether this thread's acquisition is an `acquire`, without a guard.
-pub(crate) fn is_unguarded() -> bool {
-    IS_UNGUARDED.with(Cell::get)
-}
-
-/// Records the number by which the model knows this thread's hold.
-pub(crate) fn record_grant(id: u64) {
-    GRANTED.with(|granted| granted.set(id));
+/// Records something of this thread's acquisition.
+pub(crate) fn record(change: impl FnOnce(&mut Acquisition)) {
+    let mut acquisition = acquisition();
+    change(&mut acquisition);
+    ACQUISITION.with(|it| it.set(acquisition));
 }
 
 /// A thread of a process.
@@ -76,11 +76,6 @@ pub(crate) struct Thread<S: Subject> {
     registry: Arc<S::Registry>,
     handle: Option<Arc<S::Ledger>>,
     guards: Vec<(u64, S::Hold)>,
-}
-
-/// Returns whether the path was found to name this thread's file since its last attempt.
-pub(crate) fn has_found_current() -> bool {
-    LAST_ATTEMPT.with(Cell::get).1
 }
 
 impl<S: Subject> Thread<S> {
@@ -96,7 +91,7 @@ impl<S: Subject> Thread<S> {
             Step::Release => {
                 let ledger = self.handle();
                 oracle::announce(Op::Take { process: self.process, path: PATH });
-                self.released(&S::release_unguarded(&ledger))
+                self.released(&(S::CODE.release_unguarded)(&ledger))
             }
             Step::DropGuard => {
                 if self.guards.is_empty() {
@@ -105,13 +100,13 @@ impl<S: Subject> Thread<S> {
                 let (id, hold) = self.guards.remove(0);
                 let ledger = self.handle();
                 oracle::announce(Op::TakeGuard { process: self.process, id });
-                self.released(&S::release_guarded(&ledger, hold))
+                self.released(&(S::CODE.release_guarded)(&ledger, hold))
             }
             Step::Downgrade => {
                 let ledger = self.handle();
                 let (id, hold) = self.guards.first_mut()?;
                 oracle::announce(Op::Lower { process: self.process, id: *id });
-                match S::downgrade(&ledger, hold) {
+                match (S::CODE.downgrade)(&ledger, hold) {
                     Ok(()) => Outcome::Held,
                     Err(_) => Outcome::Failed,
                 }
@@ -121,7 +116,7 @@ impl<S: Subject> Thread<S> {
                 return None;
             }
             Step::CloseIdle => {
-                S::close_all(&self.registry);
+                (S::CODE.close_all)(&self.registry);
                 return None;
             }
         };
@@ -130,7 +125,7 @@ impl<S: Subject> Thread<S> {
 
     fn acquire(&mut self, mode: Mode, wait: Wait, unguarded: bool) -> Outcome {
         let ledger = self.handle();
-        IS_UNGUARDED.with(|it| it.set(unguarded));
+        record(|it| it.unguarded = unguarded);
         let timeout = match wait {
             Wait::Forever => None,
             Wait::Try => Some(Duration::ZERO),
@@ -140,26 +135,26 @@ impl<S: Subject> Thread<S> {
             }
         };
         let options = Options { mode, timeout, ..Options::DEFAULT };
-        let hold = match S::acquire(&ledger, &options) {
+        let hold = match (S::CODE.acquire)(&ledger, &options) {
             Ok(hold) => hold,
             Err(error) if error.is_contended() => {
-                let (at_deadline, current) = LAST_ATTEMPT.with(Cell::get);
-                if !at_deadline && wait != Wait::Try {
+                let Acquisition { tried_at_deadline, found_current, .. } = acquisition();
+                if !tried_at_deadline && wait != Wait::Try {
                     oracle::violation("timed out without an attempt at the deadline");
                 }
-                if !current {
+                if !found_current {
                     oracle::violation("timed out on a file that the path may not name");
                 }
                 return Outcome::TimedOut;
             }
             Err(_) => return Outcome::Failed,
         };
-        let (process, id) = (self.process, GRANTED.with(Cell::get));
+        let (process, id) = (self.process, acquisition().granted);
         oracle::announce(Op::Record { process, id });
         if unguarded {
-            S::add_unguarded(&ledger, hold);
+            (S::CODE.add_unguarded)(&ledger, hold);
         } else {
-            S::add(&ledger, &hold);
+            (S::CODE.add)(&ledger, &hold);
             self.guards.push((id, hold));
         }
         Outcome::Held
@@ -191,7 +186,7 @@ impl<S: Subject> Thread<S> {
                 path: PathBuf::from("/the.lock"),
             };
             oracle::announce(Op::FirstHandle { process: self.process, path: PATH });
-            S::ledger(&self.registry, path)
+            (S::CODE.ledger)(&self.registry, path)
         });
         self.handle = Some(Arc::clone(&handle));
         handle
@@ -200,7 +195,7 @@ impl<S: Subject> Thread<S> {
     pub(crate) fn drop_handle(&mut self) {
         if let Some(handle) = self.handle.take() {
             // loom does not see the drop of an `Arc`. It sees the registry's lock, which a thread that looks the path up takes.
-            S::touch(&self.registry);
+            (S::CODE.touch)(&self.registry);
             oracle::handle_dropped(self.process, PATH);
             drop(handle);
         }
@@ -213,6 +208,6 @@ impl<S: Subject> Thread<S> {
 
     /// Returns the state of the ledger, read through a handle.
     pub(crate) fn state(&mut self) -> locket_model::spec::State {
-        S::state(&self.handle())
+        (S::CODE.state)(&self.handle())
     }
 }

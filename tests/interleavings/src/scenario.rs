@@ -179,7 +179,7 @@ impl Scenario {
         let registries: Vec<(u32, Arc<S::Registry>)> = self
             .processes()
             .into_iter()
-            .map(|process| (process, Arc::new(S::registry())))
+            .map(|process| (process, Arc::new((S::CODE.registry)())))
             .collect();
         let registry = |process: u32| {
             let found = registries.iter().find(|(of, _)| *of == process);
@@ -190,11 +190,18 @@ impl Scenario {
             .iter()
             .map(|actor| {
                 let (actor, system) = (actor.clone(), Arc::clone(&system));
-                let registry = match &actor {
-                    Actor::Thread(process, _) => Some(registry(*process)),
-                    _ => None,
+                let Actor::Thread(process, steps) = actor else {
+                    return thread::spawn(move || {
+                        system.suffers(&actor);
+                        (None, Vec::new())
+                    });
                 };
-                thread::spawn(move || act::<S>(&actor, &system, registry))
+                let registry = registry(process);
+                thread::spawn(move || {
+                    let mut thread = Thread::<S>::new(process, &system, &registry);
+                    let outcomes = steps.into_iter().map(|step| thread.run(step)).collect();
+                    (Some(thread), outcomes)
+                })
             })
             .collect();
         // Guards and handles live until everything has been compared.
@@ -229,7 +236,7 @@ impl Scenario {
             }
             // A registry that does not know an idle file could not close it (L13).
             if self.closes_idle(process) {
-                S::close_all(&registry(process));
+                (S::CODE.close_all)(&registry(process));
                 let open = system.open_descriptors(process);
                 if open != holds {
                     oracle::violation(&format!("{open} idle files were not closed, {holds} holds"));
@@ -255,23 +262,4 @@ impl Scenario {
             panic!("{report}");
         }
     }
-}
-
-fn act<S: Subject>(
-    actor: &Actor,
-    system: &Arc<System>,
-    registry: Option<Arc<S::Registry>>,
-) -> (Option<Thread<S>>, Vec<Option<Outcome>>) {
-    match (actor, registry) {
-        (Actor::Thread(process, steps), Some(registry)) => {
-            let mut thread = Thread::<S>::new(*process, system, &registry);
-            let outcomes = steps.iter().map(|step| thread.run(*step)).collect();
-            return (Some(thread), outcomes);
-        }
-        (Actor::Unlink, _) => system.unlink(),
-        (Actor::Replace, _) => system.replace(),
-        (Actor::Crash(process), _) => system.crash(*process),
-        (Actor::Thread(..), None) => unreachable!("a thread has its process's registry"),
-    }
-    (None, Vec::new())
 }

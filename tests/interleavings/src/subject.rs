@@ -12,19 +12,24 @@ pub(crate) trait Subject: 'static {
     type Ledger: Send + Sync;
     type Hold: Send;
 
-    fn registry() -> Self::Registry;
+    const CODE: Functions<Self::Registry, Self::Ledger, Self::Hold>;
+}
+
+/// The functions under test, of a registry `R`, a ledger `L` and a hold `H`.
+pub(crate) struct Functions<R, L, H> {
+    pub(crate) registry: fn() -> R,
     /// Locks the registry and unlocks it again.
-    fn touch(registry: &Self::Registry);
+    pub(crate) touch: fn(&R),
     /// Closes all idle files.
-    fn close_all(registry: &Self::Registry);
-    fn ledger(registry: &Self::Registry, path: LockPath) -> Arc<Self::Ledger>;
-    fn acquire(ledger: &Arc<Self::Ledger>, options: &Options) -> Result<Self::Hold, LockError>;
-    fn add_unguarded(ledger: &Arc<Self::Ledger>, hold: Self::Hold);
-    fn add(ledger: &Self::Ledger, hold: &Self::Hold);
-    fn release_unguarded(ledger: &Arc<Self::Ledger>) -> Result<(), LockError>;
-    fn release_guarded(ledger: &Arc<Self::Ledger>, hold: Self::Hold) -> Result<(), LockError>;
-    fn downgrade(ledger: &Self::Ledger, hold: &mut Self::Hold) -> Result<(), LockError>;
-    fn state(ledger: &Self::Ledger) -> State;
+    pub(crate) close_all: fn(&R),
+    pub(crate) ledger: fn(&R, LockPath) -> Arc<L>,
+    pub(crate) acquire: fn(&Arc<L>, &Options) -> Result<H, LockError>,
+    pub(crate) add_unguarded: fn(&Arc<L>, H),
+    pub(crate) add: fn(&L, &H),
+    pub(crate) release_unguarded: fn(&Arc<L>) -> Result<(), LockError>,
+    pub(crate) release_guarded: fn(&Arc<L>, H) -> Result<(), LockError>,
+    pub(crate) downgrade: fn(&L, &mut H) -> Result<(), LockError>,
+    pub(crate) state: fn(&L) -> State,
 }
 
 /// Implements [`Subject`] in a module that contains the files under test.
@@ -33,71 +38,37 @@ macro_rules! subject {
     () => {
         pub(crate) struct Code;
 
-        const _: () = {
-            use $crate::error::LockError;
-            use $crate::observer::Observer;
-            use $crate::options::Options;
-            use $crate::os::LockPath;
-            use $crate::sync::{Arc, Mutex};
+        impl $crate::subject::Subject for Code {
+            type Registry = registry::Registry;
+            type Ledger = ledger::Ledger;
+            type Hold = ledger::Hold;
 
-            use ledger::{Hold, Ledger};
-            use locket_model::spec::State;
-            use registry::{Ledgers, Registry};
-
-            impl $crate::subject::Subject for Code {
-                type Registry = Registry;
-                type Ledger = Ledger;
-                type Hold = Hold;
-
-                fn registry() -> Registry {
-                    Registry(Mutex::new(Ledgers::new()))
-                }
-
-                fn touch(registry: &Registry) {
-                    drop(registry.0.lock());
-                }
-
-                fn close_all(registry: &Registry) {
-                    registry.close_idle();
-                }
-
-                fn ledger(registry: &Registry, path: LockPath) -> Arc<Ledger> {
-                    registry.ledger(path)
-                }
-
-                fn acquire(ledger: &Arc<Ledger>, options: &Options) -> Result<Hold, LockError> {
-                    acquire::acquire(ledger, options, &Observer::NONE)
-                }
-
-                fn add_unguarded(ledger: &Arc<Ledger>, hold: Hold) {
-                    Ledger::add_unguarded(ledger, hold);
-                }
-
-                fn add(ledger: &Ledger, hold: &Hold) {
-                    ledger.add(hold);
-                }
-
-                fn release_unguarded(ledger: &Arc<Ledger>) -> Result<(), LockError> {
-                    release::release_unguarded(ledger)
-                }
-
-                fn release_guarded(ledger: &Arc<Ledger>, hold: Hold) -> Result<(), LockError> {
-                    release::release_guarded(ledger, hold)
-                }
-
-                fn downgrade(ledger: &Ledger, hold: &mut Hold) -> Result<(), LockError> {
-                    release::downgrade(ledger, hold)
-                }
-
-                fn state(ledger: &Ledger) -> State {
-                    match ledger.state() {
-                        ledger::State::Unlocked => State::Unlocked,
-                        ledger::State::HeldExclusive => State::HeldExclusive,
-                        ledger::State::HeldShared(holds) => State::HeldShared(holds),
-                        ledger::State::ReleasedError => State::ReleasedError,
-                    }
-                }
-            }
-        };
+            const CODE: $crate::subject::Functions<Self::Registry, Self::Ledger, Self::Hold> =
+                $crate::subject::Functions {
+                    registry: || {
+                        registry::Registry($crate::sync::Mutex::new(registry::Ledgers::new()))
+                    },
+                    touch: |registry| drop(registry.0.lock()),
+                    close_all: |registry| _ = registry.close_idle(),
+                    ledger: |registry, path| registry.ledger(path),
+                    acquire: |ledger, options| {
+                        acquire::acquire(ledger, options, &$crate::observer::Observer::NONE)
+                    },
+                    add_unguarded: |ledger, hold| ledger::Ledger::add_unguarded(ledger, hold),
+                    add: |ledger, hold| ledger.add(hold),
+                    release_unguarded: |ledger| release::release_unguarded(ledger),
+                    release_guarded: |ledger, hold| release::release_guarded(ledger, hold),
+                    downgrade: |ledger, hold| release::downgrade(ledger, hold),
+                    state: |ledger| {
+                        use locket_model::spec::State;
+                        match ledger.state() {
+                            ledger::State::Unlocked => State::Unlocked,
+                            ledger::State::HeldExclusive => State::HeldExclusive,
+                            ledger::State::HeldShared(holds) => State::HeldShared(holds),
+                            ledger::State::ReleasedError => State::ReleasedError,
+                        }
+                    },
+                };
+        }
     };
 }
