@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use libc::c_long;
+use libc::{c_int, c_long};
 use locket::{Action, Lock};
 
 use super::probe::{Answer, Call, WINDOWS_SHARES, probe};
@@ -190,13 +190,17 @@ fn l13_an_error_of_the_wait_leaves_nothing_behind() {
 /// lock becomes free, ends at its deadline, and leaves nothing behind.
 #[test]
 fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
-    let refused_calls: [(c_long, Matches); 4] = [
-        (libc::SYS_timer_create, |_| true),
-        (libc::SYS_timer_settime, |_| true),
-        (libc::SYS_rt_sigaction, |_| true),
-        (libc::SYS_rt_sigprocmask, |call| call.arguments[0] == libc::SIG_UNBLOCK as u64),
+    let refused_calls: [(c_long, c_int, Matches); 5] = [
+        // A process that has as many queued signals as its limit (`RLIMIT_SIGPENDING`) gets no timer.
+        (libc::SYS_timer_create, libc::EAGAIN, |_| true),
+        (libc::SYS_timer_create, libc::EPERM, |_| true),
+        (libc::SYS_timer_settime, libc::EPERM, |_| true),
+        (libc::SYS_rt_sigaction, libc::EPERM, |_| true),
+        (libc::SYS_rt_sigprocmask, libc::EPERM, |call| {
+            call.arguments[0] == libc::SIG_UNBLOCK as u64
+        }),
     ];
-    for (call, matches) in refused_calls {
+    for (call, error, matches) in refused_calls {
         let timeout = Duration::from_millis(20);
         let (_scratch, held, lock) = Way::Kernel.contended(timeout);
         let mut held = Some(held);
@@ -208,7 +212,7 @@ fn l3_a_wait_retries_if_the_system_refuses_a_timer_or_signal() {
                 if is_second.load(Ordering::SeqCst) {
                     drop(held.take());
                 }
-                return Answer::Fail(libc::EPERM);
+                return Answer::Fail(error);
             }
             assert!(!seen.is_wait(), "the thread waits although nothing will wake it");
             Answer::Pass

@@ -1,7 +1,7 @@
 //! Timed waits (L3, L4, L12, L13):
 //!
 //! - `timeouts`: a wait never ends early, works for every timeout, and acquires the lock as soon as it is free. Checked
-//!   with the kernel's queue and with retries, and in processes that have run out of signals or timers.
+//!   with the kernel's queue and with retries.
 //! - `queue`: a timed waiter sleeps in the kernel's queue and keeps its place.
 //! - `signal_claims`: which signal ends a wait, and what the host may have done to it since the last wait. The library
 //!   never takes a signal that is in use.

@@ -9,7 +9,7 @@ use locket::{Guard, Lock};
 
 use super::probe::{Answer, Call, probe};
 use super::signals::{self, Action, COUNTED};
-use super::subprocess::{Resource, in_subprocess, run_without};
+use super::subprocess::in_subprocess;
 use super::support::{Scratch, until};
 use super::ways::{HOUR, Way, promptly, start, timed};
 
@@ -215,13 +215,4 @@ fn l13_a_signal_that_the_host_blocks_is_left_to_it() {
         });
         assert_eq!(signals::claimed(), [theirs - 1]);
     });
-}
-
-/// The tests of timeouts pass also in a process that has run out of signals or timers.
-#[test]
-fn l3_timeouts_hold_without_signals_or_timers() {
-    for resource in [Resource::Signals, Resource::Timers] {
-        let passed = run_without("timeouts", resource);
-        assert!(passed >= 5, "{resource:?}: {passed} tests");
-    }
 }

@@ -70,22 +70,6 @@ pub(crate) fn claimed() -> Vec<c_int> {
     real_time().filter(|&signal| action(signal) != Action::DEFAULT).collect()
 }
 
-pub(crate) fn take_all_real_time_signals() {
-    real_time().for_each(|signal| set_action(signal, Action::of_host(libc::SA_RESTART)));
-}
-
-/// Sets the limit of queued signals to 0. Then no timer can be made: each timer needs a queued signal (`timer_create(2)`).
-pub(crate) fn allow_no_queued_signals() {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is initialized.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const none) }, 0);
-    let mut timer = mem::MaybeUninit::uninit();
-    // SAFETY: a null event means the default signal. The timer is not armed.
-    let made =
-        unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, ptr::null_mut(), timer.as_mut_ptr()) };
-    assert_ne!(made, 0, "a timer should not be possible");
-}
-
 pub(crate) fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }

@@ -41,11 +41,9 @@ impl Way {
         (scratch, held, self.of(lock))
     }
 
-    /// Returns a handle that waits in this way. The retry period is short, so that a process without signals or timers is
-    /// not slow.
+    /// Returns a handle that waits in this way. The retry period is short, so that a wait that the system refuses a timer
+    /// or a signal is not slow.
     pub(crate) fn of(self, lock: Lock) -> Lock {
-        #[cfg(target_os = "linux")]
-        super::subprocess::exhaust_resource();
         let lock = lock.retry_period(Duration::from_millis(1));
         match self {
             #[cfg(target_os = "linux")]
