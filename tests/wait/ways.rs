@@ -95,6 +95,7 @@ pub(crate) fn start<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static
 }
 
 /// Runs a call that must not hang, and returns its result.
+#[cfg(target_os = "linux")]
 #[track_caller]
 pub(crate) fn promptly<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
     start(call).result()
