@@ -3,6 +3,8 @@
 mod all_locks;
 mod fdinfo;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(super) mod mounts;
 mod proc;
 mod process;

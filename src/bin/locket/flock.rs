@@ -6,6 +6,8 @@
 mod args;
 #[cfg(target_os = "linux")]
 mod fcntl;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod lock;
 mod numbers;
 pub(crate) mod text;

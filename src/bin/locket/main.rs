@@ -30,7 +30,8 @@
 //! with `crate::`.
 
 // With glibc the process begins in `unix/os/entry.rs`, which calls `main`.
-#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(any(test, fuzzing))), no_main)]
+#![cfg_attr(fuzzing, allow(dead_code, reason = "the fuzz targets call the parsers alone"))]
 
 mod acquire;
 mod args;
@@ -39,6 +40,8 @@ mod duration;
 mod exit;
 #[cfg(unix)]
 mod flock;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod manual;
 mod output;
 // The library has the same file: both escape the same characters.

@@ -60,15 +60,15 @@ pub(crate) fn ancestor_holds(status: &LockStatus) -> bool {
 
 /// Fields of `/proc/PID/stat` (`proc_pid_stat(5)`).
 #[derive(Clone, Copy, Debug)]
-struct Stat {
-    state: char,
+pub(crate) struct Stat {
+    pub(crate) state: char,
     parent: u32,
     /// The device number of its terminal, `tty_nr`; zero if it has none.
     #[cfg_attr(windows, allow(dead_code, reason = "only Unix compares terminals"))]
     terminal: u32,
     /// When it was started, in clock ticks since boot.
     #[cfg_attr(windows, allow(dead_code, reason = "only Unix reads command lines"))]
-    start: u64,
+    pub(crate) start: u64,
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -79,7 +79,7 @@ fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&stat)
 }
 
-fn parse_stat(stat: &[u8]) -> Option<Stat> {
+pub(crate) fn parse_stat(stat: &[u8]) -> Option<Stat> {
     // The name is in parentheses and may contain any character, parentheses too.
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
     let mut words = std::str::from_utf8(stat.get(after_name..)?).ok()?.split(' ');

@@ -152,7 +152,10 @@ fn in_process(
 
 /// Returns the locks on one descriptor, by its `fdinfo`.
 pub(super) fn locks_on(fdinfo: &Path) -> io::Result<Vec<Entry>> {
-    let about = read_text(fdinfo)?;
-    let lines = about.lines().filter(|line| line.starts_with("lock:"));
-    Ok(lines.filter_map(entry).collect())
+    Ok(locks_in(&read_text(fdinfo)?).collect())
+}
+
+/// Returns the locks in the text of a `fdinfo`.
+pub(super) fn locks_in(about: &str) -> impl Iterator<Item = Entry> {
+    about.lines().filter(|line| line.starts_with("lock:")).filter_map(entry)
 }

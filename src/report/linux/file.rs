@@ -125,7 +125,7 @@ fn device(number: u64) -> (u32, u32) {
 }
 
 /// The number after a word at the beginning of a line.
-fn number(about: &str, word: &str) -> Option<u64> {
+pub(super) fn number(about: &str, word: &str) -> Option<u64> {
     about.lines().find_map(|line| line.strip_prefix(word))?.trim().parse().ok()
 }
 

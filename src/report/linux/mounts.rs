@@ -45,7 +45,7 @@ impl Mount {
     }
 
     /// Parses a line: `36 35 98:0 /root /where rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`.
-    fn parse(line: &str) -> Option<(u64, Self)> {
+    pub(super) fn parse(line: &str) -> Option<(u64, Self)> {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut words = mount.split(' ');
         let id = words.next()?.parse().ok()?;

@@ -71,16 +71,16 @@ fn exists(pid: u32) -> bool {
 
 /// A line of `/proc/PID/stat`: `4242 (name) S 1 ...`. The name may contain anything, parentheses included.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat<'a> {
-    name: &'a str,
-    state: &'a str,
-    threads: u32,
+pub(super) struct Stat<'a> {
+    pub(super) name: &'a str,
+    pub(super) state: &'a str,
+    pub(super) threads: u32,
     /// In clock ticks since the boot.
-    start: u64,
+    pub(super) start: u64,
 }
 
 impl<'a> Stat<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (before, after) = text.rsplit_once(") ")?;
         let (_, name) = before.split_once(" (")?;
         // The first word is field 3 of proc_pid_stat(5).

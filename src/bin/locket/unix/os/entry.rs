@@ -23,11 +23,11 @@ pub(super) fn was_closed(number: c_int) -> bool {
 }
 
 /// The exit status of std after a panic.
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 const PANICKED: c_int = 101;
 
-// The program of the unit tests has a `main` of its own.
-#[cfg(not(test))]
+// The programs of the unit tests and of the fuzz targets have a `main` of their own.
+#[cfg(not(any(test, fuzzing)))]
 // SAFETY: it is the only `main` of the program, since std's is left out (`no_main`).
 #[unsafe(no_mangle)]
 extern "C" fn main() -> c_int {
