@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 ci/words-test.sh
 ci/words.sh
+ci/mutants/test.sh
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 # The library as a program that depends on it compiles it: without a feature.
 cargo clippy --package filelocket --lib --no-default-features -- -D warnings

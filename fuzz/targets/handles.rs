@@ -1,5 +1,6 @@
 //! Operations on the handles of one file: one after the other, and on several threads.
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,10 +65,11 @@ pub fn threads(operations: &[u8]) {
     let dir = tempfile::tempdir().expect("a directory can be created");
     let exclusive = Lock::new(dir.path().join("lock"));
     let shared = exclusive.clone().shared();
-    let start = Instant::now();
+    let (start, all_run) = (Instant::now(), Barrier::new(THREADS as usize));
     let operations = &operations[..operations.len().min(OPERATIONS)];
     let of_thread = |id: u32| {
         let mut thread = Thread { id, start, guards: vec![], calls: vec![] };
+        all_run.wait();
         for operation in operations.iter().skip(id as usize).step_by(THREADS as usize) {
             thread.operate(if operation & 1 == 0 { &exclusive } else { &shared }, *operation);
         }

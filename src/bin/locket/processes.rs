@@ -81,8 +81,8 @@ fn stat(pid: u32) -> Option<Stat> {
 
 pub(crate) fn parse_stat(stat: &[u8]) -> Option<Stat> {
     // The name is in parentheses and may contain any character, parentheses too.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
-    let mut words = std::str::from_utf8(stat.get(after_name..)?).ok()?.split(' ');
+    let after_name = stat.windows(2).rposition(|bytes| bytes == b") ")? + 2;
+    let mut words = std::str::from_utf8(stat.get(after_name..)?).ok()?.split_ascii_whitespace();
     let state = words.next()?.chars().next()?;
     let parent = words.next()?.parse().ok()?;
     // It is written as a signed number (`%d`).
