@@ -143,12 +143,12 @@ pub use ledger::State;
 pub use lock::Lock;
 pub use observer::WaitInfo;
 pub use options::Mode;
-pub use report::lock_status::{Coverage, LockStatus, Owner, OwnerKind, Process};
-pub use report::system_lock::SystemLock;
-pub use report::system_locks;
 #[cfg(all(fuzzing, target_os = "linux"))]
 #[doc(hidden)]
 pub use report::linux::fuzzing;
+pub use report::lock_status::{Coverage, LockStatus, Owner, OwnerKind, Process};
+pub use report::system_lock::SystemLock;
+pub use report::system_locks;
 
 /// Creates a handle to the lock of the file at `path`: the reference's name for [`Lock::new`].
 ///

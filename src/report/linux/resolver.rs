@@ -4,7 +4,7 @@
 //! script takes the lock on a descriptor of the shell, and exits. So the process in the table
 //! is looked into, as far as that is allowed; and if it does not have the lock, so are the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -19,6 +19,8 @@ pub(super) struct Resolver<'a> {
     looks: Looks<'a>,
     /// The processes that were described so far; `None` for one that has exited.
     known: BTreeMap<u32, Option<Process>>,
+    /// The entries that a descriptor was found for.
+    found: HashSet<Entry>,
 }
 
 /// A process that has a lock, and on which descriptor if that was seen.
@@ -38,7 +40,7 @@ enum Match {
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
-        Self { looks: Looks::new(goes_on), known: BTreeMap::new() }
+        Self { looks: Looks::new(goes_on), known: BTreeMap::new(), found: HashSet::new() }
     }
 
     /// Adds the holders of a lock and its waiters, unless it is another file's. Returns a descriptor
@@ -71,7 +73,8 @@ impl<'a> Resolver<'a> {
         seen
     }
 
-    /// Returns the holders; none if the lock is another file's.
+    /// Returns the holders; none if the lock is another file's, or if all of its descriptors were found before: the table shows
+    /// an entry twice if the entry moves while it is read.
     fn holders_of(&mut self, lock: &Entry, proof: Proof) -> Vec<Holder> {
         if self.looks.at(lock.pid) {
             match self.take_from(lock.pid, lock, proof) {
@@ -95,6 +98,9 @@ impl<'a> Resolver<'a> {
             let has = |had| if let Match::Locked(locked) = had { Some(locked) } else { None };
             return had.into_iter().filter_map(has).filter_map(|it| self.holder(it)).collect();
         }
+        if self.found.contains(lock) {
+            return vec![];
+        }
         let has_ended = lock.pid != 0 && process::has_ended(lock.pid);
         let is_told = proof == Proof::Numbers && has_ended;
         let ended = OwnerKind::Exited { pid: lock.pid };
@@ -115,6 +121,7 @@ impl<'a> Resolver<'a> {
         if locked.is_empty() {
             all.remove(&pid);
         }
+        self.found.insert(*lock);
         Match::Locked(taken)
     }
 
@@ -169,7 +176,7 @@ pub(super) fn in_pid_namespace() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::FileId;
+    use super::super::table::{FileId, holds};
     use super::*;
 
     /// A lock that this process is said to have, and does not.
@@ -189,6 +196,28 @@ mod tests {
     fn an_exclusive_hold_is_one_however_often_the_table_shows_it() {
         assert_eq!(told(Mode::Exclusive, 3), 1);
         assert_eq!(told(Mode::Shared, 3), 3);
+    }
+
+    /// A shared lock of this process that the table shows twice, as it does when the lock moves between two reads.
+    #[test]
+    fn l12_a_shared_hold_that_is_shown_twice_is_one() -> Result<(), Box<dyn std::error::Error>> {
+        let file = tempfile::NamedTempFile::new()?;
+        let _held = crate::Lock::new(file.path()).lock_shared()?;
+        let (pid, inode) = (std::process::id(), fs::metadata(file.path())?.ino());
+        // A read of a long table may leave a lock out.
+        let hold = (0..1_000).find_map(|_| {
+            let table = fs::read_to_string("/proc/locks").ok()?;
+            holds(&table).into_iter().find(|hold| hold.entry.file.inode == inode)
+        });
+        let hold = hold.ok_or("the table does not show it")?;
+        let mut status = LockStatus::default();
+        let mut resolver = Resolver::new(&|| true);
+        for _ in 0..3 {
+            resolver.add(&mut status, &hold, Proof::Numbers);
+        }
+        let kinds: Vec<_> = status.holders.iter().map(|owner| &owner.kind).collect();
+        assert!(matches!(kinds[..], [OwnerKind::Process(process)] if process.pid == pid));
+        Ok(())
     }
 
     /// Numbers that other files may have prove nothing: the lock may be another file's.
