@@ -248,13 +248,21 @@ fn l3_contention_on_a_windows_share_does_not_prolong_the_wait() {
     }
 }
 
-/// At every check the path names another file. Even a single attempt ends, with an error that gives the reason.
+/// At every check the path names another file. Even a single attempt ends, with an error that gives the reason, and a long wait
+/// after a thousand attempts.
 #[test]
 fn l3_a_path_that_always_names_another_file_is_an_error() {
-    for timeout in [Duration::ZERO, Duration::from_millis(5)] {
-        let (_scratch, lock) = free(timeout);
-        let missing = |_: &Call| Answer::Fail(libc::ENOENT);
-        let error = probe(STAT, missing, move || lock.lock().map(drop)).unwrap_err();
+    for timeout in [0, 5, 3_600_000] {
+        let (_scratch, lock) = free(Duration::from_millis(timeout));
+        let mut attempts = 0;
+        let missing = |call: &Call| {
+            attempts += u32::from(call.is_try());
+            if call.is(libc::SYS_flock) { Answer::Pass } else { Answer::Fail(libc::ENOENT) }
+        };
+        let calls = [STAT, &[libc::SYS_flock]].concat();
+        let error = probe(&calls, missing, move || lock.lock().map(drop)).unwrap_err();
         assert!(error.action() == Action::Verify, "{error}");
+        let is_long = timeout > 1_000;
+        assert_eq!(attempts == 1_000, is_long, "{attempts} attempts");
     }
 }
