@@ -77,6 +77,8 @@ mod unix {
         // SAFETY: the call fills `limits`.
         done(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) })?;
         let before = limits.rlim_cur;
+        #[allow(clippy::useless_conversion, reason = "types vary by platform")]
+        let limit = libc::rlim_t::try_from(limit).map_err(io::Error::other)?;
         limits.rlim_cur = limit;
         // SAFETY: the call reads `limits`.
         done(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) })?;
