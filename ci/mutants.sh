@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Changes the library in one small place after another (`cargo mutants`), and expects that a test fails each time.
 #
-#   ci/mutants.sh diff [BASE]      the changes of lines that differ from BASE: by default from the commit that origin/main has in
-#                                  common with this one, or, if that is this one, from the commit before. At most
-#                                  LOCKET_MUTANTS of them (by default 25), spread evenly.
+#   ci/mutants.sh diff [BASE]      the changes of lines that differ from BASE: by default from the commit in ci/mutants/base, or, if
+#                                  that is not in this clone, from the commit before. At most LOCKET_MUTANTS of them (by default
+#                                  25), spread evenly.
 #   ci/mutants.sh all [SHARD/OF]   all, or a part of them. A call that was interrupted is continued by the same call. Takes hours;
 #                                  the results are in target/mutants.
 #
@@ -34,8 +34,8 @@ diff)
     if [[ $# -gt 1 ]]; then
         base=$2
     else
-        base=$(git merge-base HEAD origin/main 2>/dev/null || true)
-        [[ -n $base && $base != $(git rev-parse HEAD) ]] || base=$(git rev-parse --verify --quiet HEAD~1 || true)
+        base=$(grep -v '^#' ci/mutants/base)
+        git merge-base --is-ancestor "$base" HEAD 2>/dev/null || base=$(git rev-parse --verify --quiet HEAD~1 || true)
         [[ -n $base ]] || { echo "0 changes tried: there is no earlier commit to compare with"; exit 0; }
     fi
     rm -rf "$output/mutants.out" "$output/mutants.out.old"
