@@ -60,7 +60,7 @@ pub fn operations(operations: &[u8]) {
 /// those of a correct lock.
 pub fn threads(operations: &[u8]) {
     const THREADS: u32 = 3;
-    /// The judge's time grows with the square of the calls.
+    /// Longer inputs take longer and show nothing more.
     const OPERATIONS: usize = 300;
     let dir = tempfile::tempdir().expect("a directory can be created");
     let exclusive = Lock::new(dir.path().join("lock"));

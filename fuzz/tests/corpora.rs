@@ -24,6 +24,7 @@ fn every_target_has_a_program_and_a_corpus() {
     let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).into()).collect();
     assert_eq!(names("fuzz_targets"), targets);
     assert_eq!(names("corpus"), targets);
+    assert_eq!(REPLAYED.iter().map(|name| (*name).into()).collect::<BTreeSet<String>>(), targets);
 }
 
 /// Replays one corpus, and names the input that fails.
@@ -43,6 +44,7 @@ fn replay(target: &str) {
 
 macro_rules! replays {
     ($($target:ident)*) => {
+        const REPLAYED: &[&str] = &[$(stringify!($target)),*];
         $(
             #[test]
             fn $target() {

@@ -4,7 +4,7 @@
 //! script takes the lock on a descriptor of the shell, and exits. So the process in the table
 //! is looked into, as far as that is allowed; and if it does not have the lock, so are the others.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -19,8 +19,6 @@ pub(super) struct Resolver<'a> {
     looks: Looks<'a>,
     /// The processes that were described so far; `None` for one that has exited.
     known: BTreeMap<u32, Option<Process>>,
-    /// The entries that a descriptor was found for.
-    found: HashSet<Entry>,
 }
 
 /// A process that has a lock, and on which descriptor if that was seen.
@@ -40,7 +38,7 @@ enum Match {
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(goes_on: &'a dyn Fn() -> bool) -> Self {
-        Self { looks: Looks::new(goes_on), known: BTreeMap::new(), found: HashSet::new() }
+        Self { looks: Looks::new(goes_on), known: BTreeMap::new() }
     }
 
     /// Adds the holders of a lock and its waiters, unless it is another file's. Returns a descriptor
@@ -89,17 +87,13 @@ impl<'a> Resolver<'a> {
             return vec![unseen(OwnerKind::TakenBy { pid: lock.pid })];
         }
         self.looks.everywhere();
-        let pids: Vec<u32> =
-            self.looks.with(lock).map(|all| all.keys().copied().collect()).unwrap_or_default();
-        if !pids.is_empty() {
-            // One descriptor for each process.
+        let pids = self.looks.with(lock).map(|all| all.keys().copied().collect::<Vec<u32>>());
+        if let Some(pids) = pids {
+            // One descriptor for each process; none is left if all were taken before.
             let had: Vec<Match> =
                 pids.into_iter().map(|pid| self.take_from(pid, lock, proof)).collect();
             let has = |had| if let Match::Locked(locked) = had { Some(locked) } else { None };
             return had.into_iter().filter_map(has).filter_map(|it| self.holder(it)).collect();
-        }
-        if self.found.contains(lock) {
-            return vec![];
         }
         let has_ended = lock.pid != 0 && process::has_ended(lock.pid);
         let is_told = proof == Proof::Numbers && has_ended;
@@ -121,7 +115,6 @@ impl<'a> Resolver<'a> {
         if locked.is_empty() {
             all.remove(&pid);
         }
-        self.found.insert(*lock);
         Match::Locked(taken)
     }
 
